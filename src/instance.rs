@@ -1,0 +1,287 @@
+//! The words of one instance: the name that we give, the type that we ask for, the id and address that the server gives.
+//!
+//! Each is a type that can only hold a checked value. This module knows no file, no network and no clock.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest accepted [`InstanceName`], in bytes.
+pub const NAME_MAX: usize = 63;
+
+/// Names that some system reserves for devices, whatever their extension; a name may become a file name.
+const RESERVED: &[&str] = &[
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2", "lpt3",
+    "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+];
+
+/// Our name of an instance: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`, no trailing `.`, no device name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName(String);
+
+/// Why a text is no [`InstanceName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a name cannot be empty")]
+    Empty,
+    /// More than [`NAME_MAX`] bytes.
+    #[error("a name has at most {NAME_MAX} characters, this one has {0}")]
+    TooLong(usize),
+    /// The first character is not a letter or a digit.
+    #[error("a name starts with a letter or a digit, not with `{}`", .0.escape_default())]
+    Start(char),
+    /// A character outside the grammar.
+    #[error("a name holds letters, digits, `.`, `_` and `-`, not `{}`", .0.escape_default())]
+    Character(char),
+    /// The last character is a dot.
+    #[error("a name cannot end with `.`")]
+    TrailingDot,
+    /// A device name such as `NUL`.
+    #[error("the name is reserved for a device on some systems")]
+    Reserved,
+}
+
+impl InstanceName {
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let first = text.chars().next().ok_or(NameError::Empty)?;
+        if !first.is_ascii_alphanumeric() {
+            return Err(NameError::Start(first));
+        }
+        if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
+            return Err(NameError::Character(odd));
+        }
+        if text.len() > NAME_MAX {
+            return Err(NameError::TooLong(text.len()));
+        }
+        if text.ends_with('.') {
+            return Err(NameError::TrailingDot);
+        }
+        let stem = text.split('.').next().unwrap_or(text);
+        if RESERVED.iter().any(|reserved| stem.eq_ignore_ascii_case(reserved)) {
+            return Err(NameError::Reserved);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What two names share when they would meet in one file or variable name: letters in lower case, `.` and `_` as `-`.
+    pub fn twin_key(&self) -> String {
+        self.0.chars().map(|c| if matches!(c, '.' | '_') { '-' } else { c.to_ascii_lowercase() }).collect()
+    }
+}
+
+/// The kinds of instance that can be declared (`wire.md`: `whatsapp` by all clients, `whatsapp_dev` by one).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceType {
+    /// A production instance.
+    #[serde(rename = "whatsapp")]
+    WhatsApp,
+    /// A development instance.
+    #[serde(rename = "whatsapp_dev")]
+    WhatsAppDev,
+}
+
+/// The text is no [`InstanceType`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an instance type")]
+pub struct TypeError;
+
+impl InstanceType {
+    /// Every type, in the order of their text.
+    pub const ALL: [Self; 2] = [Self::WhatsApp, Self::WhatsAppDev];
+
+    /// The text on the wire and in every output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WhatsApp => "whatsapp",
+            Self::WhatsAppDev => "whatsapp_dev",
+        }
+    }
+
+    /// Reads a server's spelling: letter case is not significant there (`wire.md`: unknown whether it ever was).
+    pub fn from_wire(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+impl FromStr for InstanceType {
+    type Err = TypeError;
+
+    /// Accepts `whatsapp`, `whatsapp_dev` and the spellings of the C# client, `WhatsApp` and `WhatsAppDev`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "whatsapp" | "WhatsApp" => Ok(Self::WhatsApp),
+            "whatsapp_dev" | "WhatsAppDev" => Ok(Self::WhatsAppDev),
+            _ => Err(TypeError),
+        }
+    }
+}
+
+/// Longest accepted [`InstanceId`], in bytes.
+pub const ID_MAX: usize = 64;
+
+/// The server's id: 1 to 64 of `[A-Za-z0-9_-]`; decimal digits in every answer seen (`wire.md`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceId(String);
+
+/// The text is no [`InstanceId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id has 1 to {ID_MAX} letters, digits, `_` or `-`")]
+pub struct IdError;
+
+impl InstanceId {
+    /// Checks `text`.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let fits = (1..=ID_MAX).contains(&text.len());
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if fits && plain { Ok(Self(text.to_owned())) } else { Err(IdError) }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Longest accepted [`ApiUrl`], in bytes.
+pub const API_URL_MAX: usize = 2048;
+
+/// The address of one instance, in the server's own text. It is data: nothing here ever connects to it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApiUrl(String);
+
+/// The text is no [`ApiUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an instance address is a printable http or https URL without credentials in it")]
+pub struct ApiUrlError;
+
+impl ApiUrl {
+    /// Checks that `text` is a printable `http(s)` URL with a host and without user info.
+    pub fn parse(text: &str) -> Result<Self, ApiUrlError> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(ApiUrlError)?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let printable = text.len() <= API_URL_MAX && text.bytes().all(|b| b.is_ascii_graphic());
+        if printable && !authority.is_empty() && !authority.contains('@') { Ok(Self(text.to_owned())) } else { Err(ApiUrlError) }
+    }
+
+    /// The address as the server wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address of `method`, joined with exactly one slash.
+    pub fn join(&self, method: &str) -> String {
+        format!("{}/{}", self.0.trim_end_matches('/'), method.trim_start_matches('/'))
+    }
+}
+
+/// `Display`, `String` conversions in both directions: the same four impls for each checked text.
+macro_rules! checked_text {
+    ($($type:ident => $error:ident),+) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl From<$type> for String {
+            fn from(checked: $type) -> Self {
+                checked.0
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+        impl FromStr for $type {
+            type Err = $error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+    )+};
+}
+checked_text!(InstanceName => NameError, InstanceId => IdError, ApiUrl => ApiUrlError);
+
+impl fmt::Display for InstanceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_grammar() {
+        for good in ["a", "support-eu", "A.b_c-9", "0", &"x".repeat(63)] {
+            assert!(InstanceName::parse(good).is_ok(), "{good}");
+        }
+        for (bad, error) in [
+            ("", NameError::Empty),
+            ("-a", NameError::Start('-')),
+            (".", NameError::Start('.')),
+            ("a/b", NameError::Character('/')),
+            ("a\nb", NameError::Character('\n')),
+            ("é", NameError::Start('é')),
+            ("aé", NameError::Character('é')),
+            ("a.", NameError::TrailingDot),
+            ("NUL.txt", NameError::Reserved),
+            (&"x".repeat(64), NameError::TooLong(64)),
+        ] {
+            assert_eq!(InstanceName::parse(bad), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn twins_meet_in_one_key() {
+        let key = |text| InstanceName::parse(text).unwrap().twin_key();
+        assert_eq!(key("Shop.eu_1"), key("shop-EU-1"));
+        assert_ne!(key("shop1"), key("shop-1"));
+    }
+
+    #[test]
+    fn types_accept_both_spellings() {
+        for (text, expected) in [
+            ("whatsapp", InstanceType::WhatsApp),
+            ("WhatsApp", InstanceType::WhatsApp),
+            ("whatsapp_dev", InstanceType::WhatsAppDev),
+            ("WhatsAppDev", InstanceType::WhatsAppDev),
+        ] {
+            assert_eq!(text.parse(), Ok(expected));
+        }
+        assert_eq!("WHATSAPP".parse::<InstanceType>(), Err(TypeError));
+        assert_eq!(InstanceType::from_wire("WHATSAPP"), Some(InstanceType::WhatsApp));
+    }
+
+    #[test]
+    fn ids_and_addresses_refuse_what_could_do_harm() {
+        assert!(InstanceId::parse("123456").is_ok());
+        for bad in ["", "1/2", "1\n", "a b", &"9".repeat(65)] {
+            assert!(InstanceId::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["file:///etc/passwd", "javascript:alert(1)", "https://u:p@host/", "https://", "https://h/\u{1b}[0m", "//h/"] {
+            assert!(ApiUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_joined_with_one_slash() {
+        for text in ["https://eu1.example/instance1", "https://eu1.example/instance1/"] {
+            assert_eq!(ApiUrl::parse(text).unwrap().join("status"), "https://eu1.example/instance1/status");
+        }
+    }
+}

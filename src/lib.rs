@@ -1,0 +1,3 @@
+//! chatapi.
+pub mod instance;
+pub mod secret;

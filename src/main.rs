@@ -1,0 +1,2 @@
+//! The `chatapi` program.
+fn main() {}
