@@ -1,3 +1,5 @@
 //! chatapi.
 pub mod instance;
 pub mod secret;
+pub mod state;
+pub mod store;

@@ -38,6 +38,7 @@ impl fmt::Debug for Secret {
 pub(crate) mod kept {
     use super::{Deserialize, Deserializer, Secret, Serializer};
 
+    #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
     pub(crate) fn serialize<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
         match secret {
             Some(secret) => to.serialize_some(secret.expose()),

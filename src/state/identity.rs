@@ -1,0 +1,208 @@
+//! Who a state is: lineage, serial, hash, and what it is bound to; and the ids of attempts.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The number of a journal entry, from 1; it only grows. The serial of a state is that of its last entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Serial(pub u64);
+
+impl Serial {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Drawn once when a state is begun and never changed: two states with different lineages have nothing to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lineage(String);
+
+impl Lineage {
+    /// From 16 random bytes; the caller draws them.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(hex(&bytes))
+    }
+
+    /// The lineage as text: 32 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// SHA-256 over the previous entry's hash and this entry's bytes: equal hashes mean equal journals up to there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// What stands before the first entry.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Reads 64 lower-case hexadecimal digits.
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let mut pairs = text.chunks_exact(2);
+        for (byte, pair) in bytes.iter_mut().zip(pairs.by_ref()) {
+            *byte = nibble(*pair.first()?)? << 4 | nibble(*pair.get(1)?)?;
+        }
+        (text.len() == 64).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Hash> for String {
+    fn from(hash: Hash) -> Self {
+        hex(&hash.0)
+    }
+}
+
+impl TryFrom<String> for Hash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_hex(text.as_bytes()).ok_or("a hash has 64 hexadecimal digits")
+    }
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |index: u8| DIGITS.get(usize::from(index & 15)).copied().map_or('0', char::from);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// The position of a journal: its last entry's serial and hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The last entry's number.
+    pub serial: Serial,
+    /// The last entry's hash.
+    pub hash: Hash,
+}
+
+impl Head {
+    /// Before the first entry.
+    pub const START: Self = Self { serial: Serial(0), hash: Hash::ZERO };
+}
+
+/// Scheme, host and port of the server that a state belongs to, as `https://host:port`; or `emulator` for the embedded one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Origin(pub String);
+
+impl Origin {
+    /// The embedded emulator, whose port differs from run to run.
+    pub const EMULATOR: &'static str = "emulator";
+
+    /// Whether this is the embedded emulator.
+    pub fn is_emulator(&self) -> bool {
+        self.0 == Self::EMULATOR
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A keyed hash of the API key, salted with the lineage: tells two keys apart and gives neither away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyFingerprint(pub String);
+
+/// What a state belongs to. Another origin or key is refused before a byte is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The server.
+    pub origin: Origin,
+    /// The account; none on the embedded emulator.
+    pub key: Option<KeyFingerprint>,
+}
+
+/// One try to create one name. Also sent as `X-Request-Id`, so that a server's log can be asked about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptId(String);
+
+impl AttemptId {
+    /// From 8 random bytes; the caller draws them. Easy to read out: `a-` and ten of `[a-z2-7]`.
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        let bits = u64::from_be_bytes(bytes);
+        let letters = (0..10).filter_map(|at| ALPHABET.get(usize::try_from(bits >> (at * 5) & 31).ok()?).copied());
+        Self(letters.fold("a-".to_owned(), |text, letter| text + char::from(letter).to_string().as_str()))
+    }
+
+    /// What an operator typed; compared with the recorded ones, never used to make a new one.
+    pub fn typed(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_survive_their_text() {
+        let hash = Hash(std::array::from_fn(|i| u8::try_from(i * 7 % 256).unwrap()));
+        assert_eq!(Hash::from_hex(hash.to_string().as_bytes()), Some(hash));
+        for bad in ["", "00", &"g".repeat(64), &"A".repeat(64), &"0".repeat(63), &"0".repeat(66)] {
+            assert_eq!(Hash::from_hex(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn attempt_ids_are_short_and_plain() {
+        assert_eq!(AttemptId::from_bytes([0; 8]).as_str(), "a-aaaaaaaaaa");
+        assert_eq!(AttemptId::from_bytes([255; 8]).as_str(), "a-7777777777");
+    }
+}

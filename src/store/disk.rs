@@ -1,0 +1,132 @@
+//! Files and directories the way this project wants them: 0700 and 0600, synced together with the directory they are in.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use super::{Medium, StoreError};
+
+/// Space is reserved this much ahead, so that not every entry asks for more.
+const STEP: u64 = 1_024 * 1_024;
+
+/// The journal as a file.
+#[derive(Debug)]
+pub struct DiskMedium {
+    file: File,
+    /// Space is reserved up to here.
+    reserved: u64,
+}
+
+impl DiskMedium {
+    /// Opens the file for appending, or makes an empty one (0600). `None`: there is none, and none was asked for.
+    pub fn open(path: &Path, make: bool) -> io::Result<Option<Self>> {
+        match OpenOptions::new().read(true).append(true).create(make).mode(0o600).open(path) {
+            Ok(file) => Ok(Some(Self { file, reserved: 0 })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Medium for DiskMedium {
+    fn reader(&self) -> io::Result<Box<dyn BufRead + '_>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.reserved = 0;
+        self.file.set_len(length)
+    }
+
+    fn reserve(&mut self, length: u64, bytes: u64) -> io::Result<()> {
+        if length + bytes <= self.reserved {
+            return Ok(());
+        }
+        let wanted = bytes + STEP;
+        if getrlimit(Resource::Fsize).current.is_some_and(|limit| length + wanted > limit) {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file size limit of this process leaves no room"));
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, length, wanted) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let disk = fstatvfs(&self.file)?;
+                if disk.f_bavail.saturating_mul(disk.f_frsize) < wanted {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.reserved = length + wanted;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Makes `path` (0700) with its parents, each durable in the directory above it; an existing one is closed to others.
+pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_dir(parent_of(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let metadata = fs::metadata(path)?;
+            if metadata.is_dir() && metadata.permissions().mode() & 0o077 != 0 {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent_of(path) != path => {
+            make_private_dir(parent_of(path))?;
+            make_private_dir(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// Makes the entries of directory `path` durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Replaces `path` by `bytes`: whoever reads it, or finds it after a power cut, sees the old or the new content, never a part.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        sync_dir(parent_of(path))
+    })();
+    if written.is_err() {
+        // The error itself is what the caller must see; a leftover file does no harm.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+pub(super) fn make_state_dir(path: &Path) -> Result<(), StoreError> {
+    make_private_dir(path).map_err(StoreError::io("make the state directory", path))
+}

@@ -1,0 +1,245 @@
+//! The store on disk: journal first, index last.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::journal::{self, Medium, Scan, Witness};
+use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
+use crate::instance::InstanceName;
+use crate::state::{Entry, Event, FORMAT, Head, Lineage, Serial, State};
+
+pub(super) const JOURNAL: &str = "journal.jsonl";
+/// What the entries besides the answers may take, and then some.
+const MARGIN: u64 = 256 * 1_024;
+
+/// The state directory, held by this process.
+#[derive(Debug)]
+pub struct FileStore {
+    dir: PathBuf,
+    medium: Box<dyn Medium>,
+    state: State,
+    head: Head,
+    length: u64,
+    /// Records that the index does not have as they are; none: it has to be rebuilt.
+    unindexed: Option<BTreeSet<InstanceName>>,
+    unsynced: bool,
+    broken: bool,
+    _hold: Hold,
+}
+
+impl FileStore {
+    /// Opens the state in `dir`, verifying all of it against itself, its index and the lock file.
+    pub fn open(dir: &Path, hold: Hold, lock: Option<&LockFile>) -> Result<Self, StoreError> {
+        let path = dir.join(JOURNAL);
+        let medium = DiskMedium::open(&path, false).map_err(StoreError::io("open", &path))?;
+        Self::open_on(dir, hold, lock, medium.map(|medium| Box::new(medium) as Box<dyn Medium>))
+    }
+
+    /// [`FileStore::open`] with the journal's bytes elsewhere than in a plain file.
+    pub(crate) fn open_on(
+        dir: &Path,
+        hold: Hold,
+        lock: Option<&LockFile>,
+        medium: Option<Box<dyn Medium>>,
+    ) -> Result<Self, StoreError> {
+        sled::clear_half_written(dir);
+        let index = sled::head(dir);
+        let witnesses = witnesses(index, lock);
+        let Some(medium) = medium else { return Err(missing(dir, &witnesses)) };
+        let scan = {
+            let mut reader = medium.reader().map_err(StoreError::io("read", dir.join(JOURNAL)))?;
+            journal::scan(&mut *reader, &witnesses)?
+        };
+        let Some(scan) = scan else { return Err(missing(dir, &witnesses)) };
+        check_lineage(&scan.state, lock)?;
+        Self::resume(dir, hold, medium, scan, index)
+    }
+
+    fn resume(dir: &Path, hold: Hold, medium: Box<dyn Medium>, scan: Scan, index: Option<Head>) -> Result<Self, StoreError> {
+        let is_current = index == Some(scan.head);
+        let mut store = Self {
+            dir: dir.to_owned(),
+            medium,
+            state: scan.state,
+            head: scan.head,
+            length: scan.length,
+            unindexed: is_current.then(BTreeSet::new),
+            unsynced: false,
+            broken: false,
+            _hold: hold,
+        };
+        if scan.torn > 0 {
+            tracing::warn!(bytes = scan.torn, "dropping the part of an entry that a cut-short write left");
+            store.medium.cut(store.length).map_err(StoreError::io("shorten", dir.join(JOURNAL)))?;
+            store.unsynced = true;
+        }
+        if scan.lacks_newline {
+            store.medium.append(b"\n").map_err(StoreError::io("write", dir.join(JOURNAL)))?;
+            store.length += 1;
+            store.unsynced = true;
+        }
+        Ok(store)
+    }
+
+    /// Begins a new state in `dir`, which has none.
+    pub fn begin(dir: &Path, hold: Hold, lineage: Lineage, at: Timestamp) -> Result<Self, StoreError> {
+        let path = dir.join(JOURNAL);
+        let medium = DiskMedium::open(&path, true).map_err(StoreError::io("make", &path))?;
+        let medium = medium.ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
+        Self::begin_on(dir, hold, Box::new(medium), lineage, at)
+    }
+
+    /// [`FileStore::begin`] with the journal's bytes elsewhere than in a plain file.
+    pub(crate) fn begin_on(
+        dir: &Path,
+        hold: Hold,
+        mut medium: Box<dyn Medium>,
+        lineage: Lineage,
+        at: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join(JOURNAL);
+        let genesis = Entry { serial: Serial(1), at, event: Event::Genesis { format: FORMAT, lineage: lineage.clone() } };
+        let (line, hash) = encode(&genesis, Head::START)?;
+        medium.cut(0).and_then(|()| medium.append(&line)).and_then(|()| medium.sync()).map_err(StoreError::io("write", &path))?;
+        disk::sync_dir(dir).map_err(StoreError::io("sync", dir))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            medium,
+            state: State::new(lineage, Serial(1)),
+            head: Head { serial: Serial(1), hash },
+            length: line.len() as u64,
+            unindexed: None,
+            unsynced: false,
+            broken: false,
+            _hold: hold,
+        })
+    }
+
+    fn reserve(&mut self, event: &Event) -> Result<(), StoreError> {
+        if !matches!(event, Event::Intent { .. }) {
+            return Ok(());
+        }
+        let attempts = self.state.open_attempts() as u64 + 1;
+        let space = self.medium.reserve(self.length, attempts * ANSWER_SPACE + MARGIN);
+        space.map_err(StoreError::io("reserve space in", self.dir.join(JOURNAL)))
+    }
+
+    /// After a failed write: back to the last intact line, on disk and in memory. Where that fails too, the store is broken.
+    fn undo(&mut self) {
+        self.broken = true;
+        let Ok(()) = self.medium.cut(self.length) else { return };
+        let again = self.medium.reader().ok().and_then(|mut reader| journal::scan(&mut *reader, &[]).ok().flatten());
+        if let Some(scan) = again.filter(|scan| scan.head == self.head) {
+            self.state = scan.state;
+            self.broken = false;
+        }
+    }
+
+    fn mark(&mut self, event: &Event, before: Option<InstanceName>) {
+        let Some(names) = &mut self.unindexed else { return };
+        match event {
+            Event::Intent { name, .. }
+            | Event::TokenSet { name, .. }
+            | Event::Adopted { name, .. }
+            | Event::AdoptedDoubt { name, .. } => {
+                names.insert(name.clone());
+            }
+            Event::Moved { from, to } => names.extend([from.clone(), to.clone()]),
+            Event::Noted { orphaned, returned } => names.extend(orphaned.iter().chain(returned).cloned()),
+            _ => names.extend(before),
+        }
+    }
+}
+
+impl StateStore for FileStore {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    fn append(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError> {
+        if self.broken {
+            return Err(StoreError::Broken);
+        }
+        self.reserve(&event)?;
+        let before = self.state.name_of_attempt(&event).cloned();
+        let entry = Entry { serial: self.head.serial.next(), at, event };
+        let (line, hash) = encode(&entry, self.head)?;
+        self.state.apply(&entry).map_err(StoreError::Refused)?;
+        self.unsynced = true;
+        if let Err(source) = self.medium.append(&line) {
+            self.undo();
+            return Err(StoreError::Io { action: "write", path: self.dir.join(JOURNAL), source });
+        }
+        self.mark(&entry.event, before);
+        self.length += line.len() as u64;
+        self.head = Head { serial: entry.serial, hash };
+        Ok(entry.serial)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::Broken);
+        }
+        if self.unsynced {
+            let synced = self.medium.sync();
+            // After a failed fsync the kernel may call the lost pages clean: a second one would lie.
+            self.broken = synced.is_err();
+            synced.map_err(StoreError::io("sync", self.dir.join(JOURNAL)))?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError> {
+        let mut reader = self.medium.reader().map_err(StoreError::io("read", self.dir.join(JOURNAL)))?;
+        journal::find(&mut *reader, serial)
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.sync()?;
+        if let Err(error) = self.medium.cut(self.length) {
+            tracing::warn!(%error, "cannot give reserved space back");
+        }
+        if self.unindexed.as_ref().is_none_or(|names| !names.is_empty()) || sled::head(&self.dir) != Some(self.head) {
+            sled::update(&self.dir, &self.state, self.head, self.unindexed.as_ref());
+        }
+        Ok(())
+    }
+}
+
+fn encode(entry: &Entry, head: Head) -> Result<(Vec<u8>, crate::state::Hash), StoreError> {
+    journal::encode(entry, head.hash).map_err(|error| StoreError::io("encode for", JOURNAL)(error.into()))
+}
+
+pub(super) fn witnesses(index: Option<Head>, lock: Option<&LockFile>) -> Vec<Witness> {
+    let index = index.map(|head| Witness { name: "its own index", head });
+    let lock = lock.filter(|lock| lock.records_anything()).map(|lock| Witness { name: "the lock file", head: lock.head() });
+    index.into_iter().chain(lock).collect()
+}
+
+/// Why there is nothing in `dir`: a fresh start, unless something says that there was more.
+pub(super) fn missing(dir: &Path, witnesses: &[Witness]) -> StoreError {
+    match witnesses.last() {
+        None => StoreError::Absent(dir.to_owned()),
+        Some(witness) => {
+            let why = format!("there is no journal in {}, and serial {} was seen", dir.display(), witness.head.serial);
+            StoreError::Behind { witness: witness.name, why }
+        }
+    }
+}
+
+pub(super) fn check_lineage(state: &State, lock: Option<&LockFile>) -> Result<(), StoreError> {
+    match lock.filter(|lock| lock.records_anything() && lock.lineage != state.lineage) {
+        None => Ok(()),
+        Some(lock) => {
+            let why = format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage);
+            Err(StoreError::Behind { witness: "the lock file", why })
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The writer's lock: one writer per state directory, by the kernel's file lock, which a dead holder cannot keep.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use super::disk::make_state_dir;
+use crate::state::Who;
+
+const FILE: &str = "lock";
+/// How often a waiting command is told that it still waits.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Who holds a lock. All of it is what the holder said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process id, on its own machine.
+    pub pid: u32,
+    /// Its command.
+    pub verb: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The person, machine and CI job.
+    pub who: Who,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str("another process");
+        }
+        write!(f, "`chatapi {}` (process {}", self.verb.escape_default(), self.pid)?;
+        if let Some(host) = &self.who.host {
+            write!(f, " on {}", host.escape_default())?;
+        }
+        write!(f, ", since {}", self.since.round(jiff::Unit::Second).unwrap_or(self.since))?;
+        if let Some(job) = &self.who.job {
+            write!(f, ", {}", job.escape_default())?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// The held lock. Dropping it lets the next writer in.
+#[derive(Debug)]
+#[must_use = "the lock is free again as soon as this is dropped"]
+pub struct Hold {
+    _file: File,
+}
+
+impl Hold {
+    /// Makes the state directory if need be and takes its lock, waiting up to `timeout`. `waiting` is called about once a second.
+    pub fn acquire(dir: &Path, me: &Holder, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, StoreError> {
+        make_state_dir(dir)?;
+        let path = dir.join(FILE);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(StoreError::io("open", &path))?;
+        let mut file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::WouldBlock) => wait(dir, file, timeout, waiting)?,
+            Err(TryLockError::Error(source)) => return Err(StoreError::Io { action: "lock", path, source }),
+        };
+        // A full disk must not keep a reader of the lock from being useful: who holds it is a courtesy, the lock is not.
+        if let Err(error) = introduce(&mut file, me) {
+            tracing::warn!(%error, "cannot say in the lock file who holds it");
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+fn introduce(file: &mut File, me: &Holder) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&serde_json::to_vec(me)?)
+}
+
+/// Waits in a thread of its own: the kernel wakes it at once when the lock is let go.
+fn wait(dir: &Path, file: File, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<File, StoreError> {
+    let deadline = Instant::now() + timeout;
+    let (locked, wake) = channel();
+    let io = |action| StoreError::io(action, dir.join(FILE));
+    let waiter = file.try_clone().map_err(io("open"))?;
+    if timeout.is_zero() {
+        return Err(StoreError::Locked { path: dir.to_owned(), holder: Box::new(holder(dir)) });
+    }
+    // The thread ends with the lock or with the process; whoever gave up has dropped the receiver.
+    std::thread::spawn(move || locked.send(waiter.lock()));
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match wake.recv_timeout(left.min(TICK)) {
+            Ok(result) => return result.map(|()| file).map_err(io("lock")),
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => waiting(&holder(dir)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return Err(StoreError::Locked { path: dir.to_owned(), holder: Box::new(holder(dir)) });
+            }
+        }
+    }
+}
+
+/// Who the lock file says has it; process 0 where it does not say.
+fn holder(dir: &Path) -> Holder {
+    let unknown = Holder { pid: 0, verb: String::new(), since: Timestamp::UNIX_EPOCH, who: Who::default() };
+    let mut text = Vec::new();
+    let read = File::open(dir.join(FILE)).and_then(|file| file.take(16 * 1_024).read_to_end(&mut text));
+    read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or(unknown)
+}

@@ -1,0 +1,234 @@
+//! The journal's lines: how an entry becomes bytes, how the chain over them is computed, and how they are read back.
+//!
+//! A line is the entry's JSON with `"hash"` as its last member. The hash is SHA-256 over the previous hash and the line's bytes
+//! before that member, so that a changed, missing, doubled or reordered line is seen. This module knows bytes, not files: the
+//! file is behind [`Medium`].
+//!
+//! Only the last line may be incomplete: a write that a kill or a full disk cut short, which nobody was ever told is durable.
+
+use std::io::{self, BufRead};
+
+use ring::digest;
+use serde::Deserialize;
+
+use super::StoreError;
+use crate::state::{Entry, Event, FORMAT, Hash, Head, Serial, State};
+
+/// Between the entry's JSON and the hash.
+const BEFORE_HASH: &[u8] = b",\"hash\":\"";
+/// After the hash.
+const AFTER_HASH: &[u8] = b"\"}";
+/// Longer than any line that was ever written: an answer of 1 MiB as base64, and room.
+const LINE_MAX: u64 = 4 * 1_024 * 1_024;
+
+/// The journal's bytes, wherever they are. [`super::DiskMedium`] is the real one; tests have one that fails and forgets.
+pub trait Medium: Send + std::fmt::Debug {
+    /// Reads from the beginning.
+    fn reader(&self) -> io::Result<Box<dyn BufRead + '_>>;
+
+    /// Writes all of `bytes` at the end, or fails having written a part of them.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Shortens to `length` bytes and gives reserved space back.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Makes sure that `bytes` more can be written after `length`.
+    fn reserve(&mut self, length: u64, bytes: u64) -> io::Result<()>;
+
+    /// Everything appended survives a power cut once this returns.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A copy of a journal's head kept elsewhere: the journal must contain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// What it is, for the error.
+    pub name: &'static str,
+    /// What it saw.
+    pub head: Head,
+}
+
+impl Witness {
+    fn contradicts(&self, head: Head) -> Result<(), StoreError> {
+        if self.head.serial == head.serial && self.head.hash != head.hash {
+            let why = format!("their histories differ at serial {}", head.serial);
+            return Err(StoreError::Behind { witness: self.name, why });
+        }
+        Ok(())
+    }
+}
+
+/// What a journal holds.
+#[derive(Debug)]
+pub(super) struct Scan {
+    pub(super) state: State,
+    pub(super) head: Head,
+    /// Bytes up to the end of the last intact line.
+    pub(super) length: u64,
+    /// Bytes after it that a cut-short write left.
+    pub(super) torn: u64,
+    /// The last line is intact but for its line feed.
+    pub(super) lacks_newline: bool,
+}
+
+/// The next line's bytes, line feed included, and its hash.
+pub(super) fn encode(entry: &Entry, before: Hash) -> Result<(Vec<u8>, Hash), serde_json::Error> {
+    let mut line = serde_json::to_vec(entry)?;
+    line.pop();
+    let hash = chain(before, &line);
+    line.extend_from_slice(BEFORE_HASH);
+    line.extend_from_slice(hash.to_string().as_bytes());
+    line.extend_from_slice(AFTER_HASH);
+    line.push(b'\n');
+    Ok((line, hash))
+}
+
+fn chain(before: Hash, payload: &[u8]) -> Hash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&before.0);
+    context.update(payload);
+    let mut hash = Hash::ZERO;
+    hash.0.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+/// The hash that `line` (without line feed) carries, if it is the right one after `before`.
+fn verify(line: &[u8], before: Hash) -> Option<Hash> {
+    let rest = line.strip_suffix(AFTER_HASH)?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+    let payload = rest.strip_suffix(BEFORE_HASH)?;
+    let carried = Hash::from_hex(digits)?;
+    (chain(before, payload) == carried).then_some(carried)
+}
+
+/// The head that the last complete line of `tail` claims, unverified.
+pub(super) fn claimed_head(tail: &[u8]) -> Option<Head> {
+    #[derive(Deserialize)]
+    struct Claim {
+        serial: Serial,
+        hash: Hash,
+    }
+    let complete = tail.strip_suffix(b"\n")?;
+    let line = complete.rsplit(|byte| *byte == b'\n').next()?;
+    let claim: Claim = serde_json::from_slice(line).ok()?;
+    Some(Head { serial: claim.serial, hash: claim.hash })
+}
+
+/// One line as it was read.
+enum Line {
+    End,
+    Intact(Hash, u64),
+    LacksNewline(Hash, u64),
+    Torn(u64),
+}
+
+struct Lines<'a> {
+    from: &'a mut dyn BufRead,
+    buffer: Vec<u8>,
+    head: Hash,
+    number: u64,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Result<Line, StoreError> {
+        self.buffer.clear();
+        let mut limited = io::Read::take(&mut *self.from, LINE_MAX);
+        let read = limited.read_until(b'\n', &mut self.buffer).map_err(StoreError::io("read", "the journal"))?;
+        self.number += 1;
+        let length = read as u64;
+        if read == 0 {
+            return Ok(Line::End);
+        }
+        if self.buffer.last() == Some(&b'\n') {
+            self.buffer.pop();
+            let hash = verify(&self.buffer, self.head).ok_or_else(|| self.damaged("its bytes do not match its hash"))?;
+            return Ok(Line::Intact(hash, length));
+        }
+        if length == LINE_MAX {
+            return Err(self.damaged("it has no end"));
+        }
+        if let Some(hash) = verify(&self.buffer, self.head) {
+            return Ok(Line::LacksNewline(hash, length));
+        }
+        let but_last = self.buffer.split_last().map_or(&[][..], |(_, rest)| rest);
+        if verify(but_last, self.head).is_some() {
+            return Err(self.damaged("its line feed was changed"));
+        }
+        Ok(Line::Torn(length))
+    }
+
+    fn damaged(&self, why: &str) -> StoreError {
+        StoreError::Damaged { line: self.number, why: why.to_owned() }
+    }
+
+    fn entry(&self) -> Result<Entry, StoreError> {
+        serde_json::from_slice(&self.buffer).map_err(|error| self.damaged(&format!("it is no entry of format {FORMAT}: {error}")))
+    }
+}
+
+/// Reads a journal from its beginning, verifying each line and each step, and that it contains what `witnesses` saw.
+///
+/// `None`: it holds no entry at all.
+pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Option<Scan>, StoreError> {
+    let mut lines = Lines { from, buffer: Vec::new(), head: Hash::ZERO, number: 0 };
+    let mut scan: Option<Scan> = None;
+    let mut torn = 0;
+    loop {
+        let (hash, length, lacks_newline) = match lines.next()? {
+            Line::End => break,
+            Line::Torn(length) => {
+                torn = length;
+                break;
+            }
+            Line::Intact(hash, length) => (hash, length, false),
+            Line::LacksNewline(hash, length) => (hash, length, true),
+        };
+        let entry = lines.entry()?;
+        lines.head = hash;
+        scan = Some(extend(scan, &entry, lines.number, Head { serial: entry.serial, hash }, length)?);
+        if let Some(scan) = &mut scan {
+            scan.lacks_newline = lacks_newline;
+            witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head))?;
+        }
+    }
+    if let Some(scan) = &mut scan {
+        scan.torn = torn;
+    }
+    let end = scan.as_ref().map_or(Serial(0), |scan| scan.head.serial);
+    if let Some(ahead) = witnesses.iter().find(|witness| witness.head.serial > end) {
+        let why = format!("it ends at serial {end}, and serial {} was seen", ahead.head.serial);
+        return Err(StoreError::Behind { witness: ahead.name, why });
+    }
+    Ok(scan)
+}
+
+fn extend(scan: Option<Scan>, entry: &Entry, line: u64, head: Head, length: u64) -> Result<Scan, StoreError> {
+    if let Some(mut scan) = scan {
+        scan.state.apply(entry).map_err(|source| StoreError::Inconsistent { line, source })?;
+        scan.head = head;
+        scan.length += length;
+        return Ok(scan);
+    }
+    match &entry.event {
+        Event::Genesis { format, .. } if *format > FORMAT => Err(StoreError::Newer { found: *format, known: FORMAT }),
+        Event::Genesis { lineage, .. } if entry.serial == Serial(1) => {
+            let state = State::new(lineage.clone(), entry.serial);
+            Ok(Scan { state, head, length, torn: 0, lacks_newline: false })
+        }
+        _ => Err(StoreError::Damaged { line, why: "it does not begin a state".to_owned() }),
+    }
+}
+
+/// Finds the entry `serial`, verifying everything before it.
+pub(super) fn find(from: &mut dyn BufRead, serial: Serial) -> Result<Entry, StoreError> {
+    let mut lines = Lines { from, buffer: Vec::new(), head: Hash::ZERO, number: 0 };
+    loop {
+        match lines.next()? {
+            Line::End | Line::Torn(_) => return Err(StoreError::NoEntry(serial)),
+            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => lines.head = hash,
+        }
+        if lines.number == serial.0 {
+            return lines.entry();
+        }
+    }
+}

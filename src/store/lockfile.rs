@@ -1,0 +1,157 @@
+//! `chatapi.lock`: what a state was, kept beside the manifest and committed with it. It holds no secret.
+//!
+//! A state that is missing, older or another than it says must not create anything: that is how a runner that lost its state
+//! directory is told from a first run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::disk;
+use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::state::{AttemptId, Hash, Head, Lineage, Phase, Serial, State};
+
+const VERSION: u32 = 1;
+/// Enough for half a million instances.
+const SIZE_MAX: u64 = 64 * 1_024 * 1_024;
+
+/// The lock file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockFile {
+    version: u32,
+    /// The state's lineage.
+    pub lineage: Lineage,
+    /// The state's serial at that time.
+    pub serial: Serial,
+    /// The state's hash at that serial.
+    pub head: Hash,
+    /// What existed.
+    pub instances: BTreeMap<InstanceName, LockedInstance>,
+    /// What was in doubt, or being created.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_doubt: BTreeMap<InstanceName, LockedDoubt>,
+}
+
+/// An instance in a lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedInstance {
+    /// The server's id.
+    pub id: InstanceId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: InstanceType,
+}
+
+/// A doubt in a lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedDoubt {
+    /// The attempt; none where it had not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptId>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: InstanceType,
+}
+
+/// A lock file that cannot be read, written or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum LockFileError {
+    /// The file system refused.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// The verb.
+        action: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not one.
+    #[error("{} is not a lock file of chatapi", .path.display())]
+    Content {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A later version wrote it.
+    #[error("{} was written by a newer version of chatapi (version {found}, this one knows {VERSION})", .path.display())]
+    Newer {
+        /// The lock file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl LockFile {
+    /// What `state` is at `head`. `creating`: names that are about to be tried, so that a state lost in the middle is missed.
+    pub fn of<'a>(state: &State, head: Head, creating: impl IntoIterator<Item = (&'a InstanceName, InstanceType)>) -> Self {
+        let mut instances = BTreeMap::new();
+        let mut in_doubt = BTreeMap::new();
+        for (name, kind) in creating {
+            in_doubt.insert(name.clone(), LockedDoubt { attempt: None, kind });
+        }
+        for record in state.records().values() {
+            match &record.phase {
+                Phase::Created(instance) => {
+                    instances.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
+                }
+                Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => {
+                    let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
+                    in_doubt.insert(record.name.clone(), doubt);
+                }
+                Phase::Absent { .. } => {}
+            }
+        }
+        Self { version: VERSION, lineage: state.lineage.clone(), serial: head.serial, head: head.hash, instances, in_doubt }
+    }
+
+    /// Reads the lock file at `path`; none: there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>, LockFileError> {
+        let io = |source| LockFileError::Io { action: "read", path: path.to_owned(), source };
+        let content = |source| LockFileError::Content { path: path.to_owned(), source };
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+            Ok(metadata) if !metadata.is_file() || metadata.len() > SIZE_MAX => {
+                return Err(io(io::Error::other("it is not a file of reasonable size")));
+            }
+            Ok(_) => {}
+        }
+        let bytes = fs::read(path).map_err(io)?;
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version: found } = serde_json::from_slice(&bytes).map_err(content)?;
+        if found > VERSION {
+            return Err(LockFileError::Newer { path: path.to_owned(), found });
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(content)
+    }
+
+    /// Writes it to `path`, whole or not at all. Anyone may read it: it is meant to be committed.
+    pub fn write(&self, path: &Path) -> Result<(), LockFileError> {
+        let mut bytes =
+            serde_json::to_vec_pretty(self).map_err(|source| LockFileError::Content { path: path.to_owned(), source })?;
+        bytes.push(b'\n');
+        disk::replace(path, &bytes, 0o644).map_err(|source| LockFileError::Io { action: "write", path: path.to_owned(), source })
+    }
+
+    /// The state's position at that time.
+    pub fn head(&self) -> Head {
+        Head { serial: self.serial, hash: self.head }
+    }
+
+    /// Whether there is anything to lose: a lock file without a record is a fresh start.
+    pub fn records_anything(&self) -> bool {
+        !self.instances.is_empty() || !self.in_doubt.is_empty()
+    }
+}

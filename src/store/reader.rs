@@ -1,0 +1,80 @@
+//! Looking: reads a state without its lock and without writing, beside a writer, on a full or read-only disk.
+//!
+//! The index answers when it stands at the journal's last line; otherwise the journal is replayed. Both give the same state.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::file::{JOURNAL, check_lineage, missing, witnesses};
+use super::journal;
+use super::{LockFile, StoreError, sled};
+use crate::state::{Entry, Head, Serial, State};
+
+/// How much of the journal's end is looked at for its last line.
+const TAIL: u64 = 64 * 1_024;
+
+/// Which copy answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The sled database.
+    Index,
+    /// The journal, replayed.
+    Journal,
+}
+
+/// A state as it was at one moment.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The state.
+    pub state: State,
+    /// Its position.
+    pub head: Head,
+    /// Where it was read from.
+    pub source: Source,
+}
+
+/// Reads the state in `dir`. [`StoreError::Absent`] if there is none and nothing says that there was one.
+pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> {
+    let indexed = sled::load(dir);
+    if let Some((state, head)) = &indexed
+        && last_line(dir) == Some(*head)
+        && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == *head)
+    {
+        check_lineage(state, lock)?;
+        return Ok(Reading { state: state.clone(), head: *head, source: Source::Index });
+    }
+    let (state, head) = replay(dir, indexed.map(|(_, head)| head), lock)?;
+    Ok(Reading { state, head, source: Source::Journal })
+}
+
+/// Reads one entry of the journal in `dir`: a token, or a raw answer.
+pub fn read_entry(dir: &Path, serial: Serial) -> Result<Entry, StoreError> {
+    let path = dir.join(JOURNAL);
+    let mut file = std::io::BufReader::new(File::open(&path).map_err(StoreError::io("open", &path))?);
+    journal::find(&mut file, serial)
+}
+
+fn replay(dir: &Path, index: Option<Head>, lock: Option<&LockFile>) -> Result<(State, Head), StoreError> {
+    let witnesses = witnesses(index, lock);
+    let path = dir.join(JOURNAL);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing(dir, &witnesses)),
+        Err(source) => return Err(StoreError::Io { action: "open", path, source }),
+    };
+    let mut reader = std::io::BufReader::with_capacity(1 << 18, file);
+    let scan = journal::scan(&mut reader, &witnesses)?.ok_or_else(|| missing(dir, &witnesses))?;
+    check_lineage(&scan.state, lock)?;
+    Ok((scan.state, scan.head))
+}
+
+/// The position that the journal's last line claims.
+fn last_line(dir: &Path) -> Option<Head> {
+    let mut file = File::open(dir.join(JOURNAL)).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail).ok()?;
+    journal::claimed_head(&tail)
+}
