@@ -1,5 +1,10 @@
 //! chatapi.
+pub mod client;
 pub mod instance;
+pub mod plan;
+pub mod provider;
 pub mod secret;
 pub mod state;
 pub mod store;
+pub mod text;
+pub use client::Client;

@@ -1,0 +1,234 @@
+//! The plan: what is to be done for each name, and why; and what must stop it before it begins. Pure.
+//!
+//! A plan is complete: applying it leaves nothing to decide. A [`Reason`] explains and never decides.
+
+mod planner;
+mod recovery;
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+pub use planner::plan;
+pub use recovery::{Candidate, Candidates, Proposal, Settling, propose, unsent_proof};
+
+use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::state::AttemptId;
+
+/// What will be done for one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Create it.
+    Create,
+    /// Nothing.
+    NoOp,
+    /// Nothing, because it is unknown whether it exists.
+    Hold,
+    /// Read the recorded answer; no request.
+    Finish,
+    /// Nothing, because what exists is of another type. Stops the run.
+    Conflict,
+    /// Nothing: it exists and is not declared any more.
+    Orphan,
+}
+
+impl Action {
+    /// The word in machine-readable output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::NoOp => "no-op",
+            Self::Hold => "hold",
+            Self::Finish => "finish",
+            Self::Conflict => "conflict",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+/// Why an action is what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing is recorded under the name.
+    New,
+    /// It was tried before, and nothing came of it.
+    TriedBefore {
+        /// How often.
+        attempts: u32,
+        /// Why the last attempt was closed.
+        closed: String,
+    },
+    /// An attempt was begun and not sent; it is closed when the apply begins.
+    Begun {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// It exists, and its token is kept.
+    Exists {
+        /// Its id.
+        id: InstanceId,
+    },
+    /// It exists, and its token is missing.
+    TokenMissing {
+        /// Its id.
+        id: InstanceId,
+    },
+    /// It is unknown whether an attempt created it.
+    InDoubt {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Since when.
+        since: Timestamp,
+        /// What was seen.
+        seen: String,
+    },
+    /// An answer is recorded and not read yet.
+    Received {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// What exists, or may exist, has another type, which cannot be changed.
+    OtherType {
+        /// The recorded type.
+        recorded: InstanceType,
+    },
+    /// It is no longer declared.
+    NotDeclared {
+        /// Its id, where it is known.
+        id: Option<InstanceId>,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("not created yet"),
+            Self::TriedBefore { attempts, closed } => {
+                let times = if *attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+                write!(f, "tried {times}: {closed}")
+            }
+            Self::Begun { attempt } => write!(f, "attempt {attempt} was not sent"),
+            Self::Exists { id } => write!(f, "exists as {id}"),
+            Self::TokenMissing { id } => write!(f, "exists as {id}, token missing"),
+            Self::InDoubt { attempt, since, seen } => {
+                let since = since.round(jiff::Unit::Second).unwrap_or(*since);
+                write!(f, "attempt {attempt} in doubt since {since}: {seen}")
+            }
+            Self::Received { attempt } => write!(f, "the answer to attempt {attempt} is recorded"),
+            Self::OtherType { recorded } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
+            Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
+            Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
+        }
+    }
+}
+
+/// What is planned for one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The name.
+    pub name: InstanceName,
+    /// The declared type; of what is not declared, the recorded one.
+    pub kind: InstanceType,
+    /// What will be done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// A create only: an instance of this type that has just left the manifest, so that this may be a rename.
+    pub renamed_from: Option<InstanceName>,
+}
+
+/// The plan: every declared name in order, then what is recorded and not declared, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// How many changes there are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanSummary {
+    /// To be created.
+    pub create: usize,
+    /// As they should be.
+    pub unchanged: usize,
+    /// In doubt, declared or not.
+    pub in_doubt: usize,
+    /// Recorded answers to be read.
+    pub finish: usize,
+    /// Existing without a token, declared or not.
+    pub token_missing: usize,
+    /// Of another type than declared.
+    pub conflict: usize,
+    /// Recorded and not declared.
+    pub orphaned: usize,
+    /// Of those to be created: probable renames.
+    pub probable_rename: usize,
+}
+
+impl Plan {
+    /// The changes with `action`.
+    pub fn with(&self, action: Action) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(move |change| change.action == action)
+    }
+
+    /// Counts the changes.
+    pub fn summary(&self) -> PlanSummary {
+        let mut summary = PlanSummary::default();
+        for change in &self.changes {
+            let count = match change.action {
+                Action::Create => &mut summary.create,
+                Action::NoOp => &mut summary.unchanged,
+                Action::Hold => &mut summary.in_doubt,
+                Action::Finish => &mut summary.finish,
+                Action::Conflict => &mut summary.conflict,
+                Action::Orphan => &mut summary.orphaned,
+            };
+            *count += 1;
+            match &change.reason {
+                Reason::TokenMissing { .. } => summary.token_missing += 1,
+                Reason::InDoubt { .. } if change.action == Action::Orphan => summary.in_doubt += 1,
+                _ => {}
+            }
+            summary.probable_rename += usize::from(change.renamed_from.is_some());
+        }
+        summary
+    }
+
+    /// What forbids the run, whatever else it would do: nothing is sent while this is not empty. `not_renames`: names that
+    /// the operator says are new.
+    pub fn guards(&self, not_renames: &[InstanceName]) -> Vec<Guard> {
+        let conflicts = self.with(Action::Conflict).filter_map(|change| match &change.reason {
+            Reason::OtherType { recorded } => {
+                Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
+            }
+            _ => None,
+        });
+        let renames = self.changes.iter().filter(|change| !not_renames.contains(&change.name)).filter_map(|change| {
+            Some(Guard::ProbableRename { from: change.renamed_from.clone()?, to: change.name.clone(), kind: change.kind })
+        });
+        conflicts.chain(renames).collect()
+    }
+}
+
+/// A reason to stop before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// The declared type differs from the recorded one.
+    TypeChange {
+        /// The name.
+        name: InstanceName,
+        /// What exists.
+        recorded: InstanceType,
+        /// What is declared.
+        declared: InstanceType,
+    },
+    /// A new name and one that has just left, of one type.
+    ProbableRename {
+        /// The one that left.
+        from: InstanceName,
+        /// The new one.
+        to: InstanceName,
+        /// Their type.
+        kind: InstanceType,
+    },
+}

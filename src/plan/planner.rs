@@ -1,0 +1,269 @@
+//! Declared × recorded × open attempts → changes.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Change, Plan, Reason};
+use crate::instance::{InstanceName, InstanceType};
+use crate::state::{Instance, Phase, Record, State};
+
+/// More newly orphaned or new names than this are compared by type only, not by likeness.
+const COMPARED_MAX: usize = 200;
+
+/// Plans `declared` against `state`. Reads nothing else: the same arguments always give the same plan.
+pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> Plan {
+    let mut changes = Vec::with_capacity(declared.len());
+    for (name, kind) in declared {
+        changes.push(change(name, *kind, state.record(name)));
+    }
+    let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
+    let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
+    suspect_renames(&mut changes, &orphans);
+    changes.extend(orphans.drain(..).map(|(_, change)| change));
+    Plan { changes }
+}
+
+fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> Change {
+    let (action, reason) = match record {
+        None => (Action::Create, Reason::New),
+        Some(Record { phase: Phase::Absent { closed }, attempts, .. }) => {
+            (Action::Create, Reason::TriedBefore { attempts: *attempts, closed: closed.clone() })
+        }
+        // What is begun and not sent can still be created with another type.
+        Some(Record { phase: Phase::Intent(attempt), .. }) => (Action::Create, Reason::Begun { attempt: attempt.id.clone() }),
+        // So is a doubt of another type: resolving it comes first, and says what exists.
+        Some(record) if record.kind != kind && record.instance().is_some() => {
+            (Action::Conflict, Reason::OtherType { recorded: record.kind })
+        }
+        Some(record) => recorded(record),
+    };
+    Change { name: name.clone(), kind, action, reason, renamed_from: None }
+}
+
+fn recorded(record: &Record) -> (Action, Reason) {
+    match &record.phase {
+        Phase::Absent { closed } => (Action::Create, Reason::TriedBefore { attempts: record.attempts, closed: closed.clone() }),
+        Phase::Intent(attempt) => (Action::Create, Reason::Begun { attempt: attempt.id.clone() }),
+        Phase::InDoubt(attempt, doubt) => {
+            let reason = Reason::InDoubt { attempt: attempt.id.clone(), since: doubt.since, seen: doubt.reason.clone() };
+            (Action::Hold, reason)
+        }
+        Phase::Received(attempt, _) => (Action::Finish, Reason::Received { attempt: attempt.id.clone() }),
+        Phase::Created(Instance { id, token: None, .. }) => (Action::NoOp, Reason::TokenMissing { id: id.clone() }),
+        Phase::Created(Instance { id, .. }) => (Action::NoOp, Reason::Exists { id: id.clone() }),
+    }
+}
+
+/// What is recorded and not declared; nothing for a name of which nothing can exist.
+fn orphan(record: &Record) -> Option<Change> {
+    let (action, reason) = match recorded(record) {
+        (Action::Create, _) => return None,
+        (Action::Hold, reason) => (Action::Orphan, reason),
+        (Action::Finish, reason) => (Action::Finish, reason),
+        (_, Reason::Exists { id }) => (Action::Orphan, Reason::NotDeclared { id: Some(id) }),
+        (_, reason) => (Action::Orphan, reason),
+    };
+    Some(Change { name: record.name.clone(), kind: record.kind, action, reason, renamed_from: None })
+}
+
+/// Pairs each name that has just left with the new name of its type that is most like it.
+fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
+    let left = orphans.iter().filter(|(record, change)| change.action == Action::Orphan && !record.orphan_noted);
+    for (record, _) in left {
+        let open =
+            |change: &Change| change.action == Action::Create && change.kind == record.kind && change.renamed_from.is_none();
+        let candidates = changes.iter_mut().filter(|change| open(change)).take(COMPARED_MAX);
+        let likeness = |change: &&mut Change| strsim::levenshtein(change.name.as_str(), record.name.as_str());
+        if let Some(nearest) = candidates.min_by_key(likeness) {
+            nearest.renamed_from = Some(record.name.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::InstanceId;
+    use crate::plan::Guard;
+    use crate::state::{AttemptId, Entry, Event, Lineage, Serial};
+
+    fn name(text: &str) -> InstanceName {
+        InstanceName::parse(text).unwrap()
+    }
+
+    fn kind(text: &str) -> InstanceType {
+        match text {
+            "wa" => InstanceType::WhatsApp,
+            _ => InstanceType::WhatsAppDev,
+        }
+    }
+
+    /// A state from words: `created`, `no-token`, `intent`, `doubt`, `received`, `refused`, each for a name and a type; `noted`
+    /// marks it as a known orphan.
+    fn state(records: &[(&str, &str, &str)]) -> State {
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1));
+        let mut add = |event| {
+            let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };
+            state.apply(&entry).unwrap();
+        };
+        for (index, (of, of_kind, words)) in records.iter().enumerate() {
+            let attempt = AttemptId::typed(&format!("a-{of}"));
+            let id = InstanceId::parse(&format!("{}", 100 + index)).unwrap();
+            let answer = crate::state::Answer { status: 200, complete: true, retry_after: None, body: vec![] };
+            let steps: &[&str] = match words.split(' ').next().unwrap() {
+                "intent" => &["intent"],
+                "doubt" => &["intent", "sent"],
+                "received" => &["intent", "sent", "received"],
+                "refused" => &["intent", "sent", "received", "refused"],
+                "no-token" => &["intent", "sent", "received", "bare"],
+                _ => &["intent", "sent", "received", "created"],
+            };
+            for step in steps {
+                let attempt = attempt.clone();
+                add(match *step {
+                    "intent" => Event::Intent { attempt, name: name(of), kind: kind(of_kind), fence: None },
+                    "sent" => Event::Sent { attempt },
+                    "received" => Event::Received { attempt, answer: answer.clone() },
+                    "refused" => Event::Refused { attempt, reason: "no".into() },
+                    "bare" => Event::Created { attempt, id: id.clone(), api_url: None, token: None },
+                    _ => {
+                        let token = Some(crate::secret::Secret::new("t".into()));
+                        Event::Created { attempt, id: id.clone(), api_url: None, token }
+                    }
+                });
+            }
+            if words.ends_with("noted") {
+                add(Event::Noted { orphaned: vec![name(of)], returned: vec![] });
+            }
+        }
+        state
+    }
+
+    fn planned(declared: &[(&str, &str)], records: &[(&str, &str, &str)]) -> Plan {
+        let declared = declared.iter().map(|(of, of_kind)| (name(of), kind(of_kind))).collect();
+        plan(&declared, &state(records))
+    }
+
+    #[test]
+    fn the_planner_table() {
+        type Row = (
+            &'static [(&'static str, &'static str)],
+            &'static [(&'static str, &'static str, &'static str)],
+            &'static str,
+            &'static str,
+        );
+        let rows: &[Row] = &[
+            (&[], &[], "", "nothing declared, nothing recorded"),
+            (&[("a", "wa")], &[], "a create: not created yet", "a new name"),
+            (&[("a", "wa")], &[("a", "wa", "created")], "a no-op: exists as 100", "as declared"),
+            (
+                &[("a", "wa")],
+                &[("a", "wa", "no-token")],
+                "a no-op: exists as 100, token missing",
+                "never created again for a token",
+            ),
+            (&[("a", "wa")], &[("a", "wa", "refused")], "a create: tried once: no", "a refusal is no instance"),
+            (&[("a", "wa")], &[("a", "wa", "intent")], "a create: attempt a-a was not sent", "an intent was not sent"),
+            (&[("a", "dev")], &[("a", "wa", "intent")], "a create: attempt a-a was not sent", "and may be of another type now"),
+            (&[("a", "dev")], &[("a", "wa", "refused")], "a create: tried once: no", "nothing exists of the old type"),
+            (
+                &[("a", "wa")],
+                &[("a", "wa", "doubt")],
+                "a hold: attempt a-a in doubt since 1970-01-01T00:00:00Z: sent, and no answer was recorded",
+                "P1: no second create while in doubt",
+            ),
+            (
+                &[("a", "dev")],
+                &[("a", "wa", "doubt")],
+                "a hold: attempt a-a in doubt since 1970-01-01T00:00:00Z: sent, and no answer was recorded",
+                "a changed type does not end a doubt",
+            ),
+            (&[("a", "wa")], &[("a", "wa", "received")], "a finish: the answer to attempt a-a is recorded", "needs no network"),
+            (
+                &[("a", "dev")],
+                &[("a", "wa", "created")],
+                "a conflict: recorded as whatsapp, and a type cannot be changed",
+                "P9: never replaced",
+            ),
+            (&[], &[("a", "wa", "created")], "a orphan: no longer declared; still exists as 100, untouched", "P9: never deleted"),
+            (
+                &[],
+                &[("a", "wa", "doubt")],
+                "a orphan: attempt a-a in doubt since 1970-01-01T00:00:00Z: sent, and no answer was recorded",
+                "a doubt stays one without a declaration",
+            ),
+            (&[], &[("a", "wa", "received")], "a finish: the answer to attempt a-a is recorded", "its token must not be lost"),
+            (&[], &[("a", "wa", "refused")], "", "nothing exists"),
+            (&[], &[("a", "wa", "intent")], "", "nothing was sent"),
+            (
+                &[("b", "wa")],
+                &[("a", "wa", "created")],
+                "b create: not created yet (renamed from a?); a orphan: no longer declared; still exists as 100, untouched",
+                "a probable rename",
+            ),
+            (
+                &[("b", "dev")],
+                &[("a", "wa", "created")],
+                "b create: not created yet; a orphan: no longer declared; still exists as 100, untouched",
+                "another type is no rename",
+            ),
+            (
+                &[("b", "wa")],
+                &[("a", "wa", "created noted")],
+                "b create: not created yet; a orphan: no longer declared; still exists as 100, untouched",
+                "an orphan of long ago is no rename",
+            ),
+            (
+                &[("shop-eu", "wa"), ("z", "wa")],
+                &[("shop", "wa", "created")],
+                "shop-eu create: not created yet (renamed from shop?); z create: not created yet; \
+                 shop orphan: no longer declared; still exists as 100, untouched",
+                "the likest name is suspected, and only one",
+            ),
+        ];
+        for (declared, records, expected, why) in rows {
+            let plan = planned(declared, records);
+            let shown = plan.changes.iter().map(|change| {
+                let renamed = change.renamed_from.as_ref().map(|from| format!(" (renamed from {from}?)")).unwrap_or_default();
+                format!("{} {}: {}{renamed}", change.name, change.action.as_str(), change.reason)
+            });
+            assert_eq!(shown.collect::<Vec<_>>().join("; "), *expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn p1_what_may_exist_is_never_planned_as_a_create() {
+        for words in ["doubt", "received", "created", "no-token", "created noted"] {
+            for of_kind in ["wa", "dev"] {
+                let plan = planned(&[("a", of_kind)], &[("a", "wa", words)]);
+                assert_eq!(plan.summary().create, 0, "{words} declared as {of_kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn guards_name_what_stops_the_run_and_the_operator_can_answer_a_rename() {
+        let plan = planned(&[("a", "dev"), ("c", "wa")], &[("a", "wa", "created"), ("b", "wa", "created")]);
+        let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
+        let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa") };
+        assert_eq!(plan.guards(&[]), [type_change.clone(), rename]);
+        assert_eq!(plan.guards(&[name("c")]), [type_change]);
+    }
+
+    #[test]
+    fn the_summary_counts_doubts_and_missing_tokens_of_orphans_too() {
+        let plan = planned(
+            &[("a", "wa"), ("b", "wa")],
+            &[("b", "wa", "no-token"), ("c", "wa", "doubt"), ("d", "wa", "no-token"), ("e", "wa", "created noted")],
+        );
+        let summary = plan.summary();
+        assert_eq!((summary.create, summary.unchanged, summary.orphaned), (1, 1, 3));
+        assert_eq!((summary.in_doubt, summary.token_missing), (1, 2));
+    }
+
+    #[test]
+    fn the_same_arguments_give_the_same_plan() {
+        let records = [("a", "wa", "created"), ("b", "dev", "doubt"), ("c", "wa", "refused")];
+        let declared = [("a", "wa"), ("b", "dev"), ("d", "wa")];
+        assert_eq!(planned(&declared, &records), planned(&declared, &records));
+    }
+}

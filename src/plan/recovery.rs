@@ -1,0 +1,320 @@
+//! What can be concluded about attempts that a run left open: from the machine, and from the server's list. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
+use crate::provider::Listing;
+use crate::state::{Attempt, AttemptId, Doubt, Record, State};
+
+/// Why the intent of `attempt` without a `sent` record proves that nothing was sent; none: it does not prove it.
+///
+/// The record is written and synced before the request is let go. It can only be missing if it was never written, unless the
+/// machine has lost its page cache since (another `boot`) and the file system does not keep what was synced
+/// (`keeps_what_is_synced`).
+pub fn unsent_proof(attempt: &Attempt, boot: Option<&str>, keeps_what_is_synced: bool) -> Option<&'static str> {
+    let then = attempt.run.as_ref().and_then(|run| run.boot.as_deref());
+    match (then, boot) {
+        (Some(then), Some(now)) if then == now => Some("the run ended before it was sent"),
+        _ if keeps_what_is_synced => Some("the run ended before it was sent, on a file system that keeps what is synced"),
+        _ => None,
+    }
+}
+
+/// How long it takes until an absence from the list counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settling {
+    /// From the request on.
+    pub after: Duration,
+    /// Between two lists that agree.
+    pub between: Duration,
+}
+
+impl Default for Settling {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(15 * 60), between: Duration::from_secs(5) }
+    }
+}
+
+/// An instance that the server lists, that was not there before an attempt, and that the state does not know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its address.
+    pub api_url: Option<ApiUrl>,
+}
+
+/// What a list says about the open doubts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates {
+    /// Whether the list can be believed: every item readable, and showing every instance that is known to exist.
+    pub is_credible: bool,
+    /// Whether it shows anything that was there before: an empty list is no evidence of absence.
+    pub shows_something: bool,
+    /// Ids that may be ours, by type.
+    pub of: BTreeMap<InstanceType, Vec<Candidate>>,
+}
+
+impl Candidates {
+    /// Ids listed now, less those that belong to a name, less those that every doubt of their type has in its fence.
+    pub fn from_listing(state: &State, listing: &Listing) -> Self {
+        let known = state.known_ids();
+        let listed: BTreeSet<&InstanceId> = listing.instances.iter().map(|instance| &instance.id).collect();
+        let mut of: BTreeMap<InstanceType, Vec<Candidate>> = BTreeMap::new();
+        for instance in listing.instances.iter().filter(|instance| !known.contains_key(&instance.id)) {
+            let Some(kind) = instance.kind else { continue };
+            let mut doubts = state.doubts().filter(|(record, ..)| record.kind == kind);
+            if doubts.any(|(_, attempt, _)| is_new_to(state, attempt, &instance.id)) {
+                let candidate = Candidate { id: instance.id.clone(), api_url: instance.api_url.clone() };
+                of.entry(kind).or_default().push(candidate);
+            }
+        }
+        let mut fences = state.doubts().filter_map(|(_, attempt, _)| state.fence_of(attempt));
+        Self {
+            is_credible: listing.odd_items == 0 && known.keys().all(|id| listed.contains(id)),
+            shows_something: !known.is_empty() || fences.any(|fence| !fence.is_empty()),
+            of,
+        }
+    }
+
+    /// The candidates of `kind`.
+    pub fn of_kind(&self, kind: InstanceType) -> &[Candidate] {
+        self.of.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The candidates' ids, all types, sorted.
+    pub fn ids(&self) -> Vec<InstanceId> {
+        let ids: BTreeSet<_> = self.of.values().flatten().map(|candidate| candidate.id.clone()).collect();
+        ids.into_iter().collect()
+    }
+}
+
+/// Whether `id` was not listed before `attempt`. Without a fence it may have been: then it is not called new.
+fn is_new_to(state: &State, attempt: &Attempt, id: &InstanceId) -> bool {
+    state.fence_of(attempt).is_some_and(|fence| !fence.contains(id))
+}
+
+/// What the evidence proposes for one doubt. Carried out by itself only where the operator declared the account exclusive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposal {
+    /// It exists as this.
+    Exists(Candidate),
+    /// It was not created.
+    NotCreated,
+    /// It may not have been created; that counts from this moment on.
+    NotYetSettled {
+        /// When.
+        at: Timestamp,
+    },
+    /// The list does not tell.
+    Unknown {
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+/// What `candidates` propose for every doubt. `is_agreeing`: an earlier list, at least [`Settling::between`] ago, had the same
+/// candidates.
+pub fn propose(
+    state: &State,
+    candidates: &Candidates,
+    is_agreeing: bool,
+    now: Timestamp,
+    settling: Settling,
+) -> BTreeMap<InstanceName, (AttemptId, Proposal)> {
+    let mut proposals = BTreeMap::new();
+    for kind in InstanceType::ALL {
+        let mut doubts: Vec<_> = state.doubts().filter(|(record, ..)| record.kind == kind).collect();
+        // An id may be new to an older attempt and known to a later one, never the other way round: who has less choice is
+        // served first, and among equals the older attempt.
+        doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
+        let verdict = obstacle(state, candidates, kind, &doubts);
+        let mut left: Vec<&Candidate> = candidates.of_kind(kind).iter().collect();
+        for (record, attempt, doubt) in doubts {
+            let mine = left.iter().position(|candidate| is_new_to(state, attempt, &candidate.id));
+            let proposal = match (verdict, mine) {
+                (Some(why), _) => Proposal::Unknown { why },
+                (None, Some(at)) => Proposal::Exists(left.remove(at).clone()),
+                (None, None) if !candidates.shows_something => Proposal::Unknown { why: "an empty list proves nothing" },
+                (None, None) => absence(doubt.since, is_agreeing, now, settling),
+            };
+            proposals.insert(record.name.clone(), (attempt.id.clone(), proposal));
+        }
+    }
+    proposals
+}
+
+type OpenDoubt<'a> = (&'a Record, &'a Attempt, &'a Doubt);
+
+/// Why the list tells nothing about any doubt of `kind`.
+fn obstacle(state: &State, candidates: &Candidates, kind: InstanceType, doubts: &[OpenDoubt<'_>]) -> Option<&'static str> {
+    if !candidates.is_credible {
+        return Some("the list cannot be believed: it is incomplete, or does not show what exists");
+    }
+    if doubts.iter().any(|(_, attempt, _)| state.fence_of(attempt).is_none()) {
+        return Some("nothing was listed before the attempt, so any listed instance may be older");
+    }
+    let is_crowded = candidates.of_kind(kind).len() > doubts.len();
+    is_crowded.then_some("more new instances than doubts: somebody else creates on this account")
+}
+
+fn absence(since: Timestamp, is_agreeing: bool, now: Timestamp, settling: Settling) -> Proposal {
+    let settles = jiff::SignedDuration::try_from(settling.after).ok().and_then(|after| since.checked_add(after).ok());
+    let settles = settles.unwrap_or(Timestamp::MAX);
+    if now >= settles && is_agreeing { Proposal::NotCreated } else { Proposal::NotYetSettled { at: settles } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ListedInstance;
+    use crate::state::{Entry, Event, Lineage, Run, Serial, Who};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn id(text: &str) -> InstanceId {
+        InstanceId::parse(text).unwrap()
+    }
+
+    /// A state that listed `fence`, knows `known`, and has doubts under the names of `doubts`, at one second each.
+    fn state(fence: Option<&[&str]>, known: &[&str], doubts: &[&str]) -> State {
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1));
+        let mut second = 0;
+        let mut add = |event| {
+            second += 1;
+            let entry = Entry { serial: state.serial.next(), at: at(second), event };
+            state.apply(&entry).unwrap();
+            state.serial
+        };
+        for known in known {
+            let name = InstanceName::parse(&format!("known-{known}")).unwrap();
+            add(Event::Adopted { name, kind: InstanceType::WhatsApp, id: id(known), source: "test".into() });
+        }
+        let fence = fence.map(|ids| add(Event::Listed { ids: ids.iter().map(|text| id(text)).collect() }));
+        for doubt in doubts {
+            let attempt = AttemptId::typed(&format!("a-{doubt}"));
+            let name = InstanceName::parse(doubt).unwrap();
+            add(Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsApp, fence });
+            add(Event::Sent { attempt });
+        }
+        state
+    }
+
+    fn listing(ids: &[&str]) -> Listing {
+        let item = |text: &&str| ListedInstance {
+            id: id(text),
+            name: String::new(),
+            type_text: "whatsapp".into(),
+            kind: Some(InstanceType::WhatsApp),
+            api_url: None,
+            stopped: None,
+            paid_till: None,
+            payments_count: None,
+        };
+        Listing { instances: ids.iter().map(item).collect(), odd_items: 0 }
+    }
+
+    fn proposals(state: &State, listing: &Listing, agreeing: bool, now: i64) -> Vec<String> {
+        let candidates = Candidates::from_listing(state, listing);
+        let settling = Settling { after: Duration::from_secs(100), between: Duration::from_secs(5) };
+        let proposals = propose(state, &candidates, agreeing, at(now), settling);
+        let show = |(name, (_, proposal)): (&InstanceName, &(AttemptId, Proposal))| match proposal {
+            Proposal::Exists(candidate) => format!("{name}={}", candidate.id),
+            Proposal::NotCreated => format!("{name}=absent"),
+            Proposal::NotYetSettled { .. } => format!("{name}=wait"),
+            Proposal::Unknown { .. } => format!("{name}=?"),
+        };
+        proposals.iter().map(show).collect()
+    }
+
+    #[test]
+    fn p16_the_resolver_table() {
+        let known: &[&str] = &["1"];
+        type Row = (
+            Option<&'static [&'static str]>,
+            &'static [&'static str],
+            &'static [&'static str],
+            bool,
+            i64,
+            &'static [&'static str],
+            &'static str,
+        );
+        let rows: &[Row] = &[
+            (Some(&["1"]), &["x"], &["1", "2"], false, 10, &["x=2"], "one new, one doubt"),
+            (Some(&["1"]), &["x"], &["1"], true, 10, &["x=wait"], "absent, too soon"),
+            (Some(&["1"]), &["x"], &["1"], false, 1_000, &["x=wait"], "absent, one list only"),
+            (Some(&["1"]), &["x"], &["1"], true, 1_000, &["x=absent"], "absent, settled, two lists"),
+            (Some(&["1"]), &["x"], &[], true, 1_000, &["x=?"], "an empty list is no evidence"),
+            (Some(&["1"]), &["x"], &["2"], true, 1_000, &["x=?"], "the list lacks what exists"),
+            (Some(&["1"]), &["x"], &["1", "2", "3"], true, 1_000, &["x=?"], "more new ones than doubts"),
+            (Some(&["1", "2"]), &["x"], &["1", "2"], true, 1_000, &["x=absent"], "2 was there before"),
+            (
+                Some(&["1"]),
+                &["x", "y"],
+                &["1", "2", "3"],
+                false,
+                10,
+                &["x=2", "y=3"],
+                "two new, two doubts: the order is arbitrary",
+            ),
+            (Some(&["1"]), &["x", "y"], &["1", "2"], false, 10, &["x=2", "y=wait"], "one new, two doubts: the older takes it"),
+            (None, &["x"], &["1", "2"], true, 1_000, &["x=?"], "without a fence nothing is new"),
+        ];
+        for (fence, doubts, listed, agreeing, now, expected, why) in rows {
+            assert_eq!(proposals(&state(*fence, known, doubts), &listing(listed), *agreeing, *now), *expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn p16_an_account_without_anything_known_gives_no_evidence_of_absence() {
+        let state = state(Some(&[]), &[], &["x"]);
+        assert_eq!(proposals(&state, &listing(&[]), true, 1_000), ["x=?"]);
+        assert_eq!(proposals(&state, &listing(&["2"]), true, 1_000), ["x=2"], "but what is there is there");
+    }
+
+    #[test]
+    fn p1_a_later_fence_does_not_hide_the_instance_of_an_older_doubt() {
+        // x in doubt made 2; the next run's fence shows 2 already, and its y is in doubt as well.
+        let mut state = state(Some(&["1"]), &["1"], &["x"]);
+        let mut add = |event| {
+            let entry = Entry { serial: state.serial.next(), at: at(50), event };
+            state.apply(&entry).unwrap();
+            state.serial
+        };
+        let fence = Some(add(Event::Listed { ids: vec![id("1"), id("2")] }));
+        let attempt = AttemptId::typed("a-y");
+        let name = InstanceName::parse("y").unwrap();
+        add(Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsApp, fence });
+        add(Event::Sent { attempt });
+        assert_eq!(proposals(&state, &listing(&["1", "2"]), true, 1_000), ["x=2", "y=absent"]);
+        assert_eq!(proposals(&state, &listing(&["1", "2", "3"]), true, 1_000), ["x=2", "y=3"]);
+        assert_eq!(proposals(&state, &listing(&["1", "3"]), true, 1_000), ["x=wait", "y=3"].map(|s| s.replace("wait", "absent")));
+    }
+
+    #[test]
+    fn p16_an_odd_item_makes_a_list_unbelievable() {
+        let state = state(Some(&["1"]), &["1"], &["x"]);
+        let odd = Listing { odd_items: 1, ..listing(&["1"]) };
+        assert_eq!(proposals(&state, &odd, true, 1_000), ["x=?"]);
+    }
+
+    #[test]
+    fn an_intent_is_proven_unsent_by_the_boot_or_by_the_file_system() {
+        let run = |boot: Option<&str>| Some(Run { who: Who::default(), boot: boot.map(str::to_owned) });
+        let attempt = |boot| Attempt { id: AttemptId::typed("a"), fence: None, since: at(0), run: run(boot) };
+        for (then, now, keeps, proven, why) in [
+            (Some("b1"), Some("b1"), false, true, "the page cache survived"),
+            (Some("b1"), Some("b2"), false, false, "the machine restarted"),
+            (Some("b1"), Some("b2"), true, true, "what is synced is kept"),
+            (None, Some("b1"), false, false, "nothing is known"),
+            (None, None, false, false, "two unknowns are not equal"),
+        ] {
+            assert_eq!(unsent_proof(&attempt(then), now, keeps).is_some(), proven, "{why}");
+        }
+    }
+}

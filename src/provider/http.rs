@@ -1,0 +1,352 @@
+//! The transport: the only file that names the HTTP client.
+//!
+//! Every request has a connection of its own over HTTP/1.1; no redirect is followed, nothing is sent twice by the library, no
+//! cookie, no compression. An https server may be behind a proxy, which sees a CONNECT and nothing else; plain http goes to
+//! this machine and through no proxy. The addresses of requests carry the key in the listing: no error of the library is ever
+//! shown as it is.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Gate, Handle, HeldBody};
+use super::certainty::quote;
+use super::wire::{self, Envelope};
+use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Listing, Pending, Provider, Ready, Unsent};
+use crate::instance::InstanceId;
+use crate::secret::Secret;
+use crate::state::{Answer, Origin};
+
+/// Bytes of an answer to a create or delete that are read; a longer one is cut.
+const ANSWER_MAX: usize = 1_024 * 1_024;
+/// Bytes of a listing that are read; a longer one is no listing.
+const LISTING_MAX: usize = 32 * 1_024 * 1_024;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a connection stands: DNS, TCP and TLS.
+    pub connect: Duration,
+    /// From the request's body to the end of the answer.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), answer: Duration::from_secs(60) }
+    }
+}
+
+/// The account's key, in a form that fits into a request.
+#[derive(Debug, Clone)]
+pub struct ApiKey(Secret);
+
+/// Why a text is no key. Never quotes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApiKeyError {
+    /// Nothing in it.
+    #[error("the API key is empty")]
+    Empty,
+    /// Spaces, line feeds or characters outside ASCII inside.
+    #[error("the API key holds a space, a line feed or another character that no key has")]
+    Character,
+    /// Far too long.
+    #[error("the API key is longer than 512 characters")]
+    Long,
+}
+
+impl ApiKey {
+    /// Checks `secret`; surrounding white space, such as a file's last line feed, is dropped.
+    pub fn new(secret: &Secret) -> Result<Self, ApiKeyError> {
+        let text = secret.expose().trim();
+        match text {
+            "" => Err(ApiKeyError::Empty),
+            _ if text.len() > 512 => Err(ApiKeyError::Long),
+            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(ApiKeyError::Character),
+            _ => Ok(Self(Secret::new(text.to_owned()))),
+        }
+    }
+
+    /// The key itself; for the fingerprint.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.0
+    }
+}
+
+/// The transport could not be set up; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTPS client cannot be set up: {0}")]
+pub struct SetupError(String);
+
+/// A server of the protocol over HTTP.
+pub struct HttpProvider {
+    client: Client,
+    base: BaseUrl,
+    origin: Origin,
+    key: ApiKey,
+    limits: Limits,
+}
+
+impl fmt::Debug for HttpProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpProvider({})", self.origin)
+    }
+}
+
+impl HttpProvider {
+    /// Sets up the transport. Reads the system's certificates for https, nothing for http.
+    pub fn new(base: BaseUrl, key: ApiKey, limits: Limits) -> Result<Self, SetupError> {
+        // A second call finds the first one's provider in place, which is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(limits.connect)
+            .https_only(!base.is_plain())
+            .user_agent(concat!("chatapi/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers());
+        let builder = if base.is_plain() {
+            let here = [std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
+            builder.no_proxy().tls_certs_only(std::iter::empty()).resolve_to_addrs("localhost", &here)
+        } else {
+            builder
+        };
+        let client = builder.build().map_err(|error| SetupError(describe(&error)))?;
+        let origin = base.origin();
+        Ok(Self { client, base, origin, key, limits })
+    }
+
+    /// The same server under another origin: the embedded emulator's port changes, its state does not.
+    pub fn with_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Deletes the instance `id`. Any outcome but `Ok` means that it may still exist.
+    pub async fn delete(&self, id: &InstanceId) -> Result<(), DeleteError> {
+        let content = wire::delete_body(&self.key.0, id).to_vec();
+        let request = self.client.post(self.base.function(wire::DELETE_INSTANCE)).header(CONTENT_TYPE, "application/json");
+        let deadline = Instant::now() + self.limits.connect + self.limits.answer;
+        let answer = match timeout_at(deadline, request.body(content).send()).await {
+            Err(_) => return Err(DeleteError::InDoubt("there was no answer in time".to_owned())),
+            Ok(Err(error)) if is_unsent(&error) => return Err(DeleteError::NotSent(describe(&error))),
+            Ok(Err(error)) => return Err(DeleteError::InDoubt(describe(&error))),
+            Ok(Ok(response)) => read_answer(response, ANSWER_MAX, deadline).await,
+        };
+        match Envelope::read(&answer.body).filter(|_| answer.complete) {
+            Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
+            Some(envelope) if answer.status < 500 => match envelope.error() {
+                Some(error) => Err(DeleteError::Refused(quote(&error))),
+                None => Err(DeleteError::InDoubt(format!("the answer (status {}) does not say `deleted`", answer.status))),
+            },
+            _ => Err(DeleteError::InDoubt(format!("the answer (status {}) cannot be read", answer.status))),
+        }
+    }
+
+    async fn open(&self, request: CreateRequest) -> Result<Box<dyn Ready>, Unsent> {
+        let (body, Handle { gate, mut reached, permit }) = HeldBody::new(wire::create_body(&self.key.0, request.kind));
+        let mut call = self.client.post(self.base.function(wire::NEW_INSTANCE)).header(CONTENT_TYPE, "application/json");
+        if let Some(attempt) = &request.attempt {
+            call = call.header("x-request-id", attempt.as_str());
+        }
+        let call = call.body(reqwest::Body::wrap(body));
+        let mut response: Pending<'static, _> = Box::pin(call.send());
+        let deadline = Instant::now() + self.limits.connect + Duration::from_secs(1);
+        tokio::select! {
+            biased;
+            Ok(()) = &mut reached => {
+                Ok(Box::new(ReadyRequest { response, gate, permit, limit: self.limits.answer }))
+            }
+            early = &mut response => Err(never_asked(early, &gate)),
+            () = tokio::time::sleep_until(deadline) => {
+                gate.close();
+                Err(Unsent { reason: "the connection did not stand in time".to_owned(), advice: Advice::TryAgain })
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Listing, ListError> {
+        let mut address = self.base.function(wire::LIST_INSTANCES);
+        address.query_pairs_mut().append_pair("uid", self.key.0.expose());
+        let deadline = Instant::now() + self.limits.connect + self.limits.answer;
+        let response = match timeout_at(deadline, self.client.get(address).send()).await {
+            Err(_) => return Err(ListError::Failed("there was no answer in time".to_owned())),
+            Ok(Err(error)) => return Err(ListError::Failed(describe(&error))),
+            Ok(Ok(response)) => response,
+        };
+        read_listing(&read_answer(response, LISTING_MAX, deadline).await)
+    }
+}
+
+/// Why a delete did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    /// The request did not leave this machine.
+    #[error("the request was not sent: {0}")]
+    NotSent(String),
+    /// The server says no.
+    #[error("the server refuses: {0}")]
+    Refused(String),
+    /// Nobody knows: list, and delete again if it is still there.
+    #[error("in doubt: {0}")]
+    InDoubt(String),
+}
+
+fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
+    let status = answer.status;
+    if matches!(status, 404 | 405 | 501) {
+        return Err(ListError::Unsupported(status));
+    }
+    if !answer.complete {
+        return Err(ListError::Failed(format!("the answer (status {status}) broke off or is too long")));
+    }
+    let unreadable = || ListError::Failed(format!("the answer (status {status}) cannot be read"));
+    let envelope = Envelope::read(&answer.body).ok_or_else(unreadable)?;
+    if let Some(error) = envelope.error() {
+        return Err(ListError::Refused(format!("{} (status {status})", quote(&error))));
+    }
+    if status != 200 {
+        return Err(unreadable());
+    }
+    Listing::read(envelope.result_value().as_ref()).ok_or_else(unreadable)
+}
+
+impl Provider for HttpProvider {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn connect(&self, request: CreateRequest) -> Pending<'_, Result<Box<dyn Ready>, Unsent>> {
+        Box::pin(self.open(request))
+    }
+
+    fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
+        Box::pin(self.fetch())
+    }
+}
+
+/// A create whose connection has asked for the body.
+struct ReadyRequest {
+    response: Pending<'static, Result<Response, reqwest::Error>>,
+    gate: Arc<Gate>,
+    permit: tokio::sync::oneshot::Sender<()>,
+    limit: Duration,
+}
+
+impl Ready for ReadyRequest {
+    fn send(self: Box<Self>) -> Pending<'static, Exchange> {
+        Box::pin(async move {
+            let Self { response, gate, permit, limit } = *self;
+            let deadline = Instant::now() + limit;
+            if permit.send(()).is_err() {
+                gate.close();
+            }
+            match timeout_at(deadline, response).await {
+                Ok(Ok(response)) => Exchange::Answered(read_answer(response, ANSWER_MAX, deadline).await),
+                Ok(Err(error)) => cut(&gate, &describe(&error)),
+                Err(_) => cut(&gate, &format!("there was no answer within {limit:?}")),
+            }
+        })
+    }
+}
+
+/// The request ended without an answer after it was let go: unsent only if the body was never taken.
+fn cut(gate: &Gate, reason: &str) -> Exchange {
+    if gate.close() {
+        return Exchange::Unsent(Unsent { reason: reason.to_owned(), advice: Advice::TryAgain });
+    }
+    Exchange::Cut { reason: reason.to_owned() }
+}
+
+/// The request ended before its body was asked for: a server that answers a head without body has not read the key.
+fn never_asked(early: Result<Response, reqwest::Error>, gate: &Gate) -> Unsent {
+    gate.close();
+    match early {
+        Ok(response) => Unsent {
+            reason: format!("the server answered (status {}) before the request was sent", response.status().as_u16()),
+            advice: Advice::TryAgain,
+        },
+        Err(error) => Unsent { reason: describe(&error), advice: advice(&error) },
+    }
+}
+
+/// Reads what there is of an answer; [`Answer::complete`] says whether that is all. Never fails: a part may hold the token.
+async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> Answer {
+    let encoded = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let mut answer = Answer { status: response.status().as_u16(), complete: false, retry_after, body: Vec::new() };
+    loop {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                let room = max - answer.body.len();
+                answer.body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                if chunk.len() > room {
+                    return answer;
+                }
+            }
+            Ok(Ok(None)) => {
+                answer.complete = !encoded;
+                return answer;
+            }
+            Ok(Err(_)) | Err(_) => return answer,
+        }
+    }
+}
+
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// Whether the library itself says that no connection came about.
+fn is_unsent(error: &reqwest::Error) -> bool {
+    error.is_connect() || error.is_builder()
+}
+
+/// A certificate that does not verify will not verify the next time either.
+fn advice(error: &reqwest::Error) -> Advice {
+    let certificate =
+        |tls: &rustls::Error| matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented);
+    if error.is_builder() || tls_error(error).is_some_and(certificate) { Advice::Stop } else { Advice::TryAgain }
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut link = error.source();
+    while let Some(cause) = link {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(tls);
+        }
+        link = cause.source();
+    }
+    None
+}
+
+/// The innermost cause in words. The outer ones repeat the address, which may carry the key.
+fn describe(error: &reqwest::Error) -> String {
+    let mut innermost: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(next) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(next);
+    }
+    let words = match innermost {
+        Some(cause) => cause.to_string(),
+        None if error.is_timeout() => "it took too long".to_owned(),
+        None => "the request failed".to_owned(),
+    };
+    let stage = if error.is_connect() { "cannot connect: " } else { "" };
+    format!("{stage}{}", quote(&words))
+}
