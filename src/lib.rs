@@ -1,3 +1,4 @@
 //! chatapi.
+pub mod emulator;
 pub mod instance;
 pub mod secret;
