@@ -46,6 +46,13 @@ impl Reins {
         self.set(Order::Garbage(GARBAGE));
     }
 
+    /// Ends a connection that is held back in the middle of an answer, when HTTP next writes.
+    pub(super) fn end_stall(&self) {
+        if let Order::Cut(_, Ending::Stall) = self.get() {
+            self.cut(0, Ending::Fin);
+        }
+    }
+
     fn set(&self, order: Order) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = order;
     }

@@ -1,11 +1,12 @@
 //! From one HTTP request to one answer: read it whole, draw its fault, act, and answer or fail to.
 //!
 //! World, ledger and dice stand behind one lock, which is held for no longer than one deed and never across a wait. The
-//! ledger is written before the world changes, and both before the answer is sent.
+//! ledger is written before the world changes, and both before the answer is sent. A complete request is acted on even if
+//! its client has gone meanwhile: a client that gives up must not learn from us that giving up prevents anything.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -93,9 +94,14 @@ impl Shared {
         self.core().seen.iter().cloned().collect()
     }
 
+    /// Nothing is done any more, whoever still holds on; the ledger's file is free.
+    pub(super) fn close(&self) {
+        self.core().ledger.close();
+    }
+
     /// Answers one request; an unanswered one ends its connection through `reins`, or waits until `stop`.
     pub(super) async fn serve(
-        &self,
+        self: Arc<Self>,
         request: Request<Incoming>,
         reins: Reins,
         mut stop: watch::Receiver<bool>,
@@ -107,24 +113,37 @@ impl Shared {
         };
         let turn = request.operation().map(|operation| self.draw(operation, &request)).unwrap_or_default();
         let fault = turn.rule.map(|rule| rule.fault);
-        tokio::time::sleep(turn.delay / 2).await;
-        let response = match fault.as_ref().and_then(answer_before) {
-            Some(early) => early,
-            None => self.act(&request, twist(fault.as_ref())),
+        let half = turn.delay / 2;
+        let response = if half.is_zero() {
+            self.answer(&request, fault.as_ref())
+        } else {
+            // A task of its own, so that it does not end with the connection.
+            let late = tokio::spawn(self.answer_late(request, fault.clone(), half, stop.clone()));
+            let response = late.await.unwrap_or_else(|_| ApiResponse::page(500));
+            tokio::time::sleep(half).await;
+            response
         };
-        tokio::time::sleep(turn.delay / 2).await;
-        match fault {
-            Some(Fault::NoAnswer(_, Ending::Stall)) => {
-                until_true(&mut stop).await;
-                reins.cut(0, Ending::Fin);
-            }
-            Some(Fault::NoAnswer(_, ending)) => reins.cut(0, ending),
-            Some(Fault::Truncate(bytes, ending)) => reins.cut(bytes, ending),
-            Some(Fault::Garbage) => reins.garble(),
-            Some(Fault::Status(_, code)) => return Ok(http(ApiResponse::page(code))),
-            _ => {}
+        if let Some(Fault::NoAnswer(_, Ending::Stall)) = fault {
+            until_true(&mut stop).await;
         }
-        Ok(http(response))
+        Ok(http(bend(fault.as_ref(), response, &reins)))
+    }
+
+    async fn answer_late(
+        self: Arc<Self>,
+        request: ApiRequest,
+        fault: Option<Fault>,
+        delay: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) -> ApiResponse {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => self.answer(&request, fault.as_ref()),
+            () = until_true(&mut stop) => ApiResponse::page(503),
+        }
+    }
+
+    fn answer(&self, request: &ApiRequest, fault: Option<&Fault>) -> ApiResponse {
+        fault.and_then(answer_before).unwrap_or_else(|| self.act(request, twist(fault)))
     }
 
     fn draw(&self, operation: Operation, request: &ApiRequest) -> Turn {
@@ -173,6 +192,19 @@ fn answer_before(fault: &Fault) -> Option<ApiResponse> {
     }
 }
 
+/// What a fault makes of an answer, or of the connection that carries it.
+fn bend(fault: Option<&Fault>, response: ApiResponse, reins: &Reins) -> ApiResponse {
+    match fault {
+        Some(Fault::NoAnswer(_, Ending::Reset)) => reins.cut(0, Ending::Reset),
+        Some(Fault::NoAnswer(_, Ending::Fin | Ending::Stall)) => reins.cut(0, Ending::Fin),
+        Some(Fault::Truncate(bytes, ending)) => reins.cut(*bytes, *ending),
+        Some(Fault::Garbage) => reins.garble(),
+        Some(Fault::Status(_, code)) => return ApiResponse::page(*code),
+        _ => {}
+    }
+    response
+}
+
 fn twist(fault: Option<&Fault>) -> Twist {
     match fault {
         Some(Fault::NoToken) => Twist::NoToken,
@@ -215,4 +247,31 @@ fn http(response: ApiResponse) -> Answer {
         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     answer
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::super::faults::FaultPlan;
+    use super::super::latency::Latency;
+    use super::*;
+
+    #[test]
+    fn a_create_that_cannot_be_written_down_is_not_done() {
+        let dice = Dice::new(&FaultPlan::default(), Latency::default(), 0);
+        let shared = Shared::new(World::new(0), Ledger::on_a_full_disk(), dice, Clock::Fixed(0));
+        let request = |path: &str| ApiRequest {
+            method: Method::Post,
+            path: path.to_owned(),
+            query: "uid=k&type=whatsapp".to_owned(),
+            content_type: None,
+            body: Vec::new(),
+            request_id: None,
+        };
+        let response = shared.act(&request("/newInstance"), Twist::None);
+        assert_eq!(response.status, 500);
+        assert!(String::from_utf8(response.body).unwrap().starts_with(r#"{"error":""#));
+        assert_eq!(shared.act(&request("/listInstances"), Twist::None).body, br#"{"result":[]}"#);
+        assert!(shared.entries().is_empty());
+    }
 }

@@ -95,6 +95,9 @@ pub enum LedgerError {
         /// Counted from 1.
         line: usize,
     },
+    /// The emulator has stopped.
+    #[error("the ledger is closed")]
+    Closed,
     /// An entry could not be written; nothing was done.
     #[error("cannot write to the ledger")]
     Write {
@@ -112,7 +115,14 @@ struct Header {
 #[derive(Debug)]
 pub struct Ledger {
     entries: Vec<LedgerEntry>,
-    file: Option<LedgerFile>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory,
+    File(LedgerFile),
+    Closed,
 }
 
 #[derive(Debug)]
@@ -129,7 +139,7 @@ struct LedgerFile {
 impl Ledger {
     /// A ledger that ends with the process.
     pub fn in_memory() -> Self {
-        Self { entries: Vec::new(), file: None }
+        Self { entries: Vec::new(), place: Place::Memory }
     }
 
     /// Opens or makes the ledger in `directory` and cuts off a torn last line.
@@ -148,16 +158,23 @@ impl Ledger {
             file.write_all(&header).map_err(failed)?;
             length = header.len() as u64;
         }
-        Ok(Self { entries, file: Some(LedgerFile { file, length, is_torn: false, _lock: lock }) })
+        Ok(Self { entries, place: Place::File(LedgerFile { file, length, is_torn: false, _lock: lock }) })
     }
 
     /// Writes `entry` down. On an error it is not in the ledger, and the world must not absorb it.
     pub fn append(&mut self, entry: LedgerEntry) -> Result<(), LedgerError> {
-        if let Some(file) = &mut self.file {
-            file.append(&entry).map_err(|source| LedgerError::Write { source })?;
+        match &mut self.place {
+            Place::Memory => {}
+            Place::File(file) => file.append(&entry).map_err(|source| LedgerError::Write { source })?,
+            Place::Closed => return Err(LedgerError::Closed),
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Gives the file free and takes no more entries.
+    pub fn close(&mut self) {
+        self.place = Place::Closed;
     }
 
     /// Every deed so far, in order.
@@ -255,6 +272,16 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+impl Ledger {
+    pub(super) fn on_a_full_disk() -> Self {
+        let file = File::options().append(true).open("/dev/full").unwrap();
+        let lock = tempfile::tempfile().unwrap();
+        Self { entries: Vec::new(), place: Place::File(LedgerFile { file, length: 0, is_torn: false, _lock: lock }) }
+    }
 }
 
 #[cfg(test)]

@@ -98,10 +98,7 @@ fn the_files_are_for_their_owner_only() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_write_that_fails_is_no_entry() {
-    let full = File::options().append(true).open("/dev/full").unwrap();
-    let lock = tempfile::tempfile().unwrap();
-    let file = Some(LedgerFile { file: full, length: 0, is_torn: false, _lock: lock });
-    let mut ledger = Ledger { entries: Vec::new(), file };
+    let mut ledger = Ledger::on_a_full_disk();
     for _ in 0..2 {
         assert!(matches!(ledger.append(entry(1, LedgerOp::Created)), Err(LedgerError::Write { .. })));
         assert!(ledger.entries().is_empty());

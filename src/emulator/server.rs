@@ -144,7 +144,9 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
+        self.stop.send_replace(true);
         self.accepting.abort();
+        self.shared.close();
     }
 }
 
@@ -177,10 +179,11 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
         return;
     }
     let (line, reins) = Line::new(stream);
+    let held = reins.clone();
     let stop = stopped.clone();
     let service = service_fn(move |request| {
         let (shared, reins, stop) = (Arc::clone(&shared), reins.clone(), stop.clone());
-        async move { shared.serve(request, reins, stop).await }
+        shared.serve(request, reins, stop)
     });
     let mut http = http1::Builder::new();
     // Without a date, the same answer is the same bytes.
@@ -190,5 +193,6 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
         _ = connection.as_mut() => return,
         () = until_true(&mut stopped) => connection.as_mut().graceful_shutdown(),
     }
+    held.end_stall();
     let _ = connection.await;
 }

@@ -5,8 +5,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chatapi::emulator::{Clock, Emulator, EmulatorConfig, EmulatorError, FaultPlan, LEDGER_FILE, LedgerOp, read_ledger};
+use chatapi::emulator::{
+    Clock, Emulator, EmulatorConfig, EmulatorError, FaultPlan, LEDGER_FILE, LedgerError, LedgerOp, read_ledger,
+};
 use tokio::runtime::Runtime;
+
+mod faults;
 
 /// No wait of a test is longer.
 const BOUND: Duration = Duration::from_secs(10);
@@ -23,7 +27,6 @@ struct Gateway {
 enum End {
     Closed,
     Reset,
-    Silent,
 }
 
 impl Gateway {
@@ -53,7 +56,7 @@ impl Gateway {
 
     /// The whole answer to `request` on a connection of its own, and how the connection ended.
     fn send(&self, request: &str) -> (String, End) {
-        exchange(self.addr(), request.as_bytes(), BOUND)
+        exchange(self.addr(), request.as_bytes())
     }
 
     /// The body of an answer that must be whole.
@@ -76,9 +79,9 @@ fn plan(rules: &[&str]) -> FaultPlan {
     FaultPlan::new(rules.iter().map(|rule| rule.parse().unwrap()).collect())
 }
 
-fn exchange(addr: SocketAddr, request: &[u8], patience: Duration) -> (String, End) {
+fn exchange(addr: SocketAddr, request: &[u8]) -> (String, End) {
     let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(patience)).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
@@ -87,7 +90,6 @@ fn exchange(addr: SocketAddr, request: &[u8], patience: Duration) -> (String, En
             Ok(0) => break End::Closed,
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => break End::Reset,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break End::Silent,
             Err(error) => panic!("{error}"),
         }
     };
@@ -116,6 +118,14 @@ fn create() -> String {
 
 fn list() -> String {
     get("/listInstances?uid=k")
+}
+
+fn eventually(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + BOUND;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never came to hold");
+        std::thread::yield_now();
+    }
 }
 
 /// The text of `field` in a body.
@@ -200,123 +210,6 @@ fn what_is_unknown_is_404_and_what_is_too_long_413() {
     assert!(head.windows(12).any(|window| window == b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&head));
 }
 
-/// Sends one create to an emulator with one rule: the answer, the end, and how many instances there are then.
-fn create_under(fault: &str) -> (String, End, usize) {
-    let gateway = Gateway::start(&[&format!("create={fault}")]);
-    let (answer, end) = gateway.send(&create());
-    (answer, end, gateway.created())
-}
-
-#[test]
-fn faults_without_an_answer() {
-    for (fault, end, created) in [
-        ("drop-before", End::Closed, 0),
-        ("drop-after", End::Closed, 1),
-        ("reset-before", End::Reset, 0),
-        ("reset-after", End::Reset, 1),
-        ("truncate:0", End::Closed, 1),
-        ("truncate-reset:0", End::Reset, 1),
-    ] {
-        assert_eq!(create_under(fault), (String::new(), end, created), "{fault}");
-    }
-}
-
-#[test]
-fn stalls_are_silent_and_do_not_hold_up_the_end() {
-    for (fault, created, expected) in [("stall", 1, ""), ("stall-before", 0, ""), ("truncate-stall:15", 1, "HTTP/1.1 200 OK")] {
-        let gateway = Gateway::start(&[&format!("create={fault}")]);
-        let (answer, end) = exchange(gateway.addr(), create().as_bytes(), Duration::from_millis(200));
-        assert_eq!((answer.as_str(), end, gateway.created()), (expected, End::Silent, created), "{fault}");
-        assert!(gateway.shutdown() < BOUND);
-    }
-}
-
-#[test]
-fn a_stalled_client_is_closed_by_a_shutdown() {
-    let gateway = Gateway::start(&["create=stall"]);
-    let mut stream = TcpStream::connect(gateway.addr()).unwrap();
-    stream.set_read_timeout(Some(BOUND)).unwrap();
-    stream.write_all(create().as_bytes()).unwrap();
-    let deadline = Instant::now() + BOUND;
-    while gateway.created() == 0 {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
-    assert!(gateway.shutdown() < Duration::from_secs(1), "a stall is told to stop");
-    assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
-}
-
-#[test]
-fn faults_with_another_answer() {
-    for (fault, start, body, created) in [
-        ("refuse:no money", "HTTP/1.1 200 OK", r#"{"error":"no money"}"#, 0),
-        ("status-before:503", "HTTP/1.1 503 ", "<html><body><h1>503</h1></body></html>\n", 0),
-        ("status-after:502", "HTTP/1.1 502 ", "<html><body><h1>502</h1></body></html>\n", 1),
-        ("too-many:7", "HTTP/1.1 429 ", "<html><body><h1>429</h1></body></html>\n", 0),
-        ("exists", "HTTP/1.1 200 OK", r#"{"result":{"status":"exists"}}"#, 0),
-    ] {
-        let (answer, end, made) = create_under(fault);
-        assert!(answer.starts_with(start), "{fault}: {answer}");
-        assert_eq!((body_of(&answer), end, made), (body, End::Closed, created), "{fault}");
-        assert_eq!(answer.contains("retry-after: 7\r\n"), fault == "too-many:7", "{answer}");
-    }
-    let (answer, _, made) = create_under("no-token");
-    assert!(answer.contains(r#""status":"created""#) && !answer.contains("token") && made == 1, "{answer}");
-    let (answer, end, made) = create_under("garbage");
-    assert!(answer.contains("this is no HTTP") && !answer.contains("HTTP/1.1"), "{answer}");
-    assert_eq!((end, made), (End::Closed, 1));
-}
-
-#[test]
-fn an_answer_is_cut_after_every_byte() {
-    let whole = Gateway::start(&[]).send(&create()).0;
-    for bytes in (0..=whole.len()).step_by(7).chain([whole.len() - 1, whole.len(), whole.len() + 1]) {
-        let (answer, end, made) = create_under(&format!("truncate:{bytes}"));
-        assert_eq!((answer.len(), end, made), (bytes.min(whole.len()), End::Closed, 1), "{bytes}");
-    }
-    let (answer, end, made) = create_under("truncate-reset:40");
-    assert_eq!((answer.len(), end, made), (40, End::Reset, 1));
-}
-
-#[test]
-fn listings_lag_and_can_be_empty() {
-    let gateway = Gateway::start(&["list:nth=2=empty-list", "list:nth=3=lag:1ms"]);
-    gateway.body(&create());
-    let answers: Vec<bool> = (0..4).map(|_| gateway.body(&list()).contains("100001")).collect();
-    assert_eq!(answers, [true, false, false, true]);
-}
-
-#[test]
-fn delays_and_latency_take_their_time() {
-    let gateway = Gateway::with(EmulatorConfig {
-        faults: plan(&["any=delay:60ms"]),
-        latency: chatapi::emulator::parse_latency("60ms").unwrap(),
-        ..config()
-    });
-    let timed = |request: &str| {
-        let begun = Instant::now();
-        gateway.body(request);
-        begun.elapsed()
-    };
-    assert!(timed(&create()) >= Duration::from_millis(120));
-    assert!(timed(&list()) >= Duration::from_millis(60));
-}
-
-#[test]
-fn a_fault_ends_with_its_request_on_a_kept_connection() {
-    let gateway = Gateway::start(&["create:nth=1=truncate:100000"]);
-    let mut stream = TcpStream::connect(gateway.addr()).unwrap();
-    stream.set_read_timeout(Some(BOUND)).unwrap();
-    let kept = create().replace("Connection: close\r\n", "");
-    stream.write_all(kept.as_bytes()).unwrap();
-    let mut buffer = [0; 4096];
-    assert!(stream.read(&mut buffer).unwrap() > 0);
-    stream.write_all(create().as_bytes()).unwrap();
-    let mut rest = String::new();
-    stream.read_to_string(&mut rest).unwrap();
-    assert!(rest.starts_with("HTTP/1.1 200 OK") && rest.contains("100002"), "{rest}");
-}
-
 #[test]
 fn the_same_seed_and_requests_give_the_same_bytes_and_faults() {
     let run = |seed| {
@@ -371,7 +264,7 @@ fn concurrent_creates_get_ids_of_their_own() {
     let place = tempfile::tempdir().unwrap();
     let gateway = Gateway::with(EmulatorConfig { data: Some(place.path().to_owned()), ..config() });
     let addr = gateway.addr();
-    let worker = || (0..25).map(|_| field(&exchange(addr, create().as_bytes(), BOUND).0, "id").to_owned()).collect::<Vec<_>>();
+    let worker = || (0..25).map(|_| field(&exchange(addr, create().as_bytes()).0, "id").to_owned()).collect::<Vec<_>>();
     let mut ids: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
@@ -411,9 +304,18 @@ fn a_dropped_emulator_no_longer_listens() {
     let mut gateway = Gateway::start(&[]);
     let addr = gateway.addr();
     drop(gateway.emulator.take());
-    let deadline = Instant::now() + BOUND;
-    while TcpStream::connect(addr).is_ok() {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
+    eventually(|| TcpStream::connect(addr).is_err());
+}
+
+#[test]
+fn dropped_data_is_free_at_once_and_used_data_is_not() {
+    let place = tempfile::tempdir().unwrap();
+    let config = || EmulatorConfig { data: Some(place.path().to_owned()), ..config() };
+    let mut gateway = Gateway::with(config());
+    gateway.body(&create());
+    let second = gateway.runtime.block_on(Emulator::start(config()));
+    assert!(matches!(second, Err(EmulatorError::Ledger(LedgerError::InUse { .. }))));
+    drop(gateway.emulator.take());
+    gateway.emulator = Some(gateway.runtime.block_on(Emulator::start(config())).unwrap());
+    assert_eq!(gateway.created(), 1);
 }
