@@ -2,8 +2,9 @@
 //! faults on demand.
 //!
 //! It uses nothing of the client's side but checked words and secrets, so that a client and its judge cannot share a
-//! mistake. `world` is the gateway as a pure value, `ledger` its memory, `faults` and `dice` say what goes wrong,
-//! `handler` puts them together, `server` and `connection` are the sockets.
+//! mistake. `world` is the gateway as a pure value, with `session` for what a single instance answers; `request` and `answer`
+//! are its words, `ledger` its memory. `faults`, `latency` and `dice` say what goes wrong and when. `handler` puts them
+//! together; `server` and `connection` are the sockets. An account key is never kept: an account is the hash of its key.
 
 mod answer;
 mod connection;

@@ -69,15 +69,34 @@ fn faults_with_another_answer() {
     assert_eq!((end, made), (End::Closed, 1));
 }
 
+/// One emulator whose n-th create is cut after n - 1 bytes, for every length up to one more than the answer has.
+fn cut_everywhere(fault: &str) -> Vec<(String, End)> {
+    let whole = Gateway::start(&[]).send(&create()).0;
+    let rules: Vec<String> = (0..=whole.len() + 1).map(|bytes| format!("create:nth={}={fault}:{bytes}", bytes + 1)).collect();
+    let gateway = Gateway::start(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    let answers: Vec<_> = rules.iter().map(|_| gateway.send(&create())).collect();
+    assert_eq!(gateway.created(), rules.len());
+    answers
+}
+
 #[test]
 fn an_answer_is_cut_after_every_byte() {
-    let whole = Gateway::start(&[]).send(&create()).0;
-    for bytes in (0..=whole.len()).step_by(7).chain([whole.len() - 1, whole.len(), whole.len() + 1]) {
-        let (answer, end, made) = create_under(&format!("truncate:{bytes}"));
-        assert_eq!((answer.len(), end, made), (bytes.min(whole.len()), End::Closed, 1), "{bytes}");
+    let answers = cut_everywhere("truncate");
+    let whole = answers.len() - 2;
+    for (bytes, (answer, end)) in answers.iter().enumerate() {
+        assert_eq!((answer.len(), end), (bytes.min(whole), &End::Closed), "{bytes}");
     }
-    let (answer, end, made) = create_under("truncate-reset:40");
-    assert_eq!((answer.len(), end, made), (40, End::Reset, 1));
+}
+
+#[test]
+fn an_answer_is_reset_after_every_byte() {
+    let answers = cut_everywhere("truncate-reset");
+    let whole = answers.len() - 2;
+    for (bytes, (answer, end)) in answers.iter().enumerate() {
+        let expected = if bytes < whole { End::Reset } else { End::Closed };
+        // A reset may overtake bytes that were sent before it.
+        assert!(answer.len() <= bytes && *end == expected, "{bytes}: {} {end:?}", answer.len());
+    }
 }
 
 #[test]
