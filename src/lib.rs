@@ -1,5 +1,6 @@
 //! chatapi.
 pub mod client;
+pub mod emulator;
 pub mod instance;
 pub mod plan;
 pub mod provider;
