@@ -1,4 +1,5 @@
 //! chatapi.
+pub mod apply;
 pub mod client;
 pub mod emulator;
 pub mod instance;

@@ -94,12 +94,12 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict
     }
 }
 
-fn judge_result(result: &CreateResult) -> Verdict {
+fn judge_result(result: &CreateResult<'_>) -> Verdict {
     let status = result.status.as_deref().unwrap_or_default();
     if !status.eq_ignore_ascii_case("created") {
         return doubt(format!("the answer says `{}`, not `created`", quote(status)));
     }
-    let Some(fields) = &result.instance else { return doubt("the answer says `created` and names no instance".to_owned()) };
+    let Some(fields) = result.instance() else { return doubt("the answer says `created` and names no instance".to_owned()) };
     match (fields.id(), fields.token()) {
         (Some(id), Ok(token)) => Verdict::Created(CreatedInstance { id, api_url: fields.api_url(), token }),
         (Some(_), Err(())) => doubt("the token in the answer cannot be read".to_owned()),
@@ -183,6 +183,8 @@ mod tests {
             (200, with(r#"{"id":"1/2","token":"t"}"#), "doubt", "an id with a slash"),
             (200, with(r#"{"id":1.5,"token":"t"}"#), "doubt", "a fractional id"),
             (200, with("null"), "doubt", "no instance"),
+            (200, with(r#"["7","https://h/","t"]"#), "doubt", "an array in place of the instance"),
+            (200, r#"["refused"]"#.into(), "doubt", "an array in place of the answer"),
             (200, GOOD.replace(r#""created""#, r#""exists""#), "doubt", "exists is not made by this call"),
             (200, r#"{"result":{"status":"error"}}"#.into(), "doubt", "an error status"),
             (200, r#"{"result":"created"}"#.into(), "doubt", "a result of another shape"),

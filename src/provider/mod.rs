@@ -74,6 +74,13 @@ pub struct Unsent {
     pub advice: Advice,
 }
 
+impl Unsent {
+    /// Given up by ourselves before it was let go.
+    pub fn stopped() -> Self {
+        Self { reason: "the run stopped before it was sent".to_owned(), advice: Advice::TryAgain }
+    }
+}
+
 /// Whether another try of an unsent request can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {

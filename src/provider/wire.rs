@@ -62,7 +62,7 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
+        object(std::str::from_utf8(body).ok()?)
     }
 
     /// The result's JSON; null counts as none.
@@ -88,17 +88,26 @@ impl<'a> Envelope<'a> {
 
 /// The `result` of a create.
 #[derive(Debug, Deserialize)]
-pub(super) struct CreateResult {
+pub(super) struct CreateResult<'a> {
     #[serde(default)]
     pub(super) status: Option<String>,
-    #[serde(default)]
-    pub(super) instance: Option<CreatedFields>,
+    #[serde(default, borrow)]
+    instance: Option<&'a RawValue>,
 }
 
-impl CreateResult {
-    pub(super) fn read(json: &str) -> Option<Self> {
-        serde_json::from_str(json).ok()
+impl<'a> CreateResult<'a> {
+    pub(super) fn read(json: &'a str) -> Option<Self> {
+        object(json)
     }
+
+    pub(super) fn instance(&self) -> Option<CreatedFields> {
+        object(self.instance?.get())
+    }
+}
+
+/// Reads a JSON object. An array would fit a struct too, member by member, and is no answer of this protocol.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok())?
 }
 
 /// The `instance` in the result of a create.

@@ -1,0 +1,109 @@
+//! Before anything new: what earlier runs left open is finished from the journal, closed where that is provable, or held.
+
+use std::collections::BTreeMap;
+
+use super::applier::Applier;
+use super::doubts::examine;
+use super::recorder::RecordError;
+use super::{Outcome, Progress};
+use crate::instance::InstanceName;
+use crate::plan::{Proposal, unsent_proof};
+use crate::provider::ListError;
+use crate::state::{Answer, AttemptId, Event, Grounds, Phase, Verdict};
+use crate::store::StoreError;
+
+/// An attempt that an earlier run left open.
+enum Left {
+    /// Its answer is recorded.
+    Received(AttemptId, Result<Answer, StoreError>),
+    /// It has no `sent` record; and what proves that it was not sent, if anything does.
+    Intent(AttemptId, Option<&'static str>),
+}
+
+impl Applier {
+    /// Reads recorded answers and closes attempts that were provably not sent. Needs no network.
+    pub async fn recover(&self) -> Result<(), RecordError> {
+        let run = self.shared.options.run.clone();
+        let left = self.look(move |store| {
+            let mut left = BTreeMap::new();
+            let mut answers = Vec::new();
+            for record in store.state().records().values() {
+                match &record.phase {
+                    Phase::Received(attempt, serial) => answers.push((record.name.clone(), attempt.id.clone(), *serial)),
+                    Phase::Intent(attempt) => {
+                        let proof = unsent_proof(attempt, run.boot.as_deref(), run.keeps_what_is_synced);
+                        left.insert(record.name.clone(), Left::Intent(attempt.id.clone(), proof));
+                    }
+                    Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) => {}
+                }
+            }
+            for (name, attempt, serial) in answers {
+                let answer = store.entry(serial).and_then(|entry| match entry.event {
+                    Event::Received { answer, .. } => Ok(answer),
+                    _ => Err(StoreError::NoEntry(serial)),
+                });
+                left.insert(name, Left::Received(attempt, answer));
+            }
+            left
+        });
+        for (name, left) in left.await? {
+            self.shared.begin().await?;
+            self.settle(name, left).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, name: InstanceName, left: Left) -> Result<(), RecordError> {
+        let outcome = match left {
+            Left::Received(attempt, answer) => {
+                let answer = answer.map_err(|error| RecordError::Store(error.into()))?;
+                self.shared.conclude(attempt, &answer).await?
+            }
+            Left::Intent(attempt, Some(proof)) => {
+                self.shared.pen.note(Event::Unsent { attempt, reason: proof.to_owned() }).await?;
+                Outcome::NotSent { reason: proof.to_owned() }
+            }
+            Left::Intent(attempt, None) => {
+                let reason = "the machine restarted in the middle, and its file system may have lost what was synced".to_owned();
+                self.shared.pen.note(Event::Doubted { attempt: attempt.clone(), reason: reason.clone() }).await?;
+                Outcome::InDoubt { attempt, reason }
+            }
+        };
+        self.shared.observer.tell(Progress::Recovered { name, outcome });
+        Ok(())
+    }
+
+    /// Settles doubts by the server's list alone. Only for an account that the operator calls exclusive.
+    pub async fn settle_doubts(&self) -> Result<Result<(), ListError>, RecordError> {
+        let state = self.look(|store| store.state().clone()).await?;
+        if !self.shared.options.is_exclusive || state.doubts().next().is_none() {
+            return Ok(Ok(()));
+        }
+        let settling = self.shared.options.settling;
+        let examination = match examine(&*self.shared.provider, &state, settling, self.shared.options.clock).await {
+            Ok(examination) => examination,
+            Err(error) => return Ok(Err(error)),
+        };
+        let candidates = examination.candidates.ids();
+        for (name, (attempt, proposal)) in examination.proposals {
+            let (verdict, outcome, rule) = match proposal {
+                Proposal::Exists(found) => (
+                    Verdict::Created { id: found.id.clone(), api_url: found.api_url },
+                    Outcome::Created { id: found.id, has_token: false },
+                    "exclusive account: new in the list since the attempt",
+                ),
+                Proposal::NotCreated => (
+                    Verdict::NotCreated,
+                    Outcome::Refused { reason: "not created: two lists agree after the settling time".to_owned() },
+                    "exclusive account: absent from two lists after the settling time",
+                ),
+                Proposal::NotYetSettled { .. } | Proposal::Unknown { .. } => continue,
+            };
+            let grounds = Grounds { by: rule.to_owned(), reason: None, candidates: Some(candidates.clone()) };
+            self.shared.begin().await?;
+            self.shared.pen.record(Event::Resolved { attempt, verdict, grounds }).await?;
+            self.shared.observer.tell(Progress::Recovered { name, outcome });
+        }
+        Ok(Ok(()))
+    }
+}
