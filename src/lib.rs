@@ -1,3 +1,5 @@
 //! chatapi.
+pub mod diagnostic;
 pub mod instance;
 pub mod secret;
+pub mod text;
