@@ -10,6 +10,8 @@ use crate::text::push_escaped;
 const SHOWN_COLUMNS: usize = 200;
 /// Characters shown before the place, at most.
 const COLUMNS_BEFORE: usize = 120;
+/// No part of the first line, wherever it stands.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// What stands where a line was cut.
 const CUT: char = '…';
 
@@ -33,23 +35,15 @@ impl Excerpt {
     pub fn of(text: &str, span: Span, hidden: Hidden<'_>) -> Self {
         let start = floor_boundary(text, span.start.byte as usize);
         let end = floor_boundary(text, (span.end.byte as usize).max(start));
-        let (before, after) = text.split_at(start);
-        let window_start = before.char_indices().rev().take_while(|(_, c)| !is_break(*c)).take(COLUMNS_BEFORE).last();
-        let window_start = window_start.map_or(start, |(byte, _)| byte);
-        let columns_left = SHOWN_COLUMNS.saturating_sub(before.get(window_start..).map_or(0, |cut| cut.chars().count()));
-        let window_end = after.char_indices().take_while(|(_, c)| !is_break(*c)).nth(columns_left).map(|(byte, _)| start + byte);
-        let line_end = || after.find(is_break).map_or(text.len(), |byte| start + byte);
-        let window = window_start..window_end.unwrap_or_else(line_end);
-        let is_cut = before.get(..window_start).and_then(|head| head.chars().next_back()).is_some_and(|c| !is_break(c));
-
+        let window = Window::around(text, start);
         let mut line = Line { shown: String::new(), is_hiding: false };
-        if is_cut {
+        if window.is_cut_before {
             line.shown.push(CUT);
         }
         let mut caret = None;
         let mut caret_end = None;
-        for (offset, character) in text.get(window.clone()).unwrap_or_default().char_indices() {
-            let byte = window.start + offset;
+        for (offset, character) in text.get(window.bytes.clone()).unwrap_or_default().char_indices() {
+            let byte = window.bytes.start + offset;
             if byte == start {
                 caret = Some(line.shown.len());
             }
@@ -62,10 +56,32 @@ impl Excerpt {
         let caret_end = caret_end.unwrap_or(line.shown.len());
         let column = (span.start.column as usize).saturating_sub(1);
         let aligned = line.shown.get(..caret).is_some_and(|shown| shown.chars().count() == column);
-        if window_end.is_some() {
+        if window.is_cut_after {
             line.shown.push(CUT);
         }
         Self { text: line.shown, caret: caret..caret_end.max(caret), aligned }
+    }
+}
+
+/// The part of a line that is shown.
+struct Window {
+    bytes: Range<usize>,
+    is_cut_before: bool,
+    is_cut_after: bool,
+}
+
+impl Window {
+    fn around(text: &str, place: usize) -> Self {
+        let (before, after) = text.split_at(place);
+        let in_line = |(_, character): &(usize, char)| !is_break(*character);
+        let shown_before = before.char_indices().rev().take_while(in_line).take(COLUMNS_BEFORE);
+        let (columns, start) = shown_before.fold((0, place), |(columns, _), (byte, _)| (columns + 1, byte));
+        let start = if start == 0 && text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8().min(place) } else { start };
+        let cut = after.char_indices().take_while(in_line).nth(SHOWN_COLUMNS - columns).map(|(byte, _)| place + byte);
+        let end = cut.unwrap_or_else(|| after.find(is_break).map_or(text.len(), |byte| place + byte));
+        let character_before = text.get(..start).and_then(|head| head.chars().next_back());
+        let is_cut_before = character_before.is_some_and(|c| !is_break(c) && c != BYTE_ORDER_MARK);
+        Self { bytes: start..end, is_cut_before, is_cut_after: cut.is_some() }
     }
 }
 
