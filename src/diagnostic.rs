@@ -261,7 +261,17 @@ impl Diagnostics {
 
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.kept.len() < KEPT_MAX { self.kept.push(diagnostic) } else { self.uncounted += 1 }
+        if self.is_full() { self.count() } else { self.kept.push(diagnostic) }
+    }
+
+    /// Whether the next one would only be counted.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT_MAX
+    }
+
+    /// Counts one that nobody will look at.
+    pub fn count(&mut self) {
+        self.uncounted += 1;
     }
 
     /// Adds all of `others` behind these.

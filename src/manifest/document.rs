@@ -77,10 +77,6 @@ impl<'a> Node<'a> {
             Value::Refused => "something else",
         }
     }
-
-    fn is_merge_key(&self) -> bool {
-        matches!(&self.value, Value::Plain(text) if text == "<<")
-    }
 }
 
 /// The engine stopped, or a limit was reached; the reason has been reported.
@@ -141,7 +137,7 @@ impl<'a> Reader<'a, '_, '_> {
             let (event, span) = next.map_err(|error| self.stop(&error))?;
             let here = self.span(&span);
             if let Event::Anchor(_, name) = &event {
-                self.report.push(syntax::anchor(name, here));
+                self.report.push_with(|_| syntax::anchor(name, here));
                 continue;
             }
             if let Some(tag) = span.tag_span() {
@@ -173,7 +169,7 @@ impl<'a> Reader<'a, '_, '_> {
             Event::SequenceStart(..) => self.list(depth, &mut end)?,
             Event::MappingStart(..) => self.mapping(depth, &mut end)?,
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.report.push(syntax::alias(span));
+                self.report.push_with(|_| syntax::alias(span));
                 Value::Refused
             }
             _ => Value::Refused,
@@ -241,12 +237,14 @@ fn check_keys(entries: &[Entry<'_>], report: &mut Report<'_>) {
             }
             continue;
         };
-        if key.is_merge_key() {
+        if is_merge_key(key) {
             report.push(syntax::merge_key(key.span));
         } else if let Some(forbidden) = Forbidden::of(text) {
             report.hide(value.span);
-            let summary = format!("`{}` {}", syntax::shortened(text), forbidden.why());
-            report.push(Diagnostic::error(&summary).at(key.span).help(forbidden.help()));
+            report.push_with(|_| {
+                let summary = format!("`{}` {}", syntax::shortened(text), forbidden.why());
+                Diagnostic::error(&summary).at(key.span).help(forbidden.help())
+            });
         }
         let earlier = if entries.len() > FEW_KEYS {
             seen.insert(text, key.span)
@@ -254,14 +252,15 @@ fn check_keys(entries: &[Entry<'_>], report: &mut Report<'_>) {
             entries.iter().take(index).find(|earlier| earlier.key.text() == Some(text)).map(|earlier| earlier.key.span)
         };
         if let Some(earlier) = earlier {
-            let duplicate = Diagnostic::error(&format!("duplicate key `{}`", syntax::shortened(text))).at(key.span);
-            let first = report.place(earlier.start);
-            report.push(duplicate.related("first used", first).help("keep one of the two"));
+            report.push_with(|report| {
+                let duplicate = Diagnostic::error(&format!("duplicate key `{}`", syntax::shortened(text))).at(key.span);
+                duplicate.related("first used", report.place(earlier.start)).help("keep one of the two")
+            });
         }
     }
 }
 
-/// Whether [`check_keys`] has already said that `key` cannot stand here.
-pub(super) fn is_reported(key: &Node<'_>) -> bool {
-    key.is_merge_key() || key.text().is_none_or(|text| Forbidden::of(text).is_some())
+/// Whether `key` would merge another mapping into this one.
+pub(super) fn is_merge_key(key: &Node<'_>) -> bool {
+    matches!(&key.value, Value::Plain(text) if text == "<<")
 }

@@ -16,7 +16,7 @@ const OTHER_ENCODINGS: [(&[u8], &str); 6] = [
     (b"\x1f\x8b", "gzip"),
 ];
 
-/// The text of a file, and how many bytes of it are a byte order mark.
+/// The text of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
     /// All of it.
@@ -34,9 +34,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, Box<Diagnostic>> {
         return Err(foreign("UTF-16"));
     }
     let whole = std::str::from_utf8(bytes).map_err(|error| invalid(bytes, error.valid_up_to()))?;
-    match whole.char_indices().find(|(_, character)| is_refused(*character)) {
-        Some((byte, character)) => Err(refused(whole, byte, character)),
-        None => Ok(Text { whole, content: whole.strip_prefix(BYTE_ORDER_MARK).unwrap_or(whole) }),
+    let content = whole.strip_prefix(BYTE_ORDER_MARK).unwrap_or(whole);
+    match content.char_indices().find(|(_, character)| is_refused(*character)) {
+        Some((byte, character)) => Err(refused(whole, whole.len() - content.len() + byte, character)),
+        None => Ok(Text { whole, content }),
     }
 }
 
@@ -54,19 +55,22 @@ fn invalid(bytes: &[u8], valid_up_to: usize) -> Box<Diagnostic> {
 }
 
 fn refused(text: &str, byte: usize, character: char) -> Box<Diagnostic> {
-    let (before, rest) = text.split_at_checked(byte).unwrap_or((text, ""));
-    let start = end_of(before);
+    let start = end_of(text.get(..byte).unwrap_or(text));
     let width = u32::try_from(character.len_utf8()).unwrap_or_default();
     let end = Position { column: start.column + 1, byte: start.byte + width, ..start };
-    let what = if is_reordering(character) { "the reordering character" } else { "the control character" };
+    let what = match character {
+        '\u{feff}' => "a byte order mark that is not at the start,",
+        reordering if is_reordering(reordering) => "the reordering character",
+        _ => "the control character",
+    };
     let found = Diagnostic::error(&format!("{what} U+{:04X} cannot stand in a manifest", u32::from(character)));
-    let help = if rest.is_empty() { "remove it" } else { "remove it: a reader would not see it" };
-    Box::new(found.at(Span { start, end }).help(help))
+    Box::new(found.at(Span { start, end }).help("remove it: nobody would see it"))
 }
 
-/// Characters that no manifest needs and that hide something: controls but tab and line break, and what reorders text.
+/// Characters that no manifest needs and that hide something: controls but tab and line break, what reorders text, and a byte
+/// order mark in the middle.
 fn is_refused(character: char) -> bool {
-    character.is_control() && !matches!(character, '\t' | '\n' | '\r') || is_reordering(character)
+    character.is_control() && !matches!(character, '\t' | '\n' | '\r') || is_reordering(character) || character == '\u{feff}'
 }
 
 /// The position behind `text`, which is the start of a file.

@@ -173,7 +173,7 @@ fn read_file<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_
         Ok(text) => text,
         Err(problem) => {
             report.push(*problem);
-            return std::str::from_utf8(source.bytes()).ok();
+            return std::str::from_utf8(source.bytes()).ok().filter(|text| !text.contains('\0'));
         }
     };
     if let Some(root) = document::read(text, &mut limits.nodes, report) {

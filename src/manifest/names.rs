@@ -19,7 +19,9 @@ pub(super) fn unique(declarations: Vec<(usize, Declaration)>, problems: &mut Dia
                 kept.push(declaration);
             }
             Entry::Occupied(first) => {
-                if let Some(first) = kept.get(*first.get()) {
+                if problems.is_full() {
+                    problems.count();
+                } else if let Some(first) = kept.get(*first.get()) {
                     problems.push(clash(first, &declaration).in_file(&declaration.place.file, order));
                 }
             }

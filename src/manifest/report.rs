@@ -26,6 +26,16 @@ impl<'p> Report<'p> {
         self.problems.push(problem.in_file(&self.file, self.order));
     }
 
+    /// Adds the problem that `make` describes. Where there may be very many, those that are only counted are not made.
+    pub(super) fn push_with(&mut self, make: impl FnOnce(&Self) -> Diagnostic) {
+        if self.problems.is_full() {
+            self.problems.count();
+        } else {
+            let problem = make(self);
+            self.push(problem);
+        }
+    }
+
     /// The rank of the file among those given.
     pub(super) fn order(&self) -> usize {
         self.order

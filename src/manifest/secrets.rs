@@ -108,22 +108,26 @@ fn first_forbidden(line: &str) -> Option<usize> {
     })
 }
 
-/// Whether `line` is indented below a line that ends its key part with a forbidden key.
+/// Whether `line` may belong to the value of a forbidden key in `above`: it is indented below one, or stands behind a value
+/// that was left empty or open.
 fn continues_forbidden(above: &str, line: &str) -> bool {
     let mut indent = indent_of(line);
-    for upper in above.lines().rev().filter(|upper| !upper.trim().is_empty()) {
-        if indent == 0 {
-            return false;
-        }
+    for (distance, upper) in above.split(['\n', '\r']).rev().filter(|upper| !upper.trim().is_empty()).enumerate() {
         let upper_indent = indent_of(upper);
-        if upper_indent < indent {
-            if first_forbidden(upper).is_some() {
-                return true;
-            }
-            indent = upper_indent;
+        let value = first_forbidden(upper).map(|at| upper.get(at..).unwrap_or_default().trim());
+        match value {
+            Some(value) if upper_indent < indent || is_open(value) || value.is_empty() && distance == 0 => return true,
+            _ => indent = indent.min(upper_indent),
         }
     }
     false
+}
+
+/// Whether `value` goes on behind its line: a block of text, or a quote that is not closed.
+fn is_open(value: &str) -> bool {
+    let closes =
+        |quote: char| value.strip_prefix(quote).is_some_and(|rest| rest.trim_end_matches([',', '}', ']', ' ']).ends_with(quote));
+    value.starts_with(['|', '>', '[', '{']) || value.starts_with(['"', '\'']) && !closes('"') && !closes('\'')
 }
 
 fn indent_of(line: &str) -> usize {
@@ -156,6 +160,8 @@ mod tests {
             ("name: https://h/?uid=abc", 0, "name: https://h/?uid=", "in an address"),
             ("key: |\n  abc\n  def\n", 12, "", "below a forbidden key"),
             ("key:\n  a:\n\n    b: c", 15, "", "far below a forbidden key"),
+            ("  key:\nabc", 8, "", "behind a forbidden key, whatever the indentation"),
+            ("  key: 'a\nb\nabc", 12, "", "in a quote that is not closed"),
             ("key: a\nname: b", 9, "name: b", "beside a forbidden key"),
             ("name: a:b", 3, "name: a:b", "nothing to hide"),
         ] {

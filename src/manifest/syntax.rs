@@ -84,6 +84,16 @@ fn words(kind: &ErrorKind) -> (Cow<'static, str>, Option<&'static str>) {
         ErrorKind::InvalidIndentation => ("the indentation fits nothing above it", "indent what belongs together alike"),
         ErrorKind::UnexpectedCharacter { .. } => ("no value can start with this character", "put the value in quotes"),
         ErrorKind::UnknownQuotedScalarEscape => ("no such escape", "write `\\\\` for a backslash, or use single quotes"),
+        ErrorKind::MisplacedFlowCollectionEnd => ("this bracket closes nothing", "remove it, or open it first"),
+        ErrorKind::MismatchedFlowCollectionEnd { open: '[', .. } => ("a list is closed like a mapping", "close it with `]`"),
+        ErrorKind::MismatchedFlowCollectionEnd { .. } => ("a mapping is closed like a list", "close it with `}`"),
+        ErrorKind::ExpectedFlowMappingSeparator => ("a `,` or `}` is expected here", "separate the keys with commas"),
+        ErrorKind::ExpectedFlowSequenceSeparator => ("a `,` or `]` is expected here", "separate the entries with commas"),
+        ErrorKind::UnexpectedEofImplicitFlowMapping => ("an entry is missing here", "remove the comma"),
+        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
+            ("nothing but a comment can follow a closing quote", "put the whole value in quotes")
+        }
+        ErrorKind::CommentNotSeparated => ("a space is missing before the comment", "write ` #`, or put the value in quotes"),
         other => return (Cow::Owned(format!("not valid YAML: {other}")), None),
     };
     (Cow::Borrowed(summary), Some(help))

@@ -1,8 +1,9 @@
 //! The rules of the format: which keys there are, what each holds, and what was probably meant where one is wrong.
 
-use super::document::{Entry, Node, Value, is_reported};
+use super::document::{Entry, Node, Value, is_merge_key};
 use super::report::Report;
 use super::scalar::Meaning;
+use super::secrets::Forbidden;
 use super::syntax::shortened;
 use super::{Declaration, ProviderKind, VERSION};
 use crate::diagnostic::{Diagnostic, Span};
@@ -80,12 +81,16 @@ fn fields<'n, 'a, const N: usize>(
 ) -> [Found<'n, 'a>; N] {
     let mut found = [Found::Missing; N];
     for entry in entries {
-        let Some(text) = entry.key.text() else { continue };
+        let Some(text) = entry.key.text().filter(|_| !is_merge_key(&entry.key)) else {
+            // What was refused may have stood for any of them.
+            found.iter_mut().filter(|place| matches!(place, Found::Missing)).for_each(|place| *place = Found::Misspelt);
+            continue;
+        };
         if let Some(place) = known.iter().position(|key| *key == text).and_then(|index| found.get_mut(index)) {
             if !matches!(place, Found::Entry(_)) {
                 *place = Found::Entry(entry);
             }
-        } else if !is_reported(&entry.key) {
+        } else if Forbidden::of(text).is_none() {
             let meant = unknown(text, entry, &known, report);
             if let Some(place @ Found::Missing) = meant.and_then(|index| found.get_mut(index)) {
                 *place = Found::Misspelt;
@@ -97,16 +102,18 @@ fn fields<'n, 'a, const N: usize>(
 
 /// Reports an unknown key; returns which of the `known` ones was probably meant.
 fn unknown(text: &str, entry: &Entry<'_>, known: &[&'static str], report: &mut Report<'_>) -> Option<usize> {
-    let problem = Diagnostic::error(&format!("unknown key `{}`", shortened(text))).at(entry.key.span);
-    let home = HOMES.iter().find(|(keys, _)| keys.contains(&text));
-    let meant = if text == "kind" && known.contains(&"type") { Some("type") } else { closest(text, known) };
-    let help = match (meant, home) {
-        (Some(meant), _) => format!("did you mean `{meant}`?"),
-        (None, Some((_, place))) => format!("`{text}` belongs {place}"),
-        (None, None) => format!("the keys here are {}", listed(known)),
-    };
-    report.push(problem.help(&help));
-    meant.and_then(|meant| known.iter().position(|key| *key == meant))
+    let mut meant = None;
+    report.push_with(|_| {
+        let home = HOMES.iter().find(|(keys, _)| keys.contains(&text));
+        meant = if text == "kind" && known.contains(&"type") { Some("type") } else { closest(text, known) };
+        let help = match (meant, home) {
+            (Some(meant), _) => did_you_mean(text, meant),
+            (None, Some((_, place))) => format!("`{text}` belongs {place}"),
+            (None, None) => format!("the keys here are {}", listed(known)),
+        };
+        Diagnostic::error(&format!("unknown key `{}`", shortened(text))).at(entry.key.span).help(&help)
+    });
+    known.iter().position(|key| Some(*key) == meant)
 }
 
 /// The candidate that `text` was probably meant to be: the same but for case and separators, or a few edits away.
@@ -116,6 +123,11 @@ fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let edits = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
     let nearest = candidates.iter().map(|candidate| (edits(candidate), *candidate)).min_by_key(|(edits, _)| *edits)?;
     (nearest.0 <= EDITS_MAX && nearest.0 * 2 < wanted.len().max(1)).then_some(nearest.1)
+}
+
+fn did_you_mean(text: &str, meant: &str) -> String {
+    let hint = if text.is_ascii() { "" } else { " this one has a letter that looks like another, or one that does not show" };
+    format!("did you mean `{meant}`?{hint}")
 }
 
 fn listed(texts: &[&str]) -> String {
@@ -192,24 +204,16 @@ fn boolean(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<bool> {
 
 /// The text of a value, if every reader of YAML takes it for text.
 fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option<&'n str> {
-    let value = &entry.value;
-    match (value.text(), value.meaning()) {
-        (Some(text), None) => Some(text),
-        (Some(text), Some(meaning)) if meaning != Meaning::Null => {
-            expected("a text", value, span_of(entry), &format!("write it in quotes: \"{}\"", shortened(text)), report);
-            None
-        }
-        _ => {
-            expected("a text", value, span_of(entry), help, report);
-            None
-        }
+    let text = entry.value.text().filter(|_| entry.value.meaning().is_none());
+    if text.is_none() {
+        expected("a text", &entry.value, span_of(entry), help, report);
     }
+    text
 }
 
 fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
     let problem = Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).at(span);
-    let help =
-        closest(text, known).map_or_else(|| format!("known are {}", listed(known)), |meant| format!("did you mean `{meant}`?"));
+    let help = closest(text, known).map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
     report.push(problem.help(&help));
 }
 
@@ -256,7 +260,11 @@ fn required<'n, 'a>(found: Found<'n, 'a>, key: &str, item: &Node<'_>, report: &m
 }
 
 fn instance_name(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<InstanceName> {
-    let text = text(entry, "write a name, as in `name: support-eu`", report)?;
+    let quoted =
+        entry.value.text().filter(|text| InstanceName::parse(text).is_ok() && entry.value.meaning() != Some(Meaning::Null));
+    let help =
+        quoted.map_or("write a name, as in `name: support-eu`".to_owned(), |text| format!("write it in quotes: \"{text}\""));
+    let text = text(entry, &help, report)?;
     match InstanceName::parse(text) {
         Ok(name) => Some(name),
         Err(error) => {
