@@ -1,6 +1,7 @@
 //! Problems as text for people.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use anstream::adapter::strip_str;
 
 use super::{Diagnostic, Diagnostics, Excerpt, Position, Severity, counted};
 use crate::text::escape;
@@ -30,15 +31,24 @@ impl Diagnostics {
         let renderer = renderer.term_width(WIDTH);
         let mut text = String::new();
         for diagnostic in self.iter().take(SHOWN_MAX) {
-            text.push_str(&renderer.render(&[group(diagnostic)]));
-            text.push('\n');
+            for line in renderer.render(&[group(diagnostic)]).lines().filter(|line| !is_gap(line)) {
+                text.push_str(line);
+                text.push('\n');
+            }
         }
         let more = self.len().saturating_sub(SHOWN_MAX);
         if more > 0 {
-            text.push_str(&format!("and {} more\n", counted(more)));
+            text.push_str("and ");
+            text.push_str(&counted(more));
+            text.push_str(" more\n");
         }
         text
     }
+}
+
+/// Whether the renderer put `line` between a place and a snippet that it takes for another file.
+fn is_gap(line: &str) -> bool {
+    strip_str(line).to_string().trim() == ":::"
 }
 
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
@@ -109,6 +119,7 @@ mod tests {
         diagnostic.show(Excerpt::of(&text, span, &[]));
         let shown = Diagnostics::from(diagnostic).render(Colour::Plain);
         assert!(shown.contains("--> a:1:501\n") && shown.contains("…xxx") && shown.contains("^^^"), "{shown}");
+        assert!(!shown.contains(":::"), "{shown}");
     }
 
     #[test]

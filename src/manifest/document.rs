@@ -50,7 +50,7 @@ pub(super) struct Entry<'a> {
     pub(super) value: Node<'a>,
 }
 
-impl<'a> Node<'a> {
+impl Node<'_> {
     /// The text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
@@ -94,7 +94,7 @@ pub(super) fn read<'a>(text: Text<'a>, nodes_left: &mut usize, report: &mut Repo
     };
     let base = text.whole.len() - text.content.len();
     let parser = Parser::new_from_str_with_options(text.content, options);
-    let mut reader = Reader { parser, base, content: text.content, nodes_left, report };
+    let mut reader = Reader { parser, base, nodes_left, report };
     let root = reader.document().ok()?;
     reader.report.complete();
     if root.is_none() {
@@ -107,7 +107,6 @@ pub(super) fn read<'a>(text: Text<'a>, nodes_left: &mut usize, report: &mut Repo
 struct Reader<'a, 'r, 'p> {
     parser: Parser<'a, StrInput<'a>>,
     base: usize,
-    content: &'a str,
     nodes_left: &'r mut usize,
     report: &'r mut Report<'p>,
 }
@@ -136,14 +135,13 @@ impl<'a> Reader<'a, '_, '_> {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, span) = next.map_err(|error| self.stop(&error))?;
             let here = self.span(&span);
-            if let Event::Anchor(_, name) = &event {
-                self.report.push_with(|_| syntax::anchor(name, here));
+            if matches!(event, Event::Anchor(..)) {
+                self.report.push_with(|_| syntax::anchor(here));
                 continue;
             }
-            if let Some(tag) = span.tag_span() {
-                self.report.push(syntax::tag(tag.slice(self.content).unwrap_or_default(), self.span(&tag)));
-            } else if event.tag().is_some() {
-                self.report.push(syntax::tag("", here));
+            if event.tag().is_some() {
+                let tag = span.tag_span().map_or(here, |tag| self.span(&tag));
+                self.report.push_with(|_| syntax::tag(tag));
             }
             return Ok(Some((event, here)));
         }

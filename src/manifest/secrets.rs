@@ -87,13 +87,11 @@ pub(super) fn hidden_stretches(text: &str, byte: usize, values: Option<&[Range<u
     let end = after.find(is_break).map_or(near.end, |found| byte + found);
     let line = text.get(start..end).unwrap_or_default();
     let mut hidden: Vec<_> = first_forbidden(line).map(|offset| start + offset..end).into_iter().collect();
-    match values {
-        Some(values) => {
-            hidden.extend(values.iter().skip(values.partition_point(|v| v.end <= start)).take_while(|v| v.start < end).cloned())
-        }
-        None if start == near.start && start > 0 => hidden.push(start..end),
-        None if continues_forbidden(text.get(near.start..start).unwrap_or_default(), line) => hidden.push(start..end),
-        None => {}
+    if let Some(values) = values {
+        let from = values.partition_point(|value| value.end <= start);
+        hidden.extend(values.iter().skip(from).take_while(|value| value.start < end).cloned());
+    } else if start == near.start && start > 0 || continues_forbidden(text.get(near.start..start).unwrap_or_default(), line) {
+        hidden.push(start..end);
     }
     merged(hidden)
 }

@@ -92,22 +92,22 @@ struct Loader {
 }
 
 impl Loader {
-    fn stdin(&mut self, stdin: &mut Stdin<'_>) -> Result<(), Diagnostic> {
+    fn stdin(&mut self, stdin: &mut Stdin<'_>) -> Result<(), Box<Diagnostic>> {
         let Stdin::Piped(reader) = stdin else {
             let problem = Diagnostic::error("a manifest is expected from standard input, and that is a terminal");
-            return Err(problem.help("pipe it in, as in `… < instances.yaml`, or name a file"));
+            return Err(Box::new(problem.help("pipe it in, as in `… < instances.yaml`, or name a file")));
         };
         if self.seen.insert(None) { self.take("<stdin>", *reader) } else { Ok(()) }
     }
 
-    fn path(&mut self, path: &Path) -> Result<(), Diagnostic> {
+    fn path(&mut self, path: &Path) -> Result<(), Box<Diagnostic>> {
         let metadata = fs::metadata(path).map_err(|error| unreadable(&error))?;
         if !metadata.is_dir() {
             return self.file(path);
         }
         let files = yaml_files(path).map_err(|error| unreadable(&error))?;
         if files.is_empty() {
-            return Err(Diagnostic::error("no `*.yaml` or `*.yml` file in this directory").help("name the file"));
+            return Err(Box::new(Diagnostic::error("no `*.yaml` or `*.yml` file in this directory").help("name the file")));
         }
         for file in files {
             if let Err(problem) = self.file(&file) {
@@ -117,7 +117,7 @@ impl Loader {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), Diagnostic> {
+    fn file(&mut self, path: &Path) -> Result<(), Box<Diagnostic>> {
         regular(&fs::metadata(path).map_err(|error| unreadable(&error))?)?;
         // What the path leads to may have been replaced since: it is opened without waiting, and looked at again.
         let mut file = open(path).map_err(|error| unreadable(&error))?;
@@ -129,16 +129,16 @@ impl Loader {
         self.take(&path.to_string_lossy(), &mut file)
     }
 
-    fn take(&mut self, label: &str, reader: &mut dyn Read) -> Result<(), Diagnostic> {
+    fn take(&mut self, label: &str, reader: &mut dyn Read) -> Result<(), Box<Diagnostic>> {
         if self.loaded.sources.len() >= FILES_MAX {
-            return Err(Diagnostic::error(&format!("more than {FILES_MAX} files")));
+            return Err(Box::new(Diagnostic::error(&format!("more than {FILES_MAX} files"))));
         }
         let limit = FILE_MAX.min(TOTAL_MAX.saturating_sub(self.bytes));
         let mut bytes = Vec::new();
         let wanted = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         reader.take(wanted).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
         if bytes.len() > limit {
-            return Err(too_long(limit == FILE_MAX));
+            return Err(Box::new(too_long(limit == FILE_MAX)));
         }
         self.bytes += bytes.len();
         self.loaded.sources.push(Source::new(label, bytes));
@@ -161,23 +161,24 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-fn regular(metadata: &Metadata) -> Result<(), Diagnostic> {
+fn regular(metadata: &Metadata) -> Result<(), Box<Diagnostic>> {
     if metadata.is_file() {
         return Ok(());
     }
     if metadata.is_dir() {
-        return Err(Diagnostic::error("a manifest is a file, and this is a directory within a directory").help("name it too"));
+        let problem = Diagnostic::error("a manifest is a file, and this is a directory within a directory");
+        return Err(Box::new(problem.help("name it too")));
     }
     let problem = Diagnostic::error("a manifest is a regular file, and this is a pipe, a socket or a device");
-    Err(problem.help("pipe it into standard input and name it `-`"))
+    Err(Box::new(problem.help("pipe it into standard input and name it `-`")))
 }
 
-fn unreadable(error: &io::Error) -> Diagnostic {
-    match error.kind() {
+fn unreadable(error: &io::Error) -> Box<Diagnostic> {
+    Box::new(match error.kind() {
         io::ErrorKind::NotFound => Diagnostic::error("no such file").help("check the path"),
         io::ErrorKind::PermissionDenied => Diagnostic::error("the file cannot be read: permission denied"),
         _ => Diagnostic::error(&format!("the file cannot be read: {error}")),
-    }
+    })
 }
 
 /// The manifests directly in `directory`, sorted by name.

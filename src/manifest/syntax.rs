@@ -19,9 +19,10 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-pub(super) fn anchor(name: &str, span: Span) -> Diagnostic {
-    let summary = format!("the anchor `&{}` cannot stand in a manifest", shortened(name));
-    Diagnostic::error(&summary).at(span).help("write the value out where it is needed; put it in quotes if it starts with `&`")
+// The names of anchors, aliases and tags are not repeated: a secret that starts with `&`, `*` or `!` reads as one.
+pub(super) fn anchor(span: Span) -> Diagnostic {
+    let help = "write the value out where it is needed; put it in quotes if it starts with `&`";
+    Diagnostic::error("an anchor cannot stand in a manifest").at(span).help(help)
 }
 
 pub(super) fn alias(span: Span) -> Diagnostic {
@@ -29,9 +30,10 @@ pub(super) fn alias(span: Span) -> Diagnostic {
     Diagnostic::error("an alias cannot stand in a manifest").at(span).help(help)
 }
 
-pub(super) fn tag(text: &str, span: Span) -> Diagnostic {
-    let summary = format!("the tag `{}` cannot stand in a manifest", shortened(text));
-    Diagnostic::error(&summary).at(span).help("remove it; put the value in quotes if it starts with `!`")
+pub(super) fn tag(span: Span) -> Diagnostic {
+    Diagnostic::error("a tag cannot stand in a manifest")
+        .at(span)
+        .help("remove it; put the value in quotes if it starts with `!`")
 }
 
 pub(super) fn merge_key(span: Span) -> Diagnostic {
@@ -58,43 +60,59 @@ pub(super) fn refused(kind: &ErrorKind, span: Span) -> Diagnostic {
 }
 
 fn words(kind: &ErrorKind) -> (Cow<'static, str>, Option<&'static str>) {
-    let (summary, help) = match kind {
-        ErrorKind::DirectiveDisallowed => ("a directive cannot stand in a manifest", "remove the line that starts with `%`"),
-        ErrorKind::UndeclaredTagHandle => ("a tag cannot stand in a manifest", "put the value in quotes if it starts with `!`"),
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => ("a tab cannot stand here", "indent with spaces"),
-        ErrorKind::UnclosedQuotedScalar => ("the quote that opens here is never closed", "close it on the same line"),
+    match brackets(kind).or_else(|| indentation(kind)).or_else(|| values(kind)) {
+        Some((summary, help)) => (Cow::Borrowed(summary), Some(help)),
+        None => (Cow::Owned(format!("not valid YAML: {kind}")), None),
+    }
+}
+
+fn brackets(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
         ErrorKind::UnclosedFlowCollection { open: '[' } => ("the list that opens here is never closed", "close it with `]`"),
         ErrorKind::UnclosedFlowCollection { .. } => ("the mapping that opens here is never closed", "close it with `}`"),
-        ErrorKind::ExpectedBlockMappingKey => {
-            ("a key is expected here", "indent the keys of one mapping alike, each as `key: value`")
-        }
-        ErrorKind::ExpectedBlockSequenceEntry => {
-            ("an entry that starts with `- ` is expected here", "indent the entries of one list alike")
-        }
-        ErrorKind::MappingValueNotAllowed => {
-            ("a second `: ` cannot stand here", "put the value in quotes, or check the indentation")
-        }
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            ("a `:` is missing behind this key", "write `key: value`, with a space behind the colon")
-        }
-        ErrorKind::InvalidIndentation => ("the indentation fits nothing above it", "indent what belongs together alike"),
-        ErrorKind::UnexpectedCharacter { .. } => ("no value can start with this character", "put the value in quotes"),
-        ErrorKind::UnknownQuotedScalarEscape => ("no such escape", "write `\\\\` for a backslash, or use single quotes"),
         ErrorKind::MisplacedFlowCollectionEnd => ("this bracket closes nothing", "remove it, or open it first"),
         ErrorKind::MismatchedFlowCollectionEnd { open: '[', .. } => ("a list is closed like a mapping", "close it with `]`"),
         ErrorKind::MismatchedFlowCollectionEnd { .. } => ("a mapping is closed like a list", "close it with `}`"),
         ErrorKind::ExpectedFlowMappingSeparator => ("a `,` or `}` is expected here", "separate the keys with commas"),
         ErrorKind::ExpectedFlowSequenceSeparator => ("a `,` or `]` is expected here", "separate the entries with commas"),
         ErrorKind::UnexpectedEofImplicitFlowMapping => ("an entry is missing here", "remove the comma"),
+        _ => return None,
+    })
+}
+
+fn indentation(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar => ("a tab cannot stand here", "indent with spaces"),
+        ErrorKind::ExpectedBlockMappingKey => ("a key is expected here", "indent the keys of one mapping alike, as `key: value`"),
+        ErrorKind::ExpectedBlockSequenceEntry => {
+            ("an entry that starts with `- ` is expected here", "indent the entries of one list alike")
+        }
+        ErrorKind::InvalidIndentation => ("the indentation fits nothing above it", "indent what belongs together alike"),
+        ErrorKind::MappingValueNotAllowed => {
+            ("a second `: ` cannot stand here", "put the value in quotes, or check the indentation")
+        }
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
+            ("a `:` is missing behind this key", "write `key: value`, with a space behind the colon")
+        }
+        _ => return None,
+    })
+}
+
+fn values(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        ErrorKind::DirectiveDisallowed => ("a directive cannot stand in a manifest", "remove the line that starts with `%`"),
+        ErrorKind::UndeclaredTagHandle => ("a tag cannot stand in a manifest", "put the value in quotes if it starts with `!`"),
+        ErrorKind::UnclosedQuotedScalar => ("the quote that opens here is never closed", "close it on the same line"),
+        ErrorKind::UnexpectedCharacter { .. } => ("no value can start with this character", "put the value in quotes"),
+        ErrorKind::UnknownQuotedScalarEscape => ("no such escape", "write `\\\\` for a backslash, or use single quotes"),
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             ("nothing but a comment can follow a closing quote", "put the whole value in quotes")
         }
         ErrorKind::CommentNotSeparated => ("a space is missing before the comment", "write ` #`, or put the value in quotes"),
-        other => return (Cow::Owned(format!("not valid YAML: {other}")), None),
-    };
-    (Cow::Borrowed(summary), Some(help))
+        _ => return None,
+    })
 }

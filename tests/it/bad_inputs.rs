@@ -2,36 +2,37 @@
 //!
 //! One table for whoever reads manifests: the library's tests and those of the binary walk the same rows.
 
+mod bombs;
 mod names;
 mod shapes;
 mod syntax;
 
 /// A manifest that must be refused.
 #[derive(Debug, Clone)]
-pub struct BadInput {
+pub(crate) struct BadInput {
     /// The kind of mistake.
-    pub category: &'static str,
+    pub(crate) category: &'static str,
     /// What this row shows.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
     /// The file.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// `line:column` of the problem; empty where the file as a whole is the problem.
-    pub place: &'static str,
+    pub(crate) place: &'static str,
     /// A part of the problem's summary.
-    pub problem: &'static str,
+    pub(crate) problem: &'static str,
     /// How many problems there are in all: one mistake is one problem.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 /// A row whose bytes are written out: why, bytes, place, problem, count.
 type Row = (&'static str, &'static [u8], &'static str, &'static str, usize);
 
 /// All of them.
-pub fn all() -> Vec<BadInput> {
+pub(crate) fn all() -> Vec<BadInput> {
     let written = [
         ("encoding", syntax::ENCODING),
         ("syntax", syntax::SYNTAX),
-        ("aliases and bombs", syntax::ALIASES),
+        ("aliases and bombs", bombs::ALIASES),
         ("tags and includes", syntax::TAGS),
         ("duplicate keys and names", shapes::DUPLICATES),
         ("types", shapes::TYPES),
@@ -49,7 +50,7 @@ pub fn all() -> Vec<BadInput> {
             count: *count,
         }));
     }
-    inputs.extend(syntax::bombs());
+    inputs.extend(bombs::all());
     inputs.extend(names::all());
     inputs
 }

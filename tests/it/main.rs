@@ -1,4 +1,5 @@
 //! Integration tests: one binary, a module for each command or promise.
+#![cfg(test)]
 
 mod bad_inputs;
 mod manifest;

@@ -31,7 +31,7 @@ fn found(problems: &Diagnostics) -> Vec<(String, &str)> {
 
 fn check(input: &BadInput) {
     let BadInput { category, why, bytes, place, problem, count } = input;
-    let problems = parse(bytes).expect_err(why);
+    let Err(problems) = parse(bytes) else { panic!("{category}: {why}: accepted") };
     let found = found(&problems);
     let is_found = found.iter().any(|(at, summary)| at == place && summary.contains(problem));
     assert!(is_found, "{category}: {why}: `{problem}` at {place} is not among {found:?}");
@@ -43,10 +43,7 @@ fn check(input: &BadInput) {
         assert!(text.chars().all(|c| c == '\n' || !is_hidden(c)), "{category}: {why}: {text}");
         assert!(!text.contains("##vso[") && !text.contains("##teamcity["), "{category}: {why}: {text}");
     }
-    assert!(
-        !shown.lines().any(|line| line.trim_start().starts_with("::") && !line.trim().eq(":::")),
-        "{category}: {why}: {shown}"
-    );
+    assert!(!shown.lines().any(|line| line.trim_start().starts_with("::")), "{category}: {why}: {shown}");
     assert!(shown.len() < 200_000 && data.len() < 1_000_000, "{category}: {why}: what is shown is bounded");
 }
 
@@ -55,7 +52,9 @@ fn p4_p11_p13_every_bad_input_is_refused_in_its_place() {
     let inputs = bad_inputs::all();
     inputs.iter().for_each(check);
     let mut categories: BTreeMap<&str, usize> = BTreeMap::new();
-    inputs.iter().for_each(|input| *categories.entry(input.category).or_default() += 1);
+    for input in &inputs {
+        *categories.entry(input.category).or_default() += 1;
+    }
     for (category, least) in [
         ("encoding", 20),
         ("syntax", 40),

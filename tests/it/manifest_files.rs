@@ -113,7 +113,7 @@ fn a_file_without_permission_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secret.yaml");
     fs::write(&file, ONE).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything.
     if !rustix::process::geteuid().is_root() {
         assert!(read(&[&file]).unwrap_err().contains("permission denied"));
