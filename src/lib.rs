@@ -1,8 +1,10 @@
 //! chatapi.
 pub mod apply;
 pub mod client;
+pub mod diagnostic;
 pub mod emulator;
 pub mod instance;
+pub mod manifest;
 pub mod plan;
 pub mod provider;
 pub mod secret;

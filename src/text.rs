@@ -19,8 +19,8 @@ impl fmt::Display for Untrusted<'_> {
     }
 }
 
-/// Words which, between `##` and `[`, make a log line a command, wherever on the line they stand (Azure Pipelines, TeamCity and
-/// the older form of GitHub Actions).
+/// Words which, between `##` and `[`, make a log line a command, wherever on the line they stand (those of Azure Pipelines and
+/// `TeamCity`, and the older form of GitHub Actions).
 const COMMAND_WORDS: [&str; 3] = ["##", "##vso", "##teamcity"];
 
 /// `text` with every character that is not plainly visible written out, as in `\n` or `\u{202e}`.

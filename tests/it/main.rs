@@ -1,4 +1,9 @@
-//! Integration tests.
-// `cfg(test)` is always true here; it tells the lints that helpers beside `#[test]` functions are tests too.
-#[cfg(test)]
+//! Integration tests: one binary, a module for each command or promise.
+// Always true here: it tells the lints that helpers beside `#[test]` functions are tests too.
+#![cfg(test)]
+
+mod bad_inputs;
 mod emulator;
+mod manifest;
+mod manifest_bad_inputs;
+mod manifest_files;

@@ -1,0 +1,290 @@
+//! The rules of the format: which keys there are, what each holds, and what was probably meant where one is wrong.
+
+use super::document::{Entry, Node, Value, is_merge_key};
+use super::report::Report;
+use super::scalar::Meaning;
+use super::secrets::Forbidden;
+use super::syntax::shortened;
+use super::{Declaration, ProviderKind, VERSION};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::instance::{InstanceName, InstanceType, NameError};
+
+/// Keys of the whole file, of `provider` and of an instance.
+const TOP: [&str; 3] = ["version", "provider", "instances"];
+const PROVIDER: [&str; 2] = ["kind", "exclusive"];
+const INSTANCE: [&str; 2] = ["name", "type"];
+
+/// Where each key belongs, for one that stands elsewhere.
+const HOMES: [(&[&str], &str); 3] =
+    [(&TOP, "at the top of the file"), (&PROVIDER, "under `provider`"), (&INSTANCE, "in an entry of `instances`")];
+
+/// Furthest distance, in edits, of something that was probably meant.
+const EDITS_MAX: usize = 2;
+
+/// What `provider` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) kind: ProviderKind,
+    pub(super) exclusive: bool,
+}
+
+/// What one file says.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) provider: Option<(Settings, Span)>,
+    pub(super) declarations: Vec<Declaration>,
+}
+
+/// Checks the tree of one file; what is right is in the result, what is wrong in `report`.
+pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
+    let mut content = Content::default();
+    let Value::Mapping(entries) = &root.value else {
+        let help = match root.value {
+            Value::List(_) => "write `instances:` above the list and indent the list",
+            _ => "write `instances:`, and below it a list of `name` and `type`",
+        };
+        expected("a mapping with `instances`", root, root.span, help, report);
+        return content;
+    };
+    let [version, provider, instances] = fields(entries, TOP, report);
+    if let Found::Entry(entry) = version {
+        check_version(entry, report);
+    }
+    if let Found::Entry(entry) = provider {
+        content.provider = settings(entry, report).map(|settings| (settings, entry.key.span));
+    }
+    match instances {
+        Found::Entry(entry) => content.declarations = declarations(entry, report),
+        Found::Misspelt => {}
+        Found::Missing => {
+            let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
+            report.push(missing.help("write `instances: []` if none is wanted"));
+        }
+    }
+    content
+}
+
+/// A key that a mapping may have.
+#[derive(Clone, Copy)]
+enum Found<'n, 'a> {
+    Entry(&'n Entry<'a>),
+    /// Not there, but something like it, which was reported.
+    Misspelt,
+    Missing,
+}
+
+/// The entries of the `known` keys; the first one where a key is there twice. All other keys are reported.
+fn fields<'n, 'a, const N: usize>(
+    entries: &'n [Entry<'a>],
+    known: [&'static str; N],
+    report: &mut Report<'_>,
+) -> [Found<'n, 'a>; N] {
+    let mut found = [Found::Missing; N];
+    for entry in entries {
+        let Some(text) = entry.key.text().filter(|_| !is_merge_key(&entry.key)) else {
+            // What was refused may have stood for any of them.
+            found.iter_mut().filter(|place| matches!(place, Found::Missing)).for_each(|place| *place = Found::Misspelt);
+            continue;
+        };
+        if let Some(place) = known.iter().position(|key| *key == text).and_then(|index| found.get_mut(index)) {
+            if !matches!(place, Found::Entry(_)) {
+                *place = Found::Entry(entry);
+            }
+        } else if Forbidden::of(text).is_none() {
+            let meant = unknown(text, entry, &known, report);
+            if let Some(place @ Found::Missing) = meant.and_then(|index| found.get_mut(index)) {
+                *place = Found::Misspelt;
+            }
+        }
+    }
+    found
+}
+
+/// Reports an unknown key; returns which of the `known` ones was probably meant.
+fn unknown(text: &str, entry: &Entry<'_>, known: &[&'static str], report: &mut Report<'_>) -> Option<usize> {
+    let mut meant = None;
+    report.push_with(|_| {
+        let home = HOMES.iter().find(|(keys, _)| keys.contains(&text));
+        meant = if text == "kind" && known.contains(&"type") { Some("type") } else { closest(text, known) };
+        let help = match (meant, home) {
+            (Some(meant), _) => did_you_mean(text, meant),
+            (None, Some((_, place))) => format!("`{text}` belongs {place}"),
+            (None, None) => format!("the keys here are {}", listed(known)),
+        };
+        Diagnostic::error(&format!("unknown key `{}`", shortened(text))).at(entry.key.span).help(&help)
+    });
+    known.iter().position(|key| Some(*key) == meant)
+}
+
+/// The candidate that `text` was probably meant to be: the same but for case and separators, or a few edits away.
+fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>();
+    let wanted = plain(&shortened(text));
+    let edits = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
+    let nearest = candidates.iter().map(|candidate| (edits(candidate), *candidate)).min_by_key(|(edits, _)| *edits)?;
+    (nearest.0 <= EDITS_MAX && nearest.0 * 2 < wanted.len().max(1)).then_some(nearest.1)
+}
+
+fn did_you_mean(text: &str, meant: &str) -> String {
+    let hint = if text.is_ascii() { "" } else { " this one has a letter that looks like another, or one that does not show" };
+    format!("did you mean `{meant}`?{hint}")
+}
+
+fn listed(texts: &[&str]) -> String {
+    let quoted: Vec<_> = texts.iter().map(|text| format!("`{text}`")).collect();
+    quoted.split_last().map_or_else(String::new, |(last, rest)| {
+        if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) }
+    })
+}
+
+/// Reports that `node` is not what was `wanted`; nothing if it was reported before.
+fn expected(wanted: &str, node: &Node<'_>, span: Span, help: &str, report: &mut Report<'_>) {
+    if !matches!(node.value, Value::Refused) {
+        let problem = Diagnostic::error(&format!("{wanted} is expected, and this is {}", node.describe())).at(span);
+        report.push(problem.help(help));
+    }
+}
+
+/// Where to point at for a value: at its key if nothing stands there.
+fn span_of(entry: &Entry<'_>) -> Span {
+    if entry.value.span.is_empty() { entry.key.span } else { entry.value.span }
+}
+
+fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
+    match &entry.value.value {
+        Value::Plain(text) if *text == VERSION.to_string() => {}
+        Value::Plain(text) if entry.value.meaning() == Some(Meaning::Number) => {
+            let problem = Diagnostic::error(&format!("unknown version `{}`", shortened(text))).at(span_of(entry));
+            report.push(problem.help(&format!("this program reads `version: {VERSION}`")));
+        }
+        _ => expected("a number", &entry.value, span_of(entry), &format!("write `version: {VERSION}`"), report),
+    }
+}
+
+fn settings(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Settings> {
+    let Value::Mapping(entries) = &entry.value.value else {
+        expected("a mapping with `kind`", &entry.value, span_of(entry), "write `provider: {kind: chatapi}`", report);
+        return None;
+    };
+    let [kind, exclusive] = fields(entries, PROVIDER, report);
+    let kind = match kind {
+        Found::Entry(entry) => provider_kind(entry, report)?,
+        Found::Misspelt => return None,
+        Found::Missing => ProviderKind::default(),
+    };
+    let exclusive = match exclusive {
+        Found::Entry(entry) => boolean(entry, report)?,
+        Found::Misspelt | Found::Missing => false,
+    };
+    Some(Settings { kind, exclusive })
+}
+
+fn provider_kind(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<ProviderKind> {
+    let known = ProviderKind::ALL.map(ProviderKind::as_str);
+    let text = text(entry, &format!("write {}", known.map(|kind| format!("`{kind}`")).join(" or ")), report)?;
+    let found = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    if found.is_none() {
+        not_one_of("provider", text, &known, span_of(entry), report);
+    }
+    found
+}
+
+fn boolean(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<bool> {
+    match &entry.value.value {
+        Value::Plain(text) if text == "true" => Some(true),
+        Value::Plain(text) if text == "false" => Some(false),
+        Value::Refused => None,
+        _ => {
+            let problem = Diagnostic::error("`true` or `false` is expected").at(span_of(entry));
+            report.push(problem.help("write `true` or `false`, in lower case and without quotes"));
+            None
+        }
+    }
+}
+
+/// The text of a value, if every reader of YAML takes it for text.
+fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option<&'n str> {
+    let text = entry.value.text().filter(|_| entry.value.meaning().is_none());
+    if text.is_none() {
+        expected("a text", &entry.value, span_of(entry), help, report);
+    }
+    text
+}
+
+fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
+    let problem = Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).at(span);
+    let help = closest(text, known).map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
+    report.push(problem.help(&help));
+}
+
+fn declarations(entry: &Entry<'_>, report: &mut Report<'_>) -> Vec<Declaration> {
+    let Value::List(items) = &entry.value.value else {
+        let help = match &entry.value.value {
+            Value::Plain(text) if text.is_empty() => "write `instances: []` if none is wanted",
+            _ => "write each instance as `- name: …` with its `type` below",
+        };
+        expected("a list", &entry.value, span_of(entry), help, report);
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| declaration(item, entry.key.span, report)).collect()
+}
+
+fn declaration(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<Declaration> {
+    let Value::Mapping(entries) = &item.value else {
+        let help = match item.text() {
+            Some(text) if InstanceName::parse(text).is_ok() => &format!("write `- name: {text}` and its `type` below"),
+            _ => "write `- name: …` and its `type` below",
+        };
+        let span = if item.span.is_empty() && item.span.start.byte == 0 { list } else { item.span };
+        expected("a mapping with `name` and `type`", item, span, help, report);
+        return None;
+    };
+    let [name, kind] = fields(entries, INSTANCE, report);
+    let name = required(name, "name", item, report).and_then(|entry| Some((instance_name(entry, report)?, entry)));
+    let kind = required(kind, "type", item, report).and_then(|entry| instance_type(entry, report));
+    let (name, entry) = name?;
+    Some(Declaration { name, kind: kind?, place: report.place(entry.value.span.start) })
+}
+
+fn required<'n, 'a>(found: Found<'n, 'a>, key: &str, item: &Node<'_>, report: &mut Report<'_>) -> Option<&'n Entry<'a>> {
+    match found {
+        Found::Entry(entry) => Some(entry),
+        Found::Misspelt => None,
+        Found::Missing => {
+            let problem = Diagnostic::error(&format!("this instance has no `{key}`")).at(item.span);
+            let help = if key == "name" { "add `name: …`" } else { "add `type: whatsapp` or `type: whatsapp_dev`" };
+            report.push(problem.help(help));
+            None
+        }
+    }
+}
+
+fn instance_name(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<InstanceName> {
+    let quoted =
+        entry.value.text().filter(|text| InstanceName::parse(text).is_ok() && entry.value.meaning() != Some(Meaning::Null));
+    let help =
+        quoted.map_or("write a name, as in `name: support-eu`".to_owned(), |text| format!("write it in quotes: \"{text}\""));
+    let text = text(entry, &help, report)?;
+    match InstanceName::parse(text) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let help = match error {
+                NameError::TooLong(_) => "shorten it",
+                NameError::Reserved => "choose another name",
+                _ => "use letters, digits, `.`, `_` and `-`; begin with a letter or a digit",
+            };
+            report.push(Diagnostic::error(&error.to_string()).at(span_of(entry)).help(help));
+            None
+        }
+    }
+}
+
+fn instance_type(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<InstanceType> {
+    let known = InstanceType::ALL.map(InstanceType::as_str);
+    let text = text(entry, "write `whatsapp` or `whatsapp_dev`", report)?;
+    let found = text.parse().ok();
+    if found.is_none() {
+        not_one_of("type", text, &known, span_of(entry), report);
+    }
+    found
+}
