@@ -29,6 +29,7 @@ mod validate;
 pub use document::DEPTH_MAX;
 pub use source::{Loaded, Source, Stdin, load};
 
+use names::Candidate;
 use report::{Report, View};
 use validate::{Content, Settings};
 
@@ -126,8 +127,8 @@ impl Manifest {
     }
 
     fn finish(gathered: Gathered, mut problems: Diagnostics, views: &[View<'_>]) -> Result<Self, Diagnostics> {
-        let Gathered { provider, declarations } = gathered;
-        let declarations = names::unique(declarations, &mut problems);
+        let Gathered { provider, candidates } = gathered;
+        let declarations = names::unique(candidates, &mut problems);
         if problems.is_empty() {
             let Settings { kind, exclusive } = provider.map(|(settings, _)| settings).unwrap_or_default();
             return Ok(Self { provider: kind, exclusive, declarations });
@@ -155,11 +156,11 @@ struct Limits {
     bytes: usize,
 }
 
-/// What the files said so far; each declaration with the rank of its file.
+/// What the files said so far; each candidate with the rank of its file.
 #[derive(Default)]
 struct Gathered {
     provider: Option<(Settings, Place)>,
-    declarations: Vec<(usize, Declaration)>,
+    candidates: Vec<(usize, Candidate)>,
 }
 
 /// Reads one file into `gathered`; the text comes back if it can be shown.
@@ -184,7 +185,7 @@ fn read_file<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_
 }
 
 fn gather(content: Content, report: &mut Report<'_>, gathered: &mut Gathered) {
-    gathered.declarations.extend(content.declarations.into_iter().map(|declaration| (report.order(), declaration)));
+    gathered.candidates.extend(content.candidates.into_iter().map(|candidate| (report.order(), candidate)));
     let Some((settings, span)) = content.provider else { return };
     match &gathered.provider {
         None => gathered.provider = Some((settings, report.place(span.start))),

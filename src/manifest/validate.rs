@@ -1,11 +1,12 @@
 //! The rules of the format: which keys there are, what each holds, and what was probably meant where one is wrong.
 
 use super::document::{Entry, Node, Value, is_merge_key};
+use super::names::Candidate;
 use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
 use super::syntax::shortened;
-use super::{Declaration, ProviderKind, VERSION};
+use super::{ProviderKind, VERSION};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::instance::{InstanceName, InstanceType, NameError};
 
@@ -32,7 +33,7 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) provider: Option<(Settings, Span)>,
-    pub(super) declarations: Vec<Declaration>,
+    pub(super) candidates: Vec<Candidate>,
 }
 
 /// Checks the tree of one file; what is right is in the result, what is wrong in `report`.
@@ -54,7 +55,7 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
         content.provider = settings(entry, report).map(|settings| (settings, entry.key.span));
     }
     match instances {
-        Found::Entry(entry) => content.declarations = declarations(entry, report),
+        Found::Entry(entry) => content.candidates = candidates(entry, report),
         Found::Misspelt => {}
         Found::Missing => {
             let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
@@ -217,7 +218,7 @@ fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut R
     report.push(problem.help(&help));
 }
 
-fn declarations(entry: &Entry<'_>, report: &mut Report<'_>) -> Vec<Declaration> {
+fn candidates(entry: &Entry<'_>, report: &mut Report<'_>) -> Vec<Candidate> {
     let Value::List(items) = &entry.value.value else {
         let help = match &entry.value.value {
             Value::Plain(text) if text.is_empty() => "write `instances: []` if none is wanted",
@@ -226,10 +227,10 @@ fn declarations(entry: &Entry<'_>, report: &mut Report<'_>) -> Vec<Declaration> 
         expected("a list", &entry.value, span_of(entry), help, report);
         return Vec::new();
     };
-    items.iter().filter_map(|item| declaration(item, entry.key.span, report)).collect()
+    items.iter().filter_map(|item| candidate(item, entry.key.span, report)).collect()
 }
 
-fn declaration(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<Declaration> {
+fn candidate(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<Candidate> {
     let Value::Mapping(entries) = &item.value else {
         let help = match item.text() {
             Some(text) if InstanceName::parse(text).is_ok() => &format!("write `- name: {text}` and its `type` below"),
@@ -243,7 +244,7 @@ fn declaration(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<D
     let name = required(name, "name", item, report).and_then(|entry| Some((instance_name(entry, report)?, entry)));
     let kind = required(kind, "type", item, report).and_then(|entry| instance_type(entry, report));
     let (name, entry) = name?;
-    Some(Declaration { name, kind: kind?, place: report.place(entry.value.span.start) })
+    Some(Candidate { name, kind, place: report.place(entry.value.span.start) })
 }
 
 fn required<'n, 'a>(found: Found<'n, 'a>, key: &str, item: &Node<'_>, report: &mut Report<'_>) -> Option<&'n Entry<'a>> {

@@ -41,6 +41,13 @@ pub(super) const DUPLICATES: &[Row] = &[
         1,
     ),
     (
+        "a name, first with a wrong type",
+        b"instances:\n  - {name: a, type: x}\n  - {name: a, type: whatsapp}\n",
+        "3:12",
+        "duplicate name `a`",
+        2,
+    ),
+    (
         "twins by case",
         b"instances:\n  - {name: Shop, type: whatsapp}\n  - {name: shop, type: whatsapp}\n",
         "3:12",
