@@ -86,7 +86,8 @@ pub(super) fn hidden_stretches(text: &str, byte: usize, values: Option<&[Range<u
     let start = before.rfind(is_break).map_or(near.start, |found| near.start + found + 1);
     let end = after.find(is_break).map_or(near.end, |found| byte + found);
     let line = text.get(start..end).unwrap_or_default();
-    let mut hidden: Vec<_> = first_forbidden(line).map(|offset| start + offset..end).into_iter().collect();
+    let value = if values.is_some() { first_forbidden(line) } else { first_forbidden_word(line) };
+    let mut hidden: Vec<_> = value.map(|offset| start + offset..end).into_iter().collect();
     if let Some(values) = values {
         let from = values.partition_point(|value| value.end <= start);
         hidden.extend(values.iter().skip(from).take_while(|value| value.start < end).cloned());
@@ -98,12 +99,26 @@ pub(super) fn hidden_stretches(text: &str, byte: usize, values: Option<&[Range<u
 
 /// Where in `line` the value of the first forbidden key begins.
 fn first_forbidden(line: &str) -> Option<usize> {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     line.match_indices([':', '=']).find_map(|(at, _)| {
         let before = line.get(..at)?.trim_end_matches([' ', '\t', '"', '\'']);
-        let word = before.get(before.rfind(|c| !is_word(c)).map_or(0, |found| before.ceil_char_boundary(found + 1))..)?;
+        let word = before.rsplit(|c| !is_word(c)).next()?;
         Forbidden::of(word).map(|_| at + 1)
     })
+}
+
+/// Where in `line` the first word that is a forbidden key ends, with a colon behind it or not.
+pub(super) fn first_forbidden_word(line: &str) -> Option<usize> {
+    let mut from = 0;
+    line.split_inclusive(|c| !is_word(c)).find_map(|piece| {
+        let word = piece.trim_end_matches(|c| !is_word(c));
+        let end = from + word.len();
+        from += piece.len();
+        Forbidden::of(word).map(|_| end)
+    })
+}
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.')
 }
 
 /// Whether `line` may belong to the value of a forbidden key in `above`: it is indented below one, or stands behind a value
@@ -152,10 +167,11 @@ mod tests {
     #[test]
     fn p11_a_secret_is_hidden_even_where_the_file_is_no_yaml() {
         for (text, at, shown, why) in [
-            ("token: abc\n", 0, "token:", "behind the key"),
-            ("x: {tpye: a, token: abc}", 4, "x: {tpye: a, token:", "in one line with another problem"),
-            ("\"api_key\" : 'abc", 0, "\"api_key\" :", "in quotes, and not closed"),
-            ("name: https://h/?uid=abc", 0, "name: https://h/?uid=", "in an address"),
+            ("token: abc\n", 0, "token", "behind the key"),
+            ("api_key abc\n", 0, "api_key", "behind a key without a colon"),
+            ("x: {tpye: a, token: abc}", 4, "x: {tpye: a, token", "in one line with another problem"),
+            ("\"api_key\" : 'abc", 0, "\"api_key", "in quotes, and not closed"),
+            ("name: https://h/?uid=abc", 0, "name: https://h/?uid", "in an address"),
             ("key: |\n  abc\n  def\n", 12, "", "below a forbidden key"),
             ("key:\n  a:\n\n    b: c", 15, "", "far below a forbidden key"),
             ("  key:\nabc", 8, "", "behind a forbidden key, whatever the indentation"),

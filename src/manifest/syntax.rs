@@ -6,13 +6,18 @@ use serde_yaml::granit_parser::ErrorKind;
 
 use super::NODES_MAX;
 use super::document::DEPTH_MAX;
+use super::secrets::first_forbidden_word;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::secret::REDACTED;
 
 /// Characters of a foreign text that are repeated in a message.
 const REPEATED_MAX: usize = 40;
 
-/// `text` for a message: its beginning, if it is long.
+/// `text` for a message: its beginning, if it is long, and nothing behind a forbidden key, as in `{token:…}` without a space.
 pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    if let Some(end) = first_forbidden_word(text).filter(|end| *end < text.len().min(REPEATED_MAX)) {
+        return Cow::Owned(format!("{}{REDACTED}", text.get(..end).unwrap_or_default()));
+    }
     match text.char_indices().nth(REPEATED_MAX) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),

@@ -308,6 +308,14 @@ pub(super) const FORBIDDEN: &[Row] = &[
         2,
     ),
     (
+        "without a space behind the colon",
+        b"instances: [{name: a, type: whatsapp, token:SENTINEL}]\n",
+        "1:39",
+        "unknown key `token",
+        1,
+    ),
+    ("without a colon", b"instances: []\napi_key SENTINEL\n", "2:1", "a `:` is missing", 1),
+    (
         "in the address of a name",
         b"instances:\n  - name: https://h/?uid=SENTINEL\n    type: whatsapp\n",
         "2:11",
