@@ -1,5 +1,6 @@
 //! chatapi.
 pub mod apply;
+pub mod cli;
 pub mod client;
 pub mod diagnostic;
 pub mod emulator;
@@ -7,6 +8,7 @@ pub mod instance;
 pub mod manifest;
 pub mod plan;
 pub mod provider;
+pub mod report;
 pub mod secret;
 pub mod state;
 pub mod store;

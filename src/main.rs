@@ -1,2 +1,5 @@
 //! The `chatapi` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    chatapi::cli::main()
+}

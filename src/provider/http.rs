@@ -22,7 +22,7 @@ use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Listing, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
 use crate::secret::Secret;
-use crate::state::{Answer, Origin};
+use crate::state::{Answer, KeyFingerprint, Lineage, Origin, hex};
 
 /// Bytes of an answer to a create or delete that are read; a longer one is cut.
 const ANSWER_MAX: usize = 1_024 * 1_024;
@@ -74,9 +74,11 @@ impl ApiKey {
         }
     }
 
-    /// The key itself; for the fingerprint.
-    pub(crate) fn secret(&self) -> &Secret {
-        &self.0
+    /// Tells this key from others in a state of `lineage`, and gives nothing away: an HMAC, cut to 16 bytes.
+    pub fn fingerprint(&self, lineage: &Lineage) -> KeyFingerprint {
+        let salt = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, lineage.as_str().as_bytes());
+        let tag = ring::hmac::sign(&salt, self.0.expose().as_bytes());
+        KeyFingerprint(hex(tag.as_ref().get(..16).unwrap_or_default()))
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::journal::{self, Medium, Scan, Witness};
 use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
 use crate::instance::InstanceName;
-use crate::state::{Entry, Event, FORMAT, Head, Lineage, Serial, State};
+use crate::state::{Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
 
 pub(super) const JOURNAL: &str = "journal.jsonl";
 /// What the entries besides the answers may take, and then some.
@@ -32,9 +32,22 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the state in `dir`, verifying all of it against itself, its index and the lock file.
     pub fn open(dir: &Path, hold: Hold, lock: Option<&LockFile>) -> Result<Self, StoreError> {
-        let path = dir.join(JOURNAL);
-        let medium = DiskMedium::open(&path, false).map_err(StoreError::io("open", &path))?;
-        Self::open_on(dir, hold, lock, medium.map(|medium| Box::new(medium) as Box<dyn Medium>))
+        Self::open_on(dir, hold, lock, plain(dir, false)?)
+    }
+
+    /// Opens the state in `dir`, or begins a new one where there is none and nothing says that there was.
+    pub fn open_or_begin(
+        dir: &Path,
+        hold: Hold,
+        lock: Option<&LockFile>,
+        lineage: Lineage,
+        at: Timestamp,
+    ) -> Result<Self, StoreError> {
+        match Self::find(dir, lock, plain(dir, false)?) {
+            Ok((medium, scan, index)) => Self::resume(dir, hold, medium, scan, index),
+            Err(StoreError::Absent(_)) => Self::begin(dir, hold, lineage, at),
+            Err(error) => Err(error),
+        }
     }
 
     /// [`FileStore::open`] with the journal's bytes elsewhere than in a plain file.
@@ -44,6 +57,11 @@ impl FileStore {
         lock: Option<&LockFile>,
         medium: Option<Box<dyn Medium>>,
     ) -> Result<Self, StoreError> {
+        let (medium, scan, index) = Self::find(dir, lock, medium)?;
+        Self::resume(dir, hold, medium, scan, index)
+    }
+
+    fn find(dir: &Path, lock: Option<&LockFile>, medium: Option<Box<dyn Medium>>) -> Result<Found, StoreError> {
         sled::clear_half_written(dir);
         let index = sled::head(dir);
         let witnesses = witnesses(index, lock);
@@ -54,7 +72,7 @@ impl FileStore {
         };
         let Some(scan) = scan else { return Err(missing(dir, &witnesses)) };
         check_lineage(&scan.state, lock)?;
-        Self::resume(dir, hold, medium, scan, index)
+        Ok((medium, scan, index))
     }
 
     fn resume(dir: &Path, hold: Hold, medium: Box<dyn Medium>, scan: Scan, index: Option<Head>) -> Result<Self, StoreError> {
@@ -84,11 +102,9 @@ impl FileStore {
     }
 
     /// Begins a new state in `dir`, which has none.
-    pub fn begin(dir: &Path, hold: Hold, lineage: Lineage, at: Timestamp) -> Result<Self, StoreError> {
-        let path = dir.join(JOURNAL);
-        let medium = DiskMedium::open(&path, true).map_err(StoreError::io("make", &path))?;
-        let medium = medium.ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
-        Self::begin_on(dir, hold, Box::new(medium), lineage, at)
+    pub(crate) fn begin(dir: &Path, hold: Hold, lineage: Lineage, at: Timestamp) -> Result<Self, StoreError> {
+        let medium = plain(dir, true)?.ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
+        Self::begin_on(dir, hold, medium, lineage, at)
     }
 
     /// [`FileStore::begin`] with the journal's bytes elsewhere than in a plain file.
@@ -99,6 +115,13 @@ impl FileStore {
         lineage: Lineage,
         at: Timestamp,
     ) -> Result<Self, StoreError> {
+        let has_begun = {
+            let mut reader = medium.reader().map_err(StoreError::io("read", dir.join(JOURNAL)))?;
+            journal::scan(&mut *reader, &[])?.is_some()
+        };
+        if has_begun {
+            return Err(StoreError::Refused(Illegal::Genesis));
+        }
         let path = dir.join(JOURNAL);
         let genesis = Entry { serial: Serial(1), at, event: Event::Genesis { format: FORMAT, lineage: lineage.clone() } };
         let (line, hash) = encode(&genesis, Head::START)?;
@@ -211,6 +234,16 @@ impl StateStore for FileStore {
         }
         Ok(())
     }
+}
+
+/// A journal's bytes, what they hold, and where the index stands.
+type Found = (Box<dyn Medium>, Scan, Option<Head>);
+
+/// The journal as a plain file.
+fn plain(dir: &Path, make: bool) -> Result<Option<Box<dyn Medium>>, StoreError> {
+    let path = dir.join(JOURNAL);
+    let medium = DiskMedium::open(&path, make).map_err(StoreError::io("open", path))?;
+    Ok(medium.map(|medium| Box::new(medium) as Box<dyn Medium>))
 }
 
 fn encode(entry: &Entry, head: Head) -> Result<(Vec<u8>, crate::state::Hash), StoreError> {

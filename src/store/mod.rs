@@ -31,7 +31,6 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 pub use disk::DiskMedium;
-pub(crate) use disk::{make_private_dir, replace};
 pub use file::FileStore;
 pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
@@ -110,7 +109,7 @@ pub enum StoreError {
         source: Illegal,
     },
     /// The state lacks what a copy of its head elsewhere proves.
-    #[error("the state is older than {witness} or foreign to it: {why}")]
+    #[error("the state is missing, older or another one than {witness} says: {why}")]
     Behind {
         /// Which copy.
         witness: &'static str,

@@ -1,0 +1,267 @@
+//! `chatapi apply`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::args::ApplyArgs;
+use super::console::{BOLD, DOUBT};
+use super::context::{Context, Server, check_binding, draw_lineage, settling};
+use super::error::CliError;
+use super::exit::Exit;
+use super::plan::{declared, guard_hint};
+use super::progress::Display;
+use super::signals;
+use crate::apply::{Applier, Halt, Options, RecordError, Report, StopSignal, Tries};
+use crate::manifest::{Manifest, ProviderKind};
+use crate::plan::{Action, Guard, PlanSummary};
+use crate::report::{self, ApplyDocument, ApplySummary};
+use crate::state::{Head, State};
+use crate::store::{FileStore, LockFile, StateStore, StoreError};
+
+/// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
+const DRAIN: Duration = Duration::from_secs(9);
+/// Tries of a request that provably did not leave.
+const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
+
+pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let manifest = Context::manifest(&args.manifests.files)?;
+    let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
+    let lock = LockFile::read(&lock_path)?;
+    signals::runtime()?.block_on(async {
+        let stop = signals::listen()?;
+        // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
+        let server = match manifest.provider {
+            ProviderKind::Chatapi => Some(context.connect(ProviderKind::Chatapi, &args.server).await?),
+            ProviderKind::Emulator => None,
+        };
+        let store = open(context, args, &manifest, lock.as_ref()).map_err(|error| error.on(manifest.provider, &lock_path))?;
+        let server = match server {
+            Some(server) => server,
+            None => context.connect(ProviderKind::Emulator, &args.server).await?,
+        };
+        check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
+        let run = Run { context, args, manifest: &manifest, lock_path: &lock_path, server };
+        run.go(store, lock, stop).await
+    })
+}
+
+/// Opens the state, or begins it where that is no mistake.
+fn open(context: &Context, args: &ApplyArgs, manifest: &Manifest, lock: Option<&LockFile>) -> Result<FileStore, CliError> {
+    let may_begin = args.init || !context.is_ci || manifest.provider == ProviderKind::Emulator;
+    if may_begin {
+        let hold = context.hold("apply", args.lock.lock_timeout)?;
+        return Ok(FileStore::open_or_begin(&context.state_dir, hold, lock, draw_lineage()?, Timestamp::now())?);
+    }
+    if !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {
+        return Err(absent_in_ci(context));
+    }
+    let hold = context.hold("apply", args.lock.lock_timeout)?;
+    match FileStore::open(&context.state_dir, hold, lock) {
+        Err(StoreError::Absent(_)) => Err(absent_in_ci(context)),
+        opened => Ok(opened?),
+    }
+}
+
+fn absent_in_ci(context: &Context) -> CliError {
+    CliError::new(Exit::State, &StoreError::Absent(context.state_dir.clone()))
+        .hint("nothing was sent: in CI a missing state is more often a lost one than a first run")
+        .hint("if this is the first run: `chatapi apply --init …`, once; and keep the state directory from run to run")
+}
+
+/// One run, with everything that it needs.
+struct Run<'a> {
+    context: &'a Arc<Context>,
+    args: &'a ApplyArgs,
+    manifest: &'a Manifest,
+    lock_path: &'a Path,
+    server: Server,
+}
+
+/// How far a run got.
+enum Ended {
+    /// Stopped before anything was sent.
+    Guarded(Vec<Guard>),
+    /// Carried out.
+    Applied(Report),
+}
+
+/// A run's end, and the state then.
+struct Finished {
+    ended: Ended,
+    before: PlanSummary,
+    state: State,
+    head: Head,
+}
+
+impl Run<'_> {
+    async fn go(&self, store: FileStore, lock: Option<LockFile>, stop: StopSignal) -> Result<Exit, CliError> {
+        let display = Arc::new(Display::new(Arc::clone(self.context)));
+        let provider = Arc::clone(&self.server.provider);
+        let observer = Arc::clone(&display);
+        let applier = Applier::new(Box::new(store), provider, observer, self.options(), stop);
+        let result = self.steps(&applier, &display, lock.as_ref()).await;
+        display.end();
+        let closed = applier.close().await;
+        let result = result?;
+        let lock_now = LockFile::of(&result.state, result.head, []);
+        if lock.as_ref() != Some(&lock_now)
+            && let Err(error) = lock_now.write(self.lock_path)
+        {
+            self.context.console.error(&CliError::new(Exit::Error, &error));
+        }
+        if let Err(error) = closed {
+            // Everything that counts was synced before; what follows tells what is on record.
+            self.context.console.error(&CliError::from(&error));
+        }
+        self.tell(&result, &display)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            parallelism: usize::from(self.args.parallelism),
+            is_exclusive: self.manifest.exclusive,
+            settling: settling(&self.args.server),
+            tries: TRIES,
+            drain: DRAIN,
+            run: self.context.run_info("apply"),
+            clock: Timestamp::now,
+        }
+    }
+
+    async fn steps(&self, applier: &Applier, display: &Display, lock: Option<&LockFile>) -> Result<Finished, CliError> {
+        applier.recover().await.map_err(unrecorded)?;
+        if let Err(error) = applier.settle_doubts().await.map_err(unrecorded)? {
+            self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
+        }
+        let (state, head) = look(applier).await?;
+        let plan = crate::plan::plan(&declared(self.manifest), &state);
+        let before = plan.summary();
+        let guards = plan.guards(&self.args.not_a_rename);
+        if !guards.is_empty() {
+            return Ok(Finished { ended: Ended::Guarded(guards), before, state, head });
+        }
+        let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
+        if !wanted.is_empty() {
+            // From here on a lost state is missed: the lock file names what may come to exist.
+            let creating = LockFile::of(&state, head, wanted.iter().copied());
+            if lock != Some(&creating) {
+                creating.write(self.lock_path)?;
+            }
+        }
+        display.begin(wanted.len());
+        let report = applier.create(&plan, self.server.binding(&state.lineage)).await;
+        let (state, head) = look(applier).await?;
+        Ok(Finished { ended: Ended::Applied(report), before, state, head })
+    }
+
+    fn tell(&self, result: &Finished, display: &Display) -> Result<Exit, CliError> {
+        let recovered = display.recovered();
+        let (report, guards) = match &result.ended {
+            Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
+            Ended::Applied(report) => (report, &[][..]),
+        };
+        let summary = ApplySummary::of(report, &recovered, result.before, &result.state);
+        let exit = exit(report, guards, &summary);
+        if self.context.is_json() {
+            let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
+            self.context.document(&document.stopped_by(guards).exiting(exit.code()))?;
+        } else {
+            self.context.console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&summary)));
+        }
+        self.explain(report, guards, &result.state);
+        Ok(exit)
+    }
+
+    /// What needs a person, and what to type.
+    fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
+        let console = &self.context.console;
+        for guard in guards {
+            let error = CliError::message(Exit::Guard, report::guard_text(guard));
+            console.error(&error.hint(guard_hint(guard)).hint("nothing was sent"));
+        }
+        if let Some(halt) = &report.halt {
+            let hint = match halt {
+                Halt::Refused(_) => "check the API key, the account's balance and CHATAPI_URL; then apply again",
+                Halt::Unreachable(_) => "nothing was sent for these names; check CHATAPI_URL and the network, then apply again",
+                Halt::RateLimited(_) => "apply again later; what was created is recorded",
+                Halt::Store(error) if error.is_full() => {
+                    "make room on the disk, then apply again; nothing was sent after the failed write"
+                }
+                Halt::Store(_) => "nothing was sent after the failed write; mend the disk, then apply again",
+                Halt::Interrupted(_) => "apply again to go on; what was created is recorded",
+            };
+            console.error(&CliError::message(Exit::Error, report::halt_text(halt).1).hint(hint));
+        }
+        for (record, attempt, doubt) in state.doubts() {
+            let (name, id) = (&record.name, &attempt.id);
+            let since = doubt.since.round(jiff::Unit::Second).unwrap_or(doubt.since);
+            console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {}", doubt.reason));
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi doubts --refresh` asks the server; then one of"));
+            console.note(format_args!("        chatapi resolve {name} --attempt {id} --created ID"));
+            console.note(format_args!("        chatapi resolve {name} --attempt {id} --not-created"));
+        }
+        for record in state.records().values().filter(|record| record.status() == "token_missing") {
+            console.warn(format_args!("{DOUBT}{}{DOUBT:#} exists and its token is missing", record.name));
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: chatapi token set {} < FILE", record.name));
+        }
+    }
+}
+
+async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
+    applier.look(|store| (store.state().clone(), store.head())).await.map_err(unrecorded)
+}
+
+fn unrecorded(error: RecordError) -> CliError {
+    CliError::from(&*error.into_store_error())
+}
+
+fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
+    let created = summary.created + summary.recovered;
+    let failed = summary.refused + summary.not_sent + summary.not_tried;
+    match &report.halt {
+        _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
+        _ if !guards.is_empty() => Exit::Guard,
+        Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
+        halt if failed > 0 || halt.is_some() => {
+            if created > 0 {
+                Exit::Partly
+            } else {
+                Exit::Error
+            }
+        }
+        _ => Exit::Done,
+    }
+}
+
+/// The counts as one sentence: `Apply: 3 created, 2 unchanged.`
+fn sentence(summary: &ApplySummary) -> String {
+    let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, in_doubt, token_missing, orphaned } =
+        *summary;
+    if created + recovered + refused + not_sent + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
+        return match unchanged {
+            0 => "Nothing declared, nothing to do.".to_owned(),
+            1 => "Nothing to do: the instance exists as declared.".to_owned(),
+            _ => format!("Nothing to do: {unchanged} instances exist as declared."),
+        };
+    }
+    let mut sentence = format!("Apply: {created} created, {unchanged} unchanged");
+    for (count, word) in [
+        (recovered, "recovered"),
+        (refused, "refused"),
+        (not_sent, "not sent"),
+        (not_tried, "not tried"),
+        (in_doubt, "in doubt"),
+        (token_missing, "without token"),
+        (orphaned, "orphaned"),
+    ] {
+        if count > 0 {
+            // Writing into a string cannot fail.
+            let _ = write!(sentence, ", {count} {word}");
+        }
+    }
+    sentence + "."
+}

@@ -1,0 +1,399 @@
+//! What was typed: the command line's words, types and help. It decides nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
+use crate::instance::{ApiUrl, InstanceId, InstanceName};
+
+/// Declare chat-gateway instances in YAML; plan, then create only the missing ones: never twice, never losing a token.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chatapi",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    after_help = "\
+Try it (costs nothing, the emulator plays the server):
+  chatapi init
+  chatapi apply instances.yaml
+
+Against a real server:
+  export CHATAPI_URL=https://gateway.example/ CHATAPI_API_KEY_FILE=/run/secrets/chatapi
+  chatapi plan instances.yaml
+  chatapi apply instances.yaml
+
+Exit codes: 0 done · 1 error, nothing created · 2 changes (plan --detailed-exitcode) · 3 in doubt or token missing · 4 partly done
+            5 locked · 6 stopped by a guard · 8 state missing, damaged or older · 129, 130, 143 stopped by a signal"
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Flags that every command has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// The state directory.
+    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true, default_value = "state")]
+    pub(super) state: PathBuf,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, env = "CHATAPI_FORMAT", hide_env_values = true, default_value = "text")]
+    pub(super) format: Format,
+    /// The same as `--format json`.
+    #[arg(long, global = true, hide = true)]
+    pub(super) json: bool,
+    /// When to use colour; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "CHATAPI_COLOR",
+        hide_env_values = true,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    pub(super) color: Color,
+    /// The same as `--color never`.
+    #[arg(long, global = true, hide = true)]
+    pub(super) no_color: bool,
+    /// Say more; twice: log at debug level, three times: at trace level.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Say nothing beside results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// How log lines are printed; which ones is said by `CHATAPI_LOG`, for example `debug`.
+    #[arg(long, global = true, value_enum, env = "CHATAPI_LOG_FORMAT", hide_env_values = true, default_value = "text")]
+    pub(super) log_format: Format,
+}
+
+/// Text for people or JSON for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people; may change.
+    Text,
+    /// For programs; a contract.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Show what an apply would do. Changes nothing, needs no key and no network.
+    #[command(
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --format json team/ | jq .summary"
+    )]
+    Plan(PlanArgs),
+    /// Create what is missing, and only that.
+    #[command(
+        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
+    )]
+    Apply(Box<ApplyArgs>),
+    /// Check manifests, and say all that is wrong with them.
+    #[command(
+        after_help = "Examples:\n  chatapi validate instances.yaml\n  chatapi validate --format json team/ other.yaml\n  generate | chatapi validate -"
+    )]
+    Validate(Manifests),
+    /// Look at the state, or mend it.
+    #[command(subcommand)]
+    State(StateVerb),
+    /// List the creates of which nobody knows whether they happened, and the command that settles each.
+    #[command(
+        after_help = "Examples:\n  chatapi doubts\n  chatapi doubts --refresh      ask the server which new instances it lists"
+    )]
+    Doubts(DoubtsArgs),
+    /// Settle a doubt: say that an attempt created an instance, or that it did not.
+    #[command(
+        after_help = "Examples:\n  chatapi resolve support-eu --attempt a-k3jx7q2mfa --created 123456 --reason 'seen in the console'\n  chatapi resolve support-eu --attempt a-k3jx7q2mfa --not-created --reason 'the provider says so'\n\nWith `--created` the token is still missing: `chatapi token set NAME`, or `--token-stdin` at once."
+    )]
+    Resolve(ResolveArgs),
+    /// Read or set an instance's token.
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Begin: an empty state, and a first manifest if there is none.
+    #[command(after_help = "Examples:\n  chatapi init\n  chatapi --state /srv/chatapi/state init")]
+    Init(InitArgs),
+    /// Play the server, on this machine, with faults on demand.
+    #[command(
+        after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY."
+    )]
+    Emulator(Box<EmulatorArgs>),
+    /// Print the version.
+    Version,
+}
+
+/// Manifests to read.
+#[derive(Debug, Args)]
+pub(super) struct Manifests {
+    /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
+    #[arg(value_name = "FILE", default_value = "instances.yaml")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Where the lock file is.
+#[derive(Debug, Args)]
+pub(super) struct LockFileArg {
+    /// The lock file; beside the first manifest if not said. Commit it: it tells a lost state from a first run.
+    #[arg(long, value_name = "PATH", env = "CHATAPI_LOCK_FILE", hide_env_values = true)]
+    pub(super) lock_file: Option<PathBuf>,
+}
+
+/// How to reach a server.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// How long a connection may take to stand.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_CONNECT_TIMEOUT", hide_env_values = true, default_value = "10s")]
+    pub(super) connect_timeout: Duration,
+    /// How long an answer may take.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_TIMEOUT", hide_env_values = true, default_value = "60s")]
+    pub(super) timeout: Duration,
+    /// How old a doubt must be until its absence from the server's list counts.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_SETTLE_AFTER", hide_env_values = true, default_value = "15m")]
+    pub(super) settle_after: Duration,
+}
+
+/// Who may wait for the state's lock.
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    /// How long to wait for another writer of the state.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_LOCK_TIMEOUT", hide_env_values = true, default_value = "0s")]
+    pub(super) lock_timeout: Duration,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) manifests: Manifests,
+    #[command(flatten)]
+    pub(super) lock_file: LockFileArg,
+    /// Exit 2 if there are changes.
+    #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true)]
+    pub(super) detailed_exitcode: bool,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    #[command(flatten)]
+    pub(super) manifests: Manifests,
+    #[command(flatten)]
+    pub(super) lock_file: LockFileArg,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Creates in flight at the most.
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(super) parallelism: u16,
+    /// Begin a state where there is none; needed once in CI, where a missing state is more often a lost one.
+    #[arg(long, env = "CHATAPI_INIT", hide_env_values = true)]
+    pub(super) init: bool,
+    /// The name is new, although another of its type has left: no rename.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(super) not_a_rename: Vec<InstanceName>,
+    /// Accepted and without effect: an apply never asks.
+    #[arg(long, hide = true, visible_alias = "yes", short = 'y')]
+    pub(super) auto_approve: bool,
+}
+
+/// `state …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum StateVerb {
+    /// List every recorded name.
+    #[command(
+        after_help = "Examples:\n  chatapi state list\n  chatapi state list --format json | jq -r '.[] | select(.status == \"created\") | .id'"
+    )]
+    List,
+    /// Show one name, or the state itself.
+    #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
+    Show {
+        /// The name; none: the state itself.
+        #[arg(value_parser = name)]
+        name: Option<InstanceName>,
+    },
+    /// Give an instance another name of ours. Nothing changes on the server.
+    #[command(after_help = "Example:\n  chatapi state mv support support-eu")]
+    Mv {
+        /// The name it has.
+        #[arg(value_parser = name)]
+        from: InstanceName,
+        /// The name it gets.
+        #[arg(value_parser = name)]
+        to: InstanceName,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Begin a state anew from a lock file, after the old one is lost for good. Ids are known again, tokens are missing.
+    #[command(after_help = "Example:\n  chatapi state rebuild --from-lock chatapi.lock")]
+    Rebuild {
+        /// The lock file.
+        #[arg(long, value_name = "PATH")]
+        from_lock: PathBuf,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+}
+
+/// `doubts`.
+#[derive(Debug, Args)]
+pub(super) struct DoubtsArgs {
+    /// Ask the server which new instances it lists; needs the key.
+    #[arg(long)]
+    pub(super) refresh: bool,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+/// `resolve`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("verdict").required(true).args(["created", "not_created"]))]
+pub(super) struct ResolveArgs {
+    /// The name in doubt.
+    #[arg(value_parser = name)]
+    pub(super) name: InstanceName,
+    /// The attempt, as `chatapi doubts` shows it: another one is not meant.
+    #[arg(long, value_name = "ATTEMPT")]
+    pub(super) attempt: String,
+    /// It was created, with this id.
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub(super) created: Option<InstanceId>,
+    /// Its address.
+    #[arg(long, value_name = "URL", value_parser = api_url, requires = "created")]
+    pub(super) api_url: Option<ApiUrl>,
+    /// Read its token from standard input.
+    #[arg(long, requires = "created")]
+    pub(super) token_stdin: bool,
+    /// It was not created: the next apply tries again.
+    #[arg(long)]
+    pub(super) not_created: bool,
+    /// Why you are sure, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Do not ask the server's list first.
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Resolve against what the server's list says.
+    #[arg(long, conflicts_with = "offline")]
+    pub(super) despite_list: bool,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+/// `token …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenVerb {
+    /// Print an instance's token. The only command that prints one.
+    #[command(after_help = "Example:\n  chatapi token get support-eu | consumer")]
+    Get {
+        /// The name.
+        #[arg(value_parser = name)]
+        name: InstanceName,
+    },
+    /// Set an instance's token from standard input.
+    #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
+    Set {
+        /// The name.
+        #[arg(value_parser = name)]
+        name: InstanceName,
+        /// Put it in the place of the one that is kept.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The manifest to write if it is missing.
+    #[arg(value_name = "FILE", default_value = "instances.yaml")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
+}
+
+/// `emulator`.
+#[derive(Debug, Args)]
+pub(super) struct EmulatorArgs {
+    /// Where to listen; this machine only. Port 0: the system chooses.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(super) listen: SocketAddr,
+    /// Where to keep the ledger of what it created; in memory if not said.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// The seed of tokens and chance; drawn if not said.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// What goes wrong, as `OPERATION[:WHEN]=FAULT`; may be repeated.
+    #[arg(long, value_name = "RULE")]
+    pub(super) fault: Vec<FaultRule>,
+    /// A YAML file with such rules under `faults:`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) faults: Option<PathBuf>,
+    /// How long a create takes, as `50ms` or `0..200ms`.
+    #[arg(long, value_name = "DURATION", value_parser = parse_latency, default_value = "0ms")]
+    pub(super) latency: Latency,
+    /// Which HTTP status its errors carry.
+    #[arg(long, value_enum, default_value = "ok")]
+    pub(super) error_status: ErrorStatusArg,
+}
+
+/// Which HTTP status the emulator's errors carry.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ErrorStatusArg {
+    /// 200, as some of the service's errors came.
+    Ok,
+    /// The fitting 4xx.
+    Fitting,
+}
+
+impl From<ErrorStatusArg> for ErrorStatus {
+    fn from(typed: ErrorStatusArg) -> Self {
+        match typed {
+            ErrorStatusArg::Ok => Self::Ok,
+            ErrorStatusArg::Fitting => Self::Fitting,
+        }
+    }
+}
+
+/// `30s`, `10m`, `1h 30m`; at most a day.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a duration such as `500ms`, `30s` or `10m`, at most a day".to_owned();
+    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from(span).map_err(|_| wrong())?;
+    if duration <= Duration::from_secs(24 * 60 * 60) { Ok(duration) } else { Err(wrong()) }
+}
+
+fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {
+    InstanceName::parse(text)
+}
+
+fn id(text: &str) -> Result<InstanceId, crate::instance::IdError> {
+    InstanceId::parse(text)
+}
+
+fn api_url(text: &str) -> Result<ApiUrl, crate::instance::ApiUrlError> {
+    ApiUrl::parse(text)
+}

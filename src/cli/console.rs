@@ -1,0 +1,160 @@
+//! The one writer: results to standard output, everything else to standard error.
+//!
+//! A reader that has gone away (`| head`) is no error; a standard output that takes nothing (a full disk) is one, and is told at
+//! the end, when nothing depends on it any more.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
+
+use super::error::{CliError, Content};
+use crate::diagnostic::Colour;
+
+pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const BOLD: Style = Style::new().bold();
+
+/// How loud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loudness {
+    /// Errors only.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+    /// With what did not change.
+    Verbose,
+}
+
+/// Both streams.
+#[derive(Debug)]
+pub(super) struct Console {
+    out: Mutex<AutoStream<io::Stdout>>,
+    err: Mutex<AutoStream<io::Stderr>>,
+    failed: Mutex<Option<io::Error>>,
+    bar: Mutex<Option<ProgressBar>>,
+    pub(super) loudness: Loudness,
+    colour: ColorChoice,
+}
+
+impl Console {
+    pub(super) fn new(colour: ColorChoice, loudness: Loudness) -> Self {
+        Self {
+            out: Mutex::new(AutoStream::new(io::stdout(), choose(colour, &io::stdout()))),
+            err: Mutex::new(AutoStream::new(io::stderr(), choose(colour, &io::stderr()))),
+            failed: Mutex::default(),
+            bar: Mutex::default(),
+            loudness,
+            colour,
+        }
+    }
+
+    /// Whether a person looks at standard error.
+    pub(super) fn is_watched() -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// How far a bar has come is drawn below what is printed.
+    pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    /// A line of the result.
+    pub(super) fn line(&self, line: impl Display) {
+        self.result(format_args!("{line}\n"));
+    }
+
+    /// A part of the result.
+    pub(super) fn result(&self, text: impl Display) {
+        let written = self.beside_the_bar(|| {
+            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+            write!(out, "{text}").and_then(|()| out.flush())
+        });
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    /// A line beside the result.
+    pub(super) fn note(&self, line: impl Display) {
+        if self.loudness > Loudness::Quiet {
+            self.say(line);
+        }
+    }
+
+    /// A warning.
+    pub(super) fn warn(&self, line: impl Display) {
+        self.say(format_args!("{WARNING}warning{WARNING:#}: {line}"));
+    }
+
+    /// An error in full.
+    pub(super) fn error(&self, error: &CliError) {
+        match &error.content {
+            Content::Problems(problems) => self.say(problems.render(self.colour_of_problems()).trim_end()),
+            Content::Chain(chain) => {
+                for (depth, message) in chain.iter().enumerate() {
+                    match depth {
+                        0 => self.say(format_args!("{ERROR}error{ERROR:#}: {message}")),
+                        _ => self.say(format_args!("  caused by: {message}")),
+                    }
+                }
+            }
+        }
+        for hint in &error.hints {
+            self.say(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+        }
+    }
+
+    /// What kept a result from being written.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn say(&self, line: impl Display) {
+        self.beside_the_bar(|| {
+            let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody is left to tell.
+            let _ = writeln!(err, "{line}");
+        });
+    }
+
+    fn beside_the_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Whether standard error is coloured.
+    pub(super) fn is_coloured(&self) -> bool {
+        choose(self.colour, &io::stderr()) != ColorChoice::Never
+    }
+
+    fn colour_of_problems(&self) -> Colour {
+        if self.is_coloured() { Colour::Ansi } else { Colour::Plain }
+    }
+}
+
+/// What `auto` comes down to: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, `TERM` and whether a terminal is there.
+fn choose(colour: ColorChoice, stream: &impl anstream::stream::RawStream) -> ColorChoice {
+    match colour {
+        ColorChoice::Auto if std::env::var_os("FORCE_COLOR").is_some_and(|value| !value.is_empty() && value != "0") => {
+            match std::env::var_os("NO_COLOR") {
+                Some(value) if !value.is_empty() => ColorChoice::Never,
+                _ => ColorChoice::Always,
+            }
+        }
+        ColorChoice::Auto => AutoStream::choice(stream),
+        chosen => chosen,
+    }
+}

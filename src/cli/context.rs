@@ -1,0 +1,301 @@
+//! What the typed words mean here: environment, paths, key and server, checked and turned into values.
+
+use std::env;
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::args::{Format, Global, ServerArgs};
+use super::console::Console;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::apply::RunInfo;
+use crate::emulator::{Emulator, EmulatorConfig};
+use crate::manifest::{Manifest, ProviderKind, Stdin};
+use crate::plan::Settling;
+use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
+use crate::secret::Secret;
+use crate::state::{Binding, Lineage, Origin, Who};
+use crate::store::{FileStore, Hold, Holder, LockFile, StoreError};
+
+/// The file beside a manifest that remembers its state.
+const LOCK_FILE: &str = "chatapi.lock";
+/// Where the embedded emulator keeps its ledger.
+const EMULATOR: &str = "emulator";
+/// Longest secret that is read from a file or pipe.
+const SECRET_MAX: u64 = 64 * 1_024;
+
+/// What every command knows.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) console: Console,
+    pub(super) format: Format,
+    pub(super) state_dir: PathBuf,
+    pub(super) is_ci: bool,
+}
+
+/// A server that can be asked, and the emulator behind it if it is the embedded one.
+pub(super) struct Server {
+    pub(super) provider: Arc<HttpProvider>,
+    key: Option<ApiKey>,
+    _emulator: Option<Emulator>,
+}
+
+impl Server {
+    /// What a state of `lineage` is bound to when it uses this server.
+    pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
+        Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
+    }
+}
+
+impl Context {
+    pub(super) fn new(global: &Global, console: Console) -> Self {
+        let format = if global.json { Format::Json } else { global.format };
+        Self { console, format, state_dir: global.state.clone(), is_ci: is_ci() }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a document as JSON.
+    pub(super) fn document(&self, document: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(document).map_err(|error| CliError::new(Exit::Error, &error))?;
+        self.console.line(text);
+        Ok(())
+    }
+
+    /// Reads manifests, from files and standard input.
+    pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
+        let mut input = io::stdin();
+        let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
+        Ok(Manifest::read(files, stdin)?)
+    }
+
+    /// Where the lock file of these manifests is: beside the first one.
+    pub(super) fn lock_file(files: &[PathBuf], typed: Option<&PathBuf>) -> PathBuf {
+        if let Some(typed) = typed {
+            return typed.clone();
+        }
+        match files.first() {
+            Some(first) if first.as_os_str() == "-" => PathBuf::from(LOCK_FILE),
+            Some(first) if first.is_dir() => first.join(LOCK_FILE),
+            Some(first) => first.with_file_name(LOCK_FILE),
+            None => PathBuf::from(LOCK_FILE),
+        }
+    }
+
+    /// Takes the state's lock, telling now and then that it waits.
+    pub(super) fn hold(&self, verb: &str, timeout: Duration) -> Result<Hold, CliError> {
+        let me = Holder { pid: std::process::id(), verb: verb.to_owned(), since: Timestamp::now(), who: who() };
+        let mut waits = 0_u32;
+        let mut waiting = |holder: &Holder| {
+            if waits.is_multiple_of(10) {
+                self.console.note(format_args!("waiting for {holder}"));
+            }
+            waits += 1;
+        };
+        Ok(Hold::acquire(&self.state_dir, &me, timeout, &mut waiting)?)
+    }
+
+    /// Opens the state for a command that needs one.
+    pub(super) fn open(&self, verb: &str, timeout: Duration, lock: Option<&LockFile>) -> Result<FileStore, CliError> {
+        // Looked at first, so that a mistyped `--state` does not make a directory.
+        if !self.state_dir.exists() {
+            return Err(StoreError::Absent(self.state_dir.clone()).into());
+        }
+        let hold = self.hold(verb, timeout)?;
+        Ok(FileStore::open(&self.state_dir, hold, lock)?)
+    }
+
+    /// The embedded emulator, or the server that the environment names.
+    pub(super) async fn connect(&self, kind: ProviderKind, args: &ServerArgs) -> Result<Server, CliError> {
+        match kind {
+            ProviderKind::Emulator => self.embedded(args).await,
+            ProviderKind::Chatapi => Self::remote(args),
+        }
+    }
+
+    fn remote(args: &ServerArgs) -> Result<Server, CliError> {
+        let url = env::var("CHATAPI_URL").map_err(|_| {
+            CliError::message(Exit::Error, "the server's address is not set")
+                .hint("export CHATAPI_URL=https://gateway.example/")
+                .hint("to try without a server: `provider: {kind: emulator}` in the manifest")
+        })?;
+        let base =
+            BaseUrl::parse(&url).map_err(|error| CliError::new(Exit::Error, &error).context("CHATAPI_URL is not usable"))?;
+        let key = api_key()?;
+        let provider = HttpProvider::new(base, key.clone(), limits(args)).map_err(|error| CliError::new(Exit::Error, &error))?;
+        Ok(Server { provider: Arc::new(provider), key: Some(key), _emulator: None })
+    }
+
+    async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
+        let config = EmulatorConfig { data: Some(self.state_dir.join(EMULATOR)), seed: draw_seed(), ..EmulatorConfig::default() };
+        let emulator = Emulator::start(config).await.map_err(|error| CliError::new(Exit::Error, &error))?;
+        self.console.note(format_args!("embedded emulator at {}: nothing here costs money", emulator.base_url()));
+        let setup = |error: &dyn std::error::Error| CliError::new(Exit::Error, error);
+        let base = BaseUrl::parse(&emulator.base_url()).map_err(|error| setup(&error))?;
+        let key = ApiKey::new(&Secret::new("emulator".to_owned())).map_err(|error| setup(&error))?;
+        let provider = HttpProvider::new(base, key, limits(args)).map_err(|error| setup(&error))?;
+        let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
+        Ok(Server { provider: Arc::new(provider), key: None, _emulator: Some(emulator) })
+    }
+
+    /// What the journal says of this run.
+    pub(super) fn run_info(&self, verb: &'static str) -> RunInfo {
+        RunInfo { verb, who: who(), boot: boot_id(), keeps_what_is_synced: keeps_what_is_synced(&self.state_dir) }
+    }
+}
+
+/// The kind of provider that a state is bound to.
+pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
+    match binding {
+        Some(binding) if binding.origin.is_emulator() => ProviderKind::Emulator,
+        _ => ProviderKind::Chatapi,
+    }
+}
+
+/// Refuses another server or account than the state's, before a byte is sent.
+pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
+    let Some(bound) = bound.filter(|bound| *bound != mine) else { return Ok(()) };
+    let other = CliError::message(
+        Exit::Error,
+        if bound.origin == mine.origin {
+            format!("the state belongs to another account on {}: the API key differs", bound.origin)
+        } else {
+            format!("the state belongs to {}, not to {}", bound.origin, mine.origin)
+        },
+    );
+    Err(other
+        .hint("nothing was sent")
+        .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)"))
+}
+
+/// When an absence from the list counts.
+pub(super) fn settling(args: &ServerArgs) -> Settling {
+    Settling { after: args.settle_after, ..Settling::default() }
+}
+
+fn limits(args: &ServerArgs) -> Limits {
+    Limits { connect: args.connect_timeout, answer: args.timeout }
+}
+
+pub(super) fn draw_seed() -> u64 {
+    ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new()).map_or(0, |bytes| u64::from_le_bytes(bytes.expose()))
+}
+
+/// A new lineage.
+pub(super) fn draw_lineage() -> Result<Lineage, CliError> {
+    let bytes = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
+    let bytes = bytes.map_err(|_| CliError::message(Exit::Error, "the system gives no random numbers"))?;
+    Ok(Lineage::from_bytes(bytes.expose()))
+}
+
+/// The key: from a file if one is named, else from the environment. Never from the command line.
+fn api_key() -> Result<ApiKey, CliError> {
+    let (from, secret) = match env::var_os("CHATAPI_API_KEY_FILE").filter(|path| !path.is_empty()) {
+        Some(path) => ("CHATAPI_API_KEY_FILE", read_key_file(Path::new(&path))?),
+        None => match env::var("CHATAPI_API_KEY") {
+            Ok(key) => ("CHATAPI_API_KEY", Secret::new(key)),
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(CliError::message(Exit::Error, "CHATAPI_API_KEY is not UTF-8"));
+            }
+            Err(env::VarError::NotPresent) => {
+                return Err(CliError::message(Exit::Error, "the API key is not set")
+                    .hint("export CHATAPI_API_KEY_FILE=/path/to/key (0600), or CHATAPI_API_KEY from your CI's secrets"));
+            }
+        },
+    };
+    ApiKey::new(&secret).map_err(|error| CliError::new(Exit::Error, &error).context(format!("{from} is not usable")))
+}
+
+fn read_key_file(path: &Path) -> Result<Secret, CliError> {
+    use std::os::unix::fs::PermissionsExt;
+    let fail = |error: &dyn std::error::Error| {
+        CliError::new(Exit::Error, error).context("cannot read the file that CHATAPI_API_KEY_FILE names")
+    };
+    let metadata = fs::metadata(path).map_err(|error| fail(&error))?;
+    if !metadata.is_file() {
+        return Err(fail(&io::Error::other("it is not a file")));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!("the file with the API key can be read by others; `chmod 600` closes it");
+    }
+    let file = fs::File::open(path).map_err(|error| fail(&error))?;
+    read_secret(file).map_err(|error| fail(&error))
+}
+
+/// Reads a secret from a pipe or file; the last line feed is not part of it.
+pub(super) fn read_secret(from: impl Read) -> io::Result<Secret> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    from.take(SECRET_MAX).read_to_string(&mut text)?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Whether a CI system runs this.
+fn is_ci() -> bool {
+    const MARKS: &[&str] = &[
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        "TF_BUILD",
+        "BUILDKITE",
+        "CIRCLECI",
+        "JENKINS_URL",
+        "TEAMCITY_VERSION",
+        "BITBUCKET_COMMIT",
+        "CODEBUILD_BUILD_ARN",
+        "TRAVIS",
+        "DRONE",
+    ];
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let ci = env::var("CI").unwrap_or_default();
+    match ci.as_str() {
+        "" => MARKS.iter().any(|mark| is_set(mark)),
+        "0" | "false" => false,
+        _ => true,
+    }
+}
+
+/// Who runs this, as far as the environment tells.
+pub(super) fn who() -> Who {
+    let first = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()).map(clean));
+    let github = || {
+        let part = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let (server, repository, run) = (part("GITHUB_SERVER_URL")?, part("GITHUB_REPOSITORY")?, part("GITHUB_RUN_ID")?);
+        Some(clean(format!("{server}/{repository}/actions/runs/{run}")))
+    };
+    Who {
+        user: first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]),
+        host: Some(clean(rustix::system::uname().nodename().to_string_lossy().into_owned())),
+        job: github().or_else(|| first(&["CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL"])),
+        commit: first(&["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1"]),
+    }
+}
+
+fn clean(text: String) -> String {
+    let cut: String = text.chars().take(300).collect();
+    crate::text::escape(&cut).into_owned()
+}
+
+/// Changes with each start of the machine.
+fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// Whether the file system is one of those that keep what fsync was told to keep: ext4, xfs, btrfs, zfs.
+#[cfg(target_os = "linux")]
+fn keeps_what_is_synced(dir: &Path) -> bool {
+    const KEEPING: [i64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x2FC1_2FC1];
+    rustix::fs::statfs(dir).is_ok_and(|disk| KEEPING.contains(&(disk.f_type as i64 & 0xFFFF_FFFF)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keeps_what_is_synced(_: &Path) -> bool {
+    false
+}

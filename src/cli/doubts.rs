@@ -1,0 +1,82 @@
+//! `chatapi doubts`.
+
+use jiff::Timestamp;
+
+use super::args::{DoubtsArgs, ServerArgs};
+use super::console::{BOLD, DOUBT};
+use super::context::{Context, check_binding, kind_of, settling};
+use super::error::CliError;
+use super::exit::Exit;
+use super::{signals, state};
+use crate::apply::{Examination, examine};
+use crate::plan::Proposal;
+use crate::report::DoubtData;
+use crate::state::State;
+
+pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
+    let reading = state::read(context)?;
+    let examination = match args.refresh && reading.state.doubts().next().is_some() {
+        true => Some(ask(context, &reading.state, &args.server)?),
+        false => None,
+    };
+    let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
+    let doubts: Vec<DoubtData> = reading
+        .state
+        .doubts()
+        .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)))
+        .collect();
+    if context.is_json() {
+        context.document(&doubts)?;
+    } else if doubts.is_empty() {
+        context.console.line("No doubts.");
+    } else {
+        doubts.iter().for_each(|doubt| show(context, doubt, proposal(&doubt.name)));
+    }
+    Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
+}
+
+/// Asks the server of this state what it lists.
+pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<Examination, CliError> {
+    signals::runtime()?.block_on(async {
+        let server = context.connect(kind_of(state.binding.as_ref()), args).await?;
+        check_binding(state.binding.as_ref(), &server.binding(&state.lineage))?;
+        let examined = examine(&*server.provider, state, settling(args), Timestamp::now).await;
+        examined.map_err(|error| CliError::new(Exit::Error, &error).hint("without `--refresh` the recorded evidence is shown"))
+    })
+}
+
+fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
+    let console = &context.console;
+    let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
+    console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
+    console.line(format_args!("    attempt   {attempt}, since {since}"));
+    console.line(format_args!("    seen      {reason}"));
+    if let Some(by) = &doubt.by {
+        console.line(format_args!("    by        {by}"));
+    }
+    let settle = |how: &str| console.line(format_args!("    settle    chatapi resolve {name} --attempt {attempt} {how}"));
+    match proposal {
+        None => {
+            console.line("    list      not asked (`--refresh` asks the server)");
+            settle("--created ID");
+            settle("--not-created");
+        }
+        Some(Proposal::Exists(found)) => {
+            console.line(format_args!("    list      shows {} as new since the attempt", found.id));
+            settle(&format!("--created {}", found.id));
+        }
+        Some(Proposal::NotCreated) => {
+            console.line("    list      two agreeing lists show nothing new since the attempt");
+            settle("--not-created");
+        }
+        Some(Proposal::NotYetSettled { at }) => {
+            console.line(format_args!("    list      shows nothing new yet; that counts from {at} on"));
+            settle("--not-created");
+        }
+        Some(Proposal::Unknown { why }) => {
+            console.line(format_args!("    list      does not tell: {why}"));
+            settle("--created ID");
+            settle("--not-created");
+        }
+    }
+}

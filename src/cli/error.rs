@@ -1,0 +1,121 @@
+//! The one place where an error becomes words: what failed, why, and what to type next.
+
+use std::error::Error;
+use std::path::Path;
+
+use super::exit::Exit;
+use crate::diagnostic::Diagnostics;
+use crate::manifest::ProviderKind;
+use crate::store::{LockFileError, StoreError};
+use crate::text::escape;
+
+/// A command that failed.
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub(super) exit: Exit,
+    pub(super) content: Content,
+    pub(super) hints: Vec<String>,
+}
+
+/// What is to be shown.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A chain of messages, the outermost first.
+    Chain(Vec<String>),
+    /// Problems with places.
+    Problems(Diagnostics),
+}
+
+impl CliError {
+    /// An error with its causes.
+    pub(super) fn new(exit: Exit, error: &dyn Error) -> Self {
+        let mut chain = vec![escape(&error.to_string()).into_owned()];
+        let mut link = error.source();
+        while let Some(cause) = link {
+            chain.push(escape(&cause.to_string()).into_owned());
+            link = cause.source();
+        }
+        Self { exit, content: Content::Chain(chain), hints: Vec::new() }
+    }
+
+    /// An error without a cause behind it.
+    pub(super) fn message(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new() }
+    }
+
+    /// Adds a line that says what to do or type.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what makes a fresh start where nothing costs money.
+    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path) -> Self {
+        match (self.exit, provider) {
+            (Exit::State, ProviderKind::Emulator) => {
+                let hint =
+                    format!("on the emulator nothing costs money: to start over, delete the state and {}", lock_path.display());
+                self.hint(hint)
+            }
+            _ => self,
+        }
+    }
+
+    /// Puts what was attempted before the error.
+    pub(super) fn context(mut self, attempted: impl Into<String>) -> Self {
+        if let Content::Chain(chain) = &mut self.content {
+            chain.insert(0, attempted.into());
+        }
+        self
+    }
+}
+
+impl From<Diagnostics> for CliError {
+    fn from(problems: Diagnostics) -> Self {
+        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new() }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for CliError {
+    fn from(error: &StoreError) -> Self {
+        let exit = match error {
+            StoreError::Locked { .. } => Exit::Locked,
+            error if error.is_untrustworthy() => Exit::State,
+            _ => Exit::Error,
+        };
+        let shown = Self::new(exit, error);
+        match error {
+            StoreError::Locked { .. } => shown
+                .hint("wait for it, or let this run wait: `--lock-timeout 10m`; nothing was sent")
+                .hint("a lock needs no removal: the system frees it when its holder ends"),
+            StoreError::Absent(_) => {
+                shown.hint("an apply begins one: `chatapi apply FILE`; another place is named with `--state PATH`")
+            }
+            StoreError::Behind { .. } => shown
+                .hint("nothing was sent: creating from an older state would pay a second time for what already exists")
+                .hint("bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`")
+                .hint(
+                    "if it is lost for good: `chatapi state rebuild --from-lock chatapi.lock` knows the ids; the tokens are \
+                     lost and can be set one by one",
+                ),
+            StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
+                shown.hint("nothing was sent; bring the newest intact copy of the state directory back")
+            }
+            StoreError::Newer { .. } => shown.hint("the state was left as it is; use that version of chatapi"),
+            error if error.is_full() => shown.hint("make room on the disk (or raise the quota or limit) and run it again"),
+            _ => shown,
+        }
+    }
+}
+
+impl From<LockFileError> for CliError {
+    fn from(error: LockFileError) -> Self {
+        Self::new(Exit::State, &error).hint("restore the lock file from version control; it tells a lost state from a first run")
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line: `args` is what was typed, `context` what it means here, one file per verb what it does; `error` and `exit` are
+//! how it ends. Nothing else in the crate uses this module.
+
+mod apply;
+mod args;
+mod console;
+mod context;
+mod doubts;
+mod emulator;
+mod error;
+mod exit;
+mod init;
+mod logging;
+mod plan;
+mod progress;
+mod resolve;
+mod signals;
+mod state;
+mod token;
+mod validate;
+mod version;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anstream::ColorChoice;
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Color, Global, StateVerb, TokenVerb, Verb};
+use console::{Console, Loudness};
+use context::Context;
+use error::CliError;
+use exit::Exit;
+
+/// Runs the program: reads the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    harden();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let console = Console::new(colour(&cli.global), loudness(&cli.global));
+    if let Err(wrong) = logging::start(&cli.global, console.is_coloured()) {
+        console.warn(wrong);
+    }
+    let context = Arc::new(Context::new(&cli.global, console));
+    let exit = run(&context, cli.verb).unwrap_or_else(|error| {
+        context.console.error(&error);
+        error.exit
+    });
+    ExitCode::from(finish(&context, exit).code())
+}
+
+fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
+    match verb {
+        Verb::Plan(args) => plan::run(context, &args),
+        Verb::Apply(args) => apply::run(context, &args),
+        Verb::Validate(args) => validate::run(context, &args),
+        Verb::State(StateVerb::List) => state::list(context),
+        Verb::State(StateVerb::Show { name }) => state::show(context, name.as_ref()),
+        Verb::State(StateVerb::Mv { from, to, lock }) => state::mv(context, &from, &to, &lock),
+        Verb::State(StateVerb::Rebuild { from_lock, lock }) => state::rebuild(context, &from_lock, &lock),
+        Verb::Doubts(args) => doubts::run(context, &args),
+        Verb::Resolve(args) => resolve::run(context, &args),
+        Verb::Token(TokenVerb::Get { name }) => token::get(context, &name),
+        Verb::Token(TokenVerb::Set { name, replace, lock }) => token::set(context, &name, replace, &lock),
+        Verb::Init(args) => init::run(context, &args),
+        Verb::Emulator(args) => emulator::run(context, &args),
+        Verb::Version => version::run(context),
+    }
+}
+
+/// A result that could not be written is an error of its own, unless something worse is to be said.
+fn finish(context: &Context, exit: Exit) -> Exit {
+    match context.console.failure() {
+        None => exit,
+        Some(error) => {
+            context.console.error(&CliError::new(Exit::Error, &error).context("cannot write the result to standard output"));
+            if exit == Exit::Done { Exit::Error } else { exit }
+        }
+    }
+}
+
+/// Help and version go to standard output; all else is an error, with the code that an error has here.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Error.code()),
+    }
+}
+
+fn colour(global: &Global) -> ColorChoice {
+    match global.color {
+        _ if global.no_color => ColorChoice::Never,
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::AlwaysAnsi,
+        Color::Never => ColorChoice::Never,
+    }
+}
+
+fn loudness(global: &Global) -> Loudness {
+    match (global.quiet, global.verbose) {
+        (true, _) => Loudness::Quiet,
+        (false, 0) => Loudness::Normal,
+        (false, _) => Loudness::Verbose,
+    }
+}
+
+/// Files are private from the start, no core file is left behind, and a panic inside the index is not shown: it is caught.
+fn harden() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // A system that does not allow it still runs the program.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::store::is_index_guarded() {
+            shown(panic);
+        }
+    }));
+}

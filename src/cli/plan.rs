@@ -1,0 +1,155 @@
+//! `chatapi plan`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::args::PlanArgs;
+use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::instance::{InstanceName, InstanceType};
+use crate::manifest::{Manifest, ProviderKind};
+use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
+use crate::report::{self, PlanDocument};
+use crate::state::{Lineage, Serial, State};
+use crate::store::{self, LockFile, Source, StoreError};
+
+pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
+    let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
+    let lock = LockFile::read(&lock_path)?;
+    // Two threads: the manifest and the state know nothing of each other, and each takes its time.
+    let (manifest, reading) = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| store::read(&context.state_dir, lock.as_ref()));
+        (Context::manifest(&args.manifests.files), reading.join())
+    });
+    let manifest = manifest?;
+    let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock.as_ref()));
+    let state = match reading {
+        Ok(reading) => {
+            tracing::info!(serial = %reading.head.serial, from_index = reading.source == Source::Index, "read the state");
+            Some(reading.state)
+        }
+        Err(StoreError::Absent(_)) => None,
+        Err(error) => return Err(CliError::from(error).on(manifest.provider, &lock_path)),
+    };
+    let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
+    let summary = plan.summary();
+    if context.is_json() {
+        context.document(&PlanDocument::new(&plan, state.as_ref()))?;
+    } else {
+        show(&context.console, &plan);
+        remark(context, &manifest, state.as_ref(), &plan);
+    }
+    Ok(match summary {
+        PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
+        _ if args.detailed_exitcode && report::has_changes(&summary) => Exit::Changes,
+        _ => Exit::Done,
+    })
+}
+
+/// The declared names and types.
+pub(super) fn declared(manifest: &Manifest) -> BTreeMap<InstanceName, InstanceType> {
+    manifest.declarations().iter().map(|declaration| (declaration.name.clone(), declaration.kind)).collect()
+}
+
+fn nothing() -> State {
+    State::new(Lineage::from_bytes([0; 16]), Serial(0))
+}
+
+/// The plan as text: what changes or needs attention, and the counts.
+pub(super) fn show(console: &Console, plan: &Plan) {
+    let quiet = console.loudness < Loudness::Verbose;
+    let shown: Vec<&Change> = plan.changes.iter().filter(|change| !quiet || is_notable(change)).collect();
+    let width = |text: &dyn Fn(&Change) -> usize| shown.iter().map(|change| text(change)).max().unwrap_or(0);
+    let names = width(&|change| change.name.as_str().len());
+    let kinds = width(&|change| change.kind.as_str().len());
+    let actions = width(&|change| change.action.as_str().len());
+    let mut text = String::new();
+    for change in &shown {
+        let style = match (change.action, &change.reason) {
+            (Action::Create | Action::Finish, _) => GOOD,
+            (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
+            (Action::Conflict, _) => BAD,
+            _ => DIM,
+        };
+        let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
+        let (action, reason) = (change.action.as_str(), &change.reason);
+        // Writing into a string cannot fail.
+        let _ = write!(
+            text,
+            "  {style}{mark}{style:#} {:names$}  {:kinds$}  {action:actions$}  {DIM}{reason}{DIM:#}",
+            change.name, change.kind
+        );
+        if let Some(from) = &change.renamed_from {
+            let _ = write!(text, " {DOUBT}(renamed from {from}?){DOUBT:#}");
+        }
+        text.push('\n');
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    console.result(text);
+    console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary())));
+}
+
+fn is_notable(change: &Change) -> bool {
+    change.action != Action::NoOp || matches!(change.reason, Reason::TokenMissing { .. })
+}
+
+/// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
+fn sentence(summary: &PlanSummary) -> String {
+    let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
+    if create + in_doubt + finish + token_missing + conflict + orphaned == 0 {
+        return match unchanged {
+            0 => "Nothing declared, nothing to do.".to_owned(),
+            1 => "Nothing to do: the instance exists as declared.".to_owned(),
+            _ => format!("Nothing to do: {unchanged} instances exist as declared."),
+        };
+    }
+    let mut sentence = format!("Plan: {create} to create, {unchanged} unchanged");
+    for (count, word) in [
+        (finish, "to finish"),
+        (in_doubt, "in doubt"),
+        (token_missing, "without token"),
+        (conflict, "of another type"),
+        (orphaned, "orphaned"),
+    ] {
+        if count > 0 {
+            // Writing into a string cannot fail.
+            let _ = write!(sentence, ", {count} {word}");
+        }
+    }
+    sentence + "."
+}
+
+/// What the person should know besides.
+fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, plan: &Plan) {
+    let console = &context.console;
+    for guard in plan.guards(&[]) {
+        console.warn(format_args!("an apply will stop: {}", report::guard_text(&guard)));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(&guard)));
+    }
+    let summary = plan.summary();
+    if summary.in_doubt > 0 {
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi doubts` shows the evidence and the command that settles each"));
+    }
+    if summary.token_missing > 0 {
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi token set NAME` reads a missing token from standard input"));
+    }
+    if state.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
+        console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
+    }
+}
+
+/// What answers a guard.
+pub(super) fn guard_hint(guard: &Guard) -> String {
+    match guard {
+        Guard::TypeChange { name, recorded, .. } => {
+            format!("declare `{name}` as {recorded} again, or give the new one another name")
+        }
+        Guard::ProbableRename { from, to, .. } => {
+            format!("if it is a rename: `chatapi state mv {from} {to}`; if it is new: `chatapi apply --not-a-rename {to} …`")
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! An apply while it runs: a line for each name, and on a terminal a bar below them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
+use super::context::Context;
+use crate::apply::{Observer, Outcome, Progress};
+use crate::instance::InstanceName;
+
+/// Tells a person, and keeps what was recovered for the report.
+pub(super) struct Display {
+    context: Arc<Context>,
+    bar: Mutex<Option<ProgressBar>>,
+    recovered: Mutex<BTreeMap<InstanceName, Outcome>>,
+}
+
+impl Display {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context, bar: Mutex::default(), recovered: Mutex::default() }
+    }
+
+    /// Draws a bar for `total` creates, where a person watches.
+    pub(super) fn begin(&self, total: usize) {
+        let is_wanted = Console::is_watched()
+            && !self.context.is_ci
+            && !self.context.is_json()
+            && self.context.console.loudness > Loudness::Quiet
+            && total > 0;
+        if !is_wanted {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len} created, {elapsed} so far {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        self.context.console.set_bar(Some(bar.clone()));
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+        self.context.console.set_bar(None);
+    }
+
+    /// What earlier runs had left open.
+    pub(super) fn recovered(&self) -> BTreeMap<InstanceName, Outcome> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn advance(&self) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.inc(1);
+        }
+    }
+
+    fn outcome(&self, name: &InstanceName, outcome: &Outcome, took: Option<Duration>) {
+        if self.context.is_json() {
+            return;
+        }
+        let took = took.map(|took| format!(" {DIM}({}){DIM:#}", in_words(took))).unwrap_or_default();
+        let console = &self.context.console;
+        match outcome {
+            Outcome::Created { id, has_token: true } => {
+                console.line(format_args!("  {GOOD}+{GOOD:#} {name} created as {id}{took}"));
+            }
+            Outcome::Created { id, has_token: false } => {
+                console.line(format_args!("  {DOUBT}!{DOUBT:#} {name} exists as {id}, token missing{took}"));
+            }
+            Outcome::Refused { reason } => console.line(format_args!("  {BAD}x{BAD:#} {name} refused: {reason}{took}")),
+            Outcome::NotSent { reason } => console.line(format_args!("  {BAD}x{BAD:#} {name} not sent: {reason}{took}")),
+            Outcome::InDoubt { attempt, reason } => {
+                console.line(format_args!("  {DOUBT}?{DOUBT:#} {name} in doubt (attempt {attempt}): {reason}{took}"));
+            }
+            Outcome::Unfinished => {
+                console.line(format_args!("  {DOUBT}~{DOUBT:#} {name} answered; the next apply finishes it{took}"));
+            }
+            Outcome::NotTried => {}
+        }
+    }
+}
+
+/// A duration as a person says it.
+pub(super) fn in_words(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..=999 => format!("{millis} ms"),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
+
+impl Observer for Display {
+    fn tell(&self, progress: Progress) {
+        let console = &self.context.console;
+        match progress {
+            Progress::Recovered { name, outcome } => {
+                // That nothing was sent is no news to anybody but the next line.
+                if !matches!(outcome, Outcome::NotSent { .. }) {
+                    self.outcome(&name, &outcome, None);
+                }
+                self.recovered.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
+            }
+            Progress::NoFence { reason } => {
+                console.warn(format_args!("no list from before the creates ({reason}): a doubt could not be settled by one"));
+            }
+            Progress::Started { name } => tracing::info!(%name, "creating"),
+            Progress::Retrying { name, reason, wait } => {
+                console.note(format_args!("{name} was not sent ({reason}); next try in {}", in_words(wait)));
+            }
+            Progress::Waiting { reason, wait } => {
+                console.note(format_args!("the server asks to wait ({reason}): going on in {}", in_words(wait)));
+            }
+            Progress::Done { name, outcome, took } => {
+                self.advance();
+                self.outcome(&name, &outcome, Some(took));
+            }
+            Progress::Stopping { signal, in_flight, drain } => {
+                let drain = in_words(drain);
+                console.note(format_args!(
+                    "{}: nothing new is sent; {in_flight} in flight get up to {drain} (again to stop at once)",
+                    signal.as_str()
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `chatapi resolve`: an operator closes a doubt, against the server's list where there is one.
+
+use jiff::Timestamp;
+
+use super::args::ResolveArgs;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::{doubts, token};
+use crate::apply::Examination;
+use crate::instance::InstanceId;
+use crate::plan::{Candidate, Proposal};
+use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
+use crate::store::StateStore;
+
+pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliError> {
+    let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
+    let mut store = context.open("resolve", args.lock.lock_timeout, None)?;
+    let attempt = find(store.state(), args)?;
+    let examination = if args.offline { None } else { Some(list(context, store.state(), args)?) };
+    if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
+        check(args, examination, store.state())?;
+    }
+    let grounds = Grounds {
+        by: "operator".to_owned(),
+        reason: args.reason.clone(),
+        candidates: examination.as_ref().map(|examination| examination.candidates.ids()),
+    };
+    let verdict = match &args.created {
+        Some(id) => {
+            Verdict::Created { id: id.clone(), api_url: args.api_url.clone().or_else(|| address(examination.as_ref(), id)) }
+        }
+        None => Verdict::NotCreated,
+    };
+    store.append(context.run_info("resolve").event(), Timestamp::now())?;
+    store.append(Event::Resolved { attempt, verdict, grounds }, Timestamp::now())?;
+    let has_token = token.is_some();
+    if token.is_some() {
+        store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
+    }
+    Box::new(store).close()?;
+    tell(context, args, has_token);
+    Ok(Exit::Done)
+}
+
+/// The open doubt that is meant.
+fn find(state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
+    let name = &args.name;
+    let record = state.record(name).ok_or_else(|| super::state::unknown(name))?;
+    let Phase::InDoubt(attempt, _) = &record.phase else {
+        return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", record.status()))
+            .hint("`chatapi doubts` lists what is; an apply reads a recorded answer by itself"));
+    };
+    if attempt.id != AttemptId::typed(&args.attempt) {
+        return Err(CliError::message(
+            Exit::Error,
+            format!("the open attempt of `{name}` is {}, another one than typed", attempt.id),
+        )
+        .hint("look again: `chatapi doubts`"));
+    }
+    Ok(attempt.id.clone())
+}
+
+fn list(context: &Context, state: &State, args: &ResolveArgs) -> Result<Examination, CliError> {
+    doubts::ask(context, state, &args.server).map_err(|error| {
+        error.hint("the server's list is asked before a doubt is closed; `--offline` closes it on your word alone")
+    })
+}
+
+/// Refuses a verdict that the list speaks against.
+fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result<(), CliError> {
+    let against = |message: String| {
+        Err(CliError::message(Exit::Error, message).hint("if you know better than the list: `--despite-list`, with a `--reason`"))
+    };
+    let kind = state.record(&args.name).map(|record| record.kind);
+    let candidates = kind.map_or(&[][..], |kind| examination.candidates.of_kind(kind));
+    match &args.created {
+        Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
+            against(format!("the server does not list {id} as new since the attempt"))
+        }
+        None if matches!(examination.proposals.get(&args.name), Some((_, Proposal::Exists(_)))) || !candidates.is_empty() => {
+            let ids: Vec<&str> = candidates.iter().map(|candidate| candidate.id.as_str()).collect();
+            against(format!("the server lists what may be it: {}", ids.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn address(examination: Option<&Examination>, id: &InstanceId) -> Option<crate::instance::ApiUrl> {
+    let mut candidates = examination?.candidates.of.values().flatten();
+    candidates.find(|candidate: &&Candidate| candidate.id == *id)?.api_url.clone()
+}
+
+fn tell(context: &Context, args: &ResolveArgs, has_token: bool) {
+    let (console, name) = (&context.console, &args.name);
+    match &args.created {
+        None => console.line(format_args!("`{name}` was not created; the next apply tries again.")),
+        Some(id) if has_token => console.line(format_args!("`{name}` exists as {id}, and its token is kept.")),
+        Some(id) => {
+            console.line(format_args!("`{name}` exists as {id}; its token is missing."));
+            console.note(format_args!("next: `chatapi token set {name} < FILE`"));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Signals: those that ask to stop, and the one that a file size limit sends.
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::error::CliError;
+use super::exit::Exit;
+use crate::apply::{Signal, StopHandle, StopSignal};
+
+/// `SIGXFSZ`: a write beyond the file size limit. Its default ends the process; with a handler the write fails like any other.
+const FILE_SIZE: i32 = 25;
+
+/// A runtime for commands that talk to a server.
+pub(super) fn runtime() -> Result<Runtime, CliError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| CliError::new(Exit::Error, &error).context("cannot start"))
+}
+
+/// Listens from now on. Inside a runtime.
+pub(super) fn listen() -> Result<StopSignal, CliError> {
+    let (handle, stop) = StopSignal::new();
+    for (kind, meaning) in [
+        (SignalKind::interrupt(), Signal::Interrupt),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::hangup(), Signal::HangUp),
+    ] {
+        forward(kind, meaning, handle.clone())?;
+    }
+    // The handler stays when the stream is dropped.
+    drop(listen_for(SignalKind::from_raw(FILE_SIZE))?);
+    Ok(stop)
+}
+
+fn forward(kind: SignalKind, meaning: Signal, handle: StopHandle) -> Result<(), CliError> {
+    let mut signals = listen_for(kind)?;
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            handle.ask(meaning);
+        }
+    });
+    Ok(())
+}
+
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
+    signal(kind).map_err(|error| CliError::new(Exit::Error, &error).context("cannot listen for signals"))
+}

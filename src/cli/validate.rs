@@ -1,0 +1,27 @@
+//! `chatapi validate`.
+
+use super::args::Manifests;
+use super::context::Context;
+use super::error::{CliError, Content};
+use super::exit::Exit;
+use crate::report::ValidateDocument;
+
+pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError> {
+    match Context::manifest(&args.files) {
+        Ok(manifest) => {
+            let count = manifest.declarations().len();
+            if context.is_json() {
+                context.document(&ValidateDocument::valid(count))?;
+            } else {
+                let s = if count == 1 { "" } else { "s" };
+                context.console.line(format_args!("Valid: {count} instance{s} declared."));
+            }
+            Ok(Exit::Done)
+        }
+        Err(CliError { content: Content::Problems(problems), .. }) if context.is_json() => {
+            context.document(&ValidateDocument::invalid(&problems))?;
+            Ok(Exit::Error)
+        }
+        Err(error) => Err(error),
+    }
+}

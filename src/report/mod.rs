@@ -1,0 +1,465 @@
+//! What a command shows, as data: the JSON documents, whose shape is a contract, and what the text is made from.
+//!
+//! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::apply::{Halt, Outcome, Report};
+use crate::diagnostic::{DiagnosticData, Diagnostics};
+use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
+use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Proposal};
+use crate::state::{Attempt, AttemptId, Doubt, Head, Lineage, Origin, Phase, Record, Serial, State};
+
+/// The version of every document here.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// `plan --format json`.
+#[derive(Debug, Serialize)]
+pub struct PlanDocument {
+    format_version: &'static str,
+    /// None: there is no state yet.
+    lineage: Option<Lineage>,
+    serial: Serial,
+    summary: SummaryData,
+    changes: Vec<ChangeData>,
+    guards: Vec<GuardData>,
+}
+
+/// A plan's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SummaryData {
+    create: usize,
+    unchanged: usize,
+    in_doubt: usize,
+    finish: usize,
+    token_missing: usize,
+    conflict: usize,
+    orphaned: usize,
+    probable_rename: usize,
+}
+
+impl From<PlanSummary> for SummaryData {
+    fn from(summary: PlanSummary) -> Self {
+        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename } = summary;
+        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ChangeData {
+    name: InstanceName,
+    #[serde(rename = "type")]
+    kind: InstanceType,
+    action: &'static str,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renamed_from: Option<InstanceName>,
+}
+
+/// A guard in a document.
+#[derive(Debug, Serialize)]
+pub struct GuardData {
+    guard: &'static str,
+    name: InstanceName,
+    message: String,
+}
+
+impl From<&Guard> for GuardData {
+    fn from(guard: &Guard) -> Self {
+        let (word, name) = match guard {
+            Guard::TypeChange { name, .. } => ("type_change", name),
+            Guard::ProbableRename { to, .. } => ("probable_rename", to),
+        };
+        Self { guard: word, name: name.clone(), message: guard_text(guard) }
+    }
+}
+
+/// A guard in words.
+pub fn guard_text(guard: &Guard) -> String {
+    match guard {
+        Guard::TypeChange { name, recorded, declared } => {
+            format!("`{name}` is declared as {declared} and exists as {recorded}; a type cannot be changed")
+        }
+        Guard::ProbableRename { from, to, kind } => {
+            format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
+        }
+    }
+}
+
+impl PlanDocument {
+    /// From a plan and the state that it was made against.
+    pub fn new(plan: &Plan, state: Option<&State>) -> Self {
+        let change = |change: &Change| ChangeData {
+            name: change.name.clone(),
+            kind: change.kind,
+            action: change.action.as_str(),
+            reason: change.reason.to_string(),
+            renamed_from: change.renamed_from.clone(),
+        };
+        Self {
+            format_version: FORMAT_VERSION,
+            lineage: state.map(|state| state.lineage.clone()),
+            serial: state.map_or(Serial(0), |state| state.serial),
+            summary: plan.summary().into(),
+            changes: plan.changes.iter().map(change).collect(),
+            guards: plan.guards(&[]).iter().map(GuardData::from).collect(),
+        }
+    }
+}
+
+/// `apply --format json`.
+#[derive(Debug, Serialize)]
+pub struct ApplyDocument {
+    format_version: &'static str,
+    lineage: Lineage,
+    serial: Serial,
+    exit_code: u8,
+    summary: ApplySummary,
+    results: Vec<ResultData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<StoppedData>,
+    guards: Vec<GuardData>,
+}
+
+/// The counts of an apply. `in_doubt`, `token_missing`, `unchanged` and `orphaned` are of the whole state, the rest of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ApplySummary {
+    /// Created by this run.
+    pub created: usize,
+    /// Finished from recorded answers.
+    pub recovered: usize,
+    /// As they should be before this run.
+    pub unchanged: usize,
+    /// Refused by the server.
+    pub refused: usize,
+    /// Not sent.
+    pub not_sent: usize,
+    /// Not tried.
+    pub not_tried: usize,
+    /// In doubt now.
+    pub in_doubt: usize,
+    /// Existing without a token now.
+    pub token_missing: usize,
+    /// Recorded and not declared.
+    pub orphaned: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ResultData {
+    name: InstanceName,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<InstanceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoppedData {
+    cause: &'static str,
+    reason: String,
+}
+
+/// The word for an outcome.
+pub fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Created { has_token: true, .. } => "created",
+        Outcome::Created { has_token: false, .. } => "token_missing",
+        Outcome::Refused { .. } => "refused",
+        Outcome::NotSent { .. } => "not_sent",
+        Outcome::InDoubt { .. } => "in_doubt",
+        Outcome::Unfinished => "unfinished",
+        Outcome::NotTried => "not_tried",
+    }
+}
+
+/// The cause of a halt, and its words.
+pub fn halt_text(halt: &Halt) -> (&'static str, String) {
+    match halt {
+        Halt::Refused(reason) => ("refused", format!("the server refuses every create: {reason}")),
+        Halt::Unreachable(reason) => ("unreachable", format!("the server cannot be reached: {reason}")),
+        Halt::RateLimited(reason) => ("rate_limited", format!("the server asks to wait longer than a run may: {reason}")),
+        Halt::Store(error) => ("state", format!("the state cannot be written: {error}")),
+        Halt::Interrupted(signal) => ("interrupted", format!("stopped by {}", signal.as_str())),
+    }
+}
+
+impl ResultData {
+    fn new(name: &InstanceName, outcome: &Outcome) -> Self {
+        let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
+        match outcome {
+            Outcome::Created { id, .. } => data.id = Some(id.clone()),
+            Outcome::Refused { reason } | Outcome::NotSent { reason } => data.reason = Some(reason.clone()),
+            Outcome::InDoubt { attempt, reason } => {
+                (data.attempt, data.reason) = (Some(attempt.clone()), Some(reason.clone()));
+            }
+            Outcome::Unfinished | Outcome::NotTried => {}
+        }
+        data
+    }
+}
+
+impl ApplyDocument {
+    /// From what a run did.
+    pub fn new(
+        report: &Report,
+        recovered: &BTreeMap<InstanceName, Outcome>,
+        summary: ApplySummary,
+        state: (&Lineage, Head),
+    ) -> Self {
+        let results = recovered.iter().chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
+        let stopped = report.halt.as_ref().map(|halt| {
+            let (cause, reason) = halt_text(halt);
+            StoppedData { cause, reason }
+        });
+        Self {
+            format_version: FORMAT_VERSION,
+            lineage: state.0.clone(),
+            serial: state.1.serial,
+            exit_code: 0,
+            summary,
+            results: results.collect(),
+            stopped,
+            guards: Vec::new(),
+        }
+    }
+
+    /// With the guards that stopped it.
+    #[must_use]
+    pub fn stopped_by(mut self, guards: &[Guard]) -> Self {
+        self.guards = guards.iter().map(GuardData::from).collect();
+        self
+    }
+
+    /// With the exit code that goes with it.
+    #[must_use]
+    pub fn exiting(mut self, code: u8) -> Self {
+        self.exit_code = code;
+        self
+    }
+}
+
+impl ApplySummary {
+    /// Counts a run. `before`: the plan's counts before it began; `now`: the state after it.
+    pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
+        let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
+        let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
+        Self {
+            created: report.outcomes.values().filter(is_created).count(),
+            recovered: recovered.values().filter(is_created).count(),
+            unchanged: before.unchanged,
+            refused: count("refused"),
+            not_sent: count("not_sent") + count("unfinished"),
+            not_tried: count("not_tried"),
+            in_doubt: now.doubts().count(),
+            token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
+            orphaned: before.orphaned,
+        }
+    }
+}
+
+/// One instance in `state list` and `state show`.
+#[derive(Debug, Serialize)]
+pub struct InstanceData {
+    /// Our name.
+    pub name: InstanceName,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: InstanceType,
+    /// Where it stands.
+    pub status: &'static str,
+    /// The server's id.
+    pub id: Option<InstanceId>,
+    /// Its address.
+    pub api_url: Option<ApiUrl>,
+    /// Since when it stands there.
+    pub since: Option<Timestamp>,
+    /// Attempts, open and closed.
+    pub attempts: u32,
+    /// The open attempt.
+    pub attempt: Option<AttemptId>,
+    /// Why it is in doubt, or why the last attempt was closed.
+    pub reason: Option<String>,
+}
+
+impl From<&Record> for InstanceData {
+    fn from(record: &Record) -> Self {
+        let instance = record.instance();
+        let (since, reason) = match &record.phase {
+            Phase::Absent { closed } => (None, Some(closed.clone())),
+            Phase::Intent(attempt) | Phase::Received(attempt, _) => (Some(attempt.since), None),
+            Phase::InDoubt(_, doubt) => (Some(doubt.since), Some(doubt.reason.clone())),
+            Phase::Created(instance) => (Some(instance.since), None),
+        };
+        Self {
+            name: record.name.clone(),
+            kind: record.kind,
+            status: record.status(),
+            id: instance.map(|instance| instance.id.clone()),
+            api_url: instance.and_then(|instance| instance.api_url.clone()),
+            since,
+            attempts: record.attempts,
+            attempt: record.open_attempt().map(|attempt| attempt.id.clone()),
+            reason,
+        }
+    }
+}
+
+/// One doubt in `doubts`.
+#[derive(Debug, Serialize)]
+pub struct DoubtData {
+    /// Whose.
+    pub name: InstanceName,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: InstanceType,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen.
+    pub reason: String,
+    /// Who ran it.
+    pub by: Option<String>,
+    /// Whether a list from before it is kept.
+    pub is_fenced: bool,
+    /// What the server's list proposes; none: it was not asked.
+    pub proposal: Option<ProposalData>,
+}
+
+/// A proposal in a document.
+#[derive(Debug, Serialize)]
+pub struct ProposalData {
+    /// `created`, `not_created`, `wait` or `unknown`.
+    pub verdict: &'static str,
+    /// The candidate.
+    pub id: Option<InstanceId>,
+    /// From when on an absence counts.
+    pub settles: Option<Timestamp>,
+    /// Why the list does not tell.
+    pub reason: Option<&'static str>,
+}
+
+impl From<&Proposal> for ProposalData {
+    fn from(proposal: &Proposal) -> Self {
+        let bare = |verdict| Self { verdict, id: None, settles: None, reason: None };
+        match proposal {
+            Proposal::Exists(found) => Self { id: Some(found.id.clone()), ..bare("created") },
+            Proposal::NotCreated => bare("not_created"),
+            Proposal::NotYetSettled { at } => Self { settles: Some(*at), ..bare("wait") },
+            Proposal::Unknown { why } => Self { reason: Some(why), ..bare("unknown") },
+        }
+    }
+}
+
+impl DoubtData {
+    /// From a state's doubt.
+    pub fn new(state: &State, record: &Record, attempt: &Attempt, doubt: &Doubt, proposal: Option<&Proposal>) -> Self {
+        let by = attempt.run.as_ref().map(|run| {
+            let parts = [&run.who.user, &run.who.host, &run.who.job, &run.who.commit];
+            parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+        });
+        Self {
+            name: record.name.clone(),
+            kind: record.kind,
+            attempt: attempt.id.clone(),
+            since: doubt.since,
+            reason: doubt.reason.clone(),
+            by: by.filter(|by| !by.is_empty()),
+            is_fenced: state.fence_of(attempt).is_some(),
+            proposal: proposal.map(ProposalData::from),
+        }
+    }
+}
+
+/// `validate --format json`.
+#[derive(Debug, Serialize)]
+pub struct ValidateDocument {
+    format_version: &'static str,
+    valid: bool,
+    error_count: usize,
+    instances: usize,
+    diagnostics: Vec<DiagnosticData>,
+}
+
+impl ValidateDocument {
+    /// Of a good manifest with so many instances.
+    pub fn valid(instances: usize) -> Self {
+        Self { format_version: FORMAT_VERSION, valid: true, error_count: 0, instances, diagnostics: Vec::new() }
+    }
+
+    /// Of a bad one.
+    pub fn invalid(problems: &Diagnostics) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            valid: false,
+            error_count: problems.len(),
+            instances: 0,
+            diagnostics: problems.to_data(),
+        }
+    }
+}
+
+/// `version --format json`.
+#[derive(Debug, Serialize)]
+pub struct VersionDocument {
+    /// The program's version.
+    pub version: &'static str,
+    /// The stored format that it writes.
+    pub state_format: u32,
+    /// The version of its JSON documents.
+    pub format_version: &'static str,
+    /// The system that it was built for.
+    pub platform: String,
+}
+
+/// `state show` without a name.
+#[derive(Debug, Serialize)]
+pub struct StateDocument {
+    format_version: &'static str,
+    lineage: Lineage,
+    serial: Serial,
+    head: crate::state::Hash,
+    origin: Option<Origin>,
+    read_from: &'static str,
+    instances: usize,
+    in_doubt: usize,
+}
+
+impl StateDocument {
+    /// Of a state read from `read_from`.
+    pub fn new(state: &State, head: Head, read_from: &'static str) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            lineage: state.lineage.clone(),
+            serial: head.serial,
+            head: head.hash,
+            origin: state.binding.as_ref().map(|binding| binding.origin.clone()),
+            read_from,
+            instances: state.records().values().filter(|record| record.instance().is_some()).count(),
+            in_doubt: state.doubts().count(),
+        }
+    }
+}
+
+/// Whether a plan asks for anything.
+pub fn has_changes(summary: &PlanSummary) -> bool {
+    summary.create + summary.finish > 0
+}
+
+/// The mark before a planned change.
+pub fn mark(action: Action) -> char {
+    match action {
+        Action::Create => '+',
+        Action::NoOp => '=',
+        Action::Hold => '?',
+        Action::Finish => '~',
+        Action::Conflict => '!',
+        Action::Orphan => '-',
+    }
+}
