@@ -1,6 +1,7 @@
 //! The run as a whole: a queue of names, a number of workers, and one place that decides to stop.
 
 use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,9 +91,9 @@ impl Applier {
         }
         let mut report = std::mem::take(&mut *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, _) in wanted {
-            if !report.outcomes.contains_key(&name) {
-                let outcome = self.look_up(&name).await;
-                report.outcomes.insert(name, outcome);
+            if let Entry::Vacant(missing) = report.outcomes.entry(name) {
+                let outcome = self.look_up(missing.key()).await;
+                missing.insert(outcome);
             }
         }
         report
@@ -199,7 +200,8 @@ impl Shared {
     /// Says in the journal that a run has begun, once, before its first entry.
     pub(super) async fn begin(&self) -> Result<(), RecordError> {
         let record = || async { self.pen.note(self.options.run.event()).await.map(|_| ()) };
-        self.begun.get_or_try_init(record).await.map(|()| ())
+        self.begun.get_or_try_init(record).await?;
+        Ok(())
     }
 
     pub(super) fn halt(&self, halt: Halt) {

@@ -265,6 +265,7 @@ pub(super) struct DoubtsArgs {
 
 /// `resolve`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
 #[command(group = clap::ArgGroup::new("verdict").required(true).args(["created", "not_created"]))]
 pub(super) struct ResolveArgs {
     /// The name in doubt.

@@ -271,14 +271,14 @@ pub(super) fn who() -> Who {
     };
     Who {
         user: first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]),
-        host: Some(clean(rustix::system::uname().nodename().to_string_lossy().into_owned())),
+        host: Some(clean(rustix::system::uname().nodename().to_string_lossy())),
         job: github().or_else(|| first(&["CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL"])),
         commit: first(&["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1"]),
     }
 }
 
-fn clean(text: String) -> String {
-    let cut: String = text.chars().take(300).collect();
+fn clean(text: impl AsRef<str>) -> String {
+    let cut: String = text.as_ref().chars().take(300).collect();
     crate::text::escape(&cut).into_owned()
 }
 
@@ -292,7 +292,7 @@ fn boot_id() -> Option<String> {
 #[cfg(target_os = "linux")]
 fn keeps_what_is_synced(dir: &Path) -> bool {
     const KEEPING: [i64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x2FC1_2FC1];
-    rustix::fs::statfs(dir).is_ok_and(|disk| KEEPING.contains(&(disk.f_type as i64 & 0xFFFF_FFFF)))
+    rustix::fs::statfs(dir).is_ok_and(|disk| KEEPING.contains(&(disk.f_type & 0xFFFF_FFFF)))
 }
 
 #[cfg(not(target_os = "linux"))]

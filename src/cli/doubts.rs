@@ -15,10 +15,8 @@ use crate::state::State;
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = state::read(context)?;
-    let examination = match args.refresh && reading.state.doubts().next().is_some() {
-        true => Some(ask(context, &reading.state, &args.server)?),
-        false => None,
-    };
+    let asks = args.refresh && reading.state.doubts().next().is_some();
+    let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
     let doubts: Vec<DoubtData> = reading
         .state
@@ -30,7 +28,9 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     } else if doubts.is_empty() {
         context.console.line("No doubts.");
     } else {
-        doubts.iter().for_each(|doubt| show(context, doubt, proposal(&doubt.name)));
+        for doubt in &doubts {
+            show(context, doubt, proposal(&doubt.name));
+        }
     }
     Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
 }

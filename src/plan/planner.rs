@@ -143,14 +143,16 @@ mod tests {
         plan(&declared, &state(records))
     }
 
+    /// Declared, recorded, the plan in words, why.
+    type Row = (
+        &'static [(&'static str, &'static str)],
+        &'static [(&'static str, &'static str, &'static str)],
+        &'static str,
+        &'static str,
+    );
+
     #[test]
     fn the_planner_table() {
-        type Row = (
-            &'static [(&'static str, &'static str)],
-            &'static [(&'static str, &'static str, &'static str)],
-            &'static str,
-            &'static str,
-        );
         let rows: &[Row] = &[
             (&[], &[], "", "nothing declared, nothing recorded"),
             (&[("a", "wa")], &[], "a create: not created yet", "a new name"),

@@ -232,18 +232,20 @@ mod tests {
         proposals.iter().map(show).collect()
     }
 
+    /// Fence, doubts, listed ids, whether a second list agrees, the second of asking, proposals, why.
+    type Row = (
+        Option<&'static [&'static str]>,
+        &'static [&'static str],
+        &'static [&'static str],
+        bool,
+        i64,
+        &'static [&'static str],
+        &'static str,
+    );
+
     #[test]
     fn p16_the_resolver_table() {
         let known: &[&str] = &["1"];
-        type Row = (
-            Option<&'static [&'static str]>,
-            &'static [&'static str],
-            &'static [&'static str],
-            bool,
-            i64,
-            &'static [&'static str],
-            &'static str,
-        );
         let rows: &[Row] = &[
             (Some(&["1"]), &["x"], &["1", "2"], false, 10, &["x=2"], "one new, one doubt"),
             (Some(&["1"]), &["x"], &["1"], true, 10, &["x=wait"], "absent, too soon"),

@@ -167,15 +167,15 @@ impl State {
 
     /// The name that the attempt of `event` belongs to, while it is open.
     pub(crate) fn name_of_attempt(&self, event: &Event) -> Option<&InstanceName> {
-        let attempt = match event {
-            Event::Unsent { attempt, .. }
-            | Event::Sent { attempt }
-            | Event::Received { attempt, .. }
-            | Event::Created { attempt, .. }
-            | Event::Refused { attempt, .. }
-            | Event::Doubted { attempt, .. }
-            | Event::Resolved { attempt, .. } => attempt,
-            _ => return None,
+        let (Event::Unsent { attempt, .. }
+        | Event::Sent { attempt }
+        | Event::Received { attempt, .. }
+        | Event::Created { attempt, .. }
+        | Event::Refused { attempt, .. }
+        | Event::Doubted { attempt, .. }
+        | Event::Resolved { attempt, .. }) = event
+        else {
+            return None;
         };
         self.open.get(attempt)
     }
@@ -197,9 +197,9 @@ impl State {
 
     /// The records in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Record, &Attempt, &Doubt)> {
-        self.records.values().filter_map(|record| match &record.phase {
-            Phase::InDoubt(attempt, doubt) => Some((record, attempt, doubt)),
-            _ => None,
+        self.records.values().filter_map(|record| {
+            let Phase::InDoubt(attempt, doubt) = &record.phase else { return None };
+            Some((record, attempt, doubt))
         })
     }
 }

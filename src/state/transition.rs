@@ -351,11 +351,14 @@ mod tests {
         }
     }
 
+    /// The way to a phase, and what may follow: word and status afterwards.
+    type Row = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+
     #[test]
     fn p1_the_table_lists_every_step_and_refuses_the_rest() {
-        // The way to each phase, and what may follow it: word -> status afterwards. All else is illegal.
+        // What a row does not list is illegal.
         let words = ["intent", "unsent", "sent", "received", "created", "refused", "doubted", "exists", "never", "token"];
-        let table: &[(&[&str], &[(&str, &str)])] = &[
+        let table: &[Row] = &[
             (&[], &[("intent", "intent")]),
             (&["intent"], &[("unsent", "absent"), ("sent", "in_doubt"), ("doubted", "in_doubt")]),
             (

@@ -157,9 +157,12 @@ fn the_index_follows_change_by_change() {
     assert_eq!((&reading.state, reading.source), (&state, Source::Index));
 }
 
+/// What is done to an index.
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn the_index_is_rebuilt_whatever_was_done_to_it() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    let damages: [Damage; 5] = [
         ("missing", |index| fs::remove_dir_all(index).unwrap()),
         ("a stray half-written snapshot", |index| fs::write(index.join("snap.FFFFFFFFFFFFFFFF.generating"), b"").unwrap()),
         ("zeroed database", |index| {

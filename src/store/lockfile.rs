@@ -59,6 +59,12 @@ pub struct LockedDoubt {
     pub kind: InstanceType,
 }
 
+/// What every version of a lock file begins with.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// A lock file that cannot be read, written or understood.
 #[derive(Debug, thiserror::Error)]
 pub enum LockFileError {
@@ -126,10 +132,6 @@ impl LockFile {
             Ok(_) => {}
         }
         let bytes = fs::read(path).map_err(io)?;
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
         let Version { version: found } = serde_json::from_slice(&bytes).map_err(content)?;
         if found > VERSION {
             return Err(LockFileError::Newer { path: path.to_owned(), found });
