@@ -1,10 +1,83 @@
-//! chatapi.
+//! `chatapi` creates chat-gateway instances that people declare in YAML: each once, and no token is lost.
+//!
+//! Creating is not idempotent and costs money, the server knows none of our names, and it shows an instance's token once. So the
+//! whole crate is arranged around one sequence, which [`apply`] carries out and [`store`] remembers:
+//!
+//! ```text
+//! intent (durable) -> connect -> sent (durable) -> the request is let go -> received (durable) -> judged -> created
+//!    |                  |                              |                        |
+//!    proven unsent ---- retry                          in doubt: held           a crash here loses nothing: it is
+//!                                                      until evidence           finished from the journal, offline
+//! ```
+//!
+//! What follows from it: a request never leaves before the disk knows that it may have; an answer is on the disk, byte for byte,
+//! before anything reads it; and what nobody can know is called [in doubt](state::Phase::InDoubt), holds that one name, and is
+//! settled by evidence or by an operator, never by a guess.
+//!
+//! # Using it as a library
+//!
+//! [`Client`] and [`client::blocking::Client`] are the operations of the protocol, without any record keeping:
+//!
+//! ```no_run
+//! use chatapi::Client;
+//! use chatapi::client::CreateError;
+//! use chatapi::instance::InstanceType;
+//! use chatapi::secret::Secret;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("https://gateway.example/", Secret::new("key".to_owned())).build()?;
+//! match client.create_instance(InstanceType::WhatsAppDev).await {
+//!     Ok(result) => println!("{result}"), // The token is redacted; `instance_parameters.token` has it.
+//!     Err(CreateError::NotSent(why) | CreateError::Refused(why)) => println!("nothing was created: {why}"),
+//!     Err(CreateError::InDoubt(why)) => println!("a paid instance may exist: {why}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The house
+//!
+//! A module uses only modules above it in this table; a test reads the sources and fails on an arrow that runs the other way.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`text`], [`secret`], [`instance`] | checked words: names, types, ids, addresses; texts that cannot be printed or do harm |
+//! | [`diagnostic`], [`listing`], [`state`] | problems with places; what a server lists; the state, its events and transitions |
+//! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
+//! | [`store`], [`provider`] | the rim: journal, index, lock; HTTP, and what an answer proves |
+//! | [`client`], [`apply`], [`emulator`] | the drivers: the library's face; the applier; the server, played on this machine |
+//! | [`report`] | what a command shows, as data |
+//! | [`cli`] | the command line |
+//!
+//! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source`, which reads
+//! the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
+//!
+//! One file names the HTTP client's requests (`provider::http`), one names sled (`store::sled`), one writes to the standard
+//! streams (`cli::console`).
+//!
+//! # The files
+//!
+//! | file | what | who may lose it |
+//! |---|---|---|
+//! | `state/journal.jsonl` | the truth: events, chained by hash, synced by us | nobody: tokens are only here |
+//! | `state/index/` | sled: what plan and the queries read; no secret | anybody: it is rebuilt |
+//! | `state/lock` | held by the writer, says who | anybody |
+//! | `state/emulator/` | what the embedded emulator created | whoever only tries things out |
+//! | `chatapi.lock` | beside the manifest, committed: tells a lost state from a first run | version control brings it back |
+//!
+//! # Words
+//!
+//! *manifest*, its *declarations*; a *name* (ours), an *id* (theirs); the *state* and its *records*, of one *lineage*, at a
+//! *serial*; a *plan* of *changes*, each with an *action* and a *reason*; a *provider*; an *attempt*, its *intent* and its *fence*
+//! (what was listed just before); an *outcome*; *in doubt*; to *resolve*; to *adopt*; a *guard* that stops a run before it sends.
+
 pub mod apply;
 pub mod cli;
 pub mod client;
 pub mod diagnostic;
 pub mod emulator;
 pub mod instance;
+pub mod listing;
 pub mod manifest;
 pub mod plan;
 pub mod provider;
@@ -13,4 +86,5 @@ pub mod secret;
 pub mod state;
 pub mod store;
 pub mod text;
+
 pub use client::Client;

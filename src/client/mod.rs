@@ -9,7 +9,8 @@ pub mod blocking;
 use std::fmt;
 use std::time::Duration;
 
-pub use crate::provider::{ApiKeyError, BaseUrlError, DeleteError, ListError, ListedInstance, Listing, SetupError};
+pub use crate::listing::{ListedInstance, Listing};
+pub use crate::provider::{ApiKeyError, BaseUrlError, DeleteError, ListError, SetupError};
 
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
 use crate::provider::certainty::{Verdict, judge};

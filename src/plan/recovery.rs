@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
-use crate::provider::Listing;
+use crate::listing::Listing;
 use crate::state::{Attempt, AttemptId, Doubt, Record, State};
 
 /// Why the intent of `attempt` without a `sent` record proves that nothing was sent; none: it does not prove it.
@@ -170,7 +170,7 @@ fn absence(since: Timestamp, is_agreeing: bool, now: Timestamp, settling: Settli
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ListedInstance;
+    use crate::listing::ListedInstance;
     use crate::state::{Entry, Event, Lineage, Run, Serial, Who};
 
     fn at(seconds: i64) -> Timestamp {

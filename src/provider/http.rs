@@ -19,8 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use super::body::{Gate, Handle, HeldBody};
 use super::certainty::quote;
 use super::wire::{self, Envelope};
-use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Listing, Pending, Provider, Ready, Unsent};
+use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
+use crate::listing::Listing;
 use crate::secret::Secret;
 use crate::state::{Answer, KeyFingerprint, Lineage, Origin, hex};
 
@@ -219,7 +220,7 @@ fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
     if status != 200 {
         return Err(unreadable());
     }
-    Listing::read(envelope.result_value().as_ref()).ok_or_else(unreadable)
+    wire::listing(envelope.result_value().as_ref()).ok_or_else(unreadable)
 }
 
 impl Provider for HttpProvider {

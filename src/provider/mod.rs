@@ -15,9 +15,9 @@ use std::pin::Pin;
 
 pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError};
 pub use url::{BaseUrl, BaseUrlError};
-pub use wire::{ListedInstance, Listing};
 
 use crate::instance::InstanceType;
+use crate::listing::Listing;
 use crate::state::{Answer, AttemptId, Origin};
 
 /// A boxed future, so that a [`Provider`] can stand behind `dyn`.

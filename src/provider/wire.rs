@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
+use crate::listing::{ListedInstance, Listing};
 use crate::secret::Secret;
 
 /// The function that creates.
@@ -154,76 +155,42 @@ fn id(value: &Value) -> Option<InstanceId> {
     }
 }
 
-/// An account's instances as the server lists them. No listing shows a token.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listing {
-    /// The instances that could be read, by id.
-    pub instances: Vec<ListedInstance>,
-    /// Items whose id could not be read, or stood twice: with one of these, absence from the list proves nothing.
-    pub odd_items: usize,
-}
-
-/// One instance in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedInstance {
-    /// The server's id.
-    pub id: InstanceId,
-    /// The server's label, often empty.
-    pub name: String,
-    /// The type in the server's words.
-    pub type_text: String,
-    /// The type, where we know it.
-    pub kind: Option<InstanceType>,
-    /// Its address.
-    pub api_url: Option<ApiUrl>,
-    /// Whether it is stopped; none: unknown.
-    pub stopped: Option<bool>,
-    /// Until when it is paid; none: unknown.
-    pub paid_till: Option<Timestamp>,
-    /// How often it was paid.
-    pub payments_count: Option<u64>,
-}
-
-impl Listing {
-    /// Reads the `result` of a listing: an array, an object keyed by id, or null for none.
-    pub(super) fn read(result: Option<&Value>) -> Option<Self> {
-        let mut listing = Self::default();
-        match result? {
-            Value::Null => tracing::warn!("the server lists instances as null; taken for none"),
-            Value::Array(items) => items.iter().for_each(|item| listing.add(item, None)),
-            Value::Object(items) => items.iter().for_each(|(key, item)| listing.add(item, Some(key))),
-            _ => return None,
-        }
-        listing.instances.sort_by(|a, b| a.id.cmp(&b.id));
-        let distinct = listing.instances.len();
-        listing.instances.dedup_by(|a, b| a.id == b.id);
-        listing.odd_items += distinct - listing.instances.len();
-        Some(listing)
+/// Reads the `result` of a listing: an array, an object keyed by id, or null for none.
+pub(super) fn listing(result: Option<&Value>) -> Option<Listing> {
+    let mut listing = Listing::default();
+    match result? {
+        Value::Null => tracing::warn!("the server lists instances as null; taken for none"),
+        Value::Array(items) => items.iter().for_each(|item| add(&mut listing, item, None)),
+        Value::Object(items) => items.iter().for_each(|(key, item)| add(&mut listing, item, Some(key))),
+        _ => return None,
     }
+    listing.instances.sort_by(|a, b| a.id.cmp(&b.id));
+    let distinct = listing.instances.len();
+    listing.instances.dedup_by(|a, b| a.id == b.id);
+    listing.odd_items += distinct - listing.instances.len();
+    Some(listing)
+}
 
-    fn add(&mut self, item: &Value, key: Option<&str>) {
-        let own = item.get("id").and_then(id);
-        match own.or_else(|| key.and_then(|key| InstanceId::parse(key).ok())) {
-            Some(id) if item.is_object() => self.instances.push(ListedInstance::read(id, item)),
-            _ => self.odd_items += 1,
-        }
+fn add(listing: &mut Listing, item: &Value, key: Option<&str>) {
+    let own = item.get("id").and_then(id);
+    match own.or_else(|| key.and_then(|key| InstanceId::parse(key).ok())) {
+        Some(id) if item.is_object() => listing.instances.push(listed(id, item)),
+        _ => listing.odd_items += 1,
     }
 }
 
-impl ListedInstance {
-    fn read(id: InstanceId, item: &Value) -> Self {
-        let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let type_text = text("type");
-        Self {
-            id,
-            name: text("name"),
-            kind: InstanceType::from_wire(&type_text),
-            type_text,
-            api_url: ApiUrl::parse(&text("apiUrl")).ok(),
-            stopped: item.get("stopped").and_then(flag),
-            paid_till: item.get("paidTill").and_then(moment),
-            payments_count: item.get("paymentsCount").and_then(Value::as_u64),
-        }
+fn listed(id: InstanceId, item: &Value) -> ListedInstance {
+    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let type_text = text("type");
+    ListedInstance {
+        id,
+        name: text("name"),
+        kind: InstanceType::from_wire(&type_text),
+        type_text,
+        api_url: ApiUrl::parse(&text("apiUrl")).ok(),
+        stopped: item.get("stopped").and_then(flag),
+        paid_till: item.get("paidTill").and_then(moment),
+        payments_count: item.get("paymentsCount").and_then(Value::as_u64),
     }
 }
 
@@ -336,20 +303,20 @@ mod tests {
 
     #[test]
     fn a_listing_is_an_array_or_keyed_by_id_and_an_odd_item_never_fails_it() {
-        let listing = Listing::read(Some(&json!([
+        let read = listing(Some(&json!([
             {"id": "2", "name": "", "type": "whatsapp", "apiUrl": "https://h/instance2/", "stopped": false, "paidTill": 0, "paymentsCount": 1, "new": 1},
             {"id": 1, "type": "Telegram"},
             {"name": "no id"}, 7, {"id": "2"},
         ])))
         .unwrap();
-        assert_eq!((ids(&listing), listing.odd_items), (vec!["1", "2"], 3));
-        assert_eq!((listing.instances[0].kind, listing.instances[0].type_text.as_str()), (None, "Telegram"));
-        assert_eq!((listing.instances[1].stopped, listing.instances[1].paid_till), (Some(false), None));
-        let keyed = Listing::read(Some(&json!({"5": {"type": "whatsapp"}, "x/y": {}, "6": {"id": "7"}}))).unwrap();
+        assert_eq!((ids(&read), read.odd_items), (vec!["1", "2"], 3));
+        assert_eq!((read.instances[0].kind, read.instances[0].type_text.as_str()), (None, "Telegram"));
+        assert_eq!((read.instances[1].stopped, read.instances[1].paid_till), (Some(false), None));
+        let keyed = listing(Some(&json!({"5": {"type": "whatsapp"}, "x/y": {}, "6": {"id": "7"}}))).unwrap();
         assert_eq!((ids(&keyed), keyed.odd_items), (vec!["5", "7"], 1));
-        assert_eq!(Listing::read(Some(&Value::Null)), Some(Listing::default()));
-        assert_eq!(Listing::read(Some(&json!("none"))), None);
-        assert_eq!(Listing::read(None), None);
+        assert_eq!(listing(Some(&Value::Null)), Some(Listing::default()));
+        assert_eq!(listing(Some(&json!("none"))), None);
+        assert_eq!(listing(None), None);
     }
 
     #[test]

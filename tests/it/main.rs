@@ -2,6 +2,7 @@
 // Always true here: it tells the lints that helpers beside `#[test]` functions are tests too.
 #![cfg(test)]
 
+mod architecture;
 mod bad_inputs;
 mod emulator;
 mod manifest;

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::{Cell, Defect, Mode, Step, When};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::provider::{Advice, CreateRequest, Exchange, ListError, ListedInstance, Listing, Pending, Provider, Ready, Unsent};
+use crate::listing::{ListedInstance, Listing};
+use crate::provider::{Advice, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::state::{Answer, AttemptId, Origin};
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
