@@ -78,7 +78,7 @@ impl InstanceName {
     }
 }
 
-/// The kinds of instance that can be declared (`wire.md`: `whatsapp` by all clients, `whatsapp_dev` by one).
+/// The kinds of instance that can be declared (`docs/protocol.md`: `whatsapp` by all clients, `whatsapp_dev` by one).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceType {
@@ -107,7 +107,7 @@ impl InstanceType {
         }
     }
 
-    /// Reads a server's spelling: letter case is not significant there (`wire.md`: unknown whether it ever was).
+    /// Reads a server's spelling: letter case is not significant there (`docs/protocol.md`: unknown whether it ever was).
     pub fn from_wire(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text))
     }
@@ -129,7 +129,7 @@ impl FromStr for InstanceType {
 /// Longest accepted [`InstanceId`], in bytes.
 pub const ID_MAX: usize = 64;
 
-/// The server's id: 1 to 64 of `[A-Za-z0-9_-]`; decimal digits in every answer seen (`wire.md`).
+/// The server's id: 1 to 64 of `[A-Za-z0-9_-]`; decimal digits in every answer seen (`docs/protocol.md`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceId(String);

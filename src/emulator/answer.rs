@@ -1,4 +1,4 @@
-//! The bodies that the emulated gateway writes, byte for byte as `wire.md` says ("Writing it": be strict).
+//! The bodies that the emulated gateway writes, byte for byte as `docs/protocol.md` says ("Writing it": be strict).
 //!
 //! No `error` field ever stands beside a result. The texts of the errors are the emulator's own: none is known from the
 //! hosted service (grade U).
@@ -107,7 +107,7 @@ pub(super) struct AccountStatus<'a> {
 /// Which HTTP status the errors of the account functions carry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ErrorStatus {
-    /// 200, as at least some did (`wire.md`, grade I).
+    /// 200, as at least some did (`docs/protocol.md`, grade I).
     #[default]
     Ok,
     /// The 4xx that fits.

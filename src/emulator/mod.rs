@@ -1,4 +1,4 @@
-//! The gateway, emulated on loopback: the protocol of `wire.md` with strict answers, a ledger of what it really did, and
+//! The gateway, emulated on loopback: the protocol of `docs/protocol.md` with strict answers, a ledger of what it really did, and
 //! faults on demand.
 //!
 //! It uses nothing of the client's side but checked words and secrets, so that a client and its judge cannot share a

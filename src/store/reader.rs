@@ -37,15 +37,19 @@ pub struct Reading {
 /// Reads the state in `dir`. [`StoreError::Absent`] if there is none and nothing says that there was one.
 pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> {
     let indexed = sled::load(dir);
-    if let Some((state, head)) = &indexed
-        && last_line(dir) == Some(*head)
-        && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == *head)
-    {
-        check_lineage(state, lock)?;
-        return Ok(Reading { state: state.clone(), head: *head, source: Source::Index });
+    let is_current = |head: Head| {
+        last_line(dir) == Some(head) && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == head)
+    };
+    match indexed {
+        Some((state, head)) if is_current(head) => {
+            check_lineage(&state, lock)?;
+            Ok(Reading { state, head, source: Source::Index })
+        }
+        indexed => {
+            let (state, head) = replay(dir, indexed.map(|(_, head)| head), lock)?;
+            Ok(Reading { state, head, source: Source::Journal })
+        }
     }
-    let (state, head) = replay(dir, indexed.map(|(_, head)| head), lock)?;
-    Ok(Reading { state, head, source: Source::Journal })
 }
 
 /// Reads one entry of the journal in `dir`: a token, or a raw answer.
