@@ -49,6 +49,7 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
+    let since = since.round(jiff::Unit::Second).unwrap_or(*since);
     console.line(format_args!("    attempt   {attempt}, since {since}"));
     console.line(format_args!("    seen      {reason}"));
     if let Some(by) = &doubt.by {

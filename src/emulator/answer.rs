@@ -1,4 +1,4 @@
-//! The bodies that the emulated gateway writes, byte for byte as `docs/protocol.md` says ("Writing it": be strict).
+//! The bodies that the emulated gateway writes, byte for byte as `docs/protocol.md` says.
 //!
 //! No `error` field ever stands beside a result. The texts of the errors are the emulator's own: none is known from the
 //! hosted service (grade U).

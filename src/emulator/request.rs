@@ -1,6 +1,6 @@
 //! A request as the emulated gateway understands it: which function, which parameters, whatever the encoding.
 //!
-//! Reading is liberal (`docs/protocol.md`, "Writing it" 4): JSON, form and query, doubled slashes, a content type on an empty body.
+//! Reading is liberal (`docs/protocol.md`): JSON, form and query, doubled slashes, a content type on an empty body.
 //! Nothing here decides what a request does, and nothing here knows a socket.
 
 use std::collections::BTreeMap;

@@ -37,9 +37,8 @@ pub struct Reading {
 /// Reads the state in `dir`. [`StoreError::Absent`] if there is none and nothing says that there was one.
 pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> {
     let indexed = sled::load(dir);
-    let is_current = |head: Head| {
-        last_line(dir) == Some(head) && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == head)
-    };
+    let is_current =
+        |head: Head| last_line(dir) == Some(head) && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == head);
     match indexed {
         Some((state, head)) if is_current(head) => {
             check_lineage(&state, lock)?;
