@@ -71,10 +71,12 @@ pub fn judge(answer: &Answer) -> Verdict {
     let envelope = Envelope::read(&answer.body);
     let is_success = (200..300).contains(&status);
     let is_client_error = (400..500).contains(&status) && !UNCERTAIN.contains(&status);
-    if let Some(envelope) = envelope.filter(|_| is_success || is_client_error) {
-        return judge_body(status, &envelope, is_success);
+    match envelope {
+        Some(envelope) if is_success || is_client_error => judge_body(status, &envelope, is_success),
+        // A redirect that would be a refusal, and yet says what was done.
+        Some(envelope) if envelope.result().is_some() => doubt(format!("the answer holds a result with status {status}")),
+        _ => by_status(status),
     }
-    by_status(status)
 }
 
 fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict {
@@ -220,6 +222,8 @@ mod tests {
             (503, String::new(), "doubt", "nothing guarantees that it came before the work"),
             (302, String::new(), "doubt", "redirect after the work"),
             (307, String::new(), "refused for all", "asks to repeat elsewhere"),
+            (307, r#"{"error":"moved"}"#.into(), "refused for all", "asks to repeat elsewhere, in words"),
+            (308, GOOD.into(), "doubt", "asks to repeat elsewhere what it says it has done"),
             (999, String::new(), "doubt", "no such status"),
         ];
         for (status, body, expected, why) in rows {
