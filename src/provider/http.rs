@@ -217,7 +217,7 @@ fn read_listing(answer: &Answer, key: &Secret) -> Result<Listing, ListError> {
     if status != 200 {
         return Err(unreadable());
     }
-    Listing::read(envelope.result_value().as_ref()).ok_or_else(unreadable)
+    envelope.result_json().and_then(Listing::read).ok_or_else(unreadable)
 }
 
 impl Provider for HttpProvider {

@@ -7,6 +7,7 @@
 mod body;
 pub mod certainty;
 mod http;
+mod listing;
 mod url;
 pub mod wire;
 
@@ -14,8 +15,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError};
+pub use listing::{ListedInstance, Listing};
 pub use url::{BaseUrl, BaseUrlError};
-pub use wire::{ListedInstance, Listing};
 
 use crate::instance::InstanceType;
 use crate::state::{Answer, AttemptId, Origin};
