@@ -62,8 +62,8 @@ impl HeldBody {
     pub(super) fn new(content: Zeroizing<Vec<u8>>) -> (Self, Handle) {
         let gate = Arc::new(Gate::default());
         let (tell, reached) = oneshot::channel();
-        let (permit, permitted) = oneshot::channel();
-        let body = Self { content: Some(content), gate: Arc::clone(&gate), reached: Some(tell), permit: permitted };
+        let (permit, awaited) = oneshot::channel();
+        let body = Self { content: Some(content), gate: Arc::clone(&gate), reached: Some(tell), permit: awaited };
         (body, Handle { gate, reached, permit })
     }
 }
@@ -85,8 +85,8 @@ impl Body for HeldBody {
             Poll::Ready(Err(_)) => Poll::Ready(Some(Err(GivenUp))),
             Poll::Ready(Ok(())) if !self.gate.pass() => Poll::Ready(Some(Err(GivenUp))),
             Poll::Ready(Ok(())) => {
-                let content = self.content.take().unwrap_or_default();
-                Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&content)))))
+                let whole = self.content.take().unwrap_or_default();
+                Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&whole)))))
             }
         }
     }

@@ -95,9 +95,9 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, quote: &dyn Fn(&str) -> Stri
     match (envelope.error(), envelope.result()) {
         (Some(error), None) => {
             let for_all = REFUSED_FOR_ALL.contains(&status);
-            Verdict::Refused { reason: format!("{} (status {status})", quote(&error)), for_all }
+            Verdict::Refused { reason: format!("{} (status {status})", quote(error)), for_all }
         }
-        (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(&error))),
+        (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(error))),
         (None, Some(result)) if is_success => match CreateResult::read(result) {
             Some(result) => judge_result(&result, quote),
             None => doubt("the result of the answer cannot be read".to_owned()),

@@ -40,7 +40,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), answer: Duration::from_secs(60) }
+        Self { connect: Duration::from_secs(10), answer: Duration::from_mins(1) }
     }
 }
 
@@ -145,7 +145,7 @@ impl HttpProvider {
         match Envelope::read(&answer.body).filter(|_| answer.complete) {
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
-                Some(error) => Err(DeleteError::Refused(quote_without(&self.key.0, &error))),
+                Some(error) => Err(DeleteError::Refused(quote_without(&self.key.0, error))),
                 None => Err(DeleteError::InDoubt(format!("the answer (status {}) does not say `deleted`", answer.status))),
             },
             _ => Err(DeleteError::InDoubt(format!("the answer (status {}) cannot be read", answer.status))),
@@ -212,7 +212,7 @@ fn read_listing(answer: &Answer, key: &Secret) -> Result<Listing, ListError> {
     let unreadable = || ListError::Failed(format!("the answer (status {status}) cannot be read"));
     let envelope = Envelope::read(&answer.body).ok_or_else(unreadable)?;
     if let Some(error) = envelope.error() {
-        return Err(ListError::Refused(format!("{} (status {status})", quote_without(key, &error))));
+        return Err(ListError::Refused(format!("{} (status {status})", quote_without(key, error))));
     }
     if status != 200 {
         return Err(unreadable());

@@ -21,6 +21,9 @@ async fn list(script: Script, limits: Limits) -> Result<Listing, ListError> {
     listing
 }
 
+/// How many instances and odd items a listing has; none: it is no listing.
+type Counts = Option<(usize, usize)>;
+
 /// `count` items with all their members.
 fn items(count: usize) -> String {
     let mut text = String::new();
@@ -52,7 +55,7 @@ fn p5_a_listing_that_is_cut_is_none() {
 
 #[test]
 fn p5_a_listing_is_read_tolerantly_and_only_if_it_is_one() {
-    let rows: Vec<(u16, &str, Option<(usize, usize)>)> = vec![
+    let rows: Vec<(u16, &str, Counts)> = vec![
         (200, r#"{"result":[]}"#, Some((0, 0))),
         (200, r#"{"result":null}"#, Some((0, 0))),
         (200, "{}", None),

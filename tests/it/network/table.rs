@@ -52,9 +52,8 @@ fn expected(status: u16, body: Body) -> Word {
         // The body before the status; two answers in one are none.
         (200..=299, Body::Good) => Word::Created,
         (200..=299 | 400..=499, Body::Error) => Word::Refused,
-        (200..=299, _) => Word::Doubt,
-        // A refusing status above a result contradicts itself.
-        (_, Body::Good | Body::Both | Body::Misshapen) => Word::Doubt,
+        // So are a success without a readable result, and a refusing status above a result.
+        (200..=299, _) | (_, Body::Good | Body::Both | Body::Misshapen) => Word::Doubt,
         // The listed refusals.
         (307 | 308 | 400..=405 | 410 | 413 | 415 | 422, _) => Word::Refused,
         _ => Word::Doubt,
