@@ -114,3 +114,33 @@ fn p1_a_server_that_leaves_before_the_permit_gets_nothing() {
         assert_honest(&tried, &server.finish().await);
     });
 }
+
+/// The limit passes after the permit was given and before the connection had its turn: it is unsent, and stays so although the
+/// permit is there when the turn comes. The one thread is kept busy in between, and looks at its clock after each task.
+#[test]
+fn p1_a_permit_that_comes_too_late_lets_nothing_out() {
+    let servers = runtime();
+    let client = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build().unwrap();
+    for _ in 0..20 {
+        let server = servers.block_on(RawServer::start(Script::silent(Take::Whole, End::Stall)));
+        let provider = provider(&server.url(), Limits { answer: Duration::from_micros(1), ..PATIENT });
+        let tried = client.block_on(async {
+            let ready = provider.connect(request()).await.unwrap();
+            for _ in 0..10 {
+                tokio::spawn(async { busy(Duration::from_millis(3)) });
+            }
+            Tried::of(ready.send().await)
+        });
+        assert_eq!(tried.word, Word::Unsent, "{tried:?}");
+        let seen = client.block_on(server.finish());
+        assert_eq!((seen.complete(), seen.text().contains(KEY)), (0, false));
+    }
+}
+
+/// Lets no other task of its thread run for so long.
+fn busy(time: Duration) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
