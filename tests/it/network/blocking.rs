@@ -10,6 +10,7 @@ use chatapi::secret::Secret;
 use tokio::runtime::Runtime;
 
 use super::{KEY, assert_silent, runtime};
+use crate::raw_server::BOUND;
 
 /// A client of an emulator with these faults; the emulator stops when it is dropped.
 fn client_with(rules: &[&str]) -> (blocking::Client, Emulator, Runtime) {
@@ -17,11 +18,13 @@ fn client_with(rules: &[&str]) -> (blocking::Client, Emulator, Runtime) {
     let faults = FaultPlan::new(rules.iter().map(|rule| rule.parse().unwrap()).collect());
     let config = EmulatorConfig { faults, ..EmulatorConfig::default() };
     let emulator = runtime.block_on(Emulator::start(config)).unwrap();
-    (client(&emulator.base_url()), emulator, runtime)
+    // Short only where silence is the point.
+    let limit = if rules.iter().any(|rule| rule.contains("stall")) { Duration::from_secs(1) } else { BOUND };
+    (client(&emulator.base_url(), limit), emulator, runtime)
 }
 
-fn client(url: &str) -> blocking::Client {
-    let settings = Client::builder(url, Secret::new(KEY.to_owned())).answer_timeout(Duration::from_millis(500));
+fn client(url: &str, limit: Duration) -> blocking::Client {
+    let settings = Client::builder(url, Secret::new(KEY.to_owned())).answer_timeout(limit);
     blocking::Client::new(settings).unwrap()
 }
 
@@ -82,7 +85,7 @@ fn p1_the_blocking_client_tells_the_three_errors_apart() {
 #[test]
 fn p1_the_blocking_client_without_a_server_has_sent_nothing() {
     let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let client = client(&format!("http://{nobody}/"));
+    let client = client(&format!("http://{nobody}/"), BOUND);
     assert!(matches!(client.create_instance(InstanceType::WhatsApp), Err(CreateError::NotSent(_))));
     assert!(matches!(client.list_instances(), Err(ListError::Failed(_))));
     assert!(matches!(client.delete_instance(&InstanceId::parse("1").unwrap()), Err(DeleteError::NotSent(_))));

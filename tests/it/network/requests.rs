@@ -5,7 +5,7 @@ use std::time::Duration;
 use chatapi::provider::{Limits, Provider as _};
 
 use super::{
-    BODY, GOOD, HASTY, KEY, PATIENT, Tried, Word, against, answer, assert_honest, create, each, provider, request, runtime,
+    BODY, GOOD, KEY, PATIENT, STEADY, Tried, Word, against, answer, assert_honest, create, each, provider, request, runtime,
 };
 use crate::raw_server::{End, RawServer, Script, Take};
 
@@ -93,7 +93,7 @@ fn p1_a_future_that_is_dropped_half_way_sends_at_most_one_request() {
 
 #[test]
 fn p1_silence_is_doubt_once_the_request_is_out() {
-    let (tried, seen) = runtime().block_on(against(Script::silent(Take::Whole, End::Stall), HASTY));
+    let (tried, seen) = runtime().block_on(against(Script::silent(Take::Whole, End::Stall), STEADY));
     assert_eq!((tried.word, seen.complete()), (Word::Doubt, 1), "{tried:?}");
     assert!(seen.text().contains(KEY), "the key is in the body");
 }
