@@ -13,7 +13,7 @@ pub use crate::listing::{ListedInstance, Listing};
 pub use crate::provider::{ApiKeyError, BaseUrlError, DeleteError, ListError, SetupError};
 
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
-use crate::provider::certainty::{Verdict, judge};
+use crate::provider::certainty::Verdict;
 use crate::provider::{ApiKey, BaseUrl, CreateRequest, Exchange, HttpProvider, Limits, Provider};
 use crate::secret::Secret;
 
@@ -158,7 +158,7 @@ impl Client {
             Exchange::Cut { reason } => return Err(CreateError::InDoubt(reason)),
             Exchange::Answered(answer) => answer,
         };
-        match judge(&answer) {
+        match self.provider.judge(&answer) {
             Verdict::Created(instance) => Ok(CreateInstanceResult {
                 status: OperationStatus::Created,
                 instance_parameters: InstanceParameters { id: instance.id, api_url: instance.api_url, token: instance.token },

@@ -99,3 +99,49 @@ impl Body for HeldBody {
         SizeHint::with_exact(self.content.as_ref().map_or(0, |content| content.len() as u64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the body gives when it is asked: bytes, an error, or nothing yet.
+    fn ask(body: &mut HeldBody) -> Option<Result<Vec<u8>, GivenUp>> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(body).poll_frame(&mut context) {
+            Poll::Pending => None,
+            Poll::Ready(frame) => Some(frame?.map(|frame| frame.into_data().unwrap().to_vec())),
+        }
+    }
+
+    fn held() -> (HeldBody, Handle) {
+        HeldBody::new(Zeroizing::new(b"body".to_vec()))
+    }
+
+    #[test]
+    fn p2_the_body_is_given_after_the_permit_and_known_to_be() {
+        let (mut body, Handle { gate, mut reached, permit }) = held();
+        assert!(reached.try_recv().is_err() && ask(&mut body).is_none() && reached.try_recv().is_ok());
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(4), false));
+        permit.send(()).unwrap();
+        assert_eq!(ask(&mut body).unwrap().unwrap(), b"body");
+        assert!(!gate.close(), "it was handed over");
+        assert!(body.is_end_stream() && ask(&mut body).is_none());
+    }
+
+    #[test]
+    fn p1_a_closed_gate_lets_nothing_out_whatever_the_permit_says() {
+        let (mut body, Handle { gate, permit, .. }) = held();
+        permit.send(()).unwrap();
+        assert!(gate.close() && gate.close());
+        assert!(ask(&mut body).unwrap().is_err());
+    }
+
+    #[test]
+    fn p1_without_its_permit_a_body_is_given_up() {
+        let (mut body, Handle { gate, permit, .. }) = held();
+        assert!(ask(&mut body).is_none());
+        drop(permit);
+        assert!(ask(&mut body).unwrap().is_err());
+        assert!(gate.close());
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::wire::{CreateResult, Envelope};
 use crate::instance::{ApiUrl, InstanceId};
-use crate::secret::Secret;
+use crate::secret::{REDACTED, Secret};
 use crate::state::Answer;
 use crate::text::escape;
 
@@ -21,6 +21,8 @@ pub const UNCERTAIN: &[u16] = &[408, 409, 423, 424, 425, 499];
 
 /// Longest quotation of a server, in characters.
 const QUOTE_MAX: usize = 200;
+/// A shorter key is not looked for in a server's words: it would be found inside of ordinary ones.
+const KEY_MIN: usize = 6;
 
 /// What an answer proves.
 #[derive(Debug)]
@@ -61,6 +63,15 @@ pub struct CreatedInstance {
 
 /// Judges the answer to a create: the body before the status, completeness before both.
 pub fn judge(answer: &Answer) -> Verdict {
+    judge_quoting(answer, &quote)
+}
+
+/// The same for a server that knows `key` and may repeat it in its words: they are shown without it.
+pub(super) fn judge_without(key: &Secret, answer: &Answer) -> Verdict {
+    judge_quoting(answer, &|words| quote_without(key, words))
+}
+
+fn judge_quoting(answer: &Answer, quote: &dyn Fn(&str) -> String) -> Verdict {
     let status = answer.status;
     if !answer.complete {
         return doubt(format!("the answer (status {status}) broke off"));
@@ -71,21 +82,24 @@ pub fn judge(answer: &Answer) -> Verdict {
     let envelope = Envelope::read(&answer.body);
     let is_success = (200..300).contains(&status);
     let is_client_error = (400..500).contains(&status) && !UNCERTAIN.contains(&status);
-    if let Some(envelope) = envelope.filter(|_| is_success || is_client_error) {
-        return judge_body(status, &envelope, is_success);
+    match envelope {
+        Some(envelope) if is_success || is_client_error => judge_body(status, &envelope, quote),
+        // A redirect that would be a refusal, and yet says what was done.
+        Some(envelope) if envelope.result().is_some() => doubt(format!("the answer holds a result with status {status}")),
+        _ => by_status(status),
     }
-    by_status(status)
 }
 
-fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict {
+fn judge_body(status: u16, envelope: &Envelope<'_>, quote: &dyn Fn(&str) -> String) -> Verdict {
+    let is_success = (200..300).contains(&status);
     match (envelope.error(), envelope.result()) {
         (Some(error), None) => {
             let for_all = REFUSED_FOR_ALL.contains(&status);
-            Verdict::Refused { reason: format!("{} (status {status})", quote(&error)), for_all }
+            Verdict::Refused { reason: format!("{} (status {status})", quote(error)), for_all }
         }
-        (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(&error))),
+        (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(error))),
         (None, Some(result)) if is_success => match CreateResult::read(result) {
-            Some(result) => judge_result(&result),
+            Some(result) => judge_result(&result, quote),
             None => doubt("the result of the answer cannot be read".to_owned()),
         },
         (None, None) if is_success => doubt(format!("the answer (status {status}) holds neither a result nor an error")),
@@ -94,7 +108,7 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict
     }
 }
 
-fn judge_result(result: &CreateResult<'_>) -> Verdict {
+fn judge_result(result: &CreateResult<'_>, quote: &dyn Fn(&str) -> String) -> Verdict {
     let status = result.status.as_deref().unwrap_or_default();
     if !status.eq_ignore_ascii_case("created") {
         return doubt(format!("the answer says `{}`, not `created`", quote(status)));
@@ -132,6 +146,14 @@ pub(crate) fn quote(words: &str) -> String {
     let cut: String = words.chars().take(QUOTE_MAX).collect();
     let more = if cut.len() < words.len() { "…" } else { "" };
     format!("{}{more}", escape(&cut))
+}
+
+/// The same without `key`, should the server repeat it. Taken out before the cut, which could leave half of it.
+pub(super) fn quote_without(key: &Secret, words: &str) -> String {
+    match key.expose() {
+        key if key.len() >= KEY_MIN => quote(&words.replace(key, REDACTED)),
+        _ => quote(words),
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +242,8 @@ mod tests {
             (503, String::new(), "doubt", "nothing guarantees that it came before the work"),
             (302, String::new(), "doubt", "redirect after the work"),
             (307, String::new(), "refused for all", "asks to repeat elsewhere"),
+            (307, r#"{"error":"moved"}"#.into(), "refused for all", "asks to repeat elsewhere, in words"),
+            (308, GOOD.into(), "doubt", "asks to repeat elsewhere what it says it has done"),
             (999, String::new(), "doubt", "no such status"),
         ];
         for (status, body, expected, why) in rows {
@@ -256,5 +280,19 @@ mod tests {
         };
         assert!(!reason.contains(['\u{1b}', '\n', '\u{202e}']), "{reason}");
         assert!(quote(&"x".repeat(10_000)).chars().count() <= QUOTE_MAX + 1);
+    }
+
+    #[test]
+    fn p11_a_key_that_the_server_repeats_is_not_shown() {
+        let key = Secret::new("CanaryKey123".to_owned());
+        for filler in 0..QUOTE_MAX {
+            let words = format!("{}{} is unknown", "x".repeat(filler), key.expose());
+            for body in [format!(r#"{{"error":"{words}"}}"#), format!(r#"{{"result":{{"status":"{words}"}}}}"#)] {
+                let shown = format!("{:?}", judge_without(&key, &answer(200, &body)));
+                assert!(!shown.contains("Canary"), "{shown}");
+            }
+        }
+        let short = Secret::new("k".to_owned());
+        assert_eq!(quote_without(&short, "unknown kind"), "unknown kind");
     }
 }

@@ -17,7 +17,7 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Gate, Handle, HeldBody};
-use super::certainty::quote;
+use super::certainty::{Verdict, judge_without, quote, quote_without};
 use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
@@ -41,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), answer: Duration::from_secs(60) }
+        Self { connect: Duration::from_secs(10), answer: Duration::from_mins(1) }
     }
 }
 
@@ -148,7 +148,7 @@ impl HttpProvider {
         match Envelope::read(&answer.body).filter(|_| answer.complete) {
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
-                Some(error) => Err(DeleteError::Refused(quote(&error))),
+                Some(error) => Err(DeleteError::Refused(quote_without(&self.key.0, error))),
                 None => Err(DeleteError::InDoubt(format!("the answer (status {}) does not say `deleted`", answer.status))),
             },
             _ => Err(DeleteError::InDoubt(format!("the answer (status {}) cannot be read", answer.status))),
@@ -186,7 +186,7 @@ impl HttpProvider {
             Ok(Err(error)) => return Err(ListError::Failed(describe(&error))),
             Ok(Ok(response)) => response,
         };
-        read_listing(&read_answer(response, LISTING_MAX, deadline).await)
+        read_listing(&read_answer(response, LISTING_MAX, deadline).await, &self.key.0)
     }
 }
 
@@ -204,7 +204,7 @@ pub enum DeleteError {
     InDoubt(String),
 }
 
-fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
+fn read_listing(answer: &Answer, key: &Secret) -> Result<Listing, ListError> {
     let status = answer.status;
     if matches!(status, 404 | 405 | 501) {
         return Err(ListError::Unsupported(status));
@@ -215,12 +215,12 @@ fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
     let unreadable = || ListError::Failed(format!("the answer (status {status}) cannot be read"));
     let envelope = Envelope::read(&answer.body).ok_or_else(unreadable)?;
     if let Some(error) = envelope.error() {
-        return Err(ListError::Refused(format!("{} (status {status})", quote(&error))));
+        return Err(ListError::Refused(format!("{} (status {status})", quote_without(key, error))));
     }
     if status != 200 {
         return Err(unreadable());
     }
-    wire::listing(envelope.result_value().as_ref()).ok_or_else(unreadable)
+    envelope.result_json().and_then(Listing::read).ok_or_else(unreadable)
 }
 
 impl Provider for HttpProvider {
@@ -230,6 +230,10 @@ impl Provider for HttpProvider {
 
     fn connect(&self, request: CreateRequest) -> Pending<'_, Result<Box<dyn Ready>, Unsent>> {
         Box::pin(self.open(request))
+    }
+
+    fn judge(&self, answer: &Answer) -> Verdict {
+        judge_without(&self.key.0, answer)
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
@@ -330,11 +334,11 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return Some(tls);
         }
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
-        }
-        link = cause.source();
+        // An I/O error that wraps another error leaves that one out when it is asked for its source.
+        link = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
     }
     None
 }

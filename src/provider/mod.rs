@@ -7,6 +7,7 @@
 mod body;
 pub mod certainty;
 mod http;
+mod listing;
 mod url;
 pub mod wire;
 
@@ -39,6 +40,11 @@ pub trait Provider: Send + Sync {
 
     /// Opens a connection for one create and stops before the request can be complete on the other side.
     fn connect(&self, request: CreateRequest) -> Pending<'_, Result<Box<dyn Ready>, Unsent>>;
+
+    /// What an answer proves, in words that do not hold the key even if the server repeats it.
+    fn judge(&self, answer: &Answer) -> certainty::Verdict {
+        certainty::judge(answer)
+    }
 
     /// Lists the account's instances.
     fn list(&self) -> Pending<'_, Result<Listing, ListError>>;

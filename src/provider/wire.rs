@@ -3,14 +3,12 @@
 //! Request encodings and fields are as read by public clients of the protocol; errors, the JSON type of ids and status codes
 //! are assumptions, since the hosted service is gone and nothing can be checked against it.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
-use crate::listing::{ListedInstance, Listing};
 use crate::secret::Secret;
 
 /// The function that creates.
@@ -22,8 +20,8 @@ pub const DELETE_INSTANCE: &str = "deleteInstance";
 
 /// Longest token that is kept, in bytes; those seen have 16.
 const TOKEN_MAX: usize = 4_096;
-/// From here on a `paidTill` counts milliseconds.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
+/// Longest part of an answer, in bytes, that is taken apart value by value: a value needs many times the room of its text.
+pub(super) const PART_MAX: usize = 64 * 1_024;
 
 /// The body of a create: `{"uid":…,"type":…}`.
 pub(super) fn create_body(key: &Secret, kind: InstanceType) -> Zeroizing<Vec<u8>> {
@@ -53,37 +51,55 @@ fn body(content: &impl Serialize) -> Zeroizing<Vec<u8>> {
 }
 
 /// The outermost object of every answer. A doubled member makes it unreadable, so that two readers cannot differ about it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Envelope<'a> {
-    #[serde(default)]
-    error: Option<Value>,
-    #[serde(default, borrow)]
+    error: Option<String>,
     result: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawEnvelope<'a> {
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+}
+
+/// A member that is there, be it null: `Option` alone would take it for absent.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
 }
 
 impl<'a> Envelope<'a> {
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
-        object(std::str::from_utf8(body).ok()?)
+        let RawEnvelope { error, result } = object(std::str::from_utf8(body).ok()?)?;
+        let error = match error.map(RawValue::get) {
+            None => None,
+            Some(json) if json.starts_with('"') => Some(serde_json::from_str(json).ok()?),
+            Some(json) if json.len() <= PART_MAX => Some(serde_json::from_str::<Value>(json).ok()?.to_string()),
+            Some(_) => return None,
+        };
+        Some(Self { error, result })
     }
 
     /// The result's JSON; null counts as none.
     pub(super) fn result(&self) -> Option<&'a str> {
-        self.result.map(RawValue::get).filter(|json| *json != "null")
+        self.result_json().filter(|json| *json != "null")
+    }
+
+    /// The result's JSON, null included.
+    pub(super) fn result_json(&self) -> Option<&'a str> {
+        self.result.map(RawValue::get)
     }
 
     /// The result as a value, null included.
     pub(super) fn result_value(&self) -> Option<Value> {
-        serde_json::from_str(self.result?.get()).ok()
+        serde_json::from_str(self.result_json()?).ok()
     }
 
     /// The server's words if it says that it failed; `null` and `""` are no error.
-    pub(super) fn error(&self) -> Option<String> {
-        match self.error.as_ref()? {
-            Value::Null => None,
-            Value::String(text) if text.trim().is_empty() => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref().filter(|words| !words.trim().is_empty())
     }
 }
 
@@ -147,80 +163,12 @@ impl CreatedFields {
 }
 
 /// An id: a string, or an integer kept as its decimal digits.
-fn id(value: &Value) -> Option<InstanceId> {
+pub(super) fn id(value: &Value) -> Option<InstanceId> {
     match value {
         Value::String(text) => InstanceId::parse(text).ok(),
         Value::Number(number) => number.as_u64().and_then(|number| InstanceId::parse(&number.to_string()).ok()),
         _ => None,
     }
-}
-
-/// Reads the `result` of a listing: an array, an object keyed by id, or null for none.
-pub(super) fn listing(result: Option<&Value>) -> Option<Listing> {
-    let mut listing = Listing::default();
-    match result? {
-        Value::Null => tracing::warn!("the server lists instances as null; taken for none"),
-        Value::Array(items) => items.iter().for_each(|item| add(&mut listing, item, None)),
-        Value::Object(items) => items.iter().for_each(|(key, item)| add(&mut listing, item, Some(key))),
-        _ => return None,
-    }
-    listing.instances.sort_by(|a, b| a.id.cmp(&b.id));
-    let distinct = listing.instances.len();
-    listing.instances.dedup_by(|a, b| a.id == b.id);
-    listing.odd_items += distinct - listing.instances.len();
-    Some(listing)
-}
-
-fn add(listing: &mut Listing, item: &Value, key: Option<&str>) {
-    let own = item.get("id").and_then(id);
-    match own.or_else(|| key.and_then(|key| InstanceId::parse(key).ok())) {
-        Some(id) if item.is_object() => listing.instances.push(listed(id, item)),
-        _ => listing.odd_items += 1,
-    }
-}
-
-fn listed(id: InstanceId, item: &Value) -> ListedInstance {
-    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let type_text = text("type");
-    ListedInstance {
-        id,
-        name: text("name"),
-        kind: InstanceType::from_wire(&type_text),
-        type_text,
-        api_url: ApiUrl::parse(&text("apiUrl")).ok(),
-        stopped: item.get("stopped").and_then(flag),
-        paid_till: item.get("paidTill").and_then(moment),
-        payments_count: item.get("paymentsCount").and_then(Value::as_u64),
-    }
-}
-
-fn flag(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(flag) => Some(*flag),
-        Value::Number(number) => number.as_u64().and_then(|number| (number <= 1).then_some(number == 1)),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
-}
-
-/// Milliseconds or seconds since 1970, told apart by their size; 0 is unknown.
-fn moment(value: &Value) -> Option<Timestamp> {
-    let number = match value {
-        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }?;
-    match number {
-        ..=0 => None,
-        MILLISECONDS_FROM.. => Timestamp::from_millisecond(number).ok(),
-        _ => Timestamp::from_second(number).ok(),
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53, checked in the condition")]
-fn whole(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then_some(number as i64)
 }
 
 /// Whether a delete's answer says that the instance is gone: `"deleted"`, or an object with that status.
@@ -263,63 +211,6 @@ mod tests {
     }
 
     #[test]
-    fn paid_till_is_milliseconds_seconds_or_unknown() {
-        let at = Timestamp::from_second(1_700_000_000).unwrap();
-        for (value, expected) in [
-            (json!(1_700_000_000_000_i64), Some(at)),
-            (json!(1_700_000_000), Some(at)),
-            (json!(1_700_000_000_000.0), Some(at)),
-            (json!("1700000000000"), Some(at)),
-            (json!(0), None),
-            (json!(-5), None),
-            (json!(null), None),
-            (json!(1.5), None),
-            (json!("soon"), None),
-            (json!(9.9e307), None),
-            (json!(i64::MAX), None),
-        ] {
-            assert_eq!(moment(&value), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn stopped_has_many_spellings_and_absent_is_unknown() {
-        for (value, expected) in [
-            (json!(true), Some(true)),
-            (json!(0), Some(false)),
-            (json!("TRUE"), Some(true)),
-            (json!("false"), Some(false)),
-            (json!(2), None),
-            (json!("yes"), None),
-            (json!(null), None),
-        ] {
-            assert_eq!(flag(&value), expected, "{value}");
-        }
-    }
-
-    fn ids(listing: &Listing) -> Vec<&str> {
-        listing.instances.iter().map(|instance| instance.id.as_str()).collect()
-    }
-
-    #[test]
-    fn a_listing_is_an_array_or_keyed_by_id_and_an_odd_item_never_fails_it() {
-        let read = listing(Some(&json!([
-            {"id": "2", "name": "", "type": "whatsapp", "apiUrl": "https://h/instance2/", "stopped": false, "paidTill": 0, "paymentsCount": 1, "new": 1},
-            {"id": 1, "type": "Telegram"},
-            {"name": "no id"}, 7, {"id": "2"},
-        ])))
-        .unwrap();
-        assert_eq!((ids(&read), read.odd_items), (vec!["1", "2"], 3));
-        assert_eq!((read.instances[0].kind, read.instances[0].type_text.as_str()), (None, "Telegram"));
-        assert_eq!((read.instances[1].stopped, read.instances[1].paid_till), (Some(false), None));
-        let keyed = listing(Some(&json!({"5": {"type": "whatsapp"}, "x/y": {}, "6": {"id": "7"}}))).unwrap();
-        assert_eq!((ids(&keyed), keyed.odd_items), (vec!["5", "7"], 1));
-        assert_eq!(listing(Some(&Value::Null)), Some(Listing::default()));
-        assert_eq!(listing(Some(&json!("none"))), None);
-        assert_eq!(listing(None), None);
-    }
-
-    #[test]
     fn a_delete_is_confirmed_by_a_word_or_a_status() {
         for (value, expected) in
             [(json!("deleted"), true), (json!({"status": "Deleted"}), true), (json!("error"), false), (json!(true), false)]
@@ -338,7 +229,7 @@ mod tests {
             (r#"{"error":{"code":1}}"#, Some(r#"{"code":1}"#)),
             (r"{}", None),
         ] {
-            assert_eq!(Envelope::read(body.as_bytes()).unwrap().error().as_deref(), expected, "{body}");
+            assert_eq!(Envelope::read(body.as_bytes()).unwrap().error(), expected, "{body}");
         }
         for unreadable in ["", "[]", "null", "<html>", r#"{"error":1,"error":2}"#, "{\"error\":\"\\ud800\"}"] {
             assert!(Envelope::read(unreadable.as_bytes()).is_none(), "{unreadable}");

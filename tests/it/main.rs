@@ -8,3 +8,5 @@ mod emulator;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
+mod network;
+mod raw_server;
