@@ -19,6 +19,11 @@ use crate::provider::Provider;
 use crate::state::{AttemptId, Binding, Event, Phase, Serial};
 use crate::store::{StateStore, StoreError};
 
+/// Ids that one entry of the journal can hold, whatever their length.
+const FENCE_MAX: usize = 50_000;
+/// Names that one entry notes.
+const NOTED_MAX: usize = 10_000;
+
 /// What all tasks of a run share.
 pub(super) struct Shared {
     pub(super) pen: Pen,
@@ -122,6 +127,11 @@ impl Applier {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
         match self.shared.provider.list().await {
+            Ok(listing) if listing.instances.len() > FENCE_MAX => {
+                let reason = format!("more than {FENCE_MAX} instances are listed, too many to keep");
+                self.shared.observer.tell(Progress::NoFence { reason });
+                Ok(None)
+            }
             Ok(listing) => {
                 let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
                 self.shared.pen.note(Event::Listed { ids }).await.map(Some)
@@ -146,7 +156,12 @@ impl Applier {
         let (orphaned, returned) = changed.await?;
         if !orphaned.is_empty() || !returned.is_empty() {
             self.shared.begin().await?;
-            self.shared.pen.note(Event::Noted { orphaned, returned }).await?;
+        }
+        for names in orphaned.chunks(NOTED_MAX) {
+            self.shared.pen.note(Event::Noted { orphaned: names.to_vec(), returned: Vec::new() }).await?;
+        }
+        for names in returned.chunks(NOTED_MAX) {
+            self.shared.pen.note(Event::Noted { orphaned: Vec::new(), returned: names.to_vec() }).await?;
         }
         Ok(())
     }
@@ -161,8 +176,9 @@ impl Applier {
         let mut stop = self.shared.stop.clone();
         let mut again = self.shared.stop.clone();
         tokio::select! {
-            () = all_done(&mut workers) => return,
+            biased;
             signal = stop.wait(1) => self.stopping(signal),
+            () = all_done(&mut workers) => return,
         }
         tokio::select! {
             () = all_done(&mut workers) => {}

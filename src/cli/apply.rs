@@ -32,7 +32,6 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
     let lock = LockFile::read(&lock_path)?;
     signals::runtime()?.block_on(async {
-        let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
         let server = match manifest.provider {
             ProviderKind::Chatapi => Some(context.connect(ProviderKind::Chatapi, &args.server).await?),
@@ -44,6 +43,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
         check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
+        let stop = signals::listen()?;
         let run = Run { context, args, manifest: &manifest, lock_path: &lock_path, server };
         run.go(store, lock, stop).await
     })

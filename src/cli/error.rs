@@ -116,6 +116,12 @@ impl From<&StoreError> for CliError {
 
 impl From<LockFileError> for CliError {
     fn from(error: LockFileError) -> Self {
-        Self::new(Exit::State, &error).hint("restore the lock file from version control; it tells a lost state from a first run")
+        match &error {
+            LockFileError::Io { action: "write", .. } => {
+                Self::new(Exit::Error, &error).hint("name a place that can be written: `--lock-file PATH`; nothing was sent")
+            }
+            _ => Self::new(Exit::State, &error)
+                .hint("restore the lock file from version control; it tells a lost state from a first run"),
+        }
     }
 }

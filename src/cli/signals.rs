@@ -16,7 +16,17 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::new(Exit::Error, &error).context("cannot start"))
 }
 
-/// Listens from now on. Inside a runtime.
+/// Lets a write beyond the file size limit fail like any other, from now on.
+pub(super) fn survive_file_size_limit() -> Result<(), CliError> {
+    let cannot = |error: &std::io::Error| CliError::new(Exit::Error, error).context("cannot start");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| cannot(&error))?;
+    let _inside = runtime.enter();
+    // The handler stays when the stream and the runtime are dropped.
+    drop(listen_for(SignalKind::from_raw(FILE_SIZE))?);
+    Ok(())
+}
+
+/// Listens from now on. Inside a runtime. Until then a signal ends the process, which is right as long as nothing was sent.
 pub(super) fn listen() -> Result<StopSignal, CliError> {
     let (handle, stop) = StopSignal::new();
     for (kind, meaning) in [
@@ -26,8 +36,6 @@ pub(super) fn listen() -> Result<StopSignal, CliError> {
     ] {
         forward(kind, meaning, handle.clone())?;
     }
-    // The handler stays when the stream is dropped.
-    drop(listen_for(SignalKind::from_raw(FILE_SIZE))?);
     Ok(stop)
 }
 

@@ -22,6 +22,8 @@ pub struct FileStore {
     state: State,
     head: Head,
     length: u64,
+    /// Where the index stands.
+    indexed: Option<Head>,
     /// Records that the index does not have as they are; none: it has to be rebuilt.
     unindexed: Option<BTreeSet<InstanceName>>,
     unsynced: bool,
@@ -83,6 +85,7 @@ impl FileStore {
             state: scan.state,
             head: scan.head,
             length: scan.length,
+            indexed: index,
             unindexed: is_current.then(BTreeSet::new),
             unsynced: false,
             broken: false,
@@ -133,6 +136,7 @@ impl FileStore {
             state: State::new(lineage, Serial(1)),
             head: Head { serial: Serial(1), hash },
             length: line.len() as u64,
+            indexed: None,
             unindexed: None,
             unsynced: false,
             broken: false,
@@ -193,6 +197,10 @@ impl StateStore for FileStore {
         let before = self.state.name_of_attempt(&event).cloned();
         let entry = Entry { serial: self.head.serial.next(), at, event };
         let (line, hash) = encode(&entry, self.head)?;
+        if line.len() as u64 >= journal::LINE_MAX {
+            let too_long = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the entry is longer than a line may be");
+            return Err(StoreError::io("write", self.dir.join(JOURNAL))(too_long));
+        }
         self.state.apply(&entry).map_err(StoreError::Refused)?;
         self.unsynced = true;
         if let Err(source) = self.medium.append(&line) {
@@ -229,7 +237,7 @@ impl StateStore for FileStore {
         if let Err(error) = self.medium.cut(self.length) {
             tracing::warn!(%error, "cannot give reserved space back");
         }
-        if self.unindexed.as_ref().is_none_or(|names| !names.is_empty()) || sled::head(&self.dir) != Some(self.head) {
+        if self.indexed != Some(self.head) {
             sled::update(&self.dir, &self.state, self.head, self.unindexed.as_ref());
         }
         Ok(())

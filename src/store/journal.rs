@@ -19,7 +19,7 @@ const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 /// After the hash.
 const AFTER_HASH: &[u8] = b"\"}";
 /// Longer than any line that was ever written: an answer of 1 MiB as base64, and room.
-const LINE_MAX: u64 = 4 * 1_024 * 1_024;
+pub(super) const LINE_MAX: u64 = 4 * 1_024 * 1_024;
 
 /// The journal's bytes, wherever they are. [`super::DiskMedium`] is the real one; tests have one that fails and forgets.
 pub trait Medium: Send + std::fmt::Debug {

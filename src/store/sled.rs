@@ -88,14 +88,14 @@ enum Unusable {
     Panic,
 }
 
-/// The journal position that the index in `dir` stands at.
+/// The journal position that the index in `dir` stands at. For a writer: waits a little for a reader who has it open.
 pub(super) fn head(dir: &Path) -> Option<Head> {
-    existing(dir, |db| Ok(meta(db)?.map(|meta| meta.head)))
+    existing(dir, |path| patient(path, |db| Ok(meta(db)?.map(|meta| meta.head))))
 }
 
 /// The state as the index in `dir` has it, if it is whole.
 pub(super) fn load(dir: &Path) -> Option<(State, Head)> {
-    existing(dir, |db| {
+    let read = |db: &::sled::Db| {
         let Some(meta) = meta(db)? else { return Ok(None) };
         let mut records = BTreeMap::new();
         let mut sum = Sum::default();
@@ -111,7 +111,8 @@ pub(super) fn load(dir: &Path) -> Option<(State, Head)> {
         let Meta { head, lineage, binding, run, fences, .. } = meta;
         let parts = Parts { lineage, serial: head.serial, binding, run, records, fences };
         Ok(Some((State::from_parts(parts), head)))
-    })
+    };
+    existing(dir, |path| guarded(path, read))
 }
 
 /// Brings the index to `head`: the records of `names`, or all of them anew.
@@ -131,15 +132,16 @@ pub(super) fn update(dir: &Path, state: &State, head: Head, names: Option<&BTree
         }),
         done => done,
     };
-    // Opening it once more writes the snapshot that a reader's opening would write otherwise.
-    let settled = done.and_then(|()| guarded(&path, |_| Ok(()))).and_then(|()| Ok(sync(&path)?));
+    // Opening it once more writes the snapshot that a reader's opening would write otherwise. sled lets go of its files some
+    // moments after it is dropped, so that this may have to wait for ourselves.
+    let settled = done.and_then(|()| patient(&path, |_| Ok(()))).and_then(|()| Ok(sync(&path)?));
     if let Err(error) = settled {
         tracing::warn!(%error, "the index could not be brought up to date; the journal is read instead");
     }
 }
 
 /// [`guarded`], again and again for two seconds while another process has the database open.
-fn patient(path: &Path, work: impl Fn(&::sled::Db) -> Result<(), Unusable>) -> Result<(), Unusable> {
+fn patient<T>(path: &Path, work: impl Fn(&::sled::Db) -> Result<T, Unusable>) -> Result<T, Unusable> {
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
         match guarded(path, &work) {
@@ -166,12 +168,12 @@ pub(super) fn clear_half_written(dir: &Path) {
     }
 }
 
-fn existing<T>(dir: &Path, read: impl FnOnce(&::sled::Db) -> Result<Option<T>, Unusable>) -> Option<T> {
+fn existing<T>(dir: &Path, open: impl FnOnce(&Path) -> Result<Option<T>, Unusable>) -> Option<T> {
     let path = dir.join(DIR);
     if !path.join("db").exists() {
         return None;
     }
-    guarded(&path, read).unwrap_or_else(|error| {
+    open(&path).unwrap_or_else(|error| {
         tracing::debug!(%error, "the index is not used");
         None
     })
