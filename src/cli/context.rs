@@ -92,7 +92,6 @@ impl Context {
 
     /// Takes the state's lock, telling now and then that it waits.
     pub(super) fn hold(&self, verb: &str, timeout: Duration) -> Result<Hold, CliError> {
-        super::signals::survive_file_size_limit()?;
         let me = Holder { pid: std::process::id(), verb: verb.to_owned(), since: Timestamp::now(), who: who() };
         let mut waits = 0_u32;
         let mut waiting = |holder: &Holder| {

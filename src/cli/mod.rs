@@ -53,6 +53,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
+    if !verb.only_looks() {
+        signals::survive_file_size_limit()?;
+    }
     match verb {
         Verb::Plan(args) => plan::run(context, &args),
         Verb::Apply(args) => apply::run(context, &args),
