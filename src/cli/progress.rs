@@ -34,7 +34,7 @@ impl Display {
             return;
         }
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len} created, {elapsed} so far {msg}");
+        let style = ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len} done, {elapsed} so far {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(120));
         self.context.console.set_bar(Some(bar.clone()));

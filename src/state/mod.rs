@@ -63,7 +63,7 @@ pub struct Record {
     pub orphan_noted: bool,
 }
 
-/// Where a name stands. See [`transition`] for what leads from one to another.
+/// Where a name stands. The table in `transition.rs` says what leads from one to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
