@@ -4,6 +4,8 @@
 
 mod bad_inputs;
 mod emulator;
+mod kill_loop;
+mod kills;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
