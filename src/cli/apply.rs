@@ -111,7 +111,8 @@ impl Run<'_> {
         if lock.as_ref() != Some(&lock_now)
             && let Err(error) = lock_now.write(self.lock_path)
         {
-            self.context.console.error(&CliError::new(Exit::Error, &error));
+            let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
+            self.context.console.error(&told);
         }
         if let Err(error) = closed {
             // Everything that counts was synced before; what follows tells what is on record.
@@ -149,7 +150,7 @@ impl Run<'_> {
             // From here on a lost state is missed: the lock file names what may come to exist.
             let creating = LockFile::of(&state, head, wanted.iter().copied());
             if lock != Some(&creating) {
-                creating.write(self.lock_path)?;
+                creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
             }
         }
         display.begin(wanted.len());

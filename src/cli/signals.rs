@@ -26,9 +26,17 @@ pub(super) fn listen() -> Result<StopSignal, CliError> {
     ] {
         forward(kind, meaning, handle.clone())?;
     }
-    // The handler stays when the stream is dropped.
-    drop(listen_for(SignalKind::from_raw(FILE_SIZE))?);
     Ok(stop)
+}
+
+/// From now on a write beyond the file size limit fails, and ends no command: looking opens an index that may write, too.
+pub(super) fn outlive_file_size_limit() {
+    // The handler is the process's: it stays when the runtime and the stream are dropped. Without it a limit that is met ends
+    // the program, as it ends most others.
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        let _inside = runtime.enter();
+        drop(signal(SignalKind::from_raw(FILE_SIZE)));
+    }
 }
 
 fn forward(kind: SignalKind, meaning: Signal, handle: StopHandle) -> Result<(), CliError> {

@@ -185,8 +185,15 @@ impl Tour {
         for round in 0..rounds {
             let added = if round == 0 { self.dice.usize(2..=6) } else { self.dice.usize(1..=3) };
             self.project.declare(added);
+            let is_on = round == 0 || self.restart().is_ok();
+            if !is_on {
+                break;
+            }
             match self.round() {
-                Ok(found) => self.figures.found = found,
+                Ok(found) => {
+                    self.figures.found = found;
+                    self.figures.rounds += 1;
+                }
                 Err(broken) => {
                     let (seed, number, place) = (self.campaign.seed, self.number, self.place.display());
                     panic!(
@@ -195,7 +202,6 @@ impl Tour {
                     );
                 }
             }
-            self.figures.rounds += 1;
         }
         drop(self.gateway.take());
         // Left behind only after a failure.
@@ -211,8 +217,12 @@ impl Tour {
             if self.dice.u8(0..4) == 0 {
                 self.scratch();
             }
-            if self.dice.u8(0..6) == 0 {
+            // After its first kill a stall has done its work, or could only make a run wait.
+            if self.is_stalling() || self.dice.u8(0..6) == 0 {
                 self.restart()?;
+            }
+            if self.missing() == 0 {
+                break;
             }
         }
         // A stalled request that nobody waits for any more is over with its server.
@@ -241,7 +251,6 @@ impl Tour {
         let found = oracle::check(&self.project, &truth, last);
         let found = found.map_err(|broken| format!("{broken}\n{}{}", last.stdout, last.stderr))?;
         self.token()?;
-        self.restart()?;
         Ok(found)
     }
 
@@ -250,10 +259,8 @@ impl Tour {
     }
 
     fn killed_run(&mut self) -> Result<(), String> {
-        let trails = oracle::trails(&self.project);
-        let begun = trails.len();
-        let done = trails.values().filter(|trail| trail.created.is_some() || trail.is_ambiguous()).count();
-        let missing = self.project.names().len().saturating_sub(done);
+        let known: Vec<String> = oracle::trails(&self.project).into_keys().collect();
+        let missing = self.missing();
         let aim = Aim::draw(&mut self.dice, missing, self.usual, self.gateway.as_ref());
         // A stalled create is waited for by nothing but a kill.
         let aim = if self.figures.runs == 0 && self.is_stalling() { Aim { moment: Moment::Done(1), ..aim } } else { aim };
@@ -266,7 +273,7 @@ impl Tour {
         let ended = run.end();
         self.figures.runs += 1;
         if was_running {
-            self.count(begun, &trails.into_keys().collect::<Vec<_>>());
+            self.count(&known);
         } else {
             self.figures.too_late += 1;
         }
@@ -275,12 +282,19 @@ impl Tour {
         if is_fine { Ok(()) } else { Err(format!("a run ends with {:?}: {}", ended.status, ended.stderr)) }
     }
 
+    /// How many names a run would still try.
+    fn missing(&self) -> usize {
+        let trails = oracle::trails(&self.project);
+        let done = trails.values().filter(|trail| trail.created.is_some() || trail.is_ambiguous()).count();
+        self.project.names().len().saturating_sub(done)
+    }
+
     fn is_stalling(&self) -> bool {
         self.gateway.as_ref().is_some_and(Gateway::is_faulty)
     }
 
     /// Which phases the kill left.
-    fn count(&mut self, begun: usize, known: &[String]) {
+    fn count(&mut self, known: &[String]) {
         self.figures.kills += 1;
         let trails = oracle::trails(&self.project);
         let mut is_open = false;
@@ -293,7 +307,7 @@ impl Tour {
             }
             is_open = true;
         }
-        if trails.len() == begun {
+        if trails.len() == known.len() {
             self.figures.before_intent += 1;
         } else if !is_open {
             self.figures.between += 1;
@@ -346,7 +360,11 @@ impl Tour {
     fn restart(&mut self) -> Result<(), String> {
         let Some(gateway) = &mut self.gateway else { return Ok(()) };
         self.figures.restarts += 1;
-        if gateway.restart() { Ok(()) } else { Err("the emulator's port is taken, so this says nothing of the program".to_owned()) }
+        if gateway.restart() {
+            Ok(())
+        } else {
+            Err("the emulator's port is taken, so this says nothing of the program".to_owned())
+        }
     }
 
     /// V3 through the front door, for one name.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_inputs;
+mod disk_full;
 mod emulator;
 mod kill_loop;
 mod kills;

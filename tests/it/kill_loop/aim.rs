@@ -33,7 +33,8 @@ impl Aim {
     pub(crate) fn draw(dice: &mut Rng, missing: usize, usual: Duration, gateway: Option<&Gateway>) -> Self {
         let count = dice.usize(1..=missing.max(1));
         let moment = match dice.u8(0..12) {
-            0..=3 => Moment::After(usual.mul_f64(dice.f64() * 1.05)),
+            // A third of a run that creates four is start and end.
+            0..=3 => Moment::After(usual.mul_f64(dice.f64() * (0.35 + 0.17 * f64::from(u8::try_from(missing).unwrap())))),
             4 => Moment::Journal("intent", count),
             5 | 6 => Moment::Journal("sent", count),
             7 | 8 => Moment::Journal("received", count),

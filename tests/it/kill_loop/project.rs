@@ -149,7 +149,7 @@ impl Run {
                 return false;
             }
             assert!(Instant::now() < deadline, "neither an event nor an end within {BOUND:?}");
-            pause(Duration::from_micros(150));
+            pause(Duration::from_micros(250));
         }
     }
 
