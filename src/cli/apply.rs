@@ -150,6 +150,8 @@ impl Run<'_> {
             // From here on a lost state is missed: the lock file names what may come to exist.
             let creating = LockFile::of(&state, head, wanted.iter().copied());
             if lock != Some(&creating) {
+                // What it says of the state must outlive a power cut before it does itself, or a whole state looks older than it.
+                applier.look(|store| store.sync()).await.map_err(unrecorded)??;
                 creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
             }
         }
