@@ -234,6 +234,24 @@ fn p8_a_lock_file_that_cannot_be_written_at_the_end_is_told() {
     site.assert_mended("at the end");
 }
 
+/// What an `init` without room leaves is no half of a manifest, which the next one would take for yours.
+#[test]
+fn p5_an_init_without_room_can_be_repeated() {
+    for kib in (0..=64).step_by(4) {
+        let Some(mut disk) = disk(1_024) else { return };
+        let project = Project::new(disk.path(), None);
+        let filler = vec![0; usize::try_from((1_024 - kib) * 1_024).unwrap()];
+        let _ = fs::write(disk.path().join("filler"), filler);
+        let ended = project.run(&["init"]);
+        assert!(matches!(ended.code(), Some(0 | 1)), "{kib} KiB: {:?} {}", ended.status, ended.stderr);
+        disk.unfill();
+        disk.remount("size=32768k");
+        assert_eq!(project.run(&["init"]).code(), Some(0));
+        assert_eq!(project.run(&["plan"]).code(), Some(0), "{kib} KiB");
+        assert!(!disk.path().join("instances.yaml.new").exists(), "{kib} KiB");
+    }
+}
+
 /// The index is a convenience: without it everything works, from the journal.
 #[test]
 fn p8_p12_an_unwritable_index_is_no_obstacle() {
