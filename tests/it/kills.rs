@@ -9,6 +9,14 @@
 //!
 //! `CHATAPI_KILL_SEED` chooses another campaign (default 1); a failure names the project that replays it.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use chatapi::secret::Secret;
+
+use super::kill_loop::gateway::{Gateway, Manner};
+use super::kill_loop::oracle::{Truth, check};
+use super::kill_loop::project::Project;
 use super::kill_loop::{Campaign, Figures, Server, number, run};
 
 /// `share`: how many rounds in ten.
@@ -46,4 +54,43 @@ fn p1_p3_p8_p12_p14_random_kills_make_nothing_twice_and_lose_nothing() {
 fn p1_p3_a_server_that_dies_with_the_program_makes_nothing_twice() {
     let figures = campaign(Server::Embedded, 2);
     assert_hits(&figures, 25);
+}
+
+/// A judge that finds nothing wrong with anything would pass every campaign.
+#[test]
+fn the_oracle_sees_each_broken_promise() {
+    let place = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&place.path().join("gateway"), Manner::inside("0ms"));
+    let mut project = Project::new(place.path(), Some(gateway.url()));
+    project.declare(2);
+    let last = project.run(&["apply"]);
+    let truth = || Truth { ledger: gateway.creates(), seen: gateway.seen(), printed: last.printed() };
+    let judge = |truth: &Truth| check(&project, truth, &last).err().unwrap_or_default();
+    assert_eq!(judge(&truth()), "");
+    let spoilt = |spoil: &dyn Fn(&mut Truth)| {
+        let mut truth = truth();
+        spoil(&mut truth);
+        judge(&truth)
+    };
+    let table: [(&str, &dyn Fn(&mut Truth)); 9] = [
+        ("was created twice", &|truth| truth.ledger.push(truth.ledger[0].clone())),
+        ("no attempt a-stranger", &|truth| truth.ledger[0].request_id = Some("a-stranger".to_owned())),
+        ("without an attempt's id", &|truth| truth.ledger[0].request_id = None),
+        ("is lost", &|truth| truth.ledger[0].token = Some(Secret::new("another".to_owned()))),
+        ("does not know", &|truth| drop(truth.ledger.pop())),
+        ("is created as", &|truth| truth.ledger[0].id = truth.ledger[1].id.clone()),
+        ("came twice", &|truth| truth.seen.push(truth.seen[0].clone())),
+        ("is not `sent`", &|truth| truth.seen[0].request_id = Some("a-stranger".to_owned())),
+        ("was printed as created", &|truth| truth.printed[0].1 = "1".to_owned()),
+    ];
+    for (words, spoil) in table {
+        let broken = spoilt(spoil);
+        assert!(broken.contains(words), "expected `{words}`, not `{broken}`");
+    }
+    let journal = project.path("state/journal.jsonl");
+    fs::set_permissions(&journal, Permissions::from_mode(0o644)).unwrap();
+    assert!(judge(&truth()).contains("has mode"));
+    fs::set_permissions(&journal, Permissions::from_mode(0o600)).unwrap();
+    fs::remove_dir_all(project.path("state/index")).unwrap();
+    assert!(judge(&truth()).contains("the index does not answer"));
 }
