@@ -56,6 +56,8 @@ fn p1_p3_a_server_that_dies_with_the_program_makes_nothing_twice() {
     assert_hits(&figures, 25);
 }
 
+type Spoil<'a> = &'a dyn Fn(&mut Truth);
+
 /// A judge that finds nothing wrong with anything would pass every campaign.
 #[test]
 fn the_oracle_sees_each_broken_promise() {
@@ -67,12 +69,12 @@ fn the_oracle_sees_each_broken_promise() {
     let truth = || Truth { ledger: gateway.creates(), seen: gateway.seen(), printed: last.printed() };
     let judge = |truth: &Truth| check(&project, truth, &last).err().unwrap_or_default();
     assert_eq!(judge(&truth()), "");
-    let spoilt = |spoil: &dyn Fn(&mut Truth)| {
+    let spoilt = |spoil: Spoil<'_>| {
         let mut truth = truth();
         spoil(&mut truth);
         judge(&truth)
     };
-    let table: [(&str, &dyn Fn(&mut Truth)); 9] = [
+    let table: [(&str, Spoil<'_>); 9] = [
         ("was created twice", &|truth| truth.ledger.push(truth.ledger[0].clone())),
         ("no attempt a-stranger", &|truth| truth.ledger[0].request_id = Some("a-stranger".to_owned())),
         ("without an attempt's id", &|truth| truth.ledger[0].request_id = None),

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use chatapi::emulator::{LedgerEntry, SeenRequest};
+use chatapi::secret::Secret;
 use chatapi::state::{Entry, Event};
 use chatapi::store::{Source, read};
 use serde_json::Value;
@@ -18,23 +19,29 @@ pub(crate) struct Trail {
     pub(crate) name: String,
     pub(crate) is_sent: bool,
     pub(crate) is_received: bool,
-    pub(crate) is_unsent: bool,
-    /// The operator, or a refusal, closed it.
-    pub(crate) is_closed: bool,
+    pub(crate) closed: Option<Closed>,
     /// Id and token.
     pub(crate) created: Option<(String, Option<String>)>,
+}
+
+/// Why an attempt created nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Unsent,
+    /// By a refusal or the operator.
+    Otherwise,
 }
 
 impl Trail {
     /// Sent, and nothing recorded that tells what came of it.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.is_sent && !self.is_received && !self.is_unsent && !self.is_closed
+        self.is_sent && !self.is_received && self.closed.is_none()
     }
 
     /// The phase that a kill would leave it in; none: it is over.
     pub(crate) fn phase(&self) -> Option<Phase> {
         match self {
-            Self { is_unsent: true, .. } | Self { is_closed: true, .. } => None,
+            Self { closed: Some(_), .. } => None,
             Self { created: Some(_), .. } => Some(Phase::Created),
             Self { is_received: true, .. } => Some(Phase::Received),
             Self { is_sent: true, .. } => Some(Phase::Sent),
@@ -65,8 +72,10 @@ pub(crate) fn trails(project: &Project) -> BTreeMap<String, Trail> {
             Event::Intent { attempt, name, .. } => at(&attempt, &|trail| trail.name = name.to_string()),
             Event::Sent { attempt } => at(&attempt, &|trail| trail.is_sent = true),
             Event::Received { attempt, .. } => at(&attempt, &|trail| trail.is_received = true),
-            Event::Unsent { attempt, .. } => at(&attempt, &|trail| trail.is_unsent = true),
-            Event::Refused { attempt, .. } | Event::Resolved { attempt, .. } => at(&attempt, &|trail| trail.is_closed = true),
+            Event::Unsent { attempt, .. } => at(&attempt, &|trail| trail.closed = Some(Closed::Unsent)),
+            Event::Refused { attempt, .. } | Event::Resolved { attempt, .. } => {
+                at(&attempt, &|trail| trail.closed = Some(Closed::Otherwise));
+            }
             Event::Created { attempt, id, token, .. } => {
                 let token = token.map(|token| token.expose().to_owned());
                 at(&attempt, &|trail| trail.created = Some((id.to_string(), token.clone())));
@@ -134,7 +143,7 @@ fn one_create_each<'a>(
     for create in &truth.ledger {
         let attempt = create.request_id.as_deref().ok_or("a create without an attempt's id")?;
         let trail = trails.get(attempt).ok_or_else(|| format!("no attempt {attempt} in the journal"))?;
-        ensure(trail.is_sent && !trail.is_unsent, || format!("{attempt} was created and is not `sent`"))?;
+        ensure(trail.is_sent && trail.closed.is_none(), || format!("{attempt} was created and is not `sent`"))?;
         let twice = owners.insert(trail.name.as_str(), create);
         ensure(twice.is_none(), || format!("`{}` was created twice", trail.name))?;
     }
@@ -162,7 +171,7 @@ fn nothing_lost(
         }
         ensure(status == "created" && id == create.id.as_str(), || format!("`{name}` is {status} as {id}: {:?}", create.id))?;
         let token = kept.get(name).and_then(|(_, token)| token.as_deref());
-        let is_whole = token.is_some() && token == create.token.as_ref().map(|token| token.expose());
+        let is_whole = token.is_some() && token == create.token.as_ref().map(Secret::expose);
         ensure(is_whole, || format!("the token of `{name}` is lost"))?;
     }
     for (name, (status, id)) in listed.iter().filter(|(_, (status, _))| status == "created") {
@@ -198,7 +207,7 @@ fn index_is_the_journal(project: &Project) -> Result<(), String> {
 fn private(dir: &Path) -> Result<(), String> {
     for entry in fs::read_dir(dir).map_err(|error| error.to_string())?.flatten() {
         let (path, mode) = (entry.path(), entry.metadata().map_err(|error| error.to_string())?.permissions().mode());
-        ensure(mode & 0o077 == 0, || format!("{} has mode {mode:o}", path.display()))?;
+        ensure(mode.trailing_zeros() >= 6, || format!("{} has mode {mode:o}", path.display()))?;
         ensure(path.extension().is_none_or(|extension| extension != "new"), || format!("{} is left", path.display()))?;
         if path.is_dir() {
             private(&path)?;

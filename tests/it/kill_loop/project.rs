@@ -1,6 +1,7 @@
 //! A project directory, and the real program at work in it. Knows nothing of what the program should do.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ impl Project {
         let mut text = format!("version: 1\nprovider:\n  kind: {kind}\ninstances:\n");
         for (number, name) in self.names.iter().enumerate() {
             let kind = if number % 3 == 2 { "whatsapp_dev" } else { "whatsapp" };
-            text += &format!("  - {{name: {name}, type: {kind}}}\n");
+            writeln!(text, "  - {{name: {name}, type: {kind}}}").unwrap();
         }
         fs::write(self.path("instances.yaml"), text).unwrap();
     }
