@@ -197,7 +197,11 @@ impl Run<'_> {
                 Halt::Store(_) => "nothing was sent after the failed write; mend the disk, then apply again",
                 Halt::Interrupted(_) => "apply again to go on; what was created is recorded",
             };
-            console.error(&CliError::message(Exit::Error, report::halt_text(halt).1).hint(hint));
+            let error = match halt {
+                Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
+                _ => CliError::message(Exit::Error, report::halt_text(halt).1),
+            };
+            console.error(&error.hint(hint));
         }
         for (record, attempt, doubt) in state.doubts() {
             let (name, id) = (&record.name, &attempt.id);

@@ -48,7 +48,8 @@ impl Site {
         assert!(matches!(ended.code(), Some(0 | 1 | 4)), "{told}");
         assert!(!ended.stderr.contains("panicked"), "{told}");
         if ended.code() != Some(0) {
-            assert!(ended.stderr.contains("error: ") && ended.stderr.contains("hint: "), "{told}");
+            let has_all = ["error: ", "  caused by: ", "hint: "].iter().all(|part| ended.stderr.contains(part));
+            assert!(has_all, "what failed, why, and what to do: {told}");
         }
         let trails = oracle::trails(&self.project);
         for seen in self.gateway.seen() {
