@@ -103,7 +103,7 @@ impl Run<'_> {
         let provider = Arc::clone(&self.server.provider);
         let observer = Arc::clone(&display);
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), stop);
-        let result = self.steps(&applier, &display, lock.as_ref()).await;
+        let result = self.steps(&applier, &display).await;
         display.end();
         let closed = applier.close().await;
         let result = result?;
@@ -133,7 +133,7 @@ impl Run<'_> {
         }
     }
 
-    async fn steps(&self, applier: &Applier, display: &Display, lock: Option<&LockFile>) -> Result<Finished, CliError> {
+    async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
         if let Err(error) = applier.settle_doubts().await.map_err(unrecorded)? {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
@@ -147,13 +147,12 @@ impl Run<'_> {
         }
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
-            // From here on a lost state is missed: the lock file names what may come to exist.
+            // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
+            // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
+            applier.begin().await.map_err(unrecorded)?;
+            let (state, head) = look(applier).await?;
             let creating = LockFile::of(&state, head, wanted.iter().copied());
-            if lock != Some(&creating) {
-                // What it says of the state must outlive a power cut before it does itself, or a whole state looks older than it.
-                applier.look(|store| store.sync()).await.map_err(unrecorded)??;
-                creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
-            }
+            creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
         }
         display.begin(wanted.len());
         let report = applier.create(&plan, self.server.binding(&state.lineage)).await;

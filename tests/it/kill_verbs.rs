@@ -235,3 +235,39 @@ fn p5_a_killed_rebuild_fails_closed_and_can_be_begun_anew() {
         assert_eq!(statuses, ["token_missing", "in_doubt", "token_missing", "token_missing"]);
     });
 }
+
+/// P5 after a kill: neither a state that is gone nor one from before the killed run may pay for its creates once more.
+#[test]
+fn p1_p5_a_state_that_is_older_than_a_killed_run_creates_nothing() {
+    for kill_at in ["intent", "sent", "received", "created"] {
+        let place = tempfile::tempdir().unwrap();
+        let gateway = Gateway::start(&place.path().join("gateway"), Manner::inside("2ms"));
+        let mut project = Project::new(place.path(), Some(gateway.url()));
+        for had_state in [false, true] {
+            project.declare(2);
+            let (state, older) = (project.path("state"), project.path("older"));
+            fs::create_dir(&older).unwrap();
+            if had_state {
+                copy(&state, &older);
+            }
+            let mut run = Run::start(project.command(&["apply", "--parallelism", "1"]));
+            let event = format!("\"event\":{{\"{kill_at}\":");
+            let entries = |dir: &Path| fs::read_to_string(dir.join("journal.jsonl")).unwrap_or_default().matches(&event).count();
+            let before = entries(&older);
+            assert!(run.wait_until(|| entries(&state) > before), "{kill_at}");
+            run.kill();
+            drop(run.end());
+            fs::rename(&state, project.path("newest")).unwrap();
+            if had_state {
+                fs::rename(&older, &state).unwrap();
+            }
+            let seen = gateway.seen().len();
+            let ended = project.run(&["apply"]);
+            assert_eq!((ended.code(), gateway.seen().len()), (Some(8), seen), "{kill_at}, {had_state}: {}", ended.stderr);
+            let _ = fs::remove_dir_all(&state);
+            let _ = fs::remove_dir_all(&older);
+            fs::rename(project.path("newest"), &state).unwrap();
+            assert!(matches!(project.run(&["apply"]).code(), Some(0 | 3)), "{kill_at}: the newest is good");
+        }
+    }
+}
