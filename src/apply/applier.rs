@@ -83,6 +83,13 @@ impl Applier {
         self.shared.pen.look(look).await
     }
 
+    /// Says in the journal, durably, that this run has begun. What names the state's position elsewhere afterwards cannot be
+    /// met by a copy of the state from before the run.
+    pub async fn begin(&self) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        self.look(|store| store.sync()).await?.map_err(|error| RecordError::Store(error.into()))
+    }
+
     /// Creates what `plan` wants created. Every such name is in the report, whatever happens.
     pub async fn create(&self, plan: &Plan, binding: Binding) -> Report {
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (change.name.clone(), change.kind)).collect();

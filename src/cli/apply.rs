@@ -103,7 +103,7 @@ impl Run<'_> {
         let provider = Arc::clone(&self.server.provider);
         let observer = Arc::clone(&display);
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), stop);
-        let result = self.steps(&applier, &display, lock.as_ref()).await;
+        let result = self.steps(&applier, &display).await;
         display.end();
         let closed = applier.close().await;
         let result = result?;
@@ -111,7 +111,8 @@ impl Run<'_> {
         if lock.as_ref() != Some(&lock_now)
             && let Err(error) = lock_now.write(self.lock_path)
         {
-            self.context.console.error(&CliError::new(Exit::Error, &error));
+            let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
+            self.context.console.error(&told);
         }
         if let Err(error) = closed {
             // Everything that counts was synced before; what follows tells what is on record.
@@ -132,7 +133,7 @@ impl Run<'_> {
         }
     }
 
-    async fn steps(&self, applier: &Applier, display: &Display, lock: Option<&LockFile>) -> Result<Finished, CliError> {
+    async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
         if let Err(error) = applier.settle_doubts().await.map_err(unrecorded)? {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
@@ -146,11 +147,12 @@ impl Run<'_> {
         }
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
-            // From here on a lost state is missed: the lock file names what may come to exist.
+            // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
+            // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
+            applier.begin().await.map_err(unrecorded)?;
+            let (state, head) = look(applier).await?;
             let creating = LockFile::of(&state, head, wanted.iter().copied());
-            if lock != Some(&creating) {
-                creating.write(self.lock_path)?;
-            }
+            creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
         }
         display.begin(wanted.len());
         let report = applier.create(&plan, self.server.binding(&state.lineage)).await;
@@ -194,7 +196,11 @@ impl Run<'_> {
                 Halt::Store(_) => "nothing was sent after the failed write; mend the disk, then apply again",
                 Halt::Interrupted(_) => "apply again to go on; what was created is recorded",
             };
-            console.error(&CliError::message(Exit::Error, report::halt_text(halt).1).hint(hint));
+            let error = match halt {
+                Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
+                _ => CliError::message(Exit::Error, report::halt_text(halt).1),
+            };
+            console.error(&error.hint(hint));
         }
         for (record, attempt, doubt) in state.doubts() {
             let (name, id) = (&record.name, &attempt.id);

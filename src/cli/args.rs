@@ -140,21 +140,6 @@ pub(super) enum Verb {
     Version,
 }
 
-impl Verb {
-    /// Whether it writes nothing.
-    pub(super) fn only_looks(&self) -> bool {
-        match self {
-            Self::Plan(_)
-            | Self::Validate(_)
-            | Self::Doubts(_)
-            | Self::Version
-            | Self::State(StateVerb::List | StateVerb::Show { .. })
-            | Self::Token(TokenVerb::Get { .. }) => true,
-            Self::State(_) | Self::Token(_) | Self::Apply(_) | Self::Resolve(_) | Self::Init(_) | Self::Emulator(_) => false,
-        }
-    }
-}
-
 /// Manifests to read.
 #[derive(Debug, Args)]
 pub(super) struct Manifests {

@@ -1,6 +1,7 @@
 //! The one place where an error becomes words: what failed, why, and what to type next.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::exit::Exit;
@@ -41,6 +42,12 @@ impl CliError {
     /// An error without a cause behind it.
     pub(super) fn message(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new() }
+    }
+
+    /// A lock file that cannot be written. Nothing is wrong with the state.
+    pub(super) fn unwritten(error: &LockFileError) -> Self {
+        Self::new(Exit::Error, error)
+            .hint("it needs a directory that is there, writable and not full; `--lock-file PATH` names another")
     }
 
     /// Adds a line that says what to do or type.
@@ -108,6 +115,11 @@ impl From<&StoreError> for CliError {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back")
             }
             StoreError::Newer { .. } => shown.hint("the state was left as it is; use that version of chatapi"),
+            StoreError::Io { source, .. }
+                if matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
+                shown.hint("make it writable for this user, or name another state: `--state PATH`")
+            }
             error if error.is_full() => shown.hint("make room on the disk (or raise the quota or limit) and run it again"),
             _ => shown,
         }
@@ -116,12 +128,6 @@ impl From<&StoreError> for CliError {
 
 impl From<LockFileError> for CliError {
     fn from(error: LockFileError) -> Self {
-        match &error {
-            LockFileError::Io { action: "write", .. } => {
-                Self::new(Exit::Error, &error).hint("name a place that can be written: `--lock-file PATH`; nothing was sent")
-            }
-            _ => Self::new(Exit::State, &error)
-                .hint("restore the lock file from version control; it tells a lost state from a first run"),
-        }
+        Self::new(Exit::State, &error).hint("restore the lock file from version control; it tells a lost state from a first run")
     }
 }

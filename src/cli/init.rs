@@ -1,6 +1,6 @@
 //! `chatapi init`.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -46,9 +46,27 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
-/// Writes the first manifest where there is none. Anyone may read it: it is meant to be committed.
+/// Writes the first manifest where there is none, whole or not at all. Anyone may read it: it is meant to be committed.
 fn write_first(path: &Path) -> io::Result<()> {
-    let mut new = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = Path::new(&temporary);
+    let written = write_whole(temporary).and_then(|()| match fs::hard_link(temporary, path) {
+        // Not every file system has links; a link is preferred because it replaces nothing.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(temporary, path),
+        linked => linked,
+    });
+    // Renamed away, it is gone already; and a leftover does no harm.
+    let _ = fs::remove_file(temporary);
+    written
+}
+
+fn write_whole(path: &Path) -> io::Result<()> {
+    let mut new = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     new.set_permissions(Permissions::from_mode(0o644))?;
-    new.write_all(FIRST.as_bytes())
+    new.write_all(FIRST.as_bytes())?;
+    new.sync_all()
 }

@@ -53,9 +53,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
-    if !verb.only_looks() {
-        signals::survive_file_size_limit()?;
-    }
     match verb {
         Verb::Plan(args) => plan::run(context, &args),
         Verb::Apply(args) => apply::run(context, &args),
@@ -112,12 +109,14 @@ fn loudness(global: &Global) -> Loudness {
     }
 }
 
-/// Files are private from the start, no core file is left behind, and a panic inside the index is not shown: it is caught.
+/// Files are private from the start, no core file is left behind, a file size limit is an error like any other, and a panic
+/// inside the index is not shown: it is caught.
 fn harden() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     // A system that does not allow it still runs the program.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
+    signals::outlive_file_size_limit();
     let shown = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !crate::store::is_index_guarded() {

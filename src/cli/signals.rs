@@ -16,16 +16,6 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::new(Exit::Error, &error).context("cannot start"))
 }
 
-/// Lets a write beyond the file size limit fail like any other, from now on.
-pub(super) fn survive_file_size_limit() -> Result<(), CliError> {
-    let cannot = |error: &std::io::Error| CliError::new(Exit::Error, error).context("cannot start");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| cannot(&error))?;
-    let _inside = runtime.enter();
-    // The handler stays when the stream and the runtime are dropped.
-    drop(listen_for(SignalKind::from_raw(FILE_SIZE))?);
-    Ok(())
-}
-
 /// Listens from now on. Inside a runtime. Until then a signal ends the process, which is right as long as nothing was sent.
 pub(super) fn listen() -> Result<StopSignal, CliError> {
     let (handle, stop) = StopSignal::new();
@@ -37,6 +27,16 @@ pub(super) fn listen() -> Result<StopSignal, CliError> {
         forward(kind, meaning, handle.clone())?;
     }
     Ok(stop)
+}
+
+/// From now on a write beyond the file size limit fails, and ends no command: looking opens an index that may write, too.
+pub(super) fn outlive_file_size_limit() {
+    // The handler is the process's: it stays when the runtime and the stream are dropped. Without it a limit that is met ends
+    // the program, as it ends most others.
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        let _inside = runtime.enter();
+        drop(signal(SignalKind::from_raw(FILE_SIZE)));
+    }
 }
 
 fn forward(kind: SignalKind, meaning: Signal, handle: StopHandle) -> Result<(), CliError> {

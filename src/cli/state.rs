@@ -156,7 +156,7 @@ pub(super) fn rebuild(context: &Context, from_lock: &Path, lock: &LockArgs) -> R
     }
     let now = LockFile::of(store.state(), store.head(), []);
     Box::new(store).close()?;
-    now.write(from_lock)?;
+    now.write(from_lock).map_err(|error| CliError::unwritten(&error))?;
     let (instances, doubts) = (known.instances.len(), known.in_doubt.len());
     context.console.line(format_args!("Rebuilt: {instances} instances without token, {doubts} in doubt."));
     context.console.note("next: `chatapi token set NAME < FILE` for each, `chatapi doubts` for the rest");

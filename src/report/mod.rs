@@ -184,9 +184,15 @@ pub fn halt_text(halt: &Halt) -> (&'static str, String) {
         Halt::Refused(reason) => ("refused", format!("the server refuses every create: {reason}")),
         Halt::Unreachable(reason) => ("unreachable", format!("the server cannot be reached: {reason}")),
         Halt::RateLimited(reason) => ("rate_limited", format!("the server asks to wait longer than a run may: {reason}")),
-        Halt::Store(error) => ("state", format!("the state cannot be written: {error}")),
+        Halt::Store(error) => ("state", format!("the state cannot be written: {}", with_causes(&**error))),
         Halt::Interrupted(signal) => ("interrupted", format!("stopped by {}", signal.as_str())),
     }
+}
+
+/// An error and why it came to it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl ResultData {

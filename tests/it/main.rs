@@ -4,9 +4,14 @@
 
 mod architecture;
 mod bad_inputs;
+mod disk_full;
 mod emulator;
+mod kill_loop;
+mod kill_verbs;
+mod kills;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
 mod network;
 mod raw_server;
+mod two_applies;

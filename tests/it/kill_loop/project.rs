@@ -1,0 +1,205 @@
+//! A project directory, and the real program at work in it. Knows nothing of what the program should do.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// No run of a test is longer.
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
+
+/// The program under test: the one that was built with the tests, or the one that `CHATAPI_KILL_BINARY` names.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("CHATAPI_KILL_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_chatapi")), PathBuf::from)
+}
+
+/// A directory with a manifest, and perhaps a state.
+#[derive(Debug)]
+pub(crate) struct Project {
+    dir: PathBuf,
+    /// What `CHATAPI_URL` says; none: the embedded emulator.
+    pub(crate) url: Option<String>,
+    names: Vec<String>,
+}
+
+impl Project {
+    /// In `dir`, which exists.
+    pub(crate) fn new(dir: &Path, url: Option<String>) -> Self {
+        Self { dir: dir.to_owned(), url, names: Vec::new() }
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.dir.join(below)
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Declares `count` names more, of both types, and writes the manifest.
+    pub(crate) fn declare(&mut self, count: usize) {
+        let first = self.names.len();
+        self.names.extend((first..first + count).map(|number| format!("name-{number}")));
+        let kind = if self.url.is_some() { "chatapi" } else { "emulator" };
+        let mut text = format!("version: 1\nprovider:\n  kind: {kind}\ninstances:\n");
+        for (number, name) in self.names.iter().enumerate() {
+            let kind = if number % 3 == 2 { "whatsapp_dev" } else { "whatsapp" };
+            writeln!(text, "  - {{name: {name}, type: {kind}}}").unwrap();
+        }
+        fs::write(self.path("instances.yaml"), text).unwrap();
+    }
+
+    /// The program with `words`, in an environment that holds nothing of this machine's.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(words);
+        self.at_home(&mut command);
+        command
+    }
+
+    /// The program under a file size limit of `blocks` times 512 bytes.
+    pub(crate) fn limited(&self, blocks: u64, words: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f \"$0\" && exec \"$@\"", &blocks.to_string()]).arg(binary()).args(words);
+        self.at_home(&mut command);
+        command
+    }
+
+    fn at_home(&self, command: &mut Command) {
+        command.current_dir(&self.dir).env_clear().env("PATH", "/usr/bin:/bin").env("CHATAPI_TIMEOUT", "20s");
+        if let Some(url) = &self.url {
+            command.env("CHATAPI_URL", url).env("CHATAPI_API_KEY", "key-of-the-tests");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        Run::start(self.command(words)).end()
+    }
+
+    /// Every file but the index's, with its content: what looking must leave alone.
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.dir, &mut files);
+        files
+    }
+}
+
+fn collect(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !path.is_dir() {
+            files.insert(path.clone(), fs::read(&path).unwrap_or_default());
+        } else if !path.ends_with("index") && !path.ends_with("gateway") {
+            files.insert(path.clone(), Vec::new());
+            collect(&path, files);
+        }
+    }
+}
+
+/// A started program, in a process group of its own. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Run {
+    child: Option<Child>,
+    pid: Pid,
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let child = command.process_group(0).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        Self { child: Some(child), pid }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended on its own; it is not reaped before `end`, so that the id is still its own.
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// Ends it and everything that it started.
+    pub(crate) fn kill(&self) {
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// Waits until `holds`, or until the program is over. `false`: it was over first.
+    pub(crate) fn wait_until(&mut self, mut holds: impl FnMut() -> bool) -> bool {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            if holds() {
+                return true;
+            }
+            if self.is_over() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "neither an event nor an end within {BOUND:?}");
+            pause(Duration::from_micros(250));
+        }
+    }
+
+    /// Waits for its end. One that does not end by itself is an error. Its output must fit in a pipe.
+    pub(crate) fn end(mut self) -> Ended {
+        let deadline = Instant::now() + BOUND;
+        while !self.is_over() {
+            assert!(Instant::now() < deadline, "the program has not ended within {BOUND:?}");
+            pause(Duration::from_micros(500));
+        }
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+            let _ = self.child.take().map(|mut child| child.wait());
+        }
+    }
+}
+
+impl Ended {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The names that it printed as created, with their ids.
+    pub(crate) fn printed(&self) -> Vec<(String, String)> {
+        let pair = |line: &str| {
+            let (name, rest) = line.strip_prefix("  + ")?.split_once(" created as ")?;
+            Some((name.to_owned(), rest.split(' ').next()?.to_owned()))
+        };
+        // A last line without its end was not printed.
+        self.stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(|line| pair(line.trim_end())).collect()
+    }
+}
+
+/// Lets time pass in a loop that waits for something, or before a random moment. No assertion rests on it.
+pub(crate) fn pause(time: Duration) {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
