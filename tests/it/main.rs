@@ -3,7 +3,12 @@
 #![cfg(test)]
 
 mod bad_inputs;
+mod cli_doubts;
+mod cli_exit_codes;
+mod cli_main_job;
+mod cli_signals;
 mod emulator;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
+mod stage;
