@@ -160,8 +160,10 @@ impl Applier {
         let mut stop = self.shared.stop.clone();
         let mut again = self.shared.stop.clone();
         tokio::select! {
-            () = all_done(&mut workers) => return,
+            // The signal first: workers that end because of it must not hide it.
+            biased;
             signal = stop.wait(1) => self.stopping(signal),
+            () = all_done(&mut workers) => return,
         }
         tokio::select! {
             () = all_done(&mut workers) => {}
