@@ -7,11 +7,13 @@ mod gateway;
 mod other;
 mod project;
 mod run;
+mod snapshot;
 
 pub(crate) use gateway::Gateway;
-pub(crate) use other::{Asked, Made, OtherGateway, Reply};
+pub(crate) use other::{Asked, OtherGateway, Reply};
 pub(crate) use project::{KEY, Project, manifest};
-pub(crate) use run::{Call, Run, Running};
+pub(crate) use run::{Call, Run};
+pub(crate) use snapshot::{snapshot, steady};
 
 /// No wait of a test is longer.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
