@@ -22,7 +22,7 @@ fn p16_a_doubt_is_shown_with_its_evidence_and_its_command() {
     let document = project.run("doubts --format json").exits(3).json();
     assert_eq!((&document[0]["name"], &document[0]["proposal"]), (&"b".into(), &serde_json::Value::Null));
     assert_eq!(gateway.requests(), before, "it asks only when told to");
-    let id = gateway.tokens().into_keys().last().unwrap();
+    let id = gateway.tokens().pop_last().unwrap().0;
     project.run("doubts --refresh").exits(3).prints(&format!("chatapi resolve b --attempt {attempt} --created {id}"));
     let document = project.run("doubts --refresh --format json").exits(3).json();
     assert_eq!((&document[0]["proposal"]["verdict"], &document[0]["proposal"]["id"]), (&"created".into(), &id.into()));
@@ -32,7 +32,7 @@ fn p16_a_doubt_is_shown_with_its_evidence_and_its_command() {
 #[test]
 fn p7_p16_created_then_its_token_and_apply_is_done() {
     let (gateway, project, attempt) = doubtful("drop-after");
-    let (id, token) = gateway.tokens().into_iter().last().unwrap();
+    let (id, token) = gateway.tokens().pop_last().unwrap();
     let created = |attempt: &str, id: &str| project.run(&format!("resolve b --attempt {attempt} --created {id} --reason seen"));
     created("a-wrong", &id).exits(1).warns("another one than typed");
     created(&attempt, "999999").exits(1).warns("does not list 999999").warns("--despite-list");
@@ -53,7 +53,7 @@ fn p7_p16_created_then_its_token_and_apply_is_done() {
 #[test]
 fn p16_with_the_token_on_standard_input_one_command_is_enough() {
     let (gateway, project, attempt) = doubtful("status-after:504");
-    let (id, token) = gateway.tokens().into_iter().last().unwrap();
+    let (id, token) = gateway.tokens().pop_last().unwrap();
     let words = ["resolve", "b", "--attempt", &attempt, "--created", &id, "--token-stdin"];
     project.call(words).input("two words").run().exits(1).warns("holds no token");
     project.call(words).input(token.clone()).run().exits(0).prints("its token is kept");
@@ -76,7 +76,7 @@ fn p1_p16_not_created_then_the_next_apply_creates_it_once() {
 fn p16_a_verdict_against_the_list_is_refused_unless_it_is_meant() {
     let (gateway, project, attempt) = doubtful("reset-after");
     let not_created = format!("resolve b --attempt {attempt} --not-created");
-    let id = gateway.tokens().into_keys().last().unwrap();
+    let id = gateway.tokens().pop_last().unwrap().0;
     project.run(&not_created).exits(1).warns(&format!("the server lists what may be it: {id}")).warns("--despite-list");
     project.run(&format!("{not_created} --despite-list --offline")).exits(1);
     project.run("doubts").exits(3);
@@ -105,7 +105,7 @@ fn p16_on_an_exclusive_account_the_only_candidate_is_adopted_without_asking() {
     let project = Project::at(&gateway.url(), &[]);
     project.declare(&manifest(EXCLUSIVE, &["a", "b"]));
     project.run("apply --parallelism 1").exits(3).prints("1 in doubt");
-    let (id, token) = gateway.tokens().into_iter().last().unwrap();
+    let (id, token) = gateway.tokens().pop_last().unwrap();
     project.run("apply").exits(3).prints(&format!("b exists as {id}, token missing"));
     project.call(["token", "set", "b"]).input(token).run().done();
     project.run("apply").exits(0).prints("Nothing to do: 2");

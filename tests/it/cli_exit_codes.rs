@@ -43,10 +43,11 @@ fn exit_4_where_some_were_refused() {
     project.run("apply --parallelism 1").exits(4).prints("2 created, 0 unchanged, 1 refused.");
     project.run("apply").exits(0).prints("Apply: 1 created, 2 unchanged.");
     assert_eq!((gateway.creates(), gateway.tokens().len()), (4, 3));
+    every_request_is_on_record(&gateway, &project);
 }
 
 #[test]
-fn p1_p7_exit_3_for_a_lost_answer_while_the_others_go_on() {
+fn p1_p7_p14_exit_3_for_a_lost_answer_while_the_others_go_on() {
     for fault in ["drop-after", "reset-after", "status-after:500", "status-after:502", "garbage", "truncate:150", "exists"] {
         let gateway = Gateway::start(&[&format!("create:nth=1={fault}")]);
         let project = Project::at(&gateway.url(), &["a", "b", "c"]);
@@ -58,7 +59,21 @@ fn p1_p7_exit_3_for_a_lost_answer_while_the_others_go_on() {
             let _ = project.run(line).exits(3);
         }
         assert_eq!(gateway.creates(), 3, "{fault}: a held doubt sends nothing");
+        every_request_is_on_record(&gateway, &project);
     }
+}
+
+/// P14: each attempt that the server saw has its `sent` record, and no attempt was seen twice.
+fn every_request_is_on_record(gateway: &Gateway, project: &Project) {
+    let journal = project.read("state/journal.jsonl");
+    let mut attempts = gateway.attempts();
+    for attempt in &attempts {
+        let sent = format!(r#""event":{{"sent":{{"attempt":"{attempt}"}}}}"#);
+        assert_eq!(journal.matches(&sent).count(), 1, "{attempt}");
+    }
+    attempts.sort();
+    attempts.dedup();
+    assert_eq!(attempts.len(), gateway.creates());
 }
 
 #[test]
@@ -85,7 +100,9 @@ fn p6_exit_5_for_the_second_of_two_applies_and_none_if_it_may_wait() {
     let first = project.call(["apply"]).start();
     server.sees_creates(2);
     let asked = server.asked().len();
-    for line in ["apply", "apply --lock-timeout 0s", "state mv a z", "token set a", "resolve a --attempt x --not-created --offline"] {
+    for line in
+        ["apply", "apply --lock-timeout 0s", "state mv a z", "token set a", "resolve a --attempt x --not-created --offline"]
+    {
         let run = project.call(line.split(' ')).input("a-token").run();
         run.exits(5).warns("is locked by `chatapi apply` (process ").warns("nothing was sent");
     }
@@ -193,8 +210,15 @@ fn p5_exit_8_for_a_damaged_journal() {
     };
     let without_second = [&journal[..=lines[0]], &journal[lines[1] + 1..]].concat();
     let cut = |at: usize| journal[..at].to_vec();
-    let damaged =
-        [flipped(30), flipped(journal.len() / 2), flipped(journal.len() - 3), without_second, cut(lines[3]), cut(0), vec![0; 4_096]];
+    let damaged = [
+        flipped(30),
+        flipped(journal.len() / 2),
+        flipped(journal.len() - 3),
+        without_second,
+        cut(lines[3]),
+        cut(0),
+        vec![0; 4_096],
+    ];
     for (number, bytes) in damaged.into_iter().enumerate() {
         project.write("state/journal.jsonl", &bytes);
         let run = project.run("apply").exits(8).warns("nothing was sent");

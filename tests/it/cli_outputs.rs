@@ -122,7 +122,9 @@ fn a_doubt_in_every_command_that_shows_it() {
 /// The machine's name stands in the evidence.
 fn without_host(text: &str) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let line = |line: &str| if line.contains("by ") || line.contains("\"by\"") { line.replace(&host, "<HOST>") } else { line.to_owned() };
+    let line = |line: &str| {
+        if line.contains("by ") || line.contains("\"by\"") { line.replace(&host, "<HOST>") } else { line.to_owned() }
+    };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -135,7 +137,10 @@ fn problems_of_a_manifest_as_text_and_json() {
     let run = project.run("validate --format json").exits(1);
     assert!(run.stderr.is_empty(), "{run}");
     let document = run.json();
-    assert_eq!((&document["valid"], &document["error_count"]), (&false.into(), &document["diagnostics"].as_array().unwrap().len().into()));
+    assert_eq!(
+        (&document["valid"], &document["error_count"]),
+        (&false.into(), &document["diagnostics"].as_array().unwrap().len().into())
+    );
     snapshot("validate-bad.json", &run.stdout);
     project.declare(&manifest("{kind: emulator}", &["a"]));
     snapshot("validate-good.txt", &project.run("validate").exits(0).stdout);
@@ -172,7 +177,8 @@ fn flags_stand_before_or_after_the_verb_and_unknown_ones_are_errors_never_2() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     let before = project.run("--format json --state elsewhere plan instances.yaml").exits(0).stdout;
     assert_eq!(project.run("plan instances.yaml --format json --state elsewhere").exits(0).stdout, before);
-    for line in ["plan --nonsense", "--nonsense plan", "frobnicate", "apply -z", "state", "token", "resolve", "plan --format xml"] {
+    for line in ["plan --nonsense", "--nonsense plan", "frobnicate", "apply -z", "state", "token", "resolve", "plan --format xml"]
+    {
         let run = project.run(line).exits(1);
         assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{run}");
     }

@@ -17,7 +17,8 @@ fn p10_after_the_first_signal_those_in_flight_are_recorded_and_nothing_new_start
         apply.signal(signal);
         apply.says(&format!("{word}: nothing new is sent; 2 in flight get up to 9.0 s"));
         server.release();
-        let run = apply.wait().exits(code).prints("Apply: 2 created, 0 unchanged, 4 not tried.").warns(&format!("stopped by {word}"));
+        let run =
+            apply.wait().exits(code).prints("Apply: 2 created, 0 unchanged, 4 not tried.").warns(&format!("stopped by {word}"));
         assert_eq!((server.creates(), made.lock().unwrap().len(), project.ids().len()), (2, 2, 2), "{run}");
         for (name, id) in project.ids() {
             let token = made.lock().unwrap().iter().find(|made| made.id.to_string() == id).map(|made| made.token.clone());

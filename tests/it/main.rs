@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_inputs;
+mod cli_bad_inputs;
 mod cli_doubts;
 mod cli_exit_codes;
 mod cli_main_job;

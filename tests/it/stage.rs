@@ -16,7 +16,12 @@ pub(crate) use run::{Call, Run};
 pub(crate) use snapshot::{snapshot, steady};
 
 /// No wait of a test is longer.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
+
+/// `bytes` in hexadecimal digits, each pair behind `before`.
+pub(crate) fn hex(before: &str, bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + before + &format!("{byte:02x}"))
+}
 
 /// Waits until it holds, giving the processor away meanwhile.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {

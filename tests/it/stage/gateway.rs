@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use chatapi::emulator::{Emulator, EmulatorConfig, FaultPlan, LedgerOp, Operation};
 use tokio::runtime::Runtime;
 
-use super::eventually;
-
 /// An emulator on a port of the kernel's choice, and the runtime that it lives in.
 pub(crate) struct Gateway {
     emulator: Emulator,
@@ -35,8 +33,10 @@ impl Gateway {
         self.emulator.requests().len()
     }
 
-    pub(crate) fn sees_creates(&self, count: usize) {
-        eventually("so many creates", || self.creates() >= count);
+    /// The attempts that complete requests to create came with.
+    pub(crate) fn attempts(&self) -> Vec<String> {
+        let creates = self.emulator.requests().into_iter().filter(|seen| seen.operation == Operation::Create);
+        creates.map(|seen| seen.request_id.expect("every create names its attempt")).collect()
     }
 
     /// The token of each instance that it made, by id, in the order of their making.

@@ -36,13 +36,19 @@ impl Asked {
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: String,
+    status: u16,
+    body: String,
+    location: Option<String>,
 }
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, body: body.into() }
+        Self { status, body: body.into(), location: None }
+    }
+
+    /// It points elsewhere.
+    pub(crate) fn to(self, location: &str) -> Self {
+        Self { location: Some(location.to_owned()), ..self }
     }
 }
 
@@ -153,10 +159,11 @@ impl Core {
             let held = self.is_held.lock().unwrap();
             drop(self.released.wait_while(held, |is_held| *is_held).unwrap());
         }
-        let Reply { status, body } = (self.answer)(&asked);
+        let Reply { status, body, location } = (self.answer)(&asked);
+        let location = location.map(|location| format!("Location: {location}\r\n")).unwrap_or_default();
         let head = format!("HTTP/1.1 {status} Whatever\r\nContent-Type: text/json\r\nContent-Length: {}\r\n", body.len());
         // A client that has gone is the test's business, not the server's.
-        let _ = (&mut &*stream).write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
+        let _ = (&mut &*stream).write_all(format!("{head}{location}Connection: close\r\n\r\n{body}").as_bytes());
     }
 }
 
@@ -188,11 +195,16 @@ fn create(made: &mut Vec<Made>) -> Reply {
     let id = 70_001 + made.len() as u64;
     let token = format!("Tk-{id}.other~spelling");
     made.push(Made { id, token: token.clone() });
-    let instance = format!(r#"{{ "token": "{token}", "id": {id}, "apiUrl": "https://eu.other.example/i/{id}", "region": null }}"#);
-    Reply::new(201, format!("\n{{ \"error\": null, \"result\": {{ \"instance\": {instance}, \"status\": \"CREATED\" }}, \"took\": 1.5 }}\n"))
+    let instance =
+        format!(r#"{{ "token": "{token}", "id": {id}, "apiUrl": "https://eu.other.example/i/{id}", "region": null }}"#);
+    Reply::new(
+        201,
+        format!("\n{{ \"error\": null, \"result\": {{ \"instance\": {instance}, \"status\": \"CREATED\" }}, \"took\": 1.5 }}\n"),
+    )
 }
 
 fn list(made: &[Made]) -> Reply {
-    let items: Vec<String> = made.iter().map(|made| format!(r#""{}": {{"type": "whatsapp", "paidTill": "0", "stopped": 0}}"#, made.id)).collect();
+    let items: Vec<String> =
+        made.iter().map(|made| format!(r#""{}": {{"type": "whatsapp", "paidTill": "0", "stopped": 0}}"#, made.id)).collect();
     Reply::new(200, format!(r#"{{"result": {{{}}}}}"#, items.join(", ")))
 }

@@ -16,9 +16,8 @@ pub(crate) const KEY: &str = "Key0for0the0tests0of0the0cli";
 /// A manifest with `names`, all of one type.
 pub(crate) fn manifest(provider: &str, names: &[&str]) -> String {
     let mut text = format!("provider: {provider}\ninstances:{}\n", if names.is_empty() { " []" } else { "" });
-    for name in names {
-        text += &format!("  - {{name: {name}, type: whatsapp}}\n");
-    }
+    let item = |name: &&str| ["  - {name: ", name, ", type: whatsapp}\n"].concat();
+    text.extend(names.iter().map(item));
     text
 }
 

@@ -122,6 +122,11 @@ impl Running {
         kill_process(self.pid, signal).expect("it runs");
     }
 
+    /// What stands on standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Waits until `text` stands on standard error.
     pub(crate) fn says(&self, text: &str) {
         eventually(text, || self.stderr.text().contains(text));
@@ -137,7 +142,8 @@ impl Running {
         let code = status.code().unwrap_or_else(|| 1_000 + status.signal().unwrap_or_default());
         let run = Run { code, stdout: self.stdout.end(), stderr: self.stderr.end() };
         for text in [&run.stdout, &run.stderr] {
-            assert!(!text.contains("panicked at") && !text.contains("BUG:"), "{run}");
+            let is_crash = ["panicked at", "BUG:", "overflowed its stack"].into_iter().any(|mark| text.contains(mark));
+            assert!(!is_crash, "{run}");
             assert!(self.is_coloured || !text.contains('\u{1b}'), "colour in a pipe: {run}");
         }
         run
