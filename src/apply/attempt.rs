@@ -9,7 +9,7 @@ use super::pace::jitter;
 use super::recorder::RecordError;
 use super::{Halt, Outcome, Progress};
 use crate::instance::{InstanceName, InstanceType};
-use crate::provider::certainty::{Verdict, judge};
+use crate::provider::certainty::{Verdict, judge_without};
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
 use crate::state::{Answer, AttemptId, Event, Illegal, Serial};
 use crate::store::StoreError;
@@ -143,7 +143,7 @@ impl Shared {
     }
 
     async fn judged(&self, attempt: AttemptId, answer: &Answer, sent: Instant) -> Try {
-        match judge(answer) {
+        match judge_without(self.provider.redactor(), answer) {
             Verdict::Created(instance) => {
                 let outcome = Outcome::Created { id: instance.id.clone(), has_token: instance.token.is_some() };
                 let (id, api_url, token) = (instance.id, instance.api_url, instance.token);

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use crate::provider::{ApiKeyError, BaseUrlError, DeleteError, ListError, ListedInstance, Listing, SetupError};
 
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
-use crate::provider::certainty::{Verdict, judge};
+use crate::provider::certainty::{Verdict, judge_without};
 use crate::provider::{ApiKey, BaseUrl, CreateRequest, Exchange, HttpProvider, Limits, Provider};
 use crate::secret::Secret;
 
@@ -157,7 +157,7 @@ impl Client {
             Exchange::Cut { reason } => return Err(CreateError::InDoubt(reason)),
             Exchange::Answered(answer) => answer,
         };
-        match judge(&answer) {
+        match judge_without(self.provider.redactor(), &answer) {
             Verdict::Created(instance) => Ok(CreateInstanceResult {
                 status: OperationStatus::Created,
                 instance_parameters: InstanceParameters { id: instance.id, api_url: instance.api_url, token: instance.token },

@@ -5,7 +5,7 @@
 
 use super::wire::{CreateResult, Envelope};
 use crate::instance::{ApiUrl, InstanceId};
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::state::Answer;
 use crate::text::escape;
 
@@ -61,6 +61,11 @@ pub struct CreatedInstance {
 
 /// Judges the answer to a create: the body before the status, completeness before both.
 pub fn judge(answer: &Answer) -> Verdict {
+    judge_without(&Redactor::none(), answer)
+}
+
+/// [`judge`], with a secret taken out of all that is quoted: a server may repeat the request.
+pub fn judge_without(secret: &Redactor, answer: &Answer) -> Verdict {
     let status = answer.status;
     if !answer.complete {
         return doubt(format!("the answer (status {status}) broke off"));
@@ -72,12 +77,14 @@ pub fn judge(answer: &Answer) -> Verdict {
     let is_success = (200..300).contains(&status);
     let is_client_error = (400..500).contains(&status) && !UNCERTAIN.contains(&status);
     if let Some(envelope) = envelope.filter(|_| is_success || is_client_error) {
-        return judge_body(status, &envelope, is_success);
+        return judge_body(secret, status, &envelope);
     }
     by_status(status)
 }
 
-fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict {
+fn judge_body(secret: &Redactor, status: u16, envelope: &Envelope<'_>) -> Verdict {
+    let is_success = (200..300).contains(&status);
+    let quote = |words: &str| quote_without(secret, words);
     match (envelope.error(), envelope.result()) {
         (Some(error), None) => {
             let for_all = REFUSED_FOR_ALL.contains(&status);
@@ -85,7 +92,7 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict
         }
         (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(&error))),
         (None, Some(result)) if is_success => match CreateResult::read(result) {
-            Some(result) => judge_result(&result),
+            Some(result) => judge_result(secret, &result),
             None => doubt("the result of the answer cannot be read".to_owned()),
         },
         (None, None) if is_success => doubt(format!("the answer (status {status}) holds neither a result nor an error")),
@@ -94,14 +101,19 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, is_success: bool) -> Verdict
     }
 }
 
-fn judge_result(result: &CreateResult<'_>) -> Verdict {
+fn judge_result(secret: &Redactor, result: &CreateResult<'_>) -> Verdict {
     let status = result.status.as_deref().unwrap_or_default();
     if !status.eq_ignore_ascii_case("created") {
-        return doubt(format!("the answer says `{}`, not `created`", quote(status)));
+        return doubt(format!("the answer says `{}`, not `created`", quote_without(secret, status)));
     }
     let Some(fields) = result.instance() else { return doubt("the answer says `created` and names no instance".to_owned()) };
     match (fields.id(), fields.token()) {
-        (Some(id), Ok(token)) => Verdict::Created(CreatedInstance { id, api_url: fields.api_url(), token }),
+        // Ids and addresses are shown, and written into a file that is committed.
+        (Some(id), _) if secret.finds(id.as_str()) => doubt("the id in the answer holds the API key".to_owned()),
+        (Some(id), Ok(token)) => {
+            let api_url = fields.api_url().filter(|api_url| !secret.finds(api_url.as_str()));
+            Verdict::Created(CreatedInstance { id, api_url, token })
+        }
         (Some(_), Err(())) => doubt("the token in the answer cannot be read".to_owned()),
         (None, _) => doubt("the answer says `created` without a readable id".to_owned()),
     }
@@ -132,6 +144,11 @@ pub(crate) fn quote(words: &str) -> String {
     let cut: String = words.chars().take(QUOTE_MAX).collect();
     let more = if cut.len() < words.len() { "…" } else { "" };
     format!("{}{more}", escape(&cut))
+}
+
+/// [`quote`] without the secret. It is taken out before the words are cut: a part of it is one, too.
+pub(crate) fn quote_without(secret: &Redactor, words: &str) -> String {
+    quote(&secret.clean(words))
 }
 
 #[cfg(test)]

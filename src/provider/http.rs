@@ -17,11 +17,11 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Gate, Handle, HeldBody};
-use super::certainty::quote;
+use super::certainty::{quote, quote_without};
 use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Listing, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::state::{Answer, KeyFingerprint, Lineage, Origin, hex};
 
 /// Bytes of an answer to a create or delete that are read; a longer one is cut.
@@ -93,6 +93,7 @@ pub struct HttpProvider {
     base: BaseUrl,
     origin: Origin,
     key: ApiKey,
+    redactor: Redactor,
     limits: Limits,
 }
 
@@ -125,7 +126,8 @@ impl HttpProvider {
         };
         let client = builder.build().map_err(|error| SetupError(describe(&error)))?;
         let origin = base.origin();
-        Ok(Self { client, base, origin, key, limits })
+        let redactor = Redactor::of(&key.0);
+        Ok(Self { client, base, origin, key, redactor, limits })
     }
 
     /// The same server under another origin: the embedded emulator's port changes, its state does not.
@@ -147,7 +149,7 @@ impl HttpProvider {
         match Envelope::read(&answer.body).filter(|_| answer.complete) {
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
-                Some(error) => Err(DeleteError::Refused(quote(&error))),
+                Some(error) => Err(DeleteError::Refused(quote_without(&self.redactor, &error))),
                 None => Err(DeleteError::InDoubt(format!("the answer (status {}) does not say `deleted`", answer.status))),
             },
             _ => Err(DeleteError::InDoubt(format!("the answer (status {}) cannot be read", answer.status))),
@@ -166,7 +168,8 @@ impl HttpProvider {
         tokio::select! {
             biased;
             Ok(()) = &mut reached => {
-                Ok(Box::new(ReadyRequest { response, gate, permit, limit: self.limits.answer }))
+                let (limit, redactor) = (self.limits.answer, self.redactor.clone());
+                Ok(Box::new(ReadyRequest { response, gate, permit, limit, redactor }))
             }
             early = &mut response => Err(never_asked(early, &gate)),
             () = tokio::time::sleep_until(deadline) => {
@@ -185,7 +188,7 @@ impl HttpProvider {
             Ok(Err(error)) => return Err(ListError::Failed(describe(&error))),
             Ok(Ok(response)) => response,
         };
-        read_listing(&read_answer(response, LISTING_MAX, deadline).await)
+        read_listing(&self.redactor, &read_answer(response, LISTING_MAX, deadline).await)
     }
 }
 
@@ -203,7 +206,7 @@ pub enum DeleteError {
     InDoubt(String),
 }
 
-fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
+fn read_listing(secret: &Redactor, answer: &Answer) -> Result<Listing, ListError> {
     let status = answer.status;
     if matches!(status, 404 | 405 | 501) {
         return Err(ListError::Unsupported(status));
@@ -214,17 +217,23 @@ fn read_listing(answer: &Answer) -> Result<Listing, ListError> {
     let unreadable = || ListError::Failed(format!("the answer (status {status}) cannot be read"));
     let envelope = Envelope::read(&answer.body).ok_or_else(unreadable)?;
     if let Some(error) = envelope.error() {
-        return Err(ListError::Refused(format!("{} (status {status})", quote(&error))));
+        return Err(ListError::Refused(format!("{} (status {status})", quote_without(secret, &error))));
     }
     if status != 200 {
         return Err(unreadable());
     }
-    Listing::read(envelope.result_value().as_ref()).ok_or_else(unreadable)
+    let mut listing = Listing::read(envelope.result_value().as_ref()).ok_or_else(unreadable)?;
+    listing.conceal(secret);
+    Ok(listing)
 }
 
 impl Provider for HttpProvider {
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     fn connect(&self, request: CreateRequest) -> Pending<'_, Result<Box<dyn Ready>, Unsent>> {
@@ -242,18 +251,21 @@ struct ReadyRequest {
     gate: Arc<Gate>,
     permit: tokio::sync::oneshot::Sender<()>,
     limit: Duration,
+    redactor: Redactor,
 }
 
 impl Ready for ReadyRequest {
     fn send(self: Box<Self>) -> Pending<'static, Exchange> {
         Box::pin(async move {
-            let Self { response, gate, permit, limit } = *self;
+            let Self { response, gate, permit, limit, redactor } = *self;
             let deadline = Instant::now() + limit;
             if permit.send(()).is_err() {
                 gate.close();
             }
             match timeout_at(deadline, response).await {
-                Ok(Ok(response)) => Exchange::Answered(read_answer(response, ANSWER_MAX, deadline).await),
+                Ok(Ok(response)) => {
+                    Exchange::Answered(without_echo(&redactor, read_answer(response, ANSWER_MAX, deadline).await))
+                }
                 Ok(Err(error)) => cut(&gate, &describe(&error)),
                 Err(_) => cut(&gate, &format!("there was no answer within {limit:?}")),
             }
@@ -302,6 +314,15 @@ async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> A
             Ok(Err(_)) | Err(_) => return answer,
         }
     }
+}
+
+/// An answer that repeats the key is recorded without it. One that may hold a token stays as it came, every byte of it.
+fn without_echo(redactor: &Redactor, mut answer: Answer) -> Answer {
+    let may_hold_token = answer.body.to_ascii_lowercase().windows(5).any(|window| window == b"token");
+    if !may_hold_token && let Some(clean) = redactor.clean_bytes(&answer.body) {
+        answer.body = clean;
+    }
+    answer
 }
 
 fn headers() -> HeaderMap {

@@ -18,6 +18,7 @@ pub use url::{BaseUrl, BaseUrlError};
 pub use wire::{ListedInstance, Listing};
 
 use crate::instance::InstanceType;
+use crate::secret::Redactor;
 use crate::state::{Answer, AttemptId, Origin};
 
 /// A boxed future, so that a [`Provider`] can stand behind `dyn`.
@@ -39,6 +40,12 @@ pub trait Provider: Send + Sync {
 
     /// Opens a connection for one create and stops before the request can be complete on the other side.
     fn connect(&self, request: CreateRequest) -> Pending<'_, Result<Box<dyn Ready>, Unsent>>;
+
+    /// What takes the key out of the server's words.
+    fn redactor(&self) -> &Redactor {
+        static NONE: Redactor = Redactor::none();
+        &NONE
+    }
 
     /// Lists the account's instances.
     fn list(&self) -> Pending<'_, Result<Listing, ListError>>;

@@ -8,6 +8,7 @@ mod cli_doubts;
 mod cli_exit_codes;
 mod cli_main_job;
 mod cli_outputs;
+mod cli_secrets;
 mod cli_signals;
 mod emulator;
 mod manifest;
