@@ -6,6 +6,7 @@ mod bad_inputs;
 mod cli_bad_inputs;
 mod cli_doubts;
 mod cli_exit_codes;
+mod cli_looking;
 mod cli_main_job;
 mod cli_outputs;
 mod cli_secrets;
