@@ -89,19 +89,28 @@ impl Redactor {
 impl Redactor {
     /// The same for bytes that need not be text; none: it is not in there.
     pub fn clean_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut clean = None;
-        for form in &self.forms {
-            let form = form.expose().as_bytes();
-            while let Some(at) = position(clean.as_deref().unwrap_or(bytes), form) {
-                clean.get_or_insert_with(|| bytes.to_vec()).splice(at..at + form.len(), REDACTED.bytes());
-            }
+        let mut rest = bytes;
+        let mut clean = Vec::new();
+        while let Some((before, after)) = self.cut_at_first(rest) {
+            clean.extend_from_slice(before);
+            clean.extend_from_slice(REDACTED.as_bytes());
+            rest = after;
         }
-        clean
+        if clean.is_empty() {
+            return None;
+        }
+        clean.extend_from_slice(rest);
+        Some(clean)
     }
-}
 
-fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    bytes.windows(part.len()).position(|window| window == part)
+    /// What stands before its first occurrence, and what behind.
+    fn cut_at_first<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        (0..bytes.len()).find_map(|at| {
+            let (before, rest) = bytes.split_at_checked(at)?;
+            let after = self.forms.iter().find_map(|form| rest.strip_prefix(form.expose().as_bytes()))?;
+            Some((before, after))
+        })
+    }
 }
 
 /// As in the query of an address; hexadecimal digits in upper case, or all in lower case.
@@ -156,6 +165,8 @@ mod tests {
         }
         assert_eq!(redactor.clean_bytes(b"\xffKey%220%2F1%2B2%5C3%3D4\xff").unwrap(), b"\xff[redacted]\xff");
         assert_eq!(redactor.clean_bytes(b"nothing"), None);
+        let odd = Redactor::of(&Secret::new("redacted]".to_owned()));
+        assert_eq!(odd.clean_bytes(b"redacted]redacted]").unwrap(), b"[redacted][redacted]");
         assert_eq!(Redactor::of(&Secret::new("short".to_owned())).clean("in short"), "in short");
         assert!(!format!("{redactor:?}").contains("Key"));
     }
