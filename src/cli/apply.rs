@@ -20,7 +20,7 @@ use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::{Head, State};
-use crate::store::{FileStore, LockFile, StateStore, StoreError};
+use crate::store::{FileStore, Hold, LockFile, StateStore, StoreError};
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
 const DRAIN: Duration = Duration::from_secs(9);
@@ -32,37 +32,60 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
     let lock = LockFile::read(&lock_path)?;
     signals::runtime()?.block_on(async {
+        let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
         let server = match manifest.provider {
             ProviderKind::Chatapi => Some(context.connect(ProviderKind::Chatapi, &args.server).await?),
             ProviderKind::Emulator => None,
         };
-        let store = open(context, args, &manifest, lock.as_ref()).map_err(|error| error.on(manifest.provider, &lock_path))?;
+        let begun = open(context, args, &manifest, lock.as_ref(), stop.clone()).await;
+        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path))?;
         let server = match server {
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
         check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
-        let stop = signals::listen()?;
         let run = Run { context, args, manifest: &manifest, lock_path: &lock_path, server };
         run.go(store, lock, stop).await
     })
 }
 
 /// Opens the state, or begins it where that is no mistake.
-fn open(context: &Context, args: &ApplyArgs, manifest: &Manifest, lock: Option<&LockFile>) -> Result<FileStore, CliError> {
+async fn open(
+    context: &Arc<Context>,
+    args: &ApplyArgs,
+    manifest: &Manifest,
+    lock: Option<&LockFile>,
+    stop: StopSignal,
+) -> Result<FileStore, CliError> {
     let may_begin = args.init || !context.is_ci || manifest.provider == ProviderKind::Emulator;
-    if may_begin {
-        let hold = context.hold("apply", args.lock.lock_timeout)?;
-        return Ok(FileStore::open_or_begin(&context.state_dir, hold, lock, draw_lineage()?, Timestamp::now())?);
-    }
-    if !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {
+    if !may_begin && !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {
         return Err(absent_in_ci(context));
     }
-    let hold = context.hold("apply", args.lock.lock_timeout)?;
+    let hold = hold(context, args.lock.lock_timeout, stop).await?;
+    if may_begin {
+        return Ok(FileStore::open_or_begin(&context.state_dir, hold, lock, draw_lineage()?, Timestamp::now())?);
+    }
     match FileStore::open(&context.state_dir, hold, lock) {
         Err(StoreError::Absent(_)) => Err(absent_in_ci(context)),
         opened => Ok(opened?),
+    }
+}
+
+/// Takes the state's lock; a signal ends the wait for it.
+async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -> Result<Hold, CliError> {
+    let (tell, held) = tokio::sync::oneshot::channel();
+    let waiting = Arc::clone(context);
+    // A thread of its own and none of the runtime's, which would be waited for at the end. Nobody is told after a signal: the
+    // lock is then let go at once.
+    std::thread::spawn(move || drop(tell.send(waiting.hold("apply", timeout))));
+    tokio::select! {
+        biased;
+        Ok(held) = held => held,
+        signal = stop.wait(1) => {
+            let message = format!("stopped by {} while waiting for the state's lock", signal.as_str());
+            Err(CliError::message(Exit::Signal(signal), message).hint("nothing was sent"))
+        }
     }
 }
 

@@ -278,10 +278,10 @@ pub(super) struct ResolveArgs {
     #[arg(long, value_name = "ID", value_parser = id)]
     pub(super) created: Option<InstanceId>,
     /// Its address.
-    #[arg(long, value_name = "URL", value_parser = api_url, requires = "created")]
+    #[arg(long, value_name = "URL", value_parser = api_url, requires = "created", conflicts_with = "not_created")]
     pub(super) api_url: Option<ApiUrl>,
     /// Read its token from standard input.
-    #[arg(long, requires = "created")]
+    #[arg(long, requires = "created", conflicts_with = "not_created")]
     pub(super) token_stdin: bool,
     /// It was not created: the next apply tries again.
     #[arg(long)]

@@ -16,7 +16,7 @@ pub(super) fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::new(Exit::Error, &error).context("cannot start"))
 }
 
-/// Listens from now on. Inside a runtime. Until then a signal ends the process, which is right as long as nothing was sent.
+/// Listens from now on. Inside a runtime.
 pub(super) fn listen() -> Result<StopSignal, CliError> {
     let (handle, stop) = StopSignal::new();
     for (kind, meaning) in [

@@ -5,7 +5,7 @@
 
 use super::wire::{CreateResult, Envelope};
 use crate::instance::{ApiUrl, InstanceId};
-use crate::secret::{REDACTED, Secret};
+use crate::secret::{Redactor, Secret};
 use crate::state::Answer;
 use crate::text::escape;
 
@@ -21,8 +21,6 @@ pub const UNCERTAIN: &[u16] = &[408, 409, 423, 424, 425, 499];
 
 /// Longest quotation of a server, in characters.
 const QUOTE_MAX: usize = 200;
-/// A shorter key is not looked for in a server's words: it would be found inside of ordinary ones.
-const KEY_MIN: usize = 6;
 
 /// What an answer proves.
 #[derive(Debug)]
@@ -66,9 +64,9 @@ pub fn judge(answer: &Answer) -> Verdict {
     judge_quoting(answer, &quote)
 }
 
-/// The same for a server that knows `key` and may repeat it in its words: they are shown without it.
-pub(super) fn judge_without(key: &Secret, answer: &Answer) -> Verdict {
-    judge_quoting(answer, &|words| quote_without(key, words))
+/// The same for a server that knows a secret and may repeat it in its words: they are shown without it.
+pub(super) fn judge_without(secret: &Redactor, answer: &Answer) -> Verdict {
+    judge_quoting(answer, &|words| quote_without(secret, words))
 }
 
 fn judge_quoting(answer: &Answer, quote: &dyn Fn(&str) -> String) -> Verdict {
@@ -148,12 +146,9 @@ pub(crate) fn quote(words: &str) -> String {
     format!("{}{more}", escape(&cut))
 }
 
-/// The same without `key`, should the server repeat it. Taken out before the cut, which could leave half of it.
-pub(super) fn quote_without(key: &Secret, words: &str) -> String {
-    match key.expose() {
-        key if key.len() >= KEY_MIN => quote(&words.replace(key, REDACTED)),
-        _ => quote(words),
-    }
+/// [`quote`] without the secret. It is taken out before the words are cut: a part of it is one, too.
+pub(super) fn quote_without(secret: &Redactor, words: &str) -> String {
+    quote(&secret.clean(words))
 }
 
 #[cfg(test)]
@@ -285,14 +280,13 @@ mod tests {
     #[test]
     fn p11_a_key_that_the_server_repeats_is_not_shown() {
         let key = Secret::new("CanaryKey123".to_owned());
+        let secret = Redactor::of(&key);
         for filler in 0..QUOTE_MAX {
             let words = format!("{}{} is unknown", "x".repeat(filler), key.expose());
             for body in [format!(r#"{{"error":"{words}"}}"#), format!(r#"{{"result":{{"status":"{words}"}}}}"#)] {
-                let shown = format!("{:?}", judge_without(&key, &answer(200, &body)));
+                let shown = format!("{:?}", judge_without(&secret, &answer(200, &body)));
                 assert!(!shown.contains("Canary"), "{shown}");
             }
         }
-        let short = Secret::new("k".to_owned());
-        assert_eq!(quote_without(&short, "unknown kind"), "unknown kind");
     }
 }

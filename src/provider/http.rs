@@ -22,7 +22,7 @@ use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::state::{Answer, KeyFingerprint, Lineage, Origin, hex};
 
 /// Bytes of an answer to a create or delete that are read; a longer one is cut.
@@ -94,6 +94,7 @@ pub struct HttpProvider {
     base: BaseUrl,
     origin: Origin,
     key: ApiKey,
+    redactor: Redactor,
     limits: Limits,
 }
 
@@ -126,7 +127,8 @@ impl HttpProvider {
         };
         let client = builder.build().map_err(|error| SetupError(describe(&error)))?;
         let origin = base.origin();
-        Ok(Self { client, base, origin, key, limits })
+        let redactor = Redactor::of(&key.0);
+        Ok(Self { client, base, origin, key, redactor, limits })
     }
 
     /// The same server under another origin: the embedded emulator's port changes, its state does not.
@@ -148,7 +150,7 @@ impl HttpProvider {
         match Envelope::read(&answer.body).filter(|_| answer.complete) {
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
-                Some(error) => Err(DeleteError::Refused(quote_without(&self.key.0, error))),
+                Some(error) => Err(DeleteError::Refused(quote_without(&self.redactor, error))),
                 None => Err(DeleteError::InDoubt(format!("the answer (status {}) does not say `deleted`", answer.status))),
             },
             _ => Err(DeleteError::InDoubt(format!("the answer (status {}) cannot be read", answer.status))),
@@ -186,7 +188,7 @@ impl HttpProvider {
             Ok(Err(error)) => return Err(ListError::Failed(describe(&error))),
             Ok(Ok(response)) => response,
         };
-        read_listing(&read_answer(response, LISTING_MAX, deadline).await, &self.key.0)
+        read_listing(&read_answer(response, LISTING_MAX, deadline).await, &self.redactor)
     }
 }
 
@@ -204,7 +206,7 @@ pub enum DeleteError {
     InDoubt(String),
 }
 
-fn read_listing(answer: &Answer, key: &Secret) -> Result<Listing, ListError> {
+fn read_listing(answer: &Answer, secret: &Redactor) -> Result<Listing, ListError> {
     let status = answer.status;
     if matches!(status, 404 | 405 | 501) {
         return Err(ListError::Unsupported(status));
@@ -215,12 +217,14 @@ fn read_listing(answer: &Answer, key: &Secret) -> Result<Listing, ListError> {
     let unreadable = || ListError::Failed(format!("the answer (status {status}) cannot be read"));
     let envelope = Envelope::read(&answer.body).ok_or_else(unreadable)?;
     if let Some(error) = envelope.error() {
-        return Err(ListError::Refused(format!("{} (status {status})", quote_without(key, error))));
+        return Err(ListError::Refused(format!("{} (status {status})", quote_without(secret, error))));
     }
     if status != 200 {
         return Err(unreadable());
     }
-    envelope.result_json().and_then(Listing::read).ok_or_else(unreadable)
+    let mut listing = envelope.result_json().and_then(Listing::read).ok_or_else(unreadable)?;
+    listing.conceal(secret);
+    Ok(listing)
 }
 
 impl Provider for HttpProvider {
@@ -233,7 +237,7 @@ impl Provider for HttpProvider {
     }
 
     fn judge(&self, answer: &Answer) -> Verdict {
-        judge_without(&self.key.0, answer)
+        judge_without(&self.redactor, answer)
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::wire::{PART_MAX, id};
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
 use crate::listing::{ListedInstance, Listing};
+use crate::secret::Redactor;
 
 /// From here on a `paidTill` counts milliseconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
@@ -29,6 +30,18 @@ impl Listing {
         listing.instances.dedup_by(|a, b| a.id == b.id);
         listing.odd_items += distinct - listing.instances.len();
         Some(listing)
+    }
+
+    /// Takes a secret out of what a server may have put it into. An id that holds it is none.
+    pub(super) fn conceal(&mut self, secret: &Redactor) {
+        let listed = self.instances.len();
+        self.instances.retain(|instance| !secret.finds(instance.id.as_str()));
+        self.odd_items += listed - self.instances.len();
+        for instance in &mut self.instances {
+            instance.name = secret.clean(&instance.name).into_owned();
+            instance.type_text = secret.clean(&instance.type_text).into_owned();
+            instance.api_url = instance.api_url.take().filter(|api_url| !secret.finds(api_url.as_str()));
+        }
     }
 
     fn add<E: de::Error>(&mut self, item: &RawValue, key: Option<&str>) -> Result<(), E> {

@@ -87,7 +87,8 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
             }
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && parent_of(path) != path => {
+        // Only where the parent is missing: some file systems say the same of a name that they do not take.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !parent_of(path).exists() => {
             make_private_dir(parent_of(path))?;
             make_private_dir(path)
         }

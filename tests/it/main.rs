@@ -4,6 +4,14 @@
 
 mod architecture;
 mod bad_inputs;
+mod cli_bad_inputs;
+mod cli_doubts;
+mod cli_exit_codes;
+mod cli_looking;
+mod cli_main_job;
+mod cli_outputs;
+mod cli_secrets;
+mod cli_signals;
 mod disk_full;
 mod emulator;
 mod kill_loop;
@@ -14,4 +22,5 @@ mod manifest_bad_inputs;
 mod manifest_files;
 mod network;
 mod raw_server;
+mod stage;
 mod two_applies;

@@ -1,0 +1,54 @@
+//! The emulator in this process, so that what it really did can be held against what the binary says.
+
+use std::collections::BTreeMap;
+
+use chatapi::emulator::{Emulator, EmulatorConfig, FaultPlan, LedgerOp, Operation};
+use tokio::runtime::Runtime;
+
+/// An emulator on a port of the kernel's choice, and the runtime that it lives in.
+pub(crate) struct Gateway {
+    emulator: Emulator,
+    runtime: Runtime,
+}
+
+impl Gateway {
+    pub(crate) fn start(rules: &[&str]) -> Self {
+        let faults = FaultPlan::new(rules.iter().map(|rule| rule.parse().unwrap()).collect());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let emulator = runtime.block_on(Emulator::start(EmulatorConfig { faults, ..EmulatorConfig::default() })).unwrap();
+        Self { emulator, runtime }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.emulator.base_url()
+    }
+
+    /// How many complete requests to create it saw.
+    pub(crate) fn creates(&self) -> usize {
+        self.emulator.requests().iter().filter(|seen| seen.operation == Operation::Create).count()
+    }
+
+    /// How many complete requests it saw.
+    pub(crate) fn requests(&self) -> usize {
+        self.emulator.requests().len()
+    }
+
+    /// The attempts that complete requests to create came with.
+    pub(crate) fn attempts(&self) -> Vec<String> {
+        let creates = self.emulator.requests().into_iter().filter(|seen| seen.operation == Operation::Create);
+        creates.map(|seen| seen.request_id.expect("every create names its attempt")).collect()
+    }
+
+    /// The token of each instance that it made, by id, in the order of their making.
+    pub(crate) fn tokens(&self) -> BTreeMap<String, String> {
+        let made = self.emulator.ledger().into_iter().filter(|entry| entry.op == LedgerOp::Created);
+        made.map(|entry| (entry.id.to_string(), entry.token.unwrap().expose().to_owned())).collect()
+    }
+
+    /// Stops it, so that nothing listens there any more; gives its address.
+    pub(crate) fn stop(self) -> String {
+        let url = self.url();
+        self.runtime.block_on(self.emulator.shutdown());
+        url
+    }
+}
