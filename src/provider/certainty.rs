@@ -61,15 +61,11 @@ pub struct CreatedInstance {
 
 /// Judges the answer to a create: the body before the status, completeness before both.
 pub fn judge(answer: &Answer) -> Verdict {
-    judge_quoting(answer, &quote)
+    judge_without(&Redactor::none(), answer)
 }
 
-/// The same for a server that knows a secret and may repeat it in its words: they are shown without it.
+/// [`judge`] for a server that knows a secret and may repeat it: nothing of the verdict but the token holds it.
 pub(super) fn judge_without(secret: &Redactor, answer: &Answer) -> Verdict {
-    judge_quoting(answer, &|words| quote_without(secret, words))
-}
-
-fn judge_quoting(answer: &Answer, quote: &dyn Fn(&str) -> String) -> Verdict {
     let status = answer.status;
     if !answer.complete {
         return doubt(format!("the answer (status {status}) broke off"));
@@ -81,15 +77,16 @@ fn judge_quoting(answer: &Answer, quote: &dyn Fn(&str) -> String) -> Verdict {
     let is_success = (200..300).contains(&status);
     let is_client_error = (400..500).contains(&status) && !UNCERTAIN.contains(&status);
     match envelope {
-        Some(envelope) if is_success || is_client_error => judge_body(status, &envelope, quote),
+        Some(envelope) if is_success || is_client_error => judge_body(secret, status, &envelope),
         // A redirect that would be a refusal, and yet says what was done.
         Some(envelope) if envelope.result().is_some() => doubt(format!("the answer holds a result with status {status}")),
         _ => by_status(status),
     }
 }
 
-fn judge_body(status: u16, envelope: &Envelope<'_>, quote: &dyn Fn(&str) -> String) -> Verdict {
+fn judge_body(secret: &Redactor, status: u16, envelope: &Envelope<'_>) -> Verdict {
     let is_success = (200..300).contains(&status);
+    let quote = |words: &str| quote_without(secret, words);
     match (envelope.error(), envelope.result()) {
         (Some(error), None) => {
             let for_all = REFUSED_FOR_ALL.contains(&status);
@@ -97,7 +94,7 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, quote: &dyn Fn(&str) -> Stri
         }
         (Some(error), Some(_)) => doubt(format!("the answer holds an error ({}) and a result", quote(error))),
         (None, Some(result)) if is_success => match CreateResult::read(result) {
-            Some(result) => judge_result(&result, quote),
+            Some(result) => judge_result(secret, &result),
             None => doubt("the result of the answer cannot be read".to_owned()),
         },
         (None, None) if is_success => doubt(format!("the answer (status {status}) holds neither a result nor an error")),
@@ -106,14 +103,19 @@ fn judge_body(status: u16, envelope: &Envelope<'_>, quote: &dyn Fn(&str) -> Stri
     }
 }
 
-fn judge_result(result: &CreateResult<'_>, quote: &dyn Fn(&str) -> String) -> Verdict {
+fn judge_result(secret: &Redactor, result: &CreateResult<'_>) -> Verdict {
     let status = result.status.as_deref().unwrap_or_default();
     if !status.eq_ignore_ascii_case("created") {
-        return doubt(format!("the answer says `{}`, not `created`", quote(status)));
+        return doubt(format!("the answer says `{}`, not `created`", quote_without(secret, status)));
     }
     let Some(fields) = result.instance() else { return doubt("the answer says `created` and names no instance".to_owned()) };
     match (fields.id(), fields.token()) {
-        (Some(id), Ok(token)) => Verdict::Created(CreatedInstance { id, api_url: fields.api_url(), token }),
+        // Ids and addresses are shown, and written into a file that is committed.
+        (Some(id), _) if secret.finds(id.as_str()) => doubt("the id in the answer holds the API key".to_owned()),
+        (Some(id), Ok(token)) => {
+            let api_url = fields.api_url().filter(|api_url| !secret.finds(api_url.as_str()));
+            Verdict::Created(CreatedInstance { id, api_url, token })
+        }
         (Some(_), Err(())) => doubt("the token in the answer cannot be read".to_owned()),
         (None, _) => doubt("the answer says `created` without a readable id".to_owned()),
     }

@@ -169,7 +169,8 @@ impl HttpProvider {
         tokio::select! {
             biased;
             Ok(()) = &mut reached => {
-                Ok(Box::new(ReadyRequest { response, gate, permit, limit: self.limits.answer }))
+                let (limit, redactor) = (self.limits.answer, self.redactor.clone());
+                Ok(Box::new(ReadyRequest { response, gate, permit, limit, redactor }))
             }
             early = &mut response => Err(never_asked(early, &gate)),
             () = tokio::time::sleep_until(deadline) => {
@@ -251,18 +252,22 @@ struct ReadyRequest {
     gate: Arc<Gate>,
     permit: tokio::sync::oneshot::Sender<()>,
     limit: Duration,
+    redactor: Redactor,
 }
 
 impl Ready for ReadyRequest {
     fn send(self: Box<Self>) -> Pending<'static, Exchange> {
         Box::pin(async move {
-            let Self { response, gate, permit, limit } = *self;
+            let Self { response, gate, permit, limit, redactor } = *self;
             let deadline = Instant::now() + limit;
             if permit.send(()).is_err() {
                 gate.close();
             }
             match timeout_at(deadline, response).await {
-                Ok(Ok(response)) => Exchange::Answered(read_answer(response, ANSWER_MAX, deadline).await),
+                Ok(Ok(response)) => {
+                    let answer = read_answer(response, ANSWER_MAX, deadline).await;
+                    Exchange::Answered(without_echo(&redactor, answer))
+                }
                 Ok(Err(error)) => cut(&gate, &describe(&error)),
                 Err(_) => cut(&gate, &format!("there was no answer within {limit:?}")),
             }
@@ -311,6 +316,16 @@ async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> A
             Ok(Err(_)) | Err(_) => return answer,
         }
     }
+}
+
+/// An answer that repeats the key is passed on without it: it is going to be recorded, and the key stands nowhere on the disk.
+/// One that may hold a token stays as it came, every byte of it.
+fn without_echo(redactor: &Redactor, mut answer: Answer) -> Answer {
+    let may_hold_token = answer.body.to_ascii_lowercase().windows(5).any(|window| window == b"token");
+    if !may_hold_token && let Some(clean) = redactor.clean_bytes(&answer.body) {
+        answer.body = clean;
+    }
+    answer
 }
 
 fn headers() -> HeaderMap {

@@ -161,6 +161,9 @@ impl FileStore {
         if let Some(scan) = again.filter(|scan| scan.head == self.head) {
             self.state = scan.state;
             self.broken = false;
+            // The cut gave back what was reserved for those in flight. If it is gone by now, their answers must do without.
+            let attempts = self.state.open_attempts() as u64;
+            let _ = self.medium.reserve(self.length, attempts * ANSWER_SPACE + MARGIN);
         }
     }
 
