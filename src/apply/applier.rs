@@ -1,42 +1,23 @@
 //! The run as a whole: a queue of names, a number of workers, and one place that decides to stop.
 
-use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::attempt::Job;
-use super::pace::Pace;
-use super::recorder::{Pen, RecordError, Recorder};
+use super::recorder::{RecordError, Recorder};
+use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
 use crate::instance::InstanceName;
 use crate::plan::{Action, Plan};
 use crate::provider::Provider;
-use crate::state::{AttemptId, Binding, Event, Phase, Serial};
+use crate::state::{Binding, Event, Phase, Serial};
 use crate::store::{StateStore, StoreError};
 
 /// Ids that one entry of the journal can hold, whatever their length.
 const FENCE_MAX: usize = 50_000;
 /// Names that one entry notes.
 const NOTED_MAX: usize = 10_000;
-
-/// What all tasks of a run share.
-pub(super) struct Shared {
-    pub(super) pen: Pen,
-    pub(super) provider: Arc<dyn Provider>,
-    pub(super) observer: Arc<dyn Observer>,
-    pub(super) options: Options,
-    pub(super) stop: StopSignal,
-    pub(super) pace: Pace,
-    queue: Mutex<VecDeque<Job>>,
-    report: Mutex<Report>,
-    in_flight: AtomicUsize,
-    begun: OnceCell<()>,
-}
 
 /// One run over one state. Recover first, then create.
 pub struct Applier {
@@ -60,18 +41,7 @@ impl Applier {
         stop: StopSignal,
     ) -> Self {
         let recorder = Recorder::new(store, options.clock);
-        let shared = Shared {
-            pen: recorder.pen(),
-            provider,
-            observer,
-            options,
-            stop,
-            pace: Pace::default(),
-            queue: Mutex::default(),
-            report: Mutex::default(),
-            in_flight: AtomicUsize::new(0),
-            begun: OnceCell::new(),
-        };
+        let shared = Shared::new(recorder.pen(), provider, observer, options, stop);
         Self { shared: Arc::new(shared), recorder }
     }
 
@@ -97,11 +67,11 @@ impl Applier {
             Err(error) => self.shared.halt(Halt::Store(error.into_store_error())),
             Ok(fence) => {
                 let jobs = wanted.iter().map(|(name, kind)| Job { name: name.clone(), kind: *kind, fence });
-                self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(jobs);
+                self.shared.enqueue(jobs);
                 self.work().await;
             }
         }
-        let mut report = std::mem::take(&mut *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut report = self.shared.take_report();
         for (name, _) in wanted {
             if let Entry::Vacant(missing) = report.outcomes.entry(name) {
                 let outcome = self.look_up(missing.key()).await;
@@ -198,7 +168,7 @@ impl Applier {
 
     fn stopping(&self, signal: Signal) {
         self.shared.halt(Halt::Interrupted(signal));
-        let in_flight = self.shared.in_flight.load(Ordering::Relaxed);
+        let in_flight = self.shared.in_flight();
         self.shared.observer.tell(Progress::Stopping { signal, in_flight, drain: self.shared.options.drain });
     }
 
@@ -217,50 +187,4 @@ impl Applier {
 
 async fn all_done(workers: &mut JoinSet<()>) {
     while workers.join_next().await.is_some() {}
-}
-
-impl Shared {
-    /// Says in the journal that a run has begun, once, before its first entry.
-    pub(super) async fn begin(&self) -> Result<(), RecordError> {
-        let record = || async { self.pen.note(self.options.run.event()).await.map(|_| ()) };
-        self.begun.get_or_try_init(record).await?;
-        Ok(())
-    }
-
-    pub(super) fn halt(&self, halt: Halt) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first reason is the cause; but a state that cannot be written outweighs all others.
-        if report.halt.is_none() || matches!(halt, Halt::Store(_)) {
-            report.halt = Some(halt);
-        }
-    }
-
-    pub(super) fn halted(&self) -> bool {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).halt.is_some()
-    }
-
-    async fn work_off(&self) {
-        while let Some(job) = self.next() {
-            self.observer.tell(Progress::Started { name: job.name.clone() });
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-            let start = Instant::now();
-            let outcome = self.create(&job).await;
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.observer.tell(Progress::Done { name: job.name.clone(), outcome: outcome.clone(), took: start.elapsed() });
-            self.report.lock().unwrap_or_else(PoisonError::into_inner).outcomes.insert(job.name, outcome);
-        }
-    }
-
-    fn next(&self) -> Option<Job> {
-        if self.halted() || self.stop.asked().is_some() {
-            return None;
-        }
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-}
-
-/// A new attempt id.
-pub(super) fn draw_attempt() -> Result<AttemptId, ring::error::Unspecified> {
-    let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())?;
-    Ok(AttemptId::from_bytes(random.expose()))
 }

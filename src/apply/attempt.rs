@@ -4,23 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::applier::Shared;
 use super::pace::jitter;
 use super::recorder::RecordError;
+use super::shared::{Job, Shared};
 use super::{Halt, Outcome, Progress};
-use crate::instance::{InstanceName, InstanceType};
 use crate::provider::certainty::Verdict;
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
-use crate::state::{Answer, AttemptId, Event, Illegal, Serial};
+use crate::state::{Answer, AttemptId, Event, Illegal};
 use crate::store::StoreError;
-
-/// A name to create.
-#[derive(Debug, Clone)]
-pub(super) struct Job {
-    pub(super) name: InstanceName,
-    pub(super) kind: InstanceType,
-    pub(super) fence: Option<Serial>,
-}
 
 /// How one try ended.
 enum Try {
@@ -77,7 +68,7 @@ impl Shared {
 
     /// One try. The order of its steps is the product: nothing may be moved here without the crash matrix.
     async fn attempt(&self, job: &Job) -> Try {
-        let Ok(attempt) = super::applier::draw_attempt() else {
+        let Ok(attempt) = draw_attempt() else {
             let reason = "the system gives no random numbers".to_owned();
             return Try::Halt(Outcome::NotSent { reason: reason.clone() }, Halt::Unreachable(reason));
         };
@@ -201,4 +192,10 @@ fn taken(error: &RecordError) -> Option<String> {
         },
         RecordError::Closed => None,
     }
+}
+
+/// A new attempt id.
+fn draw_attempt() -> Result<AttemptId, ring::error::Unspecified> {
+    let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())?;
+    Ok(AttemptId::from_bytes(random.expose()))
 }

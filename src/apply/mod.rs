@@ -11,6 +11,7 @@ mod doubts;
 mod pace;
 mod recorder;
 mod recover;
+mod shared;
 mod stop;
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `chatapi apply`.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,14 +270,10 @@ fn sentence(summary: &ApplySummary) -> String {
     let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, in_doubt, token_missing, orphaned } =
         *summary;
     if created + recovered + refused + not_sent + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
-        return match unchanged {
-            0 => "Nothing declared, nothing to do.".to_owned(),
-            1 => "Nothing to do: the instance exists as declared.".to_owned(),
-            _ => format!("Nothing to do: {unchanged} instances exist as declared."),
-        };
+        return report::nothing_to_do(unchanged);
     }
-    let mut sentence = format!("Apply: {created} created, {unchanged} unchanged");
-    for (count, word) in [
+    let first = format!("Apply: {created} created, {unchanged} unchanged");
+    let counts = [
         (recovered, "recovered"),
         (refused, "refused"),
         (not_sent, "not sent"),
@@ -286,11 +281,6 @@ fn sentence(summary: &ApplySummary) -> String {
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
         (orphaned, "orphaned"),
-    ] {
-        if count > 0 {
-            // Writing into a string cannot fail.
-            let _ = write!(sentence, ", {count} {word}");
-        }
-    }
-    sentence + "."
+    ];
+    report::tally(first, &counts)
 }

@@ -101,26 +101,17 @@ fn is_notable(change: &Change) -> bool {
 fn sentence(summary: &PlanSummary) -> String {
     let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
     if create + in_doubt + finish + token_missing + conflict + orphaned == 0 {
-        return match unchanged {
-            0 => "Nothing declared, nothing to do.".to_owned(),
-            1 => "Nothing to do: the instance exists as declared.".to_owned(),
-            _ => format!("Nothing to do: {unchanged} instances exist as declared."),
-        };
+        return report::nothing_to_do(unchanged);
     }
-    let mut sentence = format!("Plan: {create} to create, {unchanged} unchanged");
-    for (count, word) in [
+    let first = format!("Plan: {create} to create, {unchanged} unchanged");
+    let counts = [
         (finish, "to finish"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
         (conflict, "of another type"),
         (orphaned, "orphaned"),
-    ] {
-        if count > 0 {
-            // Writing into a string cannot fail.
-            let _ = write!(sentence, ", {count} {word}");
-        }
-    }
-    sentence + "."
+    ];
+    report::tally(first, &counts)
 }
 
 /// What the person should know besides.

@@ -453,6 +453,21 @@ impl StateDocument {
     }
 }
 
+/// `first` and those of the counts that are not 0, as one sentence.
+pub fn tally(first: String, counts: &[(usize, &str)]) -> String {
+    let parts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
+    parts.fold(first, |sentence, part| sentence + &part) + "."
+}
+
+/// The sentence for a manifest that asks for nothing.
+pub fn nothing_to_do(unchanged: usize) -> String {
+    match unchanged {
+        0 => "Nothing declared, nothing to do.".to_owned(),
+        1 => "Nothing to do: the instance exists as declared.".to_owned(),
+        _ => format!("Nothing to do: {unchanged} instances exist as declared."),
+    }
+}
+
 /// Whether a plan asks for anything.
 pub fn has_changes(summary: &PlanSummary) -> bool {
     summary.create + summary.finish > 0

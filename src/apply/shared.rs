@@ -1,0 +1,114 @@
+//! What the tasks of one run share: the queue, the report, and the one place that decides to stop.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::recorder::{Pen, RecordError};
+use super::{Halt, Observer, Options, Progress, Report, StopSignal};
+use crate::instance::{InstanceName, InstanceType};
+use crate::provider::Provider;
+use crate::state::Serial;
+
+/// A name to create.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) name: InstanceName,
+    pub(super) kind: InstanceType,
+    pub(super) fence: Option<Serial>,
+}
+
+/// What all tasks of a run share.
+pub(super) struct Shared {
+    pub(super) pen: Pen,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) options: Options,
+    pub(super) stop: StopSignal,
+    pub(super) pace: Pace,
+    queue: Mutex<VecDeque<Job>>,
+    report: Mutex<Report>,
+    in_flight: AtomicUsize,
+    begun: OnceCell<()>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        pen: Pen,
+        provider: Arc<dyn Provider>,
+        observer: Arc<dyn Observer>,
+        options: Options,
+        stop: StopSignal,
+    ) -> Self {
+        Self {
+            pen,
+            provider,
+            observer,
+            options,
+            stop,
+            pace: Pace::default(),
+            queue: Mutex::default(),
+            report: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            begun: OnceCell::new(),
+        }
+    }
+
+    /// Puts names into the queue.
+    pub(super) fn enqueue(&self, jobs: impl Iterator<Item = Job>) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(jobs);
+    }
+
+    /// What was reported so far; it is reported from the beginning again afterwards.
+    pub(super) fn take_report(&self) -> Report {
+        std::mem::take(&mut *self.report.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Names that a worker has taken and not finished.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Says in the journal that a run has begun, once, before its first entry.
+    pub(super) async fn begin(&self) -> Result<(), RecordError> {
+        let record = || async { self.pen.note(self.options.run.event()).await.map(|_| ()) };
+        self.begun.get_or_try_init(record).await?;
+        Ok(())
+    }
+
+    pub(super) fn halt(&self, halt: Halt) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first reason is the cause; but a state that cannot be written outweighs all others.
+        if report.halt.is_none() || matches!(halt, Halt::Store(_)) {
+            report.halt = Some(halt);
+        }
+    }
+
+    pub(super) fn halted(&self) -> bool {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).halt.is_some()
+    }
+
+    /// Works off the queue, as one of several.
+    pub(super) async fn work_off(&self) {
+        while let Some(job) = self.next() {
+            self.observer.tell(Progress::Started { name: job.name.clone() });
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            let start = Instant::now();
+            let outcome = self.create(&job).await;
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.observer.tell(Progress::Done { name: job.name.clone(), outcome: outcome.clone(), took: start.elapsed() });
+            self.report.lock().unwrap_or_else(PoisonError::into_inner).outcomes.insert(job.name, outcome);
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        if self.halted() || self.stop.asked().is_some() {
+            return None;
+        }
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
