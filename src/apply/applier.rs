@@ -110,6 +110,7 @@ impl Applier {
                 Ok(None)
             }
             Ok(listing) => {
+                tracing::debug!(instances = listing.instances.len(), "listed what is there already");
                 let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
                 self.shared.pen.note(Event::Listed { ids }).await.map(Some)
             }

@@ -76,6 +76,7 @@ impl Shared {
         if let Err(error) = self.pen.record(intent).await {
             return stored(Outcome::NotTried, error);
         }
+        tracing::debug!(name = %job.name, %attempt, "intent is durable, connecting");
         let request = CreateRequest { kind: job.kind, attempt: Some(attempt.clone()) };
         let ready = match self.provider.connect(request).await {
             Ok(ready) => ready,
@@ -94,6 +95,7 @@ impl Shared {
             drop(ready);
             return self.unsent(&attempt, Unsent::stopped()).await;
         }
+        tracing::debug!(name = %job.name, %attempt, "sent is durable, letting the request go");
         let sent = Instant::now();
         match ready.send().await {
             Exchange::Unsent(unsent) => self.unsent(&attempt, unsent).await,
@@ -108,6 +110,7 @@ impl Shared {
     }
 
     async fn unsent(&self, attempt: &AttemptId, unsent: Unsent) -> Try {
+        tracing::debug!(%attempt, reason = unsent.reason, "provably not sent");
         let event = Event::Unsent { attempt: attempt.clone(), reason: unsent.reason.clone() };
         match self.pen.note(event).await {
             Ok(_) => Try::Unsent(unsent),
@@ -121,6 +124,7 @@ impl Shared {
             let reason = "an answer came and could not be recorded".to_owned();
             return stored(Outcome::InDoubt { attempt, reason }, error);
         }
+        tracing::debug!(%attempt, status = answer.status, bytes = answer.body.len(), took = ?sent.elapsed(), "the answer is durable");
         self.judged(attempt, &answer, sent).await
     }
 
@@ -170,6 +174,7 @@ impl Shared {
     }
 
     async fn doubted(&self, attempt: AttemptId, reason: String) -> Try {
+        tracing::debug!(%attempt, reason, "in doubt");
         let event = Event::Doubted { attempt: attempt.clone(), reason: reason.clone() };
         let outcome = Outcome::InDoubt { attempt, reason };
         match self.pen.note(event).await {

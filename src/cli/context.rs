@@ -74,7 +74,9 @@ impl Context {
     pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
-        Ok(Manifest::read(files, stdin)?)
+        let manifest = Manifest::read(files, stdin)?;
+        tracing::info!(instances = manifest.declarations().len(), provider = %manifest.provider, "read the manifest");
+        Ok(manifest)
     }
 
     /// Where the lock file of these manifests is: beside the first one.

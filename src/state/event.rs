@@ -184,6 +184,31 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its word in the journal.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::Bound(_) => "bound",
+            Self::Run { .. } => "run",
+            Self::Listed { .. } => "listed",
+            Self::Intent { .. } => "intent",
+            Self::Unsent { .. } => "unsent",
+            Self::Sent { .. } => "sent",
+            Self::Received { .. } => "received",
+            Self::Created { .. } => "created",
+            Self::Refused { .. } => "refused",
+            Self::Doubted { .. } => "doubted",
+            Self::Resolved { .. } => "resolved",
+            Self::TokenSet { .. } => "token_set",
+            Self::Adopted { .. } => "adopted",
+            Self::AdoptedDoubt { .. } => "adopted_doubt",
+            Self::Moved { .. } => "moved",
+            Self::Noted { .. } => "noted",
+        }
+    }
+}
+
 /// The verdict on a doubt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

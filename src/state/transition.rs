@@ -163,7 +163,7 @@ impl State {
         let not_open = || Illegal::NotOpen(attempt.clone());
         let name = self.open.get(attempt).ok_or_else(not_open)?;
         let record = self.records.get_mut(name).ok_or_else(not_open)?;
-        record.phase = next_phase(&record.phase, step, entry).ok_or_else(|| illegal(record, step.word()))?;
+        record.phase = next_phase(&record.phase, step, entry).ok_or_else(|| illegal(record, entry.event.word()))?;
         if let Some(instance) = record.instance() {
             self.ids.insert(instance.id.clone(), record.name.clone());
         }
@@ -287,20 +287,6 @@ fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Option<Phase> {
 
 fn illegal(record: &Record, event: &'static str) -> Illegal {
     Illegal::Step { name: record.name.clone(), status: record.status(), event }
-}
-
-impl Step<'_> {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Unsent(_) => "unsent",
-            Self::Sent => "sent",
-            Self::Received => "received",
-            Self::Created(_) => "created",
-            Self::Refused(_) => "refused",
-            Self::Doubted(_) => "doubted",
-            Self::Resolved(_) => "resolved",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl FileStore {
 
     fn resume(dir: &Path, hold: Hold, medium: Box<dyn Medium>, scan: Scan, index: Option<Head>) -> Result<Self, StoreError> {
         let is_current = index == Some(scan.head);
+        tracing::debug!(serial = %scan.head.serial, bytes = scan.length, is_current, "opened the journal and its index");
         let mut store = Self {
             dir: dir.to_owned(),
             medium,
@@ -210,6 +211,7 @@ impl StateStore for FileStore {
             self.undo();
             return Err(StoreError::Io { action: "write", path: self.dir.join(JOURNAL), source });
         }
+        tracing::trace!(serial = %entry.serial, event = entry.event.word(), bytes = line.len(), "appended");
         self.mark(&entry.event, before);
         self.length += line.len() as u64;
         self.head = Head { serial: entry.serial, hash };
@@ -225,6 +227,7 @@ impl StateStore for FileStore {
             // After a failed fsync the kernel may call the lost pages clean: a second one would lie.
             self.broken = synced.is_err();
             synced.map_err(StoreError::io("sync", self.dir.join(JOURNAL)))?;
+            tracing::trace!(serial = %self.head.serial, "synced");
             self.unsynced = false;
         }
         Ok(())

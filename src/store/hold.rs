@@ -68,6 +68,7 @@ impl Hold {
             Err(TryLockError::WouldBlock) => wait(dir, file, timeout, waiting)?,
             Err(TryLockError::Error(source)) => return Err(StoreError::Io { action: "lock", path, source }),
         };
+        tracing::debug!(dir = %dir.display(), "holding the state's lock");
         // A full disk must not keep a reader of the lock from being useful: who holds it is a courtesy, the lock is not.
         if let Err(error) = introduce(&mut file, me) {
             tracing::warn!(%error, "cannot say in the lock file who holds it");
