@@ -113,14 +113,15 @@ impl Shared {
         };
         let turn = request.operation().map(|operation| self.draw(operation, &request)).unwrap_or_default();
         let fault = turn.rule.map(|rule| rule.fault);
-        let half = turn.delay / 2;
+        let (begun, half) = (tokio::time::Instant::now(), turn.delay / 2);
         let response = if half.is_zero() {
             self.answer(&request, fault.as_ref())
         } else {
             // A task of its own, so that it does not end with the connection.
             let late = tokio::spawn(self.answer_late(request, fault.clone(), half, stop.clone()));
             let response = late.await.unwrap_or_else(|_| ApiResponse::page(500));
-            tokio::time::sleep(half).await;
+            // Until a point in time, so that what a timer is late by does not add up.
+            tokio::time::sleep_until(begun + half * 2).await;
             response
         };
         if let Some(Fault::NoAnswer(_, Ending::Stall)) = fault {
