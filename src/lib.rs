@@ -10,13 +10,13 @@
 //!                                                      until evidence           finished from the journal, offline
 //! ```
 //!
-//! What follows from it: a request never leaves before the disk knows that it may have; an answer is on the disk, byte for byte,
-//! before anything reads it; and what nobody can know is called [in doubt](state::Phase::InDoubt), holds that one name, and is
+//! What follows from it: a request never leaves before the disk knows that it may have; an answer is on the disk
+//! before it is judged; and what nobody can know is called [in doubt](state::Phase::InDoubt), holds that one name, and is
 //! settled by evidence or by an operator, never by a guess.
 //!
 //! # Using it as a library
 //!
-//! [`Client`] and [`client::blocking::Client`] are the operations of the protocol, without any record keeping:
+//! [`Client`] and [`blocking::Client`] are the operations of the protocol, without any record keeping:
 //!
 //! ```no_run
 //! use chatapi::Client;
@@ -52,8 +52,7 @@
 //! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source`, which reads
 //! the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
 //!
-//! One file names the HTTP client's requests (`provider::http`), one names sled (`store::sled`), one writes to the standard
-//! streams (`cli::console`).
+//! One folder names the HTTP client (`provider`), one file sled (`store::sled`), one standard output (`cli::console`).
 //!
 //! # The files
 //!
@@ -87,4 +86,4 @@ pub mod state;
 pub mod store;
 pub mod text;
 
-pub use client::Client;
+pub use client::{Client, blocking};

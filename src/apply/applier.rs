@@ -57,6 +57,11 @@ impl Applier {
     /// met by a copy of the state from before the run.
     pub async fn begin(&self) -> Result<(), RecordError> {
         self.shared.begin().await?;
+        self.sync().await
+    }
+
+    /// Makes everything recorded so far durable.
+    pub async fn sync(&self) -> Result<(), RecordError> {
         self.look(|store| store.sync()).await?.map_err(|error| RecordError::Store(error.into()))
     }
 
@@ -103,7 +108,13 @@ impl Applier {
         if bound.is_none() {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
-        match self.shared.provider.list().await {
+        let mut stop = self.shared.stop.clone();
+        let listed = tokio::select! {
+            biased;
+            _ = stop.wait() => return Ok(None),
+            listed = self.shared.provider.list() => listed,
+        };
+        match listed {
             Ok(listing) if listing.instances.len() > FENCE_MAX => {
                 let reason = format!("more than {FENCE_MAX} instances are listed, too many to keep");
                 self.shared.observer.tell(Progress::NoFence { reason });
@@ -155,13 +166,13 @@ impl Applier {
         let mut again = self.shared.stop.clone();
         tokio::select! {
             biased;
-            signal = stop.wait(1) => self.stopping(signal),
+            signal = stop.wait() => self.stopping(signal),
             () = all_done(&mut workers) => return,
         }
         tokio::select! {
             () = all_done(&mut workers) => {}
             () = tokio::time::sleep(self.shared.options.drain) => {}
-            _ = again.wait(2) => {}
+            () = again.hurry() => {}
         }
         // What is still in flight stays in doubt: that is on record since before it was sent.
         workers.shutdown().await;

@@ -59,7 +59,7 @@ impl Shared {
                     self.observer.tell(Progress::Retrying { name: job.name.clone(), reason: reason.clone(), wait });
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        _ = stop.wait(1) => return Outcome::NotSent { reason },
+                        _ = stop.wait() => return Outcome::NotSent { reason },
                     }
                 }
             }

@@ -108,6 +108,11 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// A doubt of an earlier run is settled: it was not created.
+    NotCreated {
+        /// On what grounds.
+        reason: String,
+    },
     /// Nobody knows.
     InDoubt {
         /// The attempt.

@@ -60,7 +60,7 @@ impl Pace {
                 None => return true,
                 Some(until) => tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
-                    _ = stop.wait(1) => return false,
+                    _ = stop.wait() => return false,
                 },
             }
         }

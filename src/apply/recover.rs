@@ -80,7 +80,13 @@ impl Applier {
             return Ok(Ok(()));
         }
         let settling = self.shared.options.settling;
-        let examination = match examine(&*self.shared.provider, &state, settling, self.shared.options.clock).await {
+        let mut stop = self.shared.stop.clone();
+        let examined = tokio::select! {
+            biased;
+            _ = stop.wait() => return Ok(Ok(())),
+            examined = examine(&*self.shared.provider, &state, settling, self.shared.options.clock) => examined,
+        };
+        let examination = match examined {
             Ok(examination) => examination,
             Err(error) => return Ok(Err(error)),
         };
@@ -94,7 +100,7 @@ impl Applier {
                 ),
                 Proposal::NotCreated => (
                     Verdict::NotCreated,
-                    Outcome::Refused { reason: "not created: two lists agree after the settling time".to_owned() },
+                    Outcome::NotCreated { reason: "two lists agree after the settling time".to_owned() },
                     "exclusive account: absent from two lists after the settling time",
                 ),
                 Proposal::NotYetSettled { .. } | Proposal::Unknown { .. } => continue,

@@ -1,6 +1,9 @@
 //! The wish to stop, from a signal to whoever works.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +30,25 @@ impl Signal {
 /// How often it was asked, and by what first.
 #[derive(Debug, Clone, Copy, Default)]
 struct Asked {
-    first: Option<Signal>,
-    times: u32,
+    first: Option<(Signal, Instant)>,
+    is_hurried: bool,
 }
+
+/// Two of the same within this time are one: some launchers pass on what the terminal has sent already.
+const ONCE: Duration = Duration::from_millis(300);
 
 /// The asking side.
 #[derive(Debug, Clone)]
 pub struct StopHandle(watch::Sender<Asked>);
 
 impl StopHandle {
-    /// Asks. The first time: start nothing new. The second time: do not wait for what is in flight either.
+    /// Asks: start nothing new. A second Ctrl-C, and nothing else, asks not to wait for what is in flight either: a CI system
+    /// sends one signal after the other while it still waits itself.
     pub fn ask(&self, signal: Signal) {
-        self.0.send_modify(|asked| {
-            asked.first = asked.first.or(Some(signal));
-            asked.times += 1;
+        self.0.send_modify(|asked| match asked.first {
+            None => asked.first = Some((signal, Instant::now())),
+            Some((Signal::Interrupt, at)) if signal == Signal::Interrupt && at.elapsed() > ONCE => asked.is_hurried = true,
+            Some(_) => {}
         });
     }
 }
@@ -58,15 +66,22 @@ impl StopSignal {
 
     /// What asked to stop, if anything did.
     pub fn asked(&self) -> Option<Signal> {
-        self.0.borrow().first
+        self.0.borrow().first.map(|(signal, _)| signal)
     }
 
-    /// Waits until it was asked `times` times.
-    pub async fn wait(&mut self, times: u32) -> Signal {
-        match self.0.wait_for(|asked| asked.times >= times).await.ok().and_then(|asked| asked.first) {
-            Some(signal) => signal,
+    /// Waits until it is asked.
+    pub async fn wait(&mut self) -> Signal {
+        match self.0.wait_for(|asked| asked.first.is_some()).await.ok().and_then(|asked| asked.first) {
+            Some((signal, _)) => signal,
             // Nobody is left who could ask.
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until it is asked not to wait.
+    pub async fn hurry(&mut self) {
+        if self.0.wait_for(|asked| asked.is_hurried).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,7 +39,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             ProviderKind::Emulator => None,
         };
         let begun = open(context, args, &manifest, lock.as_ref(), stop.clone()).await;
-        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path))?;
+        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path, &context.command()))?;
         let server = match server {
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
@@ -67,6 +68,10 @@ async fn open(
     }
     match FileStore::open(&context.state_dir, hold, lock) {
         Err(StoreError::Absent(_)) => Err(absent_in_ci(context)),
+        // A state without a record may be one that a cache brings back from before the first apply, every time.
+        Ok(store) if store.state().records().is_empty() && !lock.is_some_and(LockFile::records_anything) => {
+            Err(absent_in_ci(context))
+        }
         opened => Ok(opened?),
     }
 }
@@ -81,7 +86,7 @@ async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -
     tokio::select! {
         biased;
         Ok(held) = held => held,
-        signal = stop.wait(1) => {
+        signal = stop.wait() => {
             let message = format!("stopped by {} while waiting for the state's lock", signal.as_str());
             Err(CliError::message(Exit::Signal(signal), message).hint("nothing was sent"))
         }
@@ -89,7 +94,7 @@ async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -
 }
 
 fn absent_in_ci(context: &Context) -> CliError {
-    CliError::new(Exit::State, &StoreError::Absent(context.state_dir.clone()))
+    CliError::message(Exit::State, format!("there is no state in {}, or an empty one", context.state_dir.display()))
         .hint("nothing was sent: in CI a missing state is more often a lost one than a first run")
         .hint("if this is the first run: `chatapi apply --init …`, once; and keep the state directory from run to run")
 }
@@ -127,20 +132,27 @@ impl Run<'_> {
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), stop);
         let result = self.steps(&applier, &display).await;
         display.end();
-        let closed = applier.close().await;
-        let result = result?;
-        let lock_now = LockFile::of(&result.state, result.head, []);
-        if lock.as_ref() != Some(&lock_now)
-            && let Err(error) = lock_now.write(self.lock_path)
-        {
-            let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
-            self.context.console.error(&told);
+        if let Ok(result) = &result {
+            self.write_lock(&applier, lock.as_ref(), result).await;
         }
-        if let Err(error) = closed {
+        if let Err(error) = applier.close().await {
             // Everything that counts was synced before; what follows tells what is on record.
             self.context.console.error(&CliError::from(&error));
         }
-        self.tell(&result, &display)
+        self.tell(&result?, &display)
+    }
+
+    /// Writes the lock file while the state is still held, so that no later run's is overwritten; and only of a position that is
+    /// durable, for a lock file that knows more than its state stops every run.
+    async fn write_lock(&self, applier: &Applier, lock: Option<&LockFile>, result: &Finished) {
+        let now = LockFile::of(&result.state, result.head, []);
+        if lock == Some(&now) || applier.sync().await.is_err() {
+            return;
+        }
+        if let Err(error) = now.write(self.lock_path) {
+            let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
+            self.context.console.error(&told);
+        }
     }
 
     fn options(&self) -> Options {
@@ -189,12 +201,14 @@ impl Run<'_> {
             Ended::Applied(report) => (report, &[][..]),
         };
         let summary = ApplySummary::of(report, &recovered, result.before, &result.state);
+        self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = exit(report, guards, &summary);
         if self.context.is_json() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
             self.context.document(&document.stopped_by(guards).exiting(exit.code()))?;
         } else {
-            self.context.console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&summary)));
+            let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
+            self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
         }
         self.explain(report, guards, &result.state);
         Ok(exit)
@@ -205,7 +219,7 @@ impl Run<'_> {
         let console = &self.context.console;
         for guard in guards {
             let error = CliError::message(Exit::Guard, report::guard_text(guard));
-            console.error(&error.hint(guard_hint(guard)).hint("nothing was sent"));
+            console.error(&error.hint(guard_hint(guard, &self.context.command())));
         }
         if let Some(halt) = &report.halt {
             let hint = match halt {
@@ -213,9 +227,9 @@ impl Run<'_> {
                 Halt::Unreachable(_) => "nothing was sent for these names; check CHATAPI_URL and the network, then apply again",
                 Halt::RateLimited(_) => "apply again later; what was created is recorded",
                 Halt::Store(error) if error.is_full() => {
-                    "make room on the disk, then apply again; nothing was sent after the failed write"
+                    "make room on the disk, then apply again; nothing new was begun after the failed write"
                 }
-                Halt::Store(_) => "nothing was sent after the failed write; mend the disk, then apply again",
+                Halt::Store(_) => "nothing new was begun after the failed write; mend the disk, then apply again",
                 Halt::Interrupted(_) => "apply again to go on; what was created is recorded",
             };
             let error = match halt {
@@ -224,17 +238,18 @@ impl Run<'_> {
             };
             console.error(&error.hint(hint));
         }
+        let command = self.context.command();
         for (record, attempt, doubt) in state.doubts() {
             let (name, id) = (&record.name, &attempt.id);
             let since = doubt.since.round(jiff::Unit::Second).unwrap_or(doubt.since);
             console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {}", doubt.reason));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi doubts --refresh` asks the server; then one of"));
-            console.note(format_args!("        chatapi resolve {name} --attempt {id} --created ID"));
-            console.note(format_args!("        chatapi resolve {name} --attempt {id} --not-created"));
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts --refresh` asks the server; then one of"));
+            console.note(format_args!("        {command} resolve {name} --attempt {id} --created ID"));
+            console.note(format_args!("        {command} resolve {name} --attempt {id} --not-created"));
         }
         for record in state.records().values().filter(|record| record.status() == "token_missing") {
             console.warn(format_args!("{DOUBT}{}{DOUBT:#} exists and its token is missing", record.name));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: chatapi token set {} < FILE", record.name));
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: {command} token set {} < FILE", record.name));
         }
     }
 }
@@ -249,13 +264,13 @@ fn unrecorded(error: RecordError) -> CliError {
 
 fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
     let created = summary.created + summary.recovered;
-    let failed = summary.refused + summary.not_sent + summary.not_tried;
+    let failed = summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
     match &report.halt {
         _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
         _ if !guards.is_empty() => Exit::Guard,
         Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
         halt if failed > 0 || halt.is_some() => {
-            if created > 0 {
+            if created + summary.unfinished > 0 {
                 Exit::Partly
             } else {
                 Exit::Error
@@ -267,9 +282,9 @@ fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
 
 /// The counts as one sentence: `Apply: 3 created, 2 unchanged.`
 fn sentence(summary: &ApplySummary) -> String {
-    let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, in_doubt, token_missing, orphaned } =
-        *summary;
-    if created + recovered + refused + not_sent + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
+    let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, .. } = *summary;
+    let ApplySummary { unfinished, in_doubt, token_missing, orphaned, .. } = *summary;
+    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
         return report::nothing_to_do(unchanged);
     }
     let first = format!("Apply: {created} created, {unchanged} unchanged");
@@ -277,6 +292,7 @@ fn sentence(summary: &ApplySummary) -> String {
         (recovered, "recovered"),
         (refused, "refused"),
         (not_sent, "not sent"),
+        (unfinished, "answered and not finished"),
         (not_tried, "not tried"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),

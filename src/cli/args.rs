@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
@@ -14,7 +15,6 @@ use crate::instance::{ApiUrl, InstanceId, InstanceName};
 #[command(
     name = "chatapi",
     version,
-    disable_help_subcommand = true,
     max_term_width = 110,
     after_help = "\
 Try it (costs nothing, the emulator plays the server):
@@ -22,12 +22,17 @@ Try it (costs nothing, the emulator plays the server):
   chatapi apply instances.yaml
 
 Against a real server:
-  export CHATAPI_URL=https://gateway.example/ CHATAPI_API_KEY_FILE=/run/secrets/chatapi
+  export CHATAPI_URL=https://gateway.example/
+  export CHATAPI_API_KEY_FILE=/run/secrets/chatapi
   chatapi plan instances.yaml
   chatapi apply instances.yaml
 
-Exit codes: 0 done · 1 error, nothing created · 2 changes (plan --detailed-exitcode) · 3 in doubt or token missing · 4 partly done
-            5 locked · 6 stopped by a guard · 8 state missing, damaged or older · 129, 130, 143 stopped by a signal"
+Exit codes:
+  0 done                        4 partly done
+  1 error, nothing created      5 locked by another run
+  2 changes (plan only)         6 stopped by a guard
+  3 in doubt, token missing     8 state missing, damaged or older
+  129, 130, 143 stopped by a signal"
 )]
 pub(super) struct Cli {
     #[command(flatten)]
@@ -133,7 +138,7 @@ pub(super) enum Verb {
     Init(InitArgs),
     /// Play the server, on this machine, with faults on demand.
     #[command(
-        after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY."
+        after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nWHEN: nth=N, every=N, first=N, p=0.1. FAULT: drop-before, drop-after, reset-before, reset-after,\nstall, stall-before, delay:DURATION, refuse[:TEXT], status-before:CODE, status-after:CODE,\ntoo-many[:SECONDS], garbage, truncate:BYTES, truncate-reset:BYTES, lag:DURATION, no-token, exists, empty-list.\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY."
     )]
     Emulator(Box<EmulatorArgs>),
     /// Print the version.
@@ -186,7 +191,7 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) lock_file: LockFileArg,
     /// Exit 2 if there are changes.
-    #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true)]
+    #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
 }
 
@@ -205,7 +210,7 @@ pub(super) struct ApplyArgs {
     #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub(super) parallelism: u16,
     /// Begin a state where there is none; needed once in CI, where a missing state is more often a lost one.
-    #[arg(long, env = "CHATAPI_INIT", hide_env_values = true)]
+    #[arg(long, env = "CHATAPI_INIT", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) init: bool,
     /// The name is new, although another of its type has left: no rename.
     #[arg(long, value_name = "NAME", value_parser = name)]

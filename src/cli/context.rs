@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,9 +20,11 @@ use crate::emulator::{Emulator, EmulatorConfig};
 use crate::manifest::{Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
+use crate::report::MessageDocument;
 use crate::secret::Secret;
 use crate::state::{Binding, Lineage, Origin, Who};
 use crate::store::{FileStore, Hold, Holder, LockFile, StoreError};
+use crate::text::escape;
 
 /// The file beside a manifest that remembers its state.
 const LOCK_FILE: &str = "chatapi.lock";
@@ -37,6 +40,8 @@ pub(super) struct Context {
     pub(super) format: Format,
     pub(super) state_dir: PathBuf,
     pub(super) is_ci: bool,
+    /// Whether this run has created something: an error afterwards is not "nothing was created".
+    pub(super) has_created: AtomicBool,
 }
 
 /// A server that can be asked, and the emulator behind it if it is the embedded one.
@@ -56,11 +61,31 @@ impl Server {
 impl Context {
     pub(super) fn new(global: &Global, console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
-        Self { console, format, state_dir: global.state.clone(), is_ci: is_ci() }
+        Self { console, format, state_dir: global.state.clone(), is_ci: is_ci(), has_created: AtomicBool::new(false) }
     }
 
     pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// The program as it has to be called again for this state.
+    pub(super) fn command(&self) -> String {
+        match self.state_dir.to_str() {
+            Some("state") => "chatapi".to_owned(),
+            Some(dir) if dir.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) => {
+                format!("chatapi --state {dir}")
+            }
+            _ => format!("chatapi --state '{}'", escape(&self.state_dir.to_string_lossy()).replace('\'', r"'\''")),
+        }
+    }
+
+    /// Tells what was done: a line, or a document with it.
+    pub(super) fn done(&self, message: String) -> Result<(), CliError> {
+        if self.is_json() {
+            return self.document(&MessageDocument::new(message));
+        }
+        self.console.line(message);
+        Ok(())
     }
 
     /// Prints a document as JSON.
@@ -281,7 +306,7 @@ pub(super) fn who() -> Who {
 
 fn clean(text: impl AsRef<str>) -> String {
     let cut: String = text.as_ref().chars().take(300).collect();
-    crate::text::escape(&cut).into_owned()
+    escape(&cut).into_owned()
 }
 
 /// Changes with each start of the machine.

@@ -55,7 +55,8 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
     if let Some(by) = &doubt.by {
         console.line(format_args!("    by        {by}"));
     }
-    let settle = |how: &str| console.line(format_args!("    settle    chatapi resolve {name} --attempt {attempt} {how}"));
+    let command = context.command();
+    let settle = |how: &str| console.line(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {
             console.line("    list      not asked (`--refresh` asks the server)");
@@ -71,13 +72,13 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
             settle("--not-created");
         }
         Some(Proposal::NotYetSettled { at }) => {
-            console.line(format_args!("    list      shows nothing new yet; that counts from {at} on"));
-            settle("--not-created");
+            let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+            console.line(format_args!("    list      shows nothing new yet; that counts from {at} on: ask again then"));
         }
         Some(Proposal::Unknown { why }) => {
             console.line(format_args!("    list      does not tell: {why}"));
-            settle("--created ID");
-            settle("--not-created");
+            settle("--created ID --despite-list --reason TEXT");
+            settle("--not-created --despite-list --reason TEXT");
         }
     }
 }

@@ -30,11 +30,11 @@ pub(super) fn run(context: &Context, args: &EmulatorArgs) -> Result<Exit, CliErr
     signals::runtime()?.block_on(async {
         let mut stop = signals::listen()?;
         let emulator = Emulator::start(config).await.map_err(|error| CliError::new(Exit::Error, &error))?;
-        context.console.line(format_args!("listening on {}", emulator.base_url()));
+        context.done(format!("listening on {}", emulator.base_url()))?;
         context
             .console
             .note(format_args!("use it with CHATAPI_URL={} and any CHATAPI_API_KEY; Ctrl-C ends it", emulator.base_url()));
-        stop.wait(1).await;
+        stop.wait().await;
         emulator.shutdown().await;
         Ok(Exit::Done)
     })

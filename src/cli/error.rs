@@ -16,6 +16,8 @@ pub(super) struct CliError {
     pub(super) exit: Exit,
     pub(super) content: Content,
     pub(super) hints: Vec<String>,
+    /// The state is not there as it was.
+    is_lost: bool,
 }
 
 /// What is to be shown.
@@ -36,12 +38,12 @@ impl CliError {
             chain.push(escape(&cause.to_string()).into_owned());
             link = cause.source();
         }
-        Self { exit, content: Content::Chain(chain), hints: Vec::new() }
+        Self { exit, content: Content::Chain(chain), hints: Vec::new(), is_lost: false }
     }
 
     /// An error without a cause behind it.
     pub(super) fn message(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new() }
+        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), is_lost: false }
     }
 
     /// A lock file that cannot be written. Nothing is wrong with the state.
@@ -56,16 +58,33 @@ impl CliError {
         self
     }
 
-    /// Adds what makes a fresh start where nothing costs money.
-    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path) -> Self {
-        match (self.exit, provider) {
+    /// Adds the ways out of a state that cannot be used.
+    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, command: &str) -> Self {
+        let beside = lock_path.with_file_name("state");
+        let shown = if self.is_lost && beside.join("journal.jsonl").exists() && !command.contains("--state") {
+            self.hint(format!("there is a state beside the lock file: `--state {}`", beside.display()))
+        } else {
+            self
+        };
+        let shown = if shown.is_lost {
+            let rebuild = format!("{command} state rebuild --from-lock {}", lock_path.display());
+            let hint = "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one";
+            shown.hint(format!("{hint}: `{rebuild}`"))
+        } else {
+            shown
+        };
+        match (shown.exit, provider) {
             (Exit::State, ProviderKind::Emulator) => {
                 let hint =
                     format!("on the emulator nothing costs money: to start over, delete the state and {}", lock_path.display());
-                self.hint(hint)
+                shown.hint(hint)
             }
-            _ => self,
+            _ => shown,
         }
+    }
+
+    fn lost(self) -> Self {
+        Self { is_lost: true, ..self }
     }
 
     /// Puts what was attempted before the error.
@@ -79,7 +98,7 @@ impl CliError {
 
 impl From<Diagnostics> for CliError {
     fn from(problems: Diagnostics) -> Self {
-        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new() }
+        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new(), is_lost: false }
     }
 }
 
@@ -107,10 +126,8 @@ impl From<&StoreError> for CliError {
             StoreError::Behind { .. } => shown
                 .hint("nothing was sent: creating from an older state would pay a second time for what already exists")
                 .hint("bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`")
-                .hint(
-                    "if it is lost for good: `chatapi state rebuild --from-lock chatapi.lock` knows the ids; the tokens are \
-                     lost and can be set one by one",
-                ),
+                .hint("if the state is right and the lock file is another's, bring the lock file back from version control")
+                .lost(),
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back")
             }

@@ -1,6 +1,6 @@
 //! `chatapi init`.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::args::InitArgs;
 use super::context::{Context, draw_lineage};
 use super::error::CliError;
 use super::exit::Exit;
-use crate::store::{FileStore, StateStore};
+use crate::store::{FileStore, StateStore, make_anew};
 
 /// A first manifest: on the emulator, so that nothing costs money yet.
 const FIRST: &str = "\
@@ -31,18 +31,19 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
     let store = FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now())?;
     let (lineage, known) = (store.state().lineage.clone(), store.state().records().len());
     Box::new(store).close()?;
-    let console = &context.console;
-    match known {
-        0 => console.line(format_args!("State in {} (lineage {lineage}).", context.state_dir.display())),
-        _ => console.line(format_args!("The state in {} records {known} names; it stays as it is.", context.state_dir.display())),
-    }
+    let dir = context.state_dir.display();
+    let state = match known {
+        0 => format!("State in {dir} (lineage {lineage})."),
+        _ => format!("The state in {dir} records {known} names; it stays as it is."),
+    };
     let file = args.file.display();
-    match write_first(&args.file) {
-        Ok(()) => console.line(format_args!("Manifest in {file}.")),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => console.line(format_args!("{file} is there already.")),
+    let manifest = match write_first(&args.file) {
+        Ok(()) => format!("Manifest in {file}."),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => format!("{file} is there already."),
         Err(error) => return Err(CliError::new(Exit::Error, &error).context(format!("cannot write {file}"))),
-    }
-    console.note(format_args!("next: chatapi plan {file}"));
+    };
+    context.done(format!("{state}\n{manifest}"))?;
+    context.console.note(format_args!("next: {} plan {file}", context.command()));
     Ok(Exit::Done)
 }
 
@@ -65,7 +66,7 @@ fn write_first(path: &Path) -> io::Result<()> {
 }
 
 fn write_whole(path: &Path) -> io::Result<()> {
-    let mut new = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut new = make_anew(path, 0o644)?;
     new.set_permissions(Permissions::from_mode(0o644))?;
     new.write_all(FIRST.as_bytes())?;
     new.sync_all()

@@ -22,6 +22,7 @@ mod version;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
 use clap::Parser;
@@ -77,7 +78,11 @@ fn finish(context: &Context, exit: Exit) -> Exit {
         None => exit,
         Some(error) => {
             context.console.error(&CliError::new(Exit::Error, &error).context("cannot write the result to standard output"));
-            if exit == Exit::Done { Exit::Error } else { exit }
+            match exit {
+                Exit::Done if context.has_created.load(Ordering::Relaxed) => Exit::Partly,
+                Exit::Done => Exit::Error,
+                worse => worse,
+            }
         }
     }
 }

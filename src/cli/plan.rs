@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
             Some(reading.state)
         }
         Err(StoreError::Absent(_)) => None,
-        Err(error) => return Err(CliError::from(error).on(manifest.provider, &lock_path)),
+        Err(error) => return Err(CliError::from(error).on(manifest.provider, &lock_path, &context.command())),
     };
     let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
     let summary = plan.summary();
@@ -119,14 +119,15 @@ fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, plan: &
     let console = &context.console;
     for guard in plan.guards(&[]) {
         console.warn(format_args!("an apply will stop: {}", report::guard_text(&guard)));
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(&guard)));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(&guard, &context.command())));
     }
-    let summary = plan.summary();
+    let (summary, command) = (plan.summary(), context.command());
     if summary.in_doubt > 0 {
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi doubts` shows the evidence and the command that settles each"));
+        console
+            .note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts` shows the evidence and the command that settles each"));
     }
     if summary.token_missing > 0 {
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: `chatapi token set NAME` reads a missing token from standard input"));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
     if state.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
@@ -134,13 +135,13 @@ fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, plan: &
 }
 
 /// What answers a guard.
-pub(super) fn guard_hint(guard: &Guard) -> String {
+pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
     match guard {
         Guard::TypeChange { name, recorded, .. } => {
             format!("declare `{name}` as {recorded} again, or give the new one another name")
         }
         Guard::ProbableRename { from, to, .. } => {
-            format!("if it is a rename: `chatapi state mv {from} {to}`; if it is new: `chatapi apply --not-a-rename {to} …`")
+            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, apply with `--not-a-rename {to}`")
         }
     }
 }

@@ -75,6 +75,9 @@ impl Display {
             }
             Outcome::Refused { reason } => console.line(format_args!("  {BAD}x{BAD:#} {name} refused: {reason}{took}")),
             Outcome::NotSent { reason } => console.line(format_args!("  {BAD}x{BAD:#} {name} not sent: {reason}{took}")),
+            Outcome::NotCreated { reason } => {
+                console.line(format_args!("  {DIM}={DIM:#} {name} was not created after all: {reason}{took}"));
+            }
             Outcome::InDoubt { attempt, reason } => {
                 console.line(format_args!("  {DOUBT}?{DOUBT:#} {name} in doubt (attempt {attempt}): {reason}{took}"));
             }

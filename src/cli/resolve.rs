@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
     }
     Box::new(store).close()?;
-    tell(context, args, has_token);
+    tell(context, args, has_token)?;
     Ok(Exit::Done)
 }
 
@@ -78,11 +78,17 @@ fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result
         Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
             against(format!("the server does not list {id} as new since the attempt"))
         }
-        None if matches!(examination.proposals.get(&args.name), Some((_, Proposal::Exists(_)))) || !candidates.is_empty() => {
-            let ids: Vec<&str> = candidates.iter().map(|candidate| candidate.id.as_str()).collect();
-            against(format!("the server lists what may be it: {}", ids.join(", ")))
-        }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => match examination.proposals.get(&args.name).map(|(_, proposal)| proposal) {
+            Some(Proposal::NotCreated) => Ok(()),
+            Some(Proposal::Exists(found)) => against(format!("the server lists what may be it: {}", found.id)),
+            Some(Proposal::NotYetSettled { at }) => {
+                let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+                against(format!("the server lists nothing new yet, and that counts only from {at} on"))
+            }
+            Some(Proposal::Unknown { why }) => against(format!("the server's list does not tell: {why}")),
+            None => against("the server's list says nothing about it".to_owned()),
+        },
     }
 }
 
@@ -91,14 +97,15 @@ fn address(examination: Option<&Examination>, id: &InstanceId) -> Option<crate::
     candidates.find(|candidate: &&Candidate| candidate.id == *id)?.api_url.clone()
 }
 
-fn tell(context: &Context, args: &ResolveArgs, has_token: bool) {
+fn tell(context: &Context, args: &ResolveArgs, has_token: bool) -> Result<(), CliError> {
     let (console, name) = (&context.console, &args.name);
     match &args.created {
-        None => console.line(format_args!("`{name}` was not created; the next apply tries again.")),
-        Some(id) if has_token => console.line(format_args!("`{name}` exists as {id}, and its token is kept.")),
+        None => context.done(format!("`{name}` was not created; the next apply tries again.")),
+        Some(id) if has_token => context.done(format!("`{name}` exists as {id}, and its token is kept.")),
         Some(id) => {
-            console.line(format_args!("`{name}` exists as {id}; its token is missing."));
-            console.note(format_args!("next: `chatapi token set {name} < FILE`"));
+            context.done(format!("`{name}` exists as {id}; its token is missing."))?;
+            console.note(format_args!("next: `{} token set {name} < FILE`", context.command()));
+            Ok(())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `chatapi state …`.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use tabwriter::TabWriter;
@@ -102,7 +102,7 @@ fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result
         ("status", data.status.to_owned()),
         ("id", text(data.id.map(|id| id.to_string()))),
         ("address", text(data.api_url.map(|api_url| api_url.to_string()))),
-        ("since", text(data.since.map(|since| since.to_string()))),
+        ("since", text(data.since.map(|since| since.round(jiff::Unit::Second).unwrap_or(since).to_string()))),
         ("attempts", data.attempts.to_string()),
         ("open attempt", text(data.attempt.map(|attempt| attempt.to_string()))),
         ("reason", text(data.reason)),
@@ -128,7 +128,7 @@ pub(super) fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock
     store.append(context.run_info("state mv").event(), Timestamp::now())?;
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
     Box::new(store).close()?;
-    context.console.line(format_args!("`{from}` is `{to}` from now on; declare it under that name."));
+    context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
     Ok(Exit::Done)
 }
 
@@ -154,13 +154,31 @@ pub(super) fn rebuild(context: &Context, from_lock: &Path, lock: &LockArgs) -> R
         let attempt = doubt.attempt.clone().unwrap_or_else(unnamed);
         store.append(Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }, Timestamp::now())?;
     }
-    let now = LockFile::of(store.state(), store.head(), []);
+    store.sync()?;
+    keep_old(from_lock)?;
+    LockFile::of(store.state(), store.head(), []).write(from_lock).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
-    now.write(from_lock).map_err(|error| CliError::unwritten(&error))?;
     let (instances, doubts) = (known.instances.len(), known.in_doubt.len());
-    context.console.line(format_args!("Rebuilt: {instances} instances without token, {doubts} in doubt."));
-    context.console.note("next: `chatapi token set NAME < FILE` for each, `chatapi doubts` for the rest");
+    context.done(format!("Rebuilt: {instances} instances without token, {doubts} in doubt."))?;
+    let command = context.command();
+    context
+        .console
+        .note(format_args!("the lock file belongs to this state from now on; the old one is {}", old(from_lock).display()));
+    context.console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
     Ok(Exit::Done)
+}
+
+/// Where the lock file of the lost state is kept: should that state turn up again, it goes with it.
+fn old(lock: &Path) -> PathBuf {
+    let mut name = lock.as_os_str().to_owned();
+    name.push(".before-rebuild");
+    PathBuf::from(name)
+}
+
+fn keep_old(lock: &Path) -> Result<(), CliError> {
+    let kept = std::fs::copy(lock, old(lock));
+    kept.map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
+    Ok(())
 }
 
 fn in_the_way(context: &Context) -> CliError {

@@ -45,7 +45,7 @@ pub(super) fn set(context: &Context, name: &InstanceName, replace: bool, lock: &
     store.append(context.run_info("token set").event(), Timestamp::now())?;
     store.append(Event::TokenSet { name: name.clone(), token: Some(token) }, Timestamp::now())?;
     Box::new(store).close()?;
-    context.console.line(format_args!("The token of `{name}` is kept."));
+    context.done(format!("The token of `{name}` is kept."))?;
     Ok(Exit::Done)
 }
 

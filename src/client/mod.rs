@@ -133,6 +133,11 @@ impl ClientBuilder {
         let key = ApiKey::new(&self.api_key)?;
         Ok(Client { provider: HttpProvider::new(base, key, self.limits)? })
     }
+
+    /// A client for code that is not asynchronous.
+    pub fn build_blocking(self) -> Result<blocking::Client, blocking::BlockingClientError> {
+        blocking::Client::new(self)
+    }
 }
 
 /// A server and an account.

@@ -107,7 +107,7 @@ impl fmt::Display for Reason {
                 let times = if *attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
                 write!(f, "tried {times}: {closed}")
             }
-            Self::Begun { attempt } => write!(f, "attempt {attempt} was not sent"),
+            Self::Begun { attempt } => write!(f, "attempt {attempt} was begun, and is settled first"),
             Self::Exists { id } => write!(f, "exists as {id}"),
             Self::TokenMissing { id } => write!(f, "exists as {id}, token missing"),
             Self::InDoubt { attempt, since, seen } => {

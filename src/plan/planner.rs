@@ -1,6 +1,6 @@
 //! Declared × recorded × open attempts → changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Action, Change, Plan, Reason};
 use crate::instance::{InstanceName, InstanceType};
@@ -65,16 +65,21 @@ fn orphan(record: &Record) -> Option<Change> {
     Some(Change { name: record.name.clone(), kind: record.kind, action, reason, renamed_from: None })
 }
 
-/// Pairs each name that has just left with the new name of its type that is most like it.
+/// Pairs each name that has just left with the new name of its type that is most like it; the many after the first few just with
+/// the next one.
 fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
+    let mut new: BTreeMap<InstanceType, VecDeque<&mut Change>> = BTreeMap::new();
+    for change in changes.iter_mut().filter(|change| change.action == Action::Create) {
+        new.entry(change.kind).or_default().push_back(change);
+    }
     let left = orphans.iter().filter(|(record, change)| change.action == Action::Orphan && !record.orphan_noted);
-    for (record, _) in left {
-        let open =
-            |change: &Change| change.action == Action::Create && change.kind == record.kind && change.renamed_from.is_none();
-        let candidates = changes.iter_mut().filter(|change| open(change)).take(COMPARED_MAX);
-        let likeness = |change: &&mut Change| strsim::levenshtein(change.name.as_str(), record.name.as_str());
-        if let Some(nearest) = candidates.min_by_key(likeness) {
-            nearest.renamed_from = Some(record.name.clone());
+    for (index, (record, _)) in left.enumerate() {
+        let Some(open) = new.get_mut(&record.kind) else { continue };
+        let compared = if index < COMPARED_MAX { open.len().min(COMPARED_MAX) } else { 1 };
+        let likeness = |(_, change): &(usize, &&mut Change)| strsim::levenshtein(change.name.as_str(), record.name.as_str());
+        let nearest = open.iter().enumerate().take(compared).min_by_key(likeness).map(|(at, _)| at);
+        if let Some(change) = nearest.and_then(|at| open.remove(at)) {
+            change.renamed_from = Some(record.name.clone());
         }
     }
 }
@@ -164,8 +169,18 @@ mod tests {
                 "never created again for a token",
             ),
             (&[("a", "wa")], &[("a", "wa", "refused")], "a create: tried once: no", "a refusal is no instance"),
-            (&[("a", "wa")], &[("a", "wa", "intent")], "a create: attempt a-a was not sent", "an intent was not sent"),
-            (&[("a", "dev")], &[("a", "wa", "intent")], "a create: attempt a-a was not sent", "and may be of another type now"),
+            (
+                &[("a", "wa")],
+                &[("a", "wa", "intent")],
+                "a create: attempt a-a was begun, and is settled first",
+                "an intent was not sent",
+            ),
+            (
+                &[("a", "dev")],
+                &[("a", "wa", "intent")],
+                "a create: attempt a-a was begun, and is settled first",
+                "and may be of another type now",
+            ),
             (&[("a", "dev")], &[("a", "wa", "refused")], "a create: tried once: no", "nothing exists of the old type"),
             (
                 &[("a", "wa")],

@@ -52,32 +52,42 @@ pub struct Candidate {
 pub struct Candidates {
     /// Whether the list can be believed: every item readable, and showing every instance that is known to exist.
     pub is_credible: bool,
-    /// Whether it shows anything that was there before: an empty list is no evidence of absence.
-    pub shows_something: bool,
+    /// The listed ids that were there before an attempt or belong to a name: a list without any proves no absence.
+    pub old: BTreeSet<InstanceId>,
     /// Ids that may be ours, by type.
     pub of: BTreeMap<InstanceType, Vec<Candidate>>,
+    /// New ids of a type that we do not know: they prove nothing, and speak against every absence.
+    pub strange: Vec<InstanceId>,
 }
 
 impl Candidates {
-    /// Ids listed now, less those that belong to a name, less those that every doubt of their type has in its fence.
+    /// Ids listed now, less those that belong to a name, less those that every fence of an open doubt has.
     pub fn from_listing(state: &State, listing: &Listing) -> Self {
         let known = state.known_ids();
         let listed: BTreeSet<&InstanceId> = listing.instances.iter().map(|instance| &instance.id).collect();
-        let mut of: BTreeMap<InstanceType, Vec<Candidate>> = BTreeMap::new();
-        for instance in listing.instances.iter().filter(|instance| !known.contains_key(&instance.id)) {
-            let Some(kind) = instance.kind else { continue };
-            let mut doubts = state.doubts().filter(|(record, ..)| record.kind == kind);
-            if doubts.any(|(_, attempt, _)| is_new_to(state, attempt, &instance.id)) {
-                let candidate = Candidate { id: instance.id.clone(), api_url: instance.api_url.clone() };
-                of.entry(kind).or_default().push(candidate);
+        let serials: BTreeSet<_> = state.doubts().filter_map(|(_, attempt, _)| attempt.fence).collect();
+        let fences: Vec<_> = serials.iter().filter_map(|serial| state.fences().get(serial)).collect();
+        let mut candidates = Self {
+            is_credible: listing.odd_items == 0 && known.keys().all(|id| listed.contains(id)),
+            old: BTreeSet::new(),
+            of: BTreeMap::new(),
+            strange: Vec::new(),
+        };
+        for instance in &listing.instances {
+            let is_known = known.contains_key(&instance.id);
+            if is_known || fences.iter().any(|fence| fence.contains(&instance.id)) {
+                candidates.old.insert(instance.id.clone());
+            }
+            if is_known || !fences.iter().any(|fence| !fence.contains(&instance.id)) {
+                continue;
+            }
+            let candidate = Candidate { id: instance.id.clone(), api_url: instance.api_url.clone() };
+            match instance.kind {
+                Some(kind) => candidates.of.entry(kind).or_default().push(candidate),
+                None => candidates.strange.push(candidate.id),
             }
         }
-        let mut fences = state.doubts().filter_map(|(_, attempt, _)| state.fence_of(attempt));
-        Self {
-            is_credible: listing.odd_items == 0 && known.keys().all(|id| listed.contains(id)),
-            shows_something: !known.is_empty() || fences.any(|fence| !fence.is_empty()),
-            of,
-        }
+        candidates
     }
 
     /// The candidates of `kind`.
@@ -85,9 +95,10 @@ impl Candidates {
         self.of.get(&kind).map_or(&[], Vec::as_slice)
     }
 
-    /// The candidates' ids, all types, sorted.
+    /// Every new id, all types, sorted.
     pub fn ids(&self) -> Vec<InstanceId> {
-        let ids: BTreeSet<_> = self.of.values().flatten().map(|candidate| candidate.id.clone()).collect();
+        let known = self.of.values().flatten().map(|candidate| &candidate.id);
+        let ids: BTreeSet<_> = known.chain(&self.strange).cloned().collect();
         ids.into_iter().collect()
     }
 }
@@ -125,40 +136,47 @@ pub fn propose(
     now: Timestamp,
     settling: Settling,
 ) -> BTreeMap<InstanceName, (AttemptId, Proposal)> {
-    let mut proposals = BTreeMap::new();
-    for kind in InstanceType::ALL {
-        let mut doubts: Vec<_> = state.doubts().filter(|(record, ..)| record.kind == kind).collect();
-        // An id may be new to an older attempt and known to a later one, never the other way round: who has less choice is
-        // served first, and among equals the older attempt.
-        doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
-        let verdict = obstacle(state, candidates, kind, &doubts);
-        let mut left: Vec<&Candidate> = candidates.of_kind(kind).iter().collect();
-        for (record, attempt, doubt) in doubts {
-            let mine = left.iter().position(|candidate| is_new_to(state, attempt, &candidate.id));
-            let proposal = match (verdict, mine) {
-                (Some(why), _) => Proposal::Unknown { why },
-                (None, Some(at)) => Proposal::Exists(left.remove(at).clone()),
-                (None, None) if !candidates.shows_something => Proposal::Unknown { why: "an empty list proves nothing" },
-                (None, None) => absence(doubt.since, is_agreeing, now, settling),
-            };
-            proposals.insert(record.name.clone(), (attempt.id.clone(), proposal));
-        }
-    }
-    proposals
+    let mut doubts: Vec<OpenDoubt<'_>> = state.doubts().collect();
+    // An id may be new to an older attempt and known to a later one, never the other way round: who has less choice is
+    // served first, and among equals the older attempt.
+    doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
+    let mut left = candidates.clone();
+    let matched: Vec<_> = doubts.into_iter().map(|doubt| (doubt, take(state, &mut left, doubt))).collect();
+    let left = left.ids();
+    let proposal = |((record, attempt, doubt), found): (OpenDoubt<'_>, Option<Candidate>)| {
+        let is_crowded = left.iter().any(|id| is_new_to(state, attempt, id));
+        let proposal = match (obstacle(state, candidates, attempt, is_crowded), found) {
+            (Some(why), _) => Proposal::Unknown { why },
+            (None, Some(candidate)) => Proposal::Exists(candidate),
+            (None, None) if candidates.old.is_empty() => {
+                Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
+            }
+            (None, None) => absence(doubt.since, is_agreeing, now, settling),
+        };
+        (record.name.clone(), (attempt.id.clone(), proposal))
+    };
+    matched.into_iter().map(proposal).collect()
 }
 
 type OpenDoubt<'a> = (&'a Record, &'a Attempt, &'a Doubt);
 
-/// Why the list tells nothing about any doubt of `kind`.
-fn obstacle(state: &State, candidates: &Candidates, kind: InstanceType, doubts: &[OpenDoubt<'_>]) -> Option<&'static str> {
+/// Takes the first candidate of the doubt's type that is new to it.
+fn take(state: &State, left: &mut Candidates, (record, attempt, _): OpenDoubt<'_>) -> Option<Candidate> {
+    let of_kind = left.of.get_mut(&record.kind)?;
+    let at = of_kind.iter().position(|candidate| is_new_to(state, attempt, &candidate.id))?;
+    Some(of_kind.remove(at))
+}
+
+/// Why the list tells nothing about an attempt.
+fn obstacle(state: &State, candidates: &Candidates, attempt: &Attempt, is_crowded: bool) -> Option<&'static str> {
     if !candidates.is_credible {
         return Some("the list cannot be believed: it is incomplete, or does not show what exists");
     }
-    if doubts.iter().any(|(_, attempt, _)| state.fence_of(attempt).is_none()) {
+    if state.fence_of(attempt).is_none() {
         return Some("nothing was listed before the attempt, so any listed instance may be older");
     }
-    let is_crowded = candidates.of_kind(kind).len() > doubts.len();
-    is_crowded.then_some("more new instances than doubts: somebody else creates on this account")
+    // Whatever its type: a server may call it otherwise than we asked for.
+    is_crowded.then_some("more new instances than doubts: somebody else creates on this account, or types have other names here")
 }
 
 fn absence(since: Timestamp, is_agreeing: bool, now: Timestamp, settling: Settling) -> Proposal {
@@ -295,7 +313,40 @@ mod tests {
         add(Event::Sent { attempt });
         assert_eq!(proposals(&state, &listing(&["1", "2"]), true, 1_000), ["x=2", "y=absent"]);
         assert_eq!(proposals(&state, &listing(&["1", "2", "3"]), true, 1_000), ["x=2", "y=3"]);
-        assert_eq!(proposals(&state, &listing(&["1", "3"]), true, 1_000), ["x=wait", "y=3"].map(|s| s.replace("wait", "absent")));
+        assert_eq!(proposals(&state, &listing(&["1", "3"]), true, 1_000), ["x=absent", "y=3"]);
+    }
+
+    #[test]
+    fn p1_a_new_instance_of_another_or_unknown_type_speaks_against_an_absence() {
+        let state = state(Some(&["1"]), &["1"], &["x"]);
+        for kind in [None, Some(InstanceType::WhatsAppDev)] {
+            let mut other = listing(&["1", "2"]);
+            other.instances[1].kind = kind;
+            assert_eq!(proposals(&state, &other, true, 1_000), ["x=?"], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn p1_a_list_that_shows_nothing_old_proves_no_absence() {
+        let state = state(Some(&["1"]), &[], &["x"]);
+        assert_eq!(proposals(&state, &listing(&[]), true, 1_000), ["x=?"]);
+        assert_eq!(proposals(&state, &listing(&["1"]), true, 1_000), ["x=absent"]);
+    }
+
+    #[test]
+    fn p16_two_candidates_for_one_attempt_are_ambiguous_whatever_others_are_in_doubt() {
+        let mut state = state(Some(&["1"]), &["1"], &["x"]);
+        let mut add = |event| {
+            let entry = Entry { serial: state.serial.next(), at: at(50), event };
+            state.apply(&entry).unwrap();
+            state.serial
+        };
+        let fence = Some(add(Event::Listed { ids: ["1", "2", "3"].map(id).to_vec() }));
+        let attempt = AttemptId::typed("a-y");
+        let name = InstanceName::parse("y").unwrap();
+        add(Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsApp, fence });
+        add(Event::Sent { attempt });
+        assert_eq!(proposals(&state, &listing(&["1", "2", "3"]), true, 1_000), ["x=?", "y=absent"]);
     }
 
     #[test]

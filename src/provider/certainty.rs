@@ -70,16 +70,17 @@ pub(super) fn judge_without(secret: &Redactor, answer: &Answer) -> Verdict {
     if !answer.complete {
         return doubt(format!("the answer (status {status}) broke off"));
     }
-    if LATER.contains(&status) {
+    let envelope = Envelope::read(&answer.body);
+    let has_result = envelope.as_ref().is_some_and(|envelope| envelope.result().is_some());
+    if LATER.contains(&status) && !has_result {
         return Verdict::Later { after: answer.retry_after, reason: format!("status {status}") };
     }
-    let envelope = Envelope::read(&answer.body);
     let is_success = (200..300).contains(&status);
     let is_client_error = (400..500).contains(&status) && !UNCERTAIN.contains(&status);
     match envelope {
         Some(envelope) if is_success || is_client_error => judge_body(secret, status, &envelope),
         // A redirect that would be a refusal, and yet says what was done.
-        Some(envelope) if envelope.result().is_some() => doubt(format!("the answer holds a result with status {status}")),
+        Some(_) if has_result => doubt(format!("the answer holds a result with status {status}")),
         _ => by_status(status),
     }
 }
@@ -125,7 +126,7 @@ fn by_status(status: u16) -> Verdict {
     if REFUSED.contains(&status) {
         let reason = match status {
             307 | 308 => {
-                format!("status {status}: the server asks to repeat the request elsewhere; set CHATAPI_URL to that address")
+                format!("status {status}: the server asks to repeat the request elsewhere; set CHATAPI_URL to its new address")
             }
             _ => format!("status {status}"),
         };
@@ -234,6 +235,17 @@ mod tests {
             (409, r#"{"error":"conflict"}"#.into(), "doubt", "another may have created it"),
             (421, String::new(), "later", "misdirected"),
             (429, r#"{"error":"slow down"}"#.into(), "later", "limiters sit before the work"),
+            (429, GOOD.into(), "doubt", "says later and created"),
+            (421, r#"{"result":{"status":"x"}}"#.into(), "doubt", "says later and something"),
+            (200, r#"{"error":false}"#.into(), "doubt", "no words, no result"),
+            (200, r#"{"error":false,"status":"created","instance":{"id":"7","token":"t"}}"#.into(), "doubt", "a flat answer"),
+            (200, r#"{"error":"odd","instance":{"id":"7","token":"t"}}"#.into(), "doubt", "an error beside an instance"),
+            (200, r#"{"error":true}"#.into(), "doubt", "an error without words"),
+            (200, r#"{"error":[1]}"#.into(), "doubt", "an error of another shape"),
+            (200, r#"{"error":{}}"#.into(), "doubt", "an empty error"),
+            (200, r#"{"error":{"code":7}}"#.into(), "refused", "an error as an object"),
+            (200, format!(r#"{{"error":false,{}"#, &GOOD[1..]), "created", "error: false beside a result"),
+            (401, r#"{"error":true}"#.into(), "refused for all", "the status says it"),
             (500, r#"{"error":"oops"}"#.into(), "doubt", "the code may have run"),
             (502, "<html>".into(), "doubt", "the gateway does not know"),
             (503, String::new(), "doubt", "nothing guarantees that it came before the work"),

@@ -51,7 +51,6 @@ fn body(content: &impl Serialize) -> Zeroizing<Vec<u8>> {
 }
 
 /// The outermost object of every answer. A doubled member makes it unreadable, so that two readers cannot differ about it.
-#[derive(Debug)]
 pub(super) struct Envelope<'a> {
     error: Option<String>,
     result: Option<&'a RawValue>,
@@ -63,6 +62,9 @@ struct RawEnvelope<'a> {
     error: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "present")]
     result: Option<&'a RawValue>,
+    /// Belongs into the result; beside it, it still says that there may be one.
+    #[serde(default, borrow)]
+    instance: Option<&'a RawValue>,
 }
 
 /// A member that is there, be it null: `Option` alone would take it for absent.
@@ -72,14 +74,20 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 
 impl<'a> Envelope<'a> {
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
-        let RawEnvelope { error, result } = object(std::str::from_utf8(body).ok()?)?;
+        let RawEnvelope { error, result, instance } = object(std::str::from_utf8(body).ok()?)?;
         let error = match error.map(RawValue::get) {
-            None => None,
+            None | Some("false" | "0") => None,
             Some(json) if json.starts_with('"') => Some(serde_json::from_str(json).ok()?),
-            Some(json) if json.len() <= PART_MAX => Some(serde_json::from_str::<Value>(json).ok()?.to_string()),
+            Some(json) if json.len() <= PART_MAX => match serde_json::from_str::<Value>(json).ok()? {
+                Value::Object(members) if members.is_empty() => None,
+                Value::Array(items) if items.is_empty() => None,
+                words @ Value::Object(_) => Some(words.to_string()),
+                // Neither words nor nothing: whoever wrote it, it is not this protocol.
+                _ => return None,
+            },
             Some(_) => return None,
         };
-        Some(Self { error, result })
+        Some(Self { error, result: result.or(instance) })
     }
 
     /// The result's JSON; null counts as none.
@@ -97,14 +105,14 @@ impl<'a> Envelope<'a> {
         serde_json::from_str(self.result_json()?).ok()
     }
 
-    /// The server's words if it says that it failed; `null` and `""` are no error.
+    /// The server's words if it says that it failed; `null`, `""`, `false`, `0`, `{}` and `[]` are no error.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref().filter(|words| !words.trim().is_empty())
     }
 }
 
 /// The `result` of a create.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct CreateResult<'a> {
     #[serde(default)]
     pub(super) status: Option<String>,
@@ -128,7 +136,7 @@ fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
 }
 
 /// The `instance` in the result of a create.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CreatedFields {
     #[serde(default)]

@@ -137,6 +137,8 @@ pub struct ApplySummary {
     pub refused: usize,
     /// Not sent.
     pub not_sent: usize,
+    /// Answered, and the answer is recorded and not read yet: an instance may exist.
+    pub unfinished: usize,
     /// Not tried.
     pub not_tried: usize,
     /// In doubt now.
@@ -172,6 +174,7 @@ pub fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::Created { has_token: false, .. } => "token_missing",
         Outcome::Refused { .. } => "refused",
         Outcome::NotSent { .. } => "not_sent",
+        Outcome::NotCreated { .. } => "not_created",
         Outcome::InDoubt { .. } => "in_doubt",
         Outcome::Unfinished => "unfinished",
         Outcome::NotTried => "not_tried",
@@ -200,7 +203,9 @@ impl ResultData {
         let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
         match outcome {
             Outcome::Created { id, .. } => data.id = Some(id.clone()),
-            Outcome::Refused { reason } | Outcome::NotSent { reason } => data.reason = Some(reason.clone()),
+            Outcome::Refused { reason } | Outcome::NotSent { reason } | Outcome::NotCreated { reason } => {
+                data.reason = Some(reason.clone());
+            }
             Outcome::InDoubt { attempt, reason } => {
                 (data.attempt, data.reason) = (Some(attempt.clone()), Some(reason.clone()));
             }
@@ -218,7 +223,9 @@ impl ApplyDocument {
         summary: ApplySummary,
         state: (&Lineage, Head),
     ) -> Self {
-        let results = recovered.iter().chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
+        // What was recovered and then tried again is told once, as it ended.
+        let recovered = recovered.iter().filter(|(name, _)| !report.outcomes.contains_key(*name));
+        let results = recovered.chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
         let stopped = report.halt.as_ref().map(|halt| {
             let (cause, reason) = halt_text(halt);
             StoppedData { cause, reason }
@@ -260,7 +267,8 @@ impl ApplySummary {
             recovered: recovered.values().filter(is_created).count(),
             unchanged: before.unchanged,
             refused: count("refused"),
-            not_sent: count("not_sent") + count("unfinished"),
+            not_sent: count("not_sent"),
+            unfinished: count("unfinished"),
             not_tried: count("not_tried"),
             in_doubt: now.doubts().count(),
             token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
@@ -408,6 +416,20 @@ impl ValidateDocument {
             instances: 0,
             diagnostics: problems.to_data(),
         }
+    }
+}
+
+/// What a command did that has nothing else to show.
+#[derive(Debug, Serialize)]
+pub struct MessageDocument {
+    format_version: &'static str,
+    message: String,
+}
+
+impl MessageDocument {
+    /// Says `message`.
+    pub fn new(message: String) -> Self {
+        Self { format_version: FORMAT_VERSION, message }
     }
 }
 

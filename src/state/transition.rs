@@ -270,8 +270,9 @@ fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Option<Phase> {
         (Phase::InDoubt(attempt, Doubt { answer: None, .. }), Step::Received) => {
             Some(Phase::Received(attempt.clone(), entry.serial))
         }
+        // The doubt is as old as the last thing that was seen of the attempt.
         (Phase::InDoubt(attempt, known), Step::Doubted(reason)) => {
-            Some(Phase::InDoubt(attempt.clone(), doubt(reason, known.since, known.answer)))
+            Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, known.answer)))
         }
         (Phase::Received(attempt, answer), Step::Doubted(reason)) => {
             Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, Some(*answer))))

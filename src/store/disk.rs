@@ -26,7 +26,13 @@ impl DiskMedium {
     /// Opens the file for appending, or makes an empty one (0600). `None`: there is none, and none was asked for.
     pub fn open(path: &Path, make: bool) -> io::Result<Option<Self>> {
         match OpenOptions::new().read(true).append(true).create(make).mode(0o600).open(path) {
-            Ok(file) => Ok(Some(Self { file, reserved: 0 })),
+            Ok(file) => {
+                if file.metadata()?.permissions().mode() & 0o077 != 0 {
+                    // A restored copy, most likely.
+                    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+                }
+                Ok(Some(Self { file, reserved: 0 }))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -82,7 +88,7 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
         Ok(()) => sync_dir(parent_of(path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let metadata = fs::metadata(path)?;
-            if metadata.is_dir() && metadata.permissions().mode() & 0o077 != 0 {
+            if metadata.is_dir() && metadata.permissions().mode() & 0o077 != 0 && is_ours(path)? {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
             }
             Ok(())
@@ -94,6 +100,19 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether nothing but a state is in there: somebody's home is not closed to others because it was named by mistake.
+fn is_ours(path: &Path) -> io::Result<bool> {
+    const OURS: &[&str] = &["journal.jsonl", "index", "lock", "emulator", ".gitignore", "README.md"];
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if !OURS.iter().any(|ours| name == *ours) {
+            tracing::warn!(dir = %path.display(), "the state directory holds other files too and stays open to others; its own files do not");
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -109,13 +128,22 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// A new file at `path`, in the place of whatever stands there: a link that somebody put there is removed, not followed.
+pub(crate) fn make_anew(path: &Path, mode: u32) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
 /// Replaces `path` by `bytes`: whoever reads it, or finds it after a power cut, sees the old or the new content, never a part.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = make_anew(&temporary, mode)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -129,6 +157,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
+/// What keeps a state with its tokens out of version control. A README beside it may be committed.
+const IGNORE: &str = "# Tokens are in here.\n*\n!.gitignore\n!README.md\n";
+
+/// Makes the state directory; a new one is kept out of version control.
 pub(super) fn make_state_dir(path: &Path) -> Result<(), StoreError> {
-    make_private_dir(path).map_err(StoreError::io("make the state directory", path))
+    make_private_dir(path).map_err(StoreError::io("make the state directory", path))?;
+    let ignore = path.join(".gitignore");
+    if !ignore.exists()
+        && let Err(error) = make_anew(&ignore, 0o600).and_then(|mut file| file.write_all(IGNORE.as_bytes()))
+    {
+        tracing::warn!(%error, "cannot write a .gitignore into the state directory: do not commit it");
+    }
+    Ok(())
 }

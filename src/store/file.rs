@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::journal::{self, Medium, Scan, Witness};
 use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
 use crate::instance::InstanceName;
-use crate::state::{Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
+use crate::state::{AttemptId, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
 
 pub(super) const JOURNAL: &str = "journal.jsonl";
 /// What the entries besides the answers may take, and then some.
@@ -26,6 +26,8 @@ pub struct FileStore {
     indexed: Option<Head>,
     /// Records that the index does not have as they are; none: it has to be rebuilt.
     unindexed: Option<BTreeSet<InstanceName>>,
+    /// Attempts of this process whose answer may still come. Those of earlier ones are never answered any more.
+    awaited: BTreeSet<AttemptId>,
     unsynced: bool,
     broken: bool,
     _hold: Hold,
@@ -88,6 +90,7 @@ impl FileStore {
             length: scan.length,
             indexed: index,
             unindexed: is_current.then(BTreeSet::new),
+            awaited: BTreeSet::new(),
             unsynced: false,
             broken: false,
             _hold: hold,
@@ -139,6 +142,7 @@ impl FileStore {
             length: line.len() as u64,
             indexed: None,
             unindexed: None,
+            awaited: BTreeSet::new(),
             unsynced: false,
             broken: false,
             _hold: hold,
@@ -149,8 +153,8 @@ impl FileStore {
         if !matches!(event, Event::Intent { .. }) {
             return Ok(());
         }
-        let attempts = self.state.open_attempts() as u64 + 1;
-        let space = self.medium.reserve(self.length, attempts * ANSWER_SPACE + MARGIN);
+        let answers = self.awaited.len() as u64 + 1;
+        let space = self.medium.reserve(self.length, answers * ANSWER_SPACE + MARGIN);
         space.map_err(StoreError::io("reserve space in", self.dir.join(JOURNAL)))
     }
 
@@ -163,12 +167,19 @@ impl FileStore {
             self.state = scan.state;
             self.broken = false;
             // The cut gave back what was reserved for those in flight. If it is gone by now, their answers must do without.
-            let attempts = self.state.open_attempts() as u64;
-            let _ = self.medium.reserve(self.length, attempts * ANSWER_SPACE + MARGIN);
+            let answers = self.awaited.len() as u64;
+            let _ = self.medium.reserve(self.length, answers * ANSWER_SPACE + MARGIN);
         }
     }
 
     fn mark(&mut self, event: &Event, before: Option<InstanceName>) {
+        match event {
+            Event::Intent { attempt, .. } => drop(self.awaited.insert(attempt.clone())),
+            Event::Unsent { attempt, .. } | Event::Received { attempt, .. } | Event::Doubted { attempt, .. } => {
+                self.awaited.remove(attempt);
+            }
+            _ => {}
+        }
         let Some(names) = &mut self.unindexed else { return };
         match event {
             Event::Intent { name, .. }

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 pub use disk::DiskMedium;
+pub(crate) use disk::make_anew;
 pub use file::FileStore;
 pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
@@ -54,7 +55,7 @@ pub trait StateStore: Send {
 
     /// Writes `event` as the next entry. It is durable only after [`StateStore::sync`].
     ///
-    /// An [`Event::Intent`] is taken only when [`ANSWER_SPACE`] is reserved for it and for every other open attempt. After an
+    /// An [`Event::Intent`] is taken only when [`ANSWER_SPACE`] is reserved for it and for every other attempt of this process that may still be answered. After an
     /// error the state is as before and the store takes further entries, unless the error is [`StoreError::Broken`].
     fn append(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError>;
 
