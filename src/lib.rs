@@ -87,3 +87,8 @@ pub mod store;
 pub mod text;
 
 pub use client::{Client, blocking};
+
+/// Compiles the README's program.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

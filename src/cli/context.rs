@@ -99,7 +99,12 @@ impl Context {
     pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
-        let manifest = Manifest::read(files, stdin)?;
+        let manifest = Manifest::read(files, stdin).map_err(|problems| match files {
+            [only] if only.as_os_str() == "instances.yaml" && !only.exists() => {
+                CliError::from(problems).hint("`chatapi init` writes a first one")
+            }
+            _ => CliError::from(problems),
+        })?;
         tracing::info!(instances = manifest.declarations().len(), provider = %manifest.provider, "read the manifest");
         Ok(manifest)
     }

@@ -490,9 +490,9 @@ pub fn nothing_to_do(unchanged: usize) -> String {
     }
 }
 
-/// Whether a plan asks for anything.
+/// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
-    summary.create + summary.finish > 0
+    summary.create + summary.finish + summary.conflict > 0
 }
 
 /// The mark before a planned change.

@@ -375,6 +375,35 @@ fn directories_and_files_are_private() {
 }
 
 #[test]
+fn p3_a_link_in_the_place_of_a_temporary_file_is_not_followed() {
+    let (dir, state, head) = closed();
+    let journal = dir.path().join(JOURNAL);
+    let before = fs::read(&journal).unwrap();
+    let lock = dir.path().join("chatapi.lock");
+    std::os::unix::fs::symlink(&journal, dir.path().join("chatapi.lock.new")).unwrap();
+    LockFile::of(&state, head, []).write(&lock).unwrap();
+    assert_eq!(fs::read(&journal).unwrap(), before);
+    assert!(LockFile::read(&lock).unwrap().is_some());
+}
+
+#[test]
+fn p7_doubts_of_earlier_runs_need_no_space_for_their_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = on_faulty_disk(dir.path());
+    for index in 0..20 {
+        for event in life(&format!("n{index}"), "1").into_iter().take(2) {
+            store.append(event, AT).unwrap();
+        }
+    }
+    drop(store);
+    let control = DiskControl::default();
+    let medium = FaultMedium::open(&dir.path().join(JOURNAL), false, control.clone()).unwrap().unwrap();
+    let mut store = FileStore::open_on(dir.path(), hold(dir.path()), None, Some(Box::new(medium))).unwrap();
+    control.with(|disk| disk.room = Some(2 * ANSWER_SPACE));
+    store.append(life("new", "1").remove(0), AT).unwrap();
+}
+
+#[test]
 fn p11_the_index_holds_no_token() {
     let (dir, ..) = closed();
     for (path, bytes) in bytes_of(&dir.path().join("index")) {

@@ -65,7 +65,9 @@ fn p16_with_the_token_on_standard_input_one_command_is_enough() {
 fn p1_p16_not_created_then_the_next_apply_creates_it_once() {
     let (gateway, project, attempt) = doubtful("drop-before");
     project.run("doubts --refresh").exits(3).prints("shows nothing new yet");
-    project.run(&format!("resolve b --attempt {attempt} --not-created")).exits(0).prints("the next apply tries again");
+    let not_created = format!("resolve b --attempt {attempt} --not-created");
+    project.run(&not_created).exits(1).warns("that counts only from").warns("--despite-list");
+    project.run(&format!("{not_created} --settle-after 0s")).exits(0).prints("the next apply tries again");
     project.run("plan --detailed-exitcode").exits(2).prints("1 to create, 1 unchanged");
     project.run("apply").exits(0).prints("Apply: 1 created, 1 unchanged.");
     project.run("apply").exits(0).prints("Nothing to do");

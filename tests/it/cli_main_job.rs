@@ -121,7 +121,7 @@ fn a_rename_is_stopped_and_both_ways_out_of_it_work() {
         let id = project.ids()["old"].clone();
         project.declare(&manifest("{kind: chatapi}", &["new", "stays"]));
         project.run("plan").exits(0).warns("an apply will stop").warns("`chatapi state mv old new`");
-        let stopped = project.run("apply").exits(6).warns("nothing was sent");
+        let stopped = project.run("apply").exits(6).prints("Stopped: nothing was sent.");
         let stopped = stopped.warns("`chatapi state mv old new`").warns("--not-a-rename new");
         assert_eq!(gateway.creates(), before, "{stopped}");
         project.run(way_out).done();
@@ -139,7 +139,7 @@ fn a_changed_type_is_stopped_and_nothing_is_sent() {
     let before = gateway.requests();
     project.declare("instances:\n  - {name: a, type: whatsapp_dev}\n  - {name: b, type: whatsapp}\n");
     project.run("plan").exits(0).prints("1 of another type");
-    project.run("apply").exits(6).warns("a type cannot be changed").warns("nothing was sent");
+    project.run("apply").exits(6).warns("a type cannot be changed").prints("Stopped: nothing was sent.");
     let document = project.run("apply --format json").exits(6).json();
     assert_eq!((&document["guards"][0]["guard"], &document["exit_code"]), (&"type_change".into(), &6.into()));
     assert_eq!(gateway.requests(), before);

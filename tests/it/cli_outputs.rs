@@ -239,8 +239,11 @@ fn p1_a_stdout_that_takes_nothing_is_told_and_the_state_is_whole() {
     let project = Project::at(&gateway.url(), &["a"]);
     let full = || File::options().write(true).open("/dev/full").unwrap();
     for words in [&["plan"][..], &["apply"], &["apply"], &["state", "list"], &["version"], &["token", "get", "a"]] {
+        let has_created = gateway.creates();
         let run = project.call(words).stdout_to(full()).run();
-        run.exits(1).warns("cannot write the result to standard output");
+        // "Nothing was created by this run" must be true of exit code 1.
+        let code = if gateway.creates() > has_created { 4 } else { 1 };
+        run.exits(code).warns("cannot write the result to standard output");
     }
     project.run("apply").exits(0).prints("Nothing to do");
     assert_eq!(gateway.creates(), 1);

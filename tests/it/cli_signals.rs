@@ -31,7 +31,35 @@ fn p10_after_the_first_signal_those_in_flight_are_recorded_and_nothing_new_start
 
 #[test]
 fn p10_a_second_signal_stops_at_once_and_what_was_in_flight_is_in_doubt() {
-    for (first, second) in [(Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)] {
+    {
+        let (server, _) = OtherGateway::healthy(true);
+        let project = Project::at(&server.url(), &SIX);
+        server.hold();
+        let apply = project.call(["apply", "--parallelism", "2"]).start();
+        server.sees_creates(2);
+        apply.signal(Signal::INT);
+        apply.says("nothing new is sent");
+        let begun = std::time::Instant::now();
+        // Two at the same moment count as one, so a person's second one comes later.
+        while begun.elapsed().as_millis() < 400 {
+            std::thread::park_timeout(std::time::Duration::from_millis(400));
+        }
+        apply.signal(Signal::INT);
+        apply.wait().exits(3).prints("2 in doubt").prints("4 not tried");
+        assert!(begun.elapsed().as_secs() < 8, "it did not wait for the 9 s that the first signal gives");
+        server.release();
+        let doubts = project.run("doubts --format json").exits(3).json();
+        assert_eq!((doubts.as_array().unwrap().len(), server.creates()), (2, 2));
+        project.run("apply").exits(3).prints("Apply: 4 created, 0 unchanged, 2 in doubt.");
+        assert_eq!(server.creates(), 6);
+    }
+}
+
+#[test]
+fn p10_a_ci_systems_second_signal_does_not_cut_the_first_ones_time_short() {
+    for (first, second, code) in
+        [(Signal::INT, Signal::TERM, 130), (Signal::TERM, Signal::INT, 143), (Signal::TERM, Signal::TERM, 143)]
+    {
         let (server, _) = OtherGateway::healthy(true);
         let project = Project::at(&server.url(), &SIX);
         server.hold();
@@ -39,14 +67,10 @@ fn p10_a_second_signal_stops_at_once_and_what_was_in_flight_is_in_doubt() {
         server.sees_creates(2);
         apply.signal(first);
         apply.says("nothing new is sent");
-        let begun = std::time::Instant::now();
         apply.signal(second);
-        apply.wait().exits(3).prints("2 in doubt").prints("4 not tried");
-        assert!(begun.elapsed().as_secs() < 8, "it did not wait for the 9 s that the first signal gives");
         server.release();
-        let doubts = project.run("doubts --format json").exits(3).json();
-        assert_eq!((doubts.as_array().unwrap().len(), server.creates()), (2, 2));
-        project.run("apply").exits(3).prints("Apply: 4 created, 0 unchanged, 2 in doubt.");
+        apply.wait().exits(code).prints("Apply: 2 created").prints("4 not tried");
+        project.run("apply").exits(0).prints("Apply: 4 created, 2 unchanged.");
         assert_eq!(server.creates(), 6);
     }
 }

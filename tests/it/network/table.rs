@@ -45,8 +45,8 @@ fn expected(status: u16, body: Body) -> Word {
     // These two never carry a body: what follows their head is not part of the answer.
     let body = if matches!(status, 204 | 304) { Body::Empty } else { body };
     match (status, body) {
-        // "Later" is said in the head.
-        (421 | 429, _) => Word::Later,
+        // "Later" is said in the head, unless the body says that something was done.
+        (421 | 429, Body::Error | Body::Empty | Body::Page | Body::Torn | Body::Null) => Word::Later,
         // A proxy may say these after the request was passed on.
         (408 | 409 | 423 | 424 | 425 | 499, _) => Word::Doubt,
         // The body before the status; two answers in one are none.
