@@ -105,7 +105,7 @@ impl Applier {
         }
         self.shared.begin().await?;
         let bound = self.look(|store| store.state().binding.clone()).await?;
-        if bound.is_none() {
+        if bound.as_ref() != Some(&binding) {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
         let mut stop = self.shared.stop.clone();

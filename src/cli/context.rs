@@ -194,7 +194,7 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
 
 /// Refuses another server or account than the state's, before a byte is sent.
 pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
-    let Some(bound) = bound.filter(|bound| *bound != mine) else { return Ok(()) };
+    let Some(bound) = bound.filter(|bound| !bound.admits(mine)) else { return Ok(()) };
     let other = CliError::message(
         Exit::Error,
         if bound.origin == mine.origin {

@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::{AttemptId, Event};
+use crate::state::{AttemptId, Binding, Event};
 use crate::store::{self, FileStore, LockFile, Reading, Source, StateStore, StoreError};
 
 /// Reads the state for looking.
@@ -144,6 +144,9 @@ pub(super) fn rebuild(context: &Context, from_lock: &Path, lock: &LockArgs) -> R
         Err(error) => return Err(CliError::from(error).hint("what is left of the old state is in the way: move it aside")),
     };
     store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
+    if let Some(origin) = known.origin.clone() {
+        store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
+    }
     for (name, instance) in &known.instances {
         let source = "a lock file, after the state was lost".to_owned();
         let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };

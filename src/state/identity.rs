@@ -156,6 +156,14 @@ pub struct Binding {
     pub key: Option<KeyFingerprint>,
 }
 
+impl Binding {
+    /// Whether a state bound like this may be used with `other`: the same server, and the same account where one is known. A
+    /// state that was rebuilt knows its server only.
+    pub fn admits(&self, other: &Self) -> bool {
+        self.origin == other.origin && (self.key.is_none() || self.key == other.key)
+    }
+}
+
 /// One try to create one name. Also sent as `X-Request-Id`, so that a server's log can be asked about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

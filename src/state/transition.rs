@@ -88,7 +88,7 @@ impl State {
         match &entry.event {
             Event::Genesis { .. } => Err(Illegal::Genesis),
             Event::Bound(binding) => match &self.binding {
-                Some(bound) if bound != binding => Err(Illegal::Bound),
+                Some(bound) if !bound.admits(binding) => Err(Illegal::Bound),
                 _ => {
                     self.binding = Some(binding.clone());
                     Ok(())
@@ -414,6 +414,18 @@ mod tests {
         assert_eq!(state.fences().keys().copied().collect::<Vec<_>>(), [Serial(2), Serial(6)]);
         let (_, attempt, _) = state.doubts().next().unwrap();
         assert!(state.fence_of(attempt).unwrap().contains(&InstanceId::parse("1").unwrap()));
+    }
+
+    #[test]
+    fn a_binding_names_its_account_once_and_never_another() {
+        let bound = |origin: &str, key: Option<&str>| {
+            let key = key.map(|key| super::super::KeyFingerprint(key.into()));
+            Event::Bound(super::super::Binding { origin: super::super::Origin(origin.into()), key })
+        };
+        assert!(replay(&[bound("a", None), bound("a", Some("k")), bound("a", Some("k"))]).is_ok());
+        for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None)] {
+            assert_eq!(replay(&[bound("a", Some("k")), other]), Err(Illegal::Bound));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::state::{AttemptId, Hash, Head, Lineage, Phase, Serial, State};
+use crate::state::{AttemptId, Hash, Head, Lineage, Origin, Phase, Serial, State};
 
 const VERSION: u32 = 1;
 /// Enough for half a million instances.
@@ -29,6 +29,9 @@ pub struct LockFile {
     pub serial: Serial,
     /// The state's hash at that serial.
     pub head: Hash,
+    /// The server that it belongs to, as far as it is bound to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What existed.
     pub instances: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
@@ -116,7 +119,9 @@ impl LockFile {
                 Phase::Absent { .. } => {}
             }
         }
-        Self { version: VERSION, lineage: state.lineage.clone(), serial: head.serial, head: head.hash, instances, in_doubt }
+        let origin = state.binding.as_ref().map(|binding| binding.origin.clone());
+        let lineage = state.lineage.clone();
+        Self { version: VERSION, lineage, serial: head.serial, head: head.hash, origin, instances, in_doubt }
     }
 
     /// Reads the lock file at `path`; none: there is none.
