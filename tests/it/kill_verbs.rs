@@ -222,7 +222,9 @@ fn p5_a_killed_rebuild_fails_closed_and_can_be_begun_anew() {
     campaign(&words, &fresh, &|project, _| {
         // Where nothing listens, an apply that went on would say "not sent" and count its tries.
         let applied = project.run(&["apply"]);
-        assert!(matches!(applied.code(), Some(3 | 8)), "{:?} {}{}", applied.status, applied.stdout, applied.stderr);
+        // A whole one knows its server, which this is not.
+        let is_bound = applied.code() == Some(1) && applied.stderr.contains("the state belongs to");
+        assert!(is_bound || matches!(applied.code(), Some(3 | 8)), "{:?} {}{}", applied.status, applied.stdout, applied.stderr);
         assert!(!applied.stdout.contains("not sent"), "{}", applied.stdout);
         if applied.code() == Some(8) {
             // As its hints say: what is left of it is moved aside.
