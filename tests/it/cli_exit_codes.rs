@@ -156,6 +156,10 @@ fn p5_exit_8_in_ci_for_an_empty_state_until_it_is_said_to_be_the_first_run() {
         project.run("plan").exits(0).warns("chatapi apply --init");
         project.run("apply").exits(8).warns("nothing was sent").warns("chatapi apply --init");
         assert!(gateway.requests() == 0 && !project.state().exists() && !project.lock_file().exists());
+        // A cache that brings back an empty state every time must not pay every time.
+        project.run("init").done();
+        project.run("apply").exits(8).warns("or an empty one");
+        assert_eq!(gateway.requests(), 0);
         project.run("apply --init").exits(0).prints("1 created");
         project.run("apply").exits(0).prints("Nothing to do");
         assert_eq!(gateway.creates(), 1);

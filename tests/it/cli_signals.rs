@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::stage::{OtherGateway, Project};
+use crate::stage::{Gateway, OtherGateway, Project};
 
 const SIX: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -53,6 +53,23 @@ fn p10_a_second_signal_stops_at_once_and_what_was_in_flight_is_in_doubt() {
         project.run("apply").exits(3).prints("Apply: 4 created, 0 unchanged, 2 in doubt.");
         assert_eq!(server.creates(), 6);
     }
+}
+
+#[test]
+fn p10_a_signal_while_the_server_lists_ends_the_run_before_anything_is_created() {
+    let gateway = Gateway::start(&["list=stall-before"]);
+    let project = Project::at(&gateway.url(), &SIX);
+    let apply = project.call(["apply"]).start();
+    let begun = std::time::Instant::now();
+    while gateway.requests() == 0 {
+        assert!(begun.elapsed().as_secs() < 60, "it never asked for the list");
+        std::thread::yield_now();
+    }
+    let begun = std::time::Instant::now();
+    apply.signal(Signal::INT);
+    apply.wait().exits(130).prints("6 not tried");
+    assert!(begun.elapsed().as_secs() < 30, "it waited for the list, which takes a minute and more");
+    assert_eq!(gateway.creates(), 0);
 }
 
 #[test]
