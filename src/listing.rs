@@ -33,3 +33,20 @@ pub struct ListedInstance {
     /// How often it was paid.
     pub payments_count: Option<u64>,
 }
+
+#[cfg(test)]
+impl ListedInstance {
+    /// With nothing but an id and a type.
+    pub(crate) fn bare(id: InstanceId, kind: InstanceType) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            type_text: kind.as_str().to_owned(),
+            kind: Some(kind),
+            api_url: None,
+            stopped: None,
+            paid_till: None,
+            payments_count: None,
+        }
+    }
+}

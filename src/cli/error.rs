@@ -7,7 +7,7 @@ use std::path::Path;
 use super::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::manifest::ProviderKind;
-use crate::store::{LockFileError, StoreError};
+use crate::store::{LockFileError, StoreError, has_state};
 use crate::text::escape;
 
 /// A command that failed.
@@ -61,7 +61,7 @@ impl CliError {
     /// Adds the ways out of a state that cannot be used.
     pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, command: &str) -> Self {
         let beside = lock_path.with_file_name("state");
-        let shown = if self.is_lost && beside.join("journal.jsonl").exists() && !command.contains("--state") {
+        let shown = if self.is_lost && has_state(&beside) && !command.contains("--state") {
             self.hint(format!("there is a state beside the lock file: `--state {}`", beside.display()))
         } else {
             self

@@ -224,16 +224,7 @@ mod tests {
     }
 
     fn listing(ids: &[&str]) -> Listing {
-        let item = |text: &&str| ListedInstance {
-            id: id(text),
-            name: String::new(),
-            type_text: "whatsapp".into(),
-            kind: Some(InstanceType::WhatsApp),
-            api_url: None,
-            stopped: None,
-            paid_till: None,
-            payments_count: None,
-        };
+        let item = |text: &&str| ListedInstance::bare(id(text), InstanceType::WhatsApp);
         Listing { instances: ids.iter().map(item).collect(), odd_items: 0 }
     }
 

@@ -180,11 +180,6 @@ impl State {
         self.open.get(attempt)
     }
 
-    /// How many attempts are not closed.
-    pub fn open_attempts(&self) -> usize {
-        self.open.len()
-    }
-
     /// The ids that were listed just before `attempt`; none: there was no list.
     pub fn fence_of(&self, attempt: &Attempt) -> Option<&BTreeSet<InstanceId>> {
         self.fences.get(&attempt.fence?)

@@ -62,7 +62,7 @@ fn conforms(store: &mut dyn StateStore) {
     fill(store);
     assert_ne!(store.head().hash, before.hash);
     assert_eq!(store.state().serial, store.head().serial);
-    assert_eq!(store.state().open_attempts(), 1);
+    assert_eq!(store.state().doubts().count(), 1);
     // Every entry is read back as it was written, secrets included.
     let Event::Created { token: Some(token), .. } = store.entry(Serial(6)).unwrap().event else { panic!("not created") };
     assert_eq!(token.expose(), "token0123456789a");

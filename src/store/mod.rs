@@ -37,7 +37,7 @@ pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
 pub use lockfile::{LockFile, LockFileError, LockedDoubt, LockedInstance};
 pub use memory::MemoryStore;
-pub use reader::{Reading, Source, read, read_entry};
+pub use reader::{Reading, Source, has_state, read, read_entry};
 pub use sled::is_guarded as is_index_guarded;
 
 use crate::state::{Entry, Event, Head, Illegal, Serial, State};

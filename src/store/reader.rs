@@ -51,6 +51,11 @@ pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> 
     }
 }
 
+/// Whether there is a state in `dir`, in whatever shape.
+pub fn has_state(dir: &Path) -> bool {
+    dir.join(JOURNAL).exists()
+}
+
 /// Reads one entry of the journal in `dir`: a token, or a raw answer.
 pub fn read_entry(dir: &Path, serial: Serial) -> Result<Entry, StoreError> {
     let path = dir.join(JOURNAL);

@@ -109,16 +109,7 @@ impl Provider for Oracle {
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
-        let item = |id: &InstanceId| ListedInstance {
-            id: id.clone(),
-            name: String::new(),
-            type_text: "whatsapp".into(),
-            kind: Some(InstanceType::WhatsApp),
-            api_url: None,
-            stopped: None,
-            paid_till: None,
-            payments_count: None,
-        };
+        let item = |id: &InstanceId| ListedInstance::bare(id.clone(), InstanceType::WhatsApp);
         let instances = lock(&self.0.creates).iter().map(|(_, id, _)| item(id)).collect();
         Box::pin(async { Ok(Listing { instances, odd_items: 0 }) })
     }
