@@ -42,6 +42,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`text`], [`secret`], [`instance`] | checked words: names, types, ids, addresses; texts that cannot be printed or do harm |
+//! | [`seal`] | secrets encrypted to public keys |
 //! | [`diagnostic`], [`listing`], [`state`] | problems with places; what a server lists; the state, its events and transitions |
 //! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
 //! | [`store`], [`provider`] | the rim: journal, index, lock; HTTP, and what an answer proves |
@@ -81,6 +82,7 @@ pub mod manifest;
 pub mod plan;
 pub mod provider;
 pub mod report;
+pub mod seal;
 pub mod secret;
 pub mod state;
 pub mod store;

@@ -127,8 +127,8 @@ fn percent_encoded(text: &str, is_lower: bool) -> String {
     encoded
 }
 
-/// `#[serde(with = "secret::kept")]`: a secret written into the journal, whose file is 0600. There is no `Serialize` on
-/// [`Secret`] itself, so that deriving it on a report fails to compile.
+/// `#[serde(with = "secret::kept")]`: a secret in a file of its own owner, 0600. There is no `Serialize` on [`Secret`] itself, so
+/// that deriving it on a report fails to compile.
 pub(crate) mod kept {
     use super::{Deserialize, Deserializer, Secret, Serializer};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::keep::Keeper;
 use super::recorder::{RecordError, Recorder};
 use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
@@ -70,8 +71,14 @@ impl Applier {
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (change.name.clone(), change.kind)).collect();
         match self.prepare(plan, binding, !wanted.is_empty()).await {
             Err(error) => self.shared.halt(Halt::Store(error.into_store_error())),
-            Ok(fence) => {
-                let jobs = wanted.iter().map(|(name, kind)| Job { name: name.clone(), kind: *kind, fence });
+            Ok((fence, keeper)) => {
+                let job = |(name, kind): &(InstanceName, _)| Job {
+                    name: name.clone(),
+                    kind: *kind,
+                    fence,
+                    keeper: Arc::clone(&keeper),
+                };
+                let jobs = wanted.iter().map(job);
                 self.shared.enqueue(jobs);
                 self.work().await;
             }
@@ -98,12 +105,22 @@ impl Applier {
     }
 
     /// Writes what precedes the first intent: the binding, who left and came back, and the fence.
-    async fn prepare(&self, plan: &Plan, binding: Binding, creates: bool) -> Result<Option<Serial>, RecordError> {
+    async fn prepare(&self, plan: &Plan, binding: Binding, creates: bool) -> Result<(Option<Serial>, Arc<Keeper>), RecordError> {
         self.note_orphans(plan).await?;
+        let keeper = self.look(|store| {
+            let state = store.state();
+            Keeper { lineage: state.lineage.clone(), recipients: state.recipients.clone() }
+        });
+        let keeper = Arc::new(keeper.await?);
         if !creates || self.shared.stop.asked().is_some() {
-            return Ok(None);
+            return Ok((None, keeper));
         }
         self.shared.begin().await?;
+        Ok((self.fence(binding).await?, keeper))
+    }
+
+    /// Binds the state and lists what is there already.
+    async fn fence(&self, binding: Binding) -> Result<Option<Serial>, RecordError> {
         let bound = self.look(|store| store.state().binding.clone()).await?;
         if bound.as_ref() != Some(&binding) {
             self.shared.pen.note(Event::Bound(binding)).await?;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::keep::outline;
 use super::pace::jitter;
 use super::recorder::RecordError;
 use super::shared::{Job, Shared};
-use super::{Halt, Outcome, Progress};
-use crate::provider::certainty::Verdict;
+use super::{Halt, Outcome, Packet, Progress};
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
-use crate::state::{Answer, AttemptId, Event, Illegal};
+use crate::state::{Answer, AttemptId, Event, Illegal, KeptAnswer, Outline, Serial};
 use crate::store::StoreError;
 
 /// How one try ended.
@@ -100,7 +100,7 @@ impl Shared {
         match ready.send().await {
             Exchange::Unsent(unsent) => self.unsent(&attempt, unsent).await,
             Exchange::Cut { reason } => self.doubted(attempt, reason).await,
-            Exchange::Answered(answer) => self.answered(attempt, answer, sent).await,
+            Exchange::Answered(answer) => self.answered(job, attempt, &answer, sent).await,
         }
     }
 
@@ -118,31 +118,54 @@ impl Shared {
         }
     }
 
-    async fn answered(&self, attempt: AttemptId, answer: Answer, sent: Instant) -> Try {
-        let received = Event::Received { attempt: attempt.clone(), answer: answer.clone() };
-        if let Err(error) = self.pen.record(received).await {
-            let reason = "an answer came and could not be recorded".to_owned();
-            return stored(Outcome::InDoubt { attempt, reason }, error);
-        }
+    async fn answered(&self, job: &Job, attempt: AttemptId, answer: &Answer, sent: Instant) -> Try {
+        let kept = job.keeper.keep(&*self.provider, &job.name, &attempt, answer);
+        let known = kept.outline.clone();
+        let received = Event::Received { attempt: attempt.clone(), answer: kept.clone() };
+        let serial = match self.pen.record(received).await {
+            Ok(serial) => serial,
+            Err(error) => {
+                let reason = self.rescued(job, &attempt, kept);
+                return stored(Outcome::InDoubt { attempt, reason }, error);
+            }
+        };
         tracing::debug!(%attempt, status = answer.status, bytes = answer.body.len(), took = ?sent.elapsed(), "the answer is durable");
-        self.judged(attempt, &answer, sent).await
+        let outline = known.or_else(|| outline(&*self.provider, answer));
+        self.judged(attempt, serial, outline, sent).await
     }
 
-    /// Reads a recorded answer. Used by the run that received it and by every later one that finds it.
-    pub(super) async fn conclude(&self, attempt: AttemptId, answer: &Answer) -> Result<Outcome, RecordError> {
-        match self.judged(attempt, answer, Instant::now()).await {
+    /// Takes an answer that the journal does not take to the second place, and says in words what became of it.
+    fn rescued(&self, job: &Job, attempt: &AttemptId, answer: KeptAnswer) -> String {
+        let packet = Packet::new(&job.keeper.lineage, &job.name, attempt, answer);
+        match self.options.rescue.save(&packet) {
+            Some(place) => {
+                self.observer.tell(Progress::Rescued { name: job.name.clone(), place: place.clone() });
+                format!("an answer came that could not be recorded; it is kept in {place}")
+            }
+            None => "an answer came and could not be recorded".to_owned(),
+        }
+    }
+
+    /// Concludes from a recorded answer, in the run that received it and in every later one that finds it.
+    pub(super) async fn conclude(&self, attempt: AttemptId, serial: Serial, answer: &KeptAnswer) -> Result<Outcome, RecordError> {
+        let read = |answer| outline(&*self.provider, &answer);
+        let outline = answer.clear().map_or_else(|| answer.outline.clone(), read);
+        match self.judged(attempt, serial, outline, Instant::now()).await {
             Try::Halt(_, Halt::Store(error)) => Err(RecordError::Store(error)),
             Try::Done(outcome) | Try::Halt(outcome, _) => Ok(outcome),
             Try::Later { reason, .. } | Try::Unsent(Unsent { reason, .. }) => Ok(Outcome::Refused { reason }),
         }
     }
 
-    async fn judged(&self, attempt: AttemptId, answer: &Answer, sent: Instant) -> Try {
-        match self.provider.judge(answer) {
-            Verdict::Created(instance) => {
-                let outcome = Outcome::Created { id: instance.id.clone(), has_token: instance.token.is_some() };
-                let (id, api_url, token) = (instance.id, instance.api_url, instance.token);
-                match self.pen.note(Event::Created { attempt: attempt.clone(), id, api_url, token }).await {
+    /// `serial`: the entry with the answer.
+    async fn judged(&self, attempt: AttemptId, serial: Serial, outline: Option<Outline>, sent: Instant) -> Try {
+        let unread = || Outline::Doubt { reason: "the recorded answer could not be read".to_owned() };
+        match outline.unwrap_or_else(unread) {
+            Outline::Created { id, api_url, has_token } => {
+                let outcome = Outcome::Created { id: id.clone(), has_token };
+                let token_in = has_token.then_some(serial);
+                let created = Event::Created { attempt: attempt.clone(), id, api_url, token_in, token: None };
+                match self.pen.note(created).await {
                     Ok(_) => {
                         self.pace.went_through();
                         Try::Done(outcome)
@@ -153,7 +176,7 @@ impl Shared {
                     },
                 }
             }
-            Verdict::Refused { reason, for_all } => {
+            Outline::Refused { reason, for_all } => {
                 let outcome = Outcome::Refused { reason: reason.clone() };
                 match self.refused(attempt, reason.clone()).await {
                     Err(error) => stored(Outcome::Unfinished, error),
@@ -161,11 +184,11 @@ impl Shared {
                     Ok(()) => Try::Done(outcome),
                 }
             }
-            Verdict::Later { after, reason } => match self.refused(attempt, format!("asked to wait ({reason})")).await {
+            Outline::Later { after, reason } => match self.refused(attempt, format!("asked to wait ({reason})")).await {
                 Err(error) => stored(Outcome::Unfinished, error),
                 Ok(()) => Try::Later { sent, after, reason },
             },
-            Verdict::Doubt { reason } => self.doubted(attempt, reason).await,
+            Outline::Doubt { reason } => self.doubted(attempt, reason).await,
         }
     }
 

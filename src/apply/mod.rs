@@ -8,9 +8,11 @@
 mod applier;
 mod attempt;
 mod doubts;
+mod keep;
 mod pace;
 mod recorder;
 mod recover;
+mod rescue;
 mod shared;
 mod stop;
 
@@ -26,6 +28,7 @@ use jiff::Timestamp;
 pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use recorder::{RecordError, Recorder};
+pub use rescue::{NoRescue, Packet, Rescue};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
@@ -36,7 +39,7 @@ use crate::state::{AttemptId, Event, Who};
 pub type Clock = fn() -> Timestamp;
 
 /// How an apply works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Requests in flight at the most; at least 1.
     pub parallelism: usize,
@@ -50,8 +53,16 @@ pub struct Options {
     pub drain: Duration,
     /// What the journal says of this run.
     pub run: RunInfo,
+    /// Where an answer goes that the journal does not take.
+    pub rescue: Arc<dyn Rescue>,
     /// The time.
     pub clock: Clock,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("parallelism", &self.parallelism).field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 /// How often an unsent request is tried.
@@ -185,6 +196,13 @@ pub enum Progress {
         reason: String,
         /// How long.
         wait: Duration,
+    },
+    /// An answer could not be recorded and is kept elsewhere.
+    Rescued {
+        /// Whose.
+        name: InstanceName,
+        /// Where.
+        place: String,
     },
     /// A name is done.
     Done {

@@ -9,13 +9,13 @@ use super::{Outcome, Progress};
 use crate::instance::InstanceName;
 use crate::plan::{Proposal, unsent_proof};
 use crate::provider::ListError;
-use crate::state::{Answer, AttemptId, Event, Grounds, Phase, Verdict};
+use crate::state::{AttemptId, Event, Grounds, KeptAnswer, Phase, Serial, Verdict};
 use crate::store::StoreError;
 
 /// An attempt that an earlier run left open.
 enum Left {
     /// Its answer is recorded.
-    Received(AttemptId, Result<Answer, StoreError>),
+    Received(AttemptId, Serial, Result<KeptAnswer, StoreError>),
     /// It has no `sent` record; and what proves that it was not sent, if anything does.
     Intent(AttemptId, Option<&'static str>),
 }
@@ -34,7 +34,7 @@ impl Applier {
                         let proof = unsent_proof(attempt, run.boot.as_deref(), run.keeps_what_is_synced);
                         left.insert(record.name.clone(), Left::Intent(attempt.id.clone(), proof));
                     }
-                    Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) => {}
+                    Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) | Phase::Released(_) => {}
                 }
             }
             for (name, attempt, serial) in answers {
@@ -42,7 +42,7 @@ impl Applier {
                     Event::Received { answer, .. } => Ok(answer),
                     _ => Err(StoreError::NoEntry(serial)),
                 });
-                left.insert(name, Left::Received(attempt, answer));
+                left.insert(name, Left::Received(attempt, serial, answer));
             }
             left
         });
@@ -55,9 +55,9 @@ impl Applier {
 
     async fn settle(&self, name: InstanceName, left: Left) -> Result<(), RecordError> {
         let outcome = match left {
-            Left::Received(attempt, answer) => {
+            Left::Received(attempt, serial, answer) => {
                 let answer = answer.map_err(|error| RecordError::Store(error.into()))?;
-                self.shared.conclude(attempt, &answer).await?
+                self.shared.conclude(attempt, serial, &answer).await?
             }
             Left::Intent(attempt, Some(proof)) => {
                 self.shared.pen.note(Event::Unsent { attempt, reason: proof.to_owned() }).await?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::keep::Keeper;
 use super::pace::Pace;
 use super::recorder::{Pen, RecordError};
 use super::{Halt, Observer, Options, Progress, Report, StopSignal};
@@ -20,6 +21,7 @@ pub(super) struct Job {
     pub(super) name: InstanceName,
     pub(super) kind: InstanceType,
     pub(super) fence: Option<Serial>,
+    pub(super) keeper: Arc<Keeper>,
 }
 
 /// What all tasks of a run share.

@@ -1,6 +1,6 @@
 //! `chatapi apply`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::plan::{declared, guard_hint};
 use super::progress::Display;
+use super::sealing::{self, Pinning};
 use super::signals;
+use super::state::Elsewhere;
 use crate::apply::{Applier, Halt, Options, RecordError, Report, StopSignal, Tries};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::{self, ApplyDocument, ApplySummary};
-use crate::state::{Head, State};
+use crate::state::{Event, Head, State};
 use crate::store::{FileStore, Hold, LockFile, StateStore, StoreError};
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
@@ -45,9 +47,22 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
         check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
+        let store = seal(context, args, &manifest, store)?;
         let run = Run { context, args, manifest: &manifest, lock_path: &lock_path, server };
         run.go(store, lock, stop).await
     })
+}
+
+/// Settles whom tokens are sealed to, before anything else happens.
+fn seal(context: &Context, args: &ApplyArgs, manifest: &Manifest, mut store: FileStore) -> Result<FileStore, CliError> {
+    let wanted = sealing::wanted(manifest)?;
+    let pinning = sealing::check(&wanted, store.state(), &context.command())?;
+    sealing::prepare(context, manifest, &wanted, args.require_seal)?;
+    if let Pinning::Pin(to) = pinning {
+        store.append(Event::Recipients { to }, Timestamp::now())?;
+    }
+    store.tidy(Timestamp::now());
+    Ok(store)
 }
 
 /// Opens the state, or begins it where that is no mistake.
@@ -163,7 +178,16 @@ impl Run<'_> {
             tries: TRIES,
             drain: DRAIN,
             run: self.context.run_info("apply"),
+            rescue: Arc::new(Elsewhere { context: Arc::clone(self.context), dir: self.rescue_dir() }),
             clock: Timestamp::now,
+        }
+    }
+
+    /// Where rescued answers go, and whether the operator said so.
+    fn rescue_dir(&self) -> (PathBuf, bool) {
+        match &self.args.rescue_dir {
+            Some(dir) => (dir.clone(), true),
+            None => (self.lock_path.parent().map_or_else(PathBuf::new, Path::to_owned), false),
         }
     }
 

@@ -13,6 +13,7 @@ use indicatif::ProgressBar;
 
 use super::error::{CliError, Content};
 use crate::diagnostic::Colour;
+use crate::text::escape;
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -84,6 +85,20 @@ impl Console {
         }
     }
 
+    /// Bytes of somebody else's: as they are to a file or program, escaped to a terminal.
+    pub(super) fn bytes(&self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            String::from_utf8_lossy(bytes).lines().for_each(|line| self.line(escape(line)));
+            return;
+        }
+        let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = out.as_inner().lock().write_all(bytes)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
     /// A line beside the result.
     pub(super) fn note(&self, line: impl Display) {
         if self.loudness > Loudness::Quiet {
@@ -94,6 +109,11 @@ impl Console {
     /// A warning.
     pub(super) fn warn(&self, line: impl Display) {
         self.say(format_args!("{WARNING}warning{WARNING:#}: {line}"));
+    }
+
+    /// A line that has to be seen, as it is.
+    pub(super) fn error_line(&self, line: impl Display) {
+        self.say(line);
     }
 
     /// An error in full.

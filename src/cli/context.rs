@@ -142,7 +142,9 @@ impl Context {
             return Err(StoreError::Absent(self.state_dir.clone()).into());
         }
         let hold = self.hold(verb, timeout)?;
-        Ok(FileStore::open(&self.state_dir, hold, lock)?)
+        let mut store = FileStore::open(&self.state_dir, hold, lock)?;
+        store.tidy(Timestamp::now());
+        Ok(store)
     }
 
     /// The embedded emulator, or the server that the environment names.

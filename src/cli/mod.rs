@@ -9,11 +9,14 @@ mod doubts;
 mod emulator;
 mod error;
 mod exit;
+mod identity;
 mod init;
+mod key;
 mod logging;
 mod plan;
 mod progress;
 mod resolve;
+mod sealing;
 mod signals;
 mod state;
 mod token;
@@ -28,7 +31,7 @@ use anstream::ColorChoice;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Color, Global, StateVerb, TokenVerb, Verb};
+use args::{Cli, Color, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
 use context::Context;
 use error::CliError;
@@ -58,14 +61,14 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Plan(args) => plan::run(context, &args),
         Verb::Apply(args) => apply::run(context, &args),
         Verb::Validate(args) => validate::run(context, &args),
-        Verb::State(StateVerb::List) => state::list(context),
-        Verb::State(StateVerb::Show { name }) => state::show(context, name.as_ref()),
-        Verb::State(StateVerb::Mv { from, to, lock }) => state::mv(context, &from, &to, &lock),
-        Verb::State(StateVerb::Rebuild { from_lock, lock }) => state::rebuild(context, &from_lock, &lock),
+        Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),
-        Verb::Token(TokenVerb::Get { name }) => token::get(context, &name),
+        Verb::Token(TokenVerb::Get { name, identity }) => token::get(context, &name, &identity),
+        Verb::Token(TokenVerb::Answer { name, identity }) => token::answer(context, &name, &identity),
         Verb::Token(TokenVerb::Set { name, replace, lock }) => token::set(context, &name, replace, &lock),
+        Verb::Key(KeyVerb::Generate { output }) => key::generate(context, &output),
+        Verb::Key(KeyVerb::Show(identity)) => key::show(context, &identity),
         Verb::Init(args) => init::run(context, &args),
         Verb::Emulator(args) => emulator::run(context, &args),
         Verb::Version => version::run(context),

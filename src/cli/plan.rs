@@ -8,11 +8,12 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::sealing;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
 use crate::report::{self, PlanDocument};
-use crate::state::{Lineage, Serial, State};
+use crate::state::{FORMAT, Lineage, Serial, State};
 use crate::store::{self, LockFile, Source, StoreError};
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
@@ -54,7 +55,7 @@ pub(super) fn declared(manifest: &Manifest) -> BTreeMap<InstanceName, InstanceTy
 }
 
 fn nothing() -> State {
-    State::new(Lineage::from_bytes([0; 16]), Serial(0))
+    State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
 
 /// The plan as text: what changes or needs attention, and the counts.
@@ -108,7 +109,7 @@ fn sentence(summary: &PlanSummary) -> String {
         (finish, "to finish"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
-        (conflict, "of another type"),
+        (conflict, "in conflict"),
         (orphaned, "orphaned"),
     ];
     report::tally(first, &counts)
@@ -129,6 +130,11 @@ fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, plan: &
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
+    let recipients = state.map(|state| sealing::wanted(manifest).and_then(|wanted| sealing::check(&wanted, state, &command)));
+    if let Some(Err(error)) = recipients {
+        console.warn("an apply will stop:");
+        console.error(&error);
+    }
     if state.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
     }
@@ -139,6 +145,9 @@ pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
     match guard {
         Guard::TypeChange { name, recorded, .. } => {
             format!("declare `{name}` as {recorded} again, or give the new one another name")
+        }
+        Guard::Released { name, .. } => {
+            format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
         }
         Guard::ProbableRename { from, to, .. } => {
             format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, apply with `--not-a-rename {to}`")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
+use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
 use crate::apply::{Observer, Outcome, Progress};
 use crate::instance::InstanceName;
@@ -117,6 +117,11 @@ impl Observer for Display {
             }
             Progress::Waiting { reason, wait } => {
                 console.note(format_args!("the server asks to wait ({reason}): going on in {}", in_words(wait)));
+            }
+            Progress::Rescued { name, place } => {
+                console.warn(format_args!("the answer of {name} could not be recorded; it is kept in {place}"));
+                let command = self.context.command();
+                console.note(format_args!("  {BOLD}hint{BOLD:#}: mend the disk, then `{command} state rescue FILE`"));
             }
             Progress::Done { name, outcome, took } => {
                 self.advance();

@@ -32,10 +32,11 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         }
         None => Verdict::NotCreated,
     };
+    let token = token.map(|token| token::keep(store.state(), &args.name, token)).transpose()?;
     store.append(context.run_info("resolve").event(), Timestamp::now())?;
     store.append(Event::Resolved { attempt, verdict, grounds }, Timestamp::now())?;
     let has_token = token.is_some();
-    if token.is_some() {
+    if let Some(token) = token {
         store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
     }
     Box::new(store).close()?;

@@ -1,52 +1,87 @@
 //! `chatapi token …`: the only place where a token leaves the program.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 
-use super::args::LockArgs;
+use super::args::{IdentityArgs, LockArgs};
 use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
+use super::identity::{TokenError, identities, token_in};
 use super::state::{read, unknown};
 use crate::instance::InstanceName;
+use crate::seal::SealError;
 use crate::secret::Secret;
-use crate::state::{Event, State};
-use crate::store::{self, StateStore};
+use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
+use crate::store::{self, StateStore, StoreError};
 
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
 
-pub(super) fn get(context: &Context, name: &InstanceName) -> Result<Exit, CliError> {
-    let reading = read(context)?;
-    let record = reading.state.record(name).ok_or_else(|| unknown(name))?;
+pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
+    let state = read(context)?.state;
+    let record = state.record(name).ok_or_else(|| unknown(name))?;
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
             .hint(format!("`chatapi state show {name}` tells more")));
     };
-    let Some(serial) = instance.token else {
+    let Some(at) = &instance.token else {
         return Err(CliError::message(Exit::InDoubt, format!("the token of `{name}` is missing"))
             .hint(format!("`chatapi token set {name} < FILE` sets it")));
     };
-    let entry = store::read_entry(&context.state_dir, serial)?;
-    match entry.event {
-        Event::Created { token: Some(token), .. } | Event::TokenSet { token: Some(token), .. } => {
-            context.console.line(token.expose());
-            Ok(Exit::Done)
+    let entries = store::read_entries(&context.state_dir, &BTreeSet::from([at.entry]))?;
+    let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
+    let token = token_in(entry, at, &state.lineage, &identities(args)?)?;
+    context.console.line(token.expose());
+    Ok(Exit::Done)
+}
+
+/// The bytes of an answer that could not be read as proof, or whose token could not.
+pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
+    let state = read(context)?.state;
+    let record = state.record(name).ok_or_else(|| unknown(name))?;
+    let none = || {
+        CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
+            .hint(format!("`chatapi state history {name}` shows what happened"))
+    };
+    let (serial, sealed_as) = match &record.phase {
+        Phase::Created(instance) | Phase::Released(instance) => {
+            instance.token.as_ref().map(|at| (at.entry, at.name.clone())).ok_or_else(none)?
         }
-        _ => Err(CliError::message(Exit::State, format!("entry {serial} of the journal holds no token"))),
-    }
+        _ => (record.entries().next().ok_or_else(none)?, name.clone()),
+    };
+    let entries = store::read_entries(&context.state_dir, &BTreeSet::from([serial]))?;
+    let Some(Event::Received { attempt, answer }) = entries.get(&serial).map(|entry| &entry.event) else { return Err(none()) };
+    let about = about_answer(&state.lineage, &sealed_as, attempt);
+    let answer = answer.open(&identities(args)?, &about).map_err(TokenError::from)?;
+    context.console.note(format_args!(
+        "status {}, {} bytes{}",
+        answer.status,
+        answer.body.len(),
+        if answer.complete { "" } else { ", cut short" }
+    ));
+    context.console.bytes(&answer.body);
+    Ok(Exit::Done)
 }
 
 pub(super) fn set(context: &Context, name: &InstanceName, replace: bool, lock: &LockArgs) -> Result<Exit, CliError> {
     let token = from_stdin()?;
     let mut store = context.open("token set", lock.lock_timeout, None)?;
     check_settable(store.state(), name, replace)?;
+    let token = keep(store.state(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
-    store.append(Event::TokenSet { name: name.clone(), token: Some(token) }, Timestamp::now())?;
+    store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
     Box::new(store).close()?;
     context.done(format!("The token of `{name}` is kept."))?;
     Ok(Exit::Done)
+}
+
+/// A token as the state keeps it: sealed, if it has anybody to seal to.
+pub(super) fn keep(state: &State, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
+    let kept = KeptSecret::keep(token, &state.recipients, &about_token(&state.lineage, name));
+    kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
 }
 
 fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {

@@ -13,14 +13,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Span};
 use crate::instance::{InstanceName, InstanceType};
+use crate::seal::Recipients;
 
 mod document;
 mod encoding;
 mod names;
 mod report;
 mod scalar;
+mod sealing;
 mod secrets;
 mod source;
 mod syntax;
@@ -90,6 +92,8 @@ pub struct Manifest {
     pub provider: ProviderKind,
     /// Whether the operator says that nobody else creates instances on this account.
     pub exclusive: bool,
+    /// The public keys that secrets are sealed to, where it names any.
+    pub seal_to: Option<Recipients>,
     declarations: Vec<Declaration>,
 }
 
@@ -127,11 +131,12 @@ impl Manifest {
     }
 
     fn finish(gathered: Gathered, mut problems: Diagnostics, views: &[View<'_>]) -> Result<Self, Diagnostics> {
-        let Gathered { provider, candidates } = gathered;
+        let Gathered { provider, seal_to, candidates } = gathered;
         let declarations = names::unique(candidates, &mut problems);
         if problems.is_empty() {
             let Settings { kind, exclusive } = provider.map(|(settings, _)| settings).unwrap_or_default();
-            return Ok(Self { provider: kind, exclusive, declarations });
+            let seal_to = seal_to.map(|(recipients, _)| recipients);
+            return Ok(Self { provider: kind, exclusive, seal_to, declarations });
         }
         problems.sort();
         report::show(&mut problems, views);
@@ -160,6 +165,7 @@ struct Limits {
 #[derive(Default)]
 struct Gathered {
     provider: Option<(Settings, Place)>,
+    seal_to: Option<(Recipients, Place)>,
     candidates: Vec<(usize, Candidate)>,
 }
 
@@ -186,11 +192,17 @@ fn read_file<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_
 
 fn gather(content: Content, report: &mut Report<'_>, gathered: &mut Gathered) {
     gathered.candidates.extend(content.candidates.into_iter().map(|candidate| (report.order(), candidate)));
-    let Some((settings, span)) = content.provider else { return };
-    match &gathered.provider {
-        None => gathered.provider = Some((settings, report.place(span.start))),
-        Some((first, place)) if *first != settings => {
-            let differs = Diagnostic::error("`provider` differs from the one in another file").at(span);
+    agree("provider", &mut gathered.provider, content.provider, report);
+    agree("seal_to", &mut gathered.seal_to, content.seal_to, report);
+}
+
+/// What several files may say if they say the same.
+fn agree<T: PartialEq>(key: &str, known: &mut Option<(T, Place)>, said: Option<(T, Span)>, report: &mut Report<'_>) {
+    let Some((value, span)) = said else { return };
+    match known {
+        None => *known = Some((value, report.place(span.start))),
+        Some((first, place)) if *first != value => {
+            let differs = Diagnostic::error(&format!("`{key}` differs from the one in another file")).at(span);
             report.push(differs.related("first said", place.clone()).help("say it in one file only"));
         }
         Some(_) => {}

@@ -6,12 +6,13 @@ use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
 use super::syntax::shortened;
-use super::{ProviderKind, VERSION};
+use super::{ProviderKind, VERSION, sealing};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::instance::{InstanceName, InstanceType, NameError};
+use crate::seal::Recipients;
 
 /// Keys of the whole file, of `provider` and of an instance.
-const TOP: [&str; 3] = ["version", "provider", "instances"];
+const TOP: [&str; 4] = ["version", "provider", "seal_to", "instances"];
 const PROVIDER: [&str; 2] = ["kind", "exclusive"];
 const INSTANCE: [&str; 2] = ["name", "type"];
 
@@ -33,6 +34,7 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) provider: Option<(Settings, Span)>,
+    pub(super) seal_to: Option<(Recipients, Span)>,
     pub(super) candidates: Vec<Candidate>,
 }
 
@@ -47,12 +49,15 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
         expected("a mapping with `instances`", root, root.span, help, report);
         return content;
     };
-    let [version, provider, instances] = fields(entries, TOP, report);
+    let [version, provider, seal_to, instances] = fields(entries, TOP, report);
     if let Found::Entry(entry) = version {
         check_version(entry, report);
     }
     if let Found::Entry(entry) = provider {
         content.provider = settings(entry, report).map(|settings| (settings, entry.key.span));
+    }
+    if let Found::Entry(entry) = seal_to {
+        content.seal_to = sealing::recipients(entry, report).map(|recipients| (recipients, entry.key.span));
     }
     match instances {
         Found::Entry(entry) => content.candidates = candidates(entry, report),
@@ -139,7 +144,7 @@ fn listed(texts: &[&str]) -> String {
 }
 
 /// Reports that `node` is not what was `wanted`; nothing if it was reported before.
-fn expected(wanted: &str, node: &Node<'_>, span: Span, help: &str, report: &mut Report<'_>) {
+pub(super) fn expected(wanted: &str, node: &Node<'_>, span: Span, help: &str, report: &mut Report<'_>) {
     if !matches!(node.value, Value::Refused) {
         let problem = Diagnostic::error(&format!("{wanted} is expected, and this is {}", node.describe())).at(span);
         report.push(problem.help(help));

@@ -26,7 +26,7 @@ pub enum Action {
     Hold,
     /// Read the recorded answer; no request.
     Finish,
-    /// Nothing, because what exists is of another type. Stops the run.
+    /// Nothing, because what exists is of another type or was released. Stops the run.
     Conflict,
     /// Nothing: it exists and is not declared any more.
     Orphan,
@@ -92,6 +92,11 @@ pub enum Reason {
         /// The recorded type.
         recorded: InstanceType,
     },
+    /// It was released, and is declared again.
+    Released {
+        /// Its id.
+        id: InstanceId,
+    },
     /// It is no longer declared.
     NotDeclared {
         /// Its id, where it is known.
@@ -116,6 +121,7 @@ impl fmt::Display for Reason {
             }
             Self::Received { attempt } => write!(f, "the answer to attempt {attempt} is recorded"),
             Self::OtherType { recorded } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
+            Self::Released { id } => write!(f, "released; exists as {id}, and is not managed"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
         }
@@ -157,7 +163,7 @@ pub struct PlanSummary {
     pub finish: usize,
     /// Existing without a token, declared or not.
     pub token_missing: usize,
-    /// Of another type than declared.
+    /// Of another type than declared, or released.
     pub conflict: usize,
     /// Recorded and not declared.
     pub orphaned: usize,
@@ -201,6 +207,7 @@ impl Plan {
             Reason::OtherType { recorded } => {
                 Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
             }
+            Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
             _ => None,
         });
         let renames = self.changes.iter().filter(|change| !not_renames.contains(&change.name)).filter_map(|change| {
@@ -221,6 +228,13 @@ pub enum Guard {
         recorded: InstanceType,
         /// What is declared.
         declared: InstanceType,
+    },
+    /// The name is of an instance that was released.
+    Released {
+        /// The name.
+        name: InstanceName,
+        /// The instance.
+        id: InstanceId,
     },
     /// A new name and one that has just left, of one type.
     ProbableRename {

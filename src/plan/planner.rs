@@ -31,6 +31,7 @@ fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> C
         // What is begun and not sent can still be created with another type.
         Some(Record { phase: Phase::Intent(attempt), .. }) => (Action::Create, Reason::Begun { attempt: attempt.id.clone() }),
         // So is a doubt of another type: resolving it comes first, and says what exists.
+        Some(Record { phase: Phase::Released(instance), .. }) => (Action::Conflict, Reason::Released { id: instance.id.clone() }),
         Some(record) if record.kind != kind && record.instance().is_some() => {
             (Action::Conflict, Reason::OtherType { recorded: record.kind })
         }
@@ -50,13 +51,14 @@ fn recorded(record: &Record) -> (Action, Reason) {
         Phase::Received(attempt, _) => (Action::Finish, Reason::Received { attempt: attempt.id.clone() }),
         Phase::Created(Instance { id, token: None, .. }) => (Action::NoOp, Reason::TokenMissing { id: id.clone() }),
         Phase::Created(Instance { id, .. }) => (Action::NoOp, Reason::Exists { id: id.clone() }),
+        Phase::Released(Instance { id, .. }) => (Action::NoOp, Reason::Released { id: id.clone() }),
     }
 }
 
 /// What is recorded and not declared; nothing for a name of which nothing can exist.
 fn orphan(record: &Record) -> Option<Change> {
     let (action, reason) = match recorded(record) {
-        (Action::Create, _) => return None,
+        (Action::Create, _) | (_, Reason::Released { .. }) => return None,
         (Action::Hold, reason) => (Action::Orphan, reason),
         (Action::Finish, reason) => (Action::Finish, reason),
         (_, Reason::Exists { id }) => (Action::Orphan, Reason::NotDeclared { id: Some(id) }),
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
     use crate::instance::InstanceId;
     use crate::plan::Guard;
-    use crate::state::{AttemptId, Entry, Event, Lineage, Serial};
+    use crate::state::{AttemptId, Entry, Event, KeptSecret, Lineage, Serial};
 
     fn name(text: &str) -> InstanceName {
         InstanceName::parse(text).unwrap()
@@ -105,7 +107,7 @@ mod tests {
     /// A state from words: `created`, `no-token`, `intent`, `doubt`, `received`, `refused`, each for a name and a type; `noted`
     /// marks it as a known orphan.
     fn state(records: &[(&str, &str, &str)]) -> State {
-        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1));
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
         let mut add = |event| {
             let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };
             state.apply(&entry).unwrap();
@@ -127,12 +129,12 @@ mod tests {
                 add(match *step {
                     "intent" => Event::Intent { attempt, name: name(of), kind: kind(of_kind), fence: None },
                     "sent" => Event::Sent { attempt },
-                    "received" => Event::Received { attempt, answer: answer.clone() },
+                    "received" => Event::Received { attempt, answer: answer.clone().into() },
                     "refused" => Event::Refused { attempt, reason: "no".into() },
-                    "bare" => Event::Created { attempt, id: id.clone(), api_url: None, token: None },
+                    "bare" => Event::Created { attempt, id: id.clone(), api_url: None, token_in: None, token: None },
                     _ => {
-                        let token = Some(crate::secret::Secret::new("t".into()));
-                        Event::Created { attempt, id: id.clone(), api_url: None, token }
+                        let token = Some(KeptSecret::Clear(crate::secret::Secret::new("t".into())));
+                        Event::Created { attempt, id: id.clone(), api_url: None, token_in: None, token }
                     }
                 });
             }

@@ -68,7 +68,7 @@ impl Candidates {
         let serials: BTreeSet<_> = state.doubts().filter_map(|(_, attempt, _)| attempt.fence).collect();
         let fences: Vec<_> = serials.iter().filter_map(|serial| state.fences().get(serial)).collect();
         let mut candidates = Self {
-            is_credible: listing.odd_items == 0 && known.keys().all(|id| listed.contains(id)),
+            is_credible: listing.odd_items == 0 && state.managed_ids().all(|id| listed.contains(id)),
             old: BTreeSet::new(),
             of: BTreeMap::new(),
             strange: Vec::new(),
@@ -201,7 +201,7 @@ mod tests {
 
     /// A state that listed `fence`, knows `known`, and has doubts under the names of `doubts`, at one second each.
     fn state(fence: Option<&[&str]>, known: &[&str], doubts: &[&str]) -> State {
-        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1));
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
         let mut second = 0;
         let mut add = |event| {
             second += 1;

@@ -6,7 +6,7 @@
 use super::wire::{CreateResult, Envelope};
 use crate::instance::{ApiUrl, InstanceId};
 use crate::secret::{Redactor, Secret};
-use crate::state::Answer;
+use crate::state::{Answer, Outline};
 use crate::text::escape;
 
 /// Statuses that say "not here, not like this": nothing was created.
@@ -46,6 +46,18 @@ pub enum Verdict {
         /// What is odd about it.
         reason: String,
     },
+}
+
+impl Verdict {
+    /// The verdict without its token.
+    pub fn outline(self) -> Outline {
+        match self {
+            Self::Created(CreatedInstance { id, api_url, token }) => Outline::Created { id, api_url, has_token: token.is_some() },
+            Self::Refused { reason, for_all } => Outline::Refused { reason, for_all },
+            Self::Later { after, reason } => Outline::Later { after, reason },
+            Self::Doubt { reason } => Outline::Doubt { reason },
+        }
+    }
 }
 
 /// An instance as the answer to its create shows it.

@@ -23,7 +23,8 @@ use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provid
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::secret::{Redactor, Secret};
-use crate::state::{Answer, KeyFingerprint, Lineage, Origin, hex};
+use crate::state::{Answer, KeyFingerprint, Lineage, Origin};
+use crate::text::hex;
 
 /// Bytes of an answer to a create or delete that are read; a longer one is cut.
 const ANSWER_MAX: usize = 1_024 * 1_024;

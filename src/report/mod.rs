@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use state::{DoubtData, InstanceData, ProposalData, StateDocument};
+pub use state::{
+    DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, VerifyDocument,
+};
 
 use crate::apply::{Halt, Outcome, Report};
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary};
+use crate::seal::{KeyId, Recipient};
 use crate::state::{AttemptId, Head, Lineage, Serial, State};
 
 /// The version of every document here.
@@ -74,6 +77,7 @@ impl From<&Guard> for GuardData {
     fn from(guard: &Guard) -> Self {
         let (word, name) = match guard {
             Guard::TypeChange { name, .. } => ("type_change", name),
+            Guard::Released { name, .. } => ("released", name),
             Guard::ProbableRename { to, .. } => ("probable_rename", to),
         };
         Self { guard: word, name: name.clone(), message: guard_text(guard) }
@@ -85,6 +89,9 @@ pub fn guard_text(guard: &Guard) -> String {
     match guard {
         Guard::TypeChange { name, recorded, declared } => {
             format!("`{name}` is declared as {declared} and exists as {recorded}; a type cannot be changed")
+        }
+        Guard::Released { name, id } => {
+            format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
         }
         Guard::ProbableRename { from, to, kind } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
@@ -319,6 +326,28 @@ impl MessageDocument {
     /// Says `message`.
     pub fn new(message: String) -> Self {
         Self { format_version: FORMAT_VERSION, message }
+    }
+}
+
+/// `key generate|show --format json`.
+#[derive(Debug, Serialize)]
+pub struct KeyDocument {
+    format_version: &'static str,
+    keys: Vec<KeyData>,
+}
+
+/// A public key.
+#[derive(Debug, Serialize)]
+struct KeyData {
+    public: Recipient,
+    id: KeyId,
+}
+
+impl KeyDocument {
+    /// Of public keys.
+    pub fn new(keys: &[Recipient]) -> Self {
+        let keys = keys.iter().map(|key| KeyData { public: *key, id: key.id() }).collect();
+        Self { format_version: FORMAT_VERSION, keys }
     }
 }
 

@@ -6,7 +6,10 @@ use serde::Serialize;
 use super::FORMAT_VERSION;
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::plan::Proposal;
-use crate::state::{Attempt, AttemptId, Doubt, Hash, Head, Lineage, Origin, Phase, Record, Serial, State};
+use crate::seal::Recipients;
+use crate::secret::Secret;
+use crate::state::{Attempt, AttemptId, Doubt, Entry, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State, Verdict};
+use crate::store::{Finding, Severity};
 
 /// One instance in `state list` and `state show`.
 #[derive(Debug, Serialize)]
@@ -34,12 +37,15 @@ pub struct InstanceData {
 
 impl From<&Record> for InstanceData {
     fn from(record: &Record) -> Self {
-        let instance = record.instance();
+        let instance = match &record.phase {
+            Phase::Created(instance) | Phase::Released(instance) => Some(instance),
+            _ => None,
+        };
         let (since, reason) = match &record.phase {
             Phase::Absent { closed } => (None, Some(closed.clone())),
             Phase::Intent(attempt) | Phase::Received(attempt, _) => (Some(attempt.since), None),
             Phase::InDoubt(_, doubt) => (Some(doubt.since), Some(doubt.reason.clone())),
-            Phase::Created(instance) => (Some(instance.since), None),
+            Phase::Created(instance) | Phase::Released(instance) => (Some(instance.since), None),
         };
         Self {
             name: record.name.clone(),
@@ -130,6 +136,7 @@ pub struct StateDocument {
     serial: Serial,
     head: Hash,
     origin: Option<Origin>,
+    seal_to: Recipients,
     read_from: &'static str,
     instances: usize,
     in_doubt: usize,
@@ -144,9 +151,141 @@ impl StateDocument {
             serial: head.serial,
             head: head.hash,
             origin: state.binding.as_ref().map(|binding| binding.origin.clone()),
+            seal_to: state.recipients.clone(),
             read_from,
             instances: state.records().values().filter(|record| record.instance().is_some()).count(),
             in_doubt: state.doubts().count(),
         }
+    }
+}
+
+/// `state verify`.
+#[derive(Debug, Serialize)]
+pub struct VerifyDocument {
+    format_version: &'static str,
+    is_intact: bool,
+    findings: Vec<FindingData>,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingData {
+    part: &'static str,
+    severity: &'static str,
+    message: String,
+}
+
+impl VerifyDocument {
+    /// Of what was found.
+    pub fn new(findings: &[Finding]) -> Self {
+        let data = |finding: &Finding| FindingData {
+            part: finding.part,
+            severity: match finding.severity {
+                Severity::Good => "good",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            message: finding.message.clone(),
+        };
+        let is_intact = findings.iter().all(|finding| finding.severity < Severity::Error);
+        Self { format_version: FORMAT_VERSION, is_intact, findings: findings.iter().map(data).collect() }
+    }
+}
+
+/// One entry of `state history`.
+#[derive(Debug, Serialize)]
+pub struct Happening {
+    /// Its number.
+    pub serial: Serial,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Its word.
+    pub event: &'static str,
+    /// Whose.
+    pub name: Option<InstanceName>,
+    /// The attempt.
+    pub attempt: Option<AttemptId>,
+    /// What it says, in words; empty where the event says all.
+    pub detail: String,
+    /// The command and who ran it.
+    pub by: String,
+}
+
+impl Happening {
+    /// Of an entry about `name`, written by `by`.
+    pub fn new(entry: &Entry, name: Option<InstanceName>, by: String) -> Self {
+        let (event, attempt) = (entry.event.word(), entry.event.attempt().cloned());
+        Self { serial: entry.serial, at: entry.at, event, name, attempt, detail: detail(&entry.event), by }
+    }
+}
+
+fn detail(event: &Event) -> String {
+    match event {
+        Event::Bound(binding) => binding.origin.to_string(),
+        Event::Run { verb, version, .. } => format!("{verb}, version {version}"),
+        Event::Recipients { to } => to.to_string(),
+        Event::Listed { ids } => format!("{} instances", ids.len()),
+        Event::Intent { kind, .. } | Event::AdoptedDoubt { kind, .. } => kind.to_string(),
+        Event::Unsent { reason, .. } | Event::Refused { reason, .. } | Event::Doubted { reason, .. } => reason.clone(),
+        Event::Received { answer, .. } => format!("status {}", answer.status),
+        Event::Created { id, .. } => id.to_string(),
+        Event::Resolved { verdict, grounds, .. } => {
+            let verdict = match verdict {
+                Verdict::Created { id, .. } => format!("created as {id}"),
+                Verdict::NotCreated => "not created".to_owned(),
+            };
+            let reason = grounds.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{verdict}, by {}{reason}", grounds.by)
+        }
+        Event::Adopted { id, source, .. } => format!("{id}, from {source}"),
+        Event::Moved { to, .. } => format!("is {to} from now on"),
+        Event::Noted { orphaned, returned } => format!("{} no longer declared, {} again", orphaned.len(), returned.len()),
+        Event::Checkpoint(checkpoint) => format!("goes on from serial {}", checkpoint.after.serial),
+        _ => String::new(),
+    }
+}
+
+/// `state history`.
+#[derive(Debug, Serialize)]
+pub struct HistoryDocument {
+    format_version: &'static str,
+    entries: Vec<Happening>,
+    gaps: Vec<String>,
+}
+
+impl HistoryDocument {
+    /// Of the entries and what is missing.
+    pub fn new(entries: Vec<Happening>, gaps: Vec<String>) -> Self {
+        Self { format_version: FORMAT_VERSION, entries, gaps }
+    }
+}
+
+/// `state export --reveal`: the one document with tokens in it, and so without `Debug`.
+#[derive(Serialize)]
+#[expect(missing_debug_implementations, reason = "it holds tokens in the clear")]
+pub struct RevealedDocument {
+    format_version: &'static str,
+    lineage: Lineage,
+    serial: Serial,
+    instances: Vec<RevealedData>,
+}
+
+#[derive(Serialize)]
+struct RevealedData {
+    #[serde(flatten)]
+    instance: InstanceData,
+    token: Option<String>,
+}
+
+impl RevealedDocument {
+    /// Of a state; its records follow.
+    pub fn new(state: &State, head: Head) -> Self {
+        let (lineage, serial) = (state.lineage.clone(), head.serial);
+        Self { format_version: FORMAT_VERSION, lineage, serial, instances: Vec::new() }
+    }
+
+    /// Adds a record with its token.
+    pub fn push(&mut self, record: &Record, token: Option<&Secret>) {
+        let token = token.map(|token| token.expose().to_owned());
+        self.instances.push(RevealedData { instance: InstanceData::from(record), token });
     }
 }

@@ -5,13 +5,17 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::{AttemptId, Binding, Lineage, Serial};
+use super::{AttemptId, Binding, Head, KeptAnswer, KeptBody, KeptSecret, Lineage, Record, Run, Serial};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
-use crate::secret::{Secret, kept};
+use crate::seal::Recipients;
+use crate::secret::Secret;
 
 /// The version of the stored format. A journal with a higher one is refused and left as it is.
-pub const FORMAT: u32 = 1;
+///
+/// 2: sealed texts ([`Event::Recipients`]), checkpoints and released names; [`Event::Created`] names the entry that has the token.
+pub const FORMAT: u32 = 2;
 
 /// One line of the journal, without its hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +70,33 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         boot: Option<String>,
     },
+    /// From here on the format is this one: what follows may be unknown to earlier versions.
+    Format {
+        /// [`FORMAT`] of the version that goes on.
+        format: u32,
+    },
+    /// Secrets are sealed to these keys from here on; none: they are kept in the clear.
+    Recipients {
+        /// The keys.
+        to: Recipients,
+    },
+    /// The first entry of a journal that goes on from an earlier one. The [`Event::Restored`] ones that follow belong to it.
+    Checkpoint(Checkpoint),
+    /// A record and what it refers to, as the earlier journal had it.
+    Restored {
+        /// The record.
+        record: Record,
+        /// The entries with its token and its answer.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        kept: Vec<Entry>,
+    },
+    /// A listing that open attempts refer to, as the earlier journal had it.
+    RestoredFence {
+        /// Its entry there.
+        serial: Serial,
+        /// The ids, sorted.
+        ids: Vec<InstanceId>,
+    },
     /// The server listed these ids, completely: the fence of the attempts that name this entry.
     Listed {
         /// The ids, sorted.
@@ -100,7 +131,7 @@ pub enum Event {
         /// The attempt.
         attempt: AttemptId,
         /// The answer.
-        answer: Answer,
+        answer: KeptAnswer,
     },
     /// The answer says that the instance exists.
     Created {
@@ -111,9 +142,12 @@ pub enum Event {
         /// Its address, where the answer had one.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         api_url: Option<ApiUrl>,
-        /// Its token, where the answer had one.
-        #[serde(with = "kept", skip_serializing_if = "Option::is_none", default)]
-        token: Option<Secret>,
+        /// The entry with the answer that holds its token, where it has one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        token_in: Option<Serial>,
+        /// The token itself, as format 1 kept it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        token: Option<KeptSecret>,
     },
     /// The answer says that nothing was created. Closes the attempt.
     Refused {
@@ -143,8 +177,7 @@ pub enum Event {
         /// The instance's name.
         name: InstanceName,
         /// The token.
-        #[serde(with = "kept", default)]
-        token: Option<Secret>,
+        token: KeptSecret,
     },
     /// An instance that this state did not create, taken over as it is. Its token is missing.
     Adopted {
@@ -173,6 +206,16 @@ pub enum Event {
         /// The new name, unused until now.
         to: InstanceName,
     },
+    /// The instance is managed no longer. It stays on the server; its id stays known.
+    Released {
+        /// Its name.
+        name: InstanceName,
+    },
+    /// A released instance is managed again.
+    Reclaimed {
+        /// Its name.
+        name: InstanceName,
+    },
     /// An apply has shown these names as no longer declared, and those as declared again.
     Noted {
         /// No longer declared.
@@ -184,13 +227,73 @@ pub enum Event {
     },
 }
 
+impl Entry {
+    /// The same with every secret left out, sealed ones too: what is kept for the record.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        match &mut self.event {
+            Event::Received { answer, .. } => answer.body = KeptBody::Clear(Zeroizing::new(Vec::new())),
+            Event::Created { token, .. } => *token = None,
+            Event::TokenSet { token, .. } => *token = KeptSecret::Clear(Secret::new(String::new())),
+            Event::Restored { kept, .. } => kept.clear(),
+            _ => {}
+        }
+        self
+    }
+}
+
 impl Event {
+    /// The instance that it is about, where it names one; most name their attempt instead.
+    pub fn name(&self) -> Option<&InstanceName> {
+        match self {
+            Self::Intent { name, .. }
+            | Self::TokenSet { name, .. }
+            | Self::Adopted { name, .. }
+            | Self::AdoptedDoubt { name, .. }
+            | Self::Released { name }
+            | Self::Reclaimed { name }
+            | Self::Moved { from: name, .. } => Some(name),
+            Self::Restored { record, .. } => Some(&record.name),
+            _ => None,
+        }
+    }
+
+    /// The attempt that it is about.
+    pub fn attempt(&self) -> Option<&AttemptId> {
+        match self {
+            Self::Intent { attempt, .. }
+            | Self::Unsent { attempt, .. }
+            | Self::Sent { attempt }
+            | Self::Received { attempt, .. }
+            | Self::Created { attempt, .. }
+            | Self::Refused { attempt, .. }
+            | Self::Doubted { attempt, .. }
+            | Self::Resolved { attempt, .. }
+            | Self::AdoptedDoubt { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// The format that holds from this entry on, where it says one.
+    pub const fn format(&self) -> Option<u32> {
+        match self {
+            Self::Genesis { format, .. } | Self::Format { format } => Some(*format),
+            Self::Checkpoint(checkpoint) => Some(checkpoint.format),
+            _ => None,
+        }
+    }
+
     /// Its word in the journal.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Genesis { .. } => "genesis",
             Self::Bound(_) => "bound",
             Self::Run { .. } => "run",
+            Self::Format { .. } => "format",
+            Self::Recipients { .. } => "recipients",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Restored { .. } => "restored",
+            Self::RestoredFence { .. } => "restored_fence",
             Self::Listed { .. } => "listed",
             Self::Intent { .. } => "intent",
             Self::Unsent { .. } => "unsent",
@@ -204,9 +307,44 @@ impl Event {
             Self::Adopted { .. } => "adopted",
             Self::AdoptedDoubt { .. } => "adopted_doubt",
             Self::Moved { .. } => "moved",
+            Self::Released { .. } => "released",
+            Self::Reclaimed { .. } => "reclaimed",
             Self::Noted { .. } => "noted",
         }
     }
+}
+
+/// What a journal goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// [`FORMAT`] of the version that wrote it.
+    pub format: u32,
+    /// The state's lineage.
+    pub lineage: Lineage,
+    /// The last entry of the earlier journal. The chain goes on from its hash.
+    pub after: Head,
+    /// How many entries follow that belong to it; without all of them the journal is damaged.
+    pub entries: u64,
+    /// The state's binding.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub binding: Option<Binding>,
+    /// The last command in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<Run>,
+    /// Whom secrets are sealed to.
+    pub recipients: Recipients,
+    /// Where the earlier entries are, without their secrets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub history: Option<History>,
+}
+
+/// A file with earlier entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Its name in the state's `history` directory.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sum: super::Hash,
 }
 
 /// The verdict on a doubt.
@@ -236,41 +374,4 @@ pub struct Grounds {
     /// The ids that the server listed at that moment and that the state did not know; none: no list was had.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub candidates: Option<Vec<InstanceId>>,
-}
-
-/// A raw answer: its status and its bytes, unread.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The HTTP status code.
-    pub status: u16,
-    /// Whether the whole body arrived. A part is kept too: it may hold the token.
-    pub complete: bool,
-    /// Seconds from `Retry-After`, where it was a number.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub retry_after: Option<u64>,
-    /// The body, at most 1 MiB. May hold the token: `Debug` shows its length only.
-    #[serde(with = "raw")]
-    pub body: Vec<u8>,
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Answer({}, {} bytes, complete: {})", self.status, self.body.len(), self.complete)
-    }
-}
-
-/// Bytes as base64 text.
-mod raw {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        STANDARD.decode(text.as_bytes()).map_err(|_| de::Error::custom("not base64"))
-    }
 }

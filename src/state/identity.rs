@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::hex;
+
 /// The number of a journal entry, from 1; it only grows. The serial of a state is that of its last entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -90,13 +92,6 @@ impl TryFrom<String> for Hash {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         Self::from_hex(text.as_bytes()).ok_or("a hash has 64 hexadecimal digits")
     }
-}
-
-/// Lower-case hexadecimal digits of `bytes`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |index: u8| DIGITS.get(usize::from(index & 15)).copied().map_or('0', char::from);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 fn nibble(digit: u8) -> Option<u8> {

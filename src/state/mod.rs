@@ -5,6 +5,7 @@
 
 mod event;
 mod identity;
+mod kept;
 mod transition;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use event::{Answer, Entry, Event, FORMAT, Grounds, Verdict, Who};
-pub(crate) use identity::hex;
+pub use event::{Checkpoint, Entry, Event, FORMAT, Grounds, History, Verdict, Who};
 pub use identity::{AttemptId, Binding, Hash, Head, KeyFingerprint, Lineage, Origin, Serial};
+pub use kept::{Answer, KeptAnswer, KeptBody, KeptSecret, Outline, about_answer, about_token};
 pub use transition::Illegal;
 
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
+use crate::seal::Recipients;
 
 /// Everything known of one lineage, as of one serial.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +28,16 @@ pub struct State {
     pub lineage: Lineage,
     /// The number of the last entry in it.
     pub serial: Serial,
+    /// The newest format in it.
+    pub format: u32,
     /// The server and account it belongs to; none before the first apply.
     pub binding: Option<Binding>,
     /// The command whose entries are being written.
     pub run: Option<Run>,
+    /// Whom secrets are sealed to; none: they are kept in the clear.
+    pub recipients: Recipients,
+    /// Entries of a checkpoint that are still to come; 0 but for the time in which one is read.
+    restoring: u64,
     records: BTreeMap<InstanceName, Record>,
     /// Of the attempts that are not closed.
     open: BTreeMap<AttemptId, InstanceName>,
@@ -80,6 +88,8 @@ pub enum Phase {
     Received(Attempt, Serial),
     /// It exists.
     Created(Instance),
+    /// It existed when it was released, and is managed no longer.
+    Released(Instance),
 }
 
 /// An open attempt.
@@ -113,20 +123,32 @@ pub struct Instance {
     pub id: InstanceId,
     /// Its address, where known.
     pub api_url: Option<ApiUrl>,
-    /// The journal entry that holds its token; none: the token is missing.
-    pub token: Option<Serial>,
+    /// Where its token is; none: the token is missing.
+    pub token: Option<TokenAt>,
     /// When it was recorded.
     pub since: Timestamp,
 }
 
+/// Where a token is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenAt {
+    /// The journal entry that holds it.
+    pub entry: Serial,
+    /// The instance's name at that time: it is sealed under it.
+    pub name: InstanceName,
+}
+
 impl State {
     /// A state before its first entry but for the genesis.
-    pub fn new(lineage: Lineage, serial: Serial) -> Self {
+    pub fn new(lineage: Lineage, serial: Serial, format: u32) -> Self {
         Self {
             lineage,
             serial,
+            format,
             binding: None,
             run: None,
+            recipients: Recipients::none(),
+            restoring: 0,
             records: BTreeMap::new(),
             open: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -137,14 +159,17 @@ impl State {
     /// Puts a state together from what an index kept of it.
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let open = parts.records.values().filter_map(|record| Some((record.open_attempt()?.id.clone(), record.name.clone())));
-        let ids = parts.records.values().filter_map(|record| Some((record.instance()?.id.clone(), record.name.clone())));
+        let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
         Self {
             open: open.collect(),
             ids: ids.collect(),
             lineage: parts.lineage,
             serial: parts.serial,
+            format: parts.format,
             binding: parts.binding,
             run: parts.run,
+            recipients: parts.recipients,
+            restoring: 0,
             records: parts.records,
             fences: parts.fences,
         }
@@ -167,16 +192,7 @@ impl State {
 
     /// The name that the attempt of `event` belongs to, while it is open.
     pub(crate) fn name_of_attempt(&self, event: &Event) -> Option<&InstanceName> {
-        let (Event::Unsent { attempt, .. }
-        | Event::Sent { attempt }
-        | Event::Received { attempt, .. }
-        | Event::Created { attempt, .. }
-        | Event::Refused { attempt, .. }
-        | Event::Doubted { attempt, .. }
-        | Event::Resolved { attempt, .. }) = event
-        else {
-            return None;
-        };
+        let attempt = event.attempt().filter(|_| !matches!(event, Event::Intent { .. } | Event::AdoptedDoubt { .. }))?;
         self.open.get(attempt)
     }
 
@@ -185,7 +201,12 @@ impl State {
         self.fences.get(&attempt.fence?)
     }
 
-    /// Every id that belongs to one of our names.
+    /// The ids of the instances that are managed, and so must be in a list that can be believed.
+    pub fn managed_ids(&self) -> impl Iterator<Item = &InstanceId> {
+        self.records.values().filter_map(|record| record.instance().map(|instance| &instance.id))
+    }
+
+    /// Every id that belongs to one of our names, released ones too: none of them is a stranger.
     pub fn known_ids(&self) -> &BTreeMap<InstanceId, InstanceName> {
         &self.ids
     }
@@ -203,8 +224,10 @@ impl State {
 pub(crate) struct Parts {
     pub(crate) lineage: Lineage,
     pub(crate) serial: Serial,
+    pub(crate) format: u32,
     pub(crate) binding: Option<Binding>,
     pub(crate) run: Option<Run>,
+    pub(crate) recipients: Recipients,
     pub(crate) records: BTreeMap<InstanceName, Record>,
     pub(crate) fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
 }
@@ -214,11 +237,30 @@ impl Record {
     pub fn open_attempt(&self) -> Option<&Attempt> {
         match &self.phase {
             Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => Some(attempt),
-            Phase::Absent { .. } | Phase::Created(_) => None,
+            Phase::Absent { .. } | Phase::Created(_) | Phase::Released(_) => None,
         }
     }
 
-    /// The instance, if it exists.
+    /// The id that belongs to the name, of an instance that is managed or was.
+    pub fn id(&self) -> Option<&InstanceId> {
+        match &self.phase {
+            Phase::Created(instance) | Phase::Released(instance) => Some(&instance.id),
+            _ => None,
+        }
+    }
+
+    /// The journal entries that it refers to: a token, an answer.
+    pub fn entries(&self) -> impl Iterator<Item = Serial> {
+        let entry = match &self.phase {
+            Phase::Created(instance) | Phase::Released(instance) => instance.token.as_ref().map(|token| token.entry),
+            Phase::Received(_, answer) => Some(*answer),
+            Phase::InDoubt(_, doubt) => doubt.answer,
+            Phase::Absent { .. } | Phase::Intent(_) => None,
+        };
+        entry.into_iter()
+    }
+
+    /// The instance, if it exists and is managed.
     pub fn instance(&self) -> Option<&Instance> {
         match &self.phase {
             Phase::Created(instance) => Some(instance),
@@ -235,6 +277,7 @@ impl Record {
             Phase::Received(..) => "received",
             Phase::Created(Instance { token: None, .. }) => "token_missing",
             Phase::Created(_) => "created",
+            Phase::Released(_) => "released",
         }
     }
 }

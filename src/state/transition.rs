@@ -6,13 +6,14 @@
 //!                          |                  |  ^                     |  |
 //!                          +- unsent-> absent +  +------ doubted ------+  +- refused -> absent
 //! in doubt -- resolved --> created | absent
+//! created  -- released --> released -- reclaimed --> created
 //! ```
 
 use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
 
-use super::{Attempt, AttemptId, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, Verdict};
+use super::{Attempt, AttemptId, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
 /// A step that the table does not have.
@@ -29,6 +30,12 @@ pub enum Illegal {
     /// A second beginning.
     #[error("the state is begun a second time")]
     Genesis,
+    /// A record of a checkpoint outside of one, or something else inside.
+    #[error("a checkpoint is not complete, or goes on too long")]
+    Checkpoint,
+    /// The format would go back.
+    #[error("the format would go back")]
+    Format,
     /// The binding would change.
     #[error("the state already belongs to another server or account")]
     Bound,
@@ -79,14 +86,33 @@ impl State {
         if entry.serial != expected {
             return Err(Illegal::Serial { expected, found: entry.serial });
         }
+        let is_restored = matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. });
+        if is_restored != (self.restoring > 0) {
+            return Err(Illegal::Checkpoint);
+        }
         self.take(entry)?;
+        self.restoring = self.restoring.saturating_sub(1);
         self.serial = entry.serial;
         Ok(())
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), Illegal> {
         match &entry.event {
-            Event::Genesis { .. } => Err(Illegal::Genesis),
+            Event::Genesis { .. } | Event::Checkpoint(_) => Err(Illegal::Genesis),
+            Event::Format { format } if *format <= self.format => Err(Illegal::Format),
+            Event::Format { format } => {
+                self.format = *format;
+                Ok(())
+            }
+            Event::Recipients { to } => {
+                self.recipients = to.clone();
+                Ok(())
+            }
+            Event::Restored { record, kept } => self.restore(record, kept),
+            Event::RestoredFence { serial, ids } => {
+                self.fences.insert(*serial, ids.iter().cloned().collect());
+                Ok(())
+            }
             Event::Bound(binding) => match &self.binding {
                 Some(bound) if !bound.admits(binding) => Err(Illegal::Bound),
                 _ => {
@@ -107,9 +133,11 @@ impl State {
             Event::Unsent { attempt, reason } => self.step(entry, attempt, &Step::Unsent(reason)),
             Event::Sent { attempt } => self.step(entry, attempt, &Step::Sent),
             Event::Received { attempt, .. } => self.step(entry, attempt, &Step::Received),
-            Event::Created { attempt, id, api_url, token } => {
+            Event::Created { attempt, id, api_url, token_in, token } => {
                 self.check_id(id)?;
-                let token = token.as_ref().map(|_| entry.serial);
+                let name = self.open.get(attempt).ok_or_else(|| Illegal::NotOpen(attempt.clone()))?.clone();
+                let holder = token_in.or_else(|| token.as_ref().map(|_| entry.serial));
+                let token = holder.map(|entry| TokenAt { entry, name });
                 let instance = Instance { id: id.clone(), api_url: api_url.clone(), token, since: entry.at };
                 self.step(entry, attempt, &Step::Created(instance))
             }
@@ -124,12 +152,62 @@ impl State {
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
             Event::Adopted { name, kind, id, .. } => self.adopt(entry.at, name, *kind, id),
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
+            Event::Released { name } => self.release(name, "released"),
+            Event::Reclaimed { name } => self.release(name, "reclaimed"),
             Event::Moved { from, to } => self.rename(from, to),
             Event::Noted { orphaned, returned } => {
                 self.note(orphaned, true)?;
                 self.note(returned, false)
             }
         }
+    }
+
+    /// A state as a checkpoint begins it; its records follow.
+    pub(crate) fn from_checkpoint(checkpoint: &Checkpoint, serial: Serial) -> Self {
+        let mut state = Self::new(checkpoint.lineage.clone(), serial, checkpoint.format);
+        state.binding.clone_from(&checkpoint.binding);
+        state.run.clone_from(&checkpoint.run);
+        state.recipients = checkpoint.recipients.clone();
+        state.restoring = checkpoint.entries;
+        state
+    }
+
+    /// Whether entries of a checkpoint are still to come.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.restoring > 0
+    }
+
+    /// For reading what is left of a damaged checkpoint: whether the next entry may belong to one.
+    pub(crate) fn expect_restored(&mut self, expected: bool) {
+        self.restoring = u64::from(expected);
+    }
+
+    fn restore(&mut self, record: &Record, kept: &[Entry]) -> Result<(), Illegal> {
+        if self.records.contains_key(&record.name) {
+            return Err(Illegal::Taken(record.name.clone()));
+        }
+        if record.entries().any(|serial| !kept.iter().any(|entry| entry.serial == serial)) {
+            return Err(Illegal::Checkpoint);
+        }
+        if let Some(id) = record.id() {
+            self.check_id(id)?;
+            self.ids.insert(id.clone(), record.name.clone());
+        }
+        if let Some(attempt) = record.open_attempt() {
+            return self.open(&attempt.id.clone(), record.clone());
+        }
+        self.records.insert(record.name.clone(), record.clone());
+        Ok(())
+    }
+
+    fn release(&mut self, name: &InstanceName, event: &'static str) -> Result<(), Illegal> {
+        let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        record.phase = match (&record.phase, event) {
+            (Phase::Created(instance), "released") => Phase::Released(instance.clone()),
+            (Phase::Released(instance), "reclaimed") => Phase::Created(instance.clone()),
+            _ => return Err(illegal(record, event)),
+        };
+        Ok(())
     }
 
     fn begin(
@@ -182,7 +260,7 @@ impl State {
         let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
         match &mut record.phase {
             Phase::Created(instance) => {
-                instance.token = Some(at);
+                instance.token = Some(TokenAt { entry: at, name: name.clone() });
                 Ok(())
             }
             _ => Err(illegal(record, "token_set")),
@@ -277,7 +355,11 @@ fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Option<Phase> {
         (Phase::Received(attempt, answer), Step::Doubted(reason)) => {
             Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, Some(*answer))))
         }
-        (Phase::Received(..), Step::Created(instance)) => Some(Phase::Created(instance.clone())),
+        (Phase::Received(_, answer), Step::Created(instance)) => {
+            let holder = instance.token.as_ref().map(|token| token.entry);
+            let holds = holder.is_none_or(|holder| holder == *answer || holder == entry.serial);
+            holds.then(|| Phase::Created(instance.clone()))
+        }
         (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
         (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
             Some(Phase::Created(Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at }))
@@ -307,12 +389,16 @@ mod tests {
 
     /// Applies `events` in order to a fresh state.
     fn replay(events: &[Event]) -> Result<State, Illegal> {
-        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1));
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
         for event in events {
             let entry = Entry { serial: state.serial.next(), at: AT, event: event.clone() };
             state.apply(&entry)?;
         }
         Ok(state)
+    }
+
+    fn kept() -> crate::state::KeptSecret {
+        crate::state::KeptSecret::Clear(crate::secret::Secret::new("t".into()))
     }
 
     fn event(word: &str) -> Event {
@@ -326,14 +412,14 @@ mod tests {
             "sent" => Event::Sent { attempt },
             "received" => Event::Received {
                 attempt,
-                answer: super::super::Answer { status: 200, complete: true, retry_after: None, body: vec![] },
+                answer: super::super::Answer { status: 200, complete: true, retry_after: None, body: vec![] }.into(),
             },
-            "created" => Event::Created { attempt, id, api_url: None, token: Some(crate::secret::Secret::new("t".into())) },
+            "created" => Event::Created { attempt, id, api_url: None, token_in: None, token: Some(kept()) },
             "refused" => Event::Refused { attempt, reason },
             "doubted" => Event::Doubted { attempt, reason },
             "exists" => Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds },
             "never" => Event::Resolved { attempt, verdict: Verdict::NotCreated, grounds },
-            "token" => Event::TokenSet { name: name("a"), token: None },
+            "token" => Event::TokenSet { name: name("a"), token: kept() },
             _ => unreachable!("{word}"),
         }
     }

@@ -11,15 +11,15 @@ use super::file::JOURNAL;
 use super::*;
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::secret::Secret;
-use crate::state::{Answer, AttemptId, Binding, Lineage, Origin, Phase, Who};
+use crate::state::{Answer, AttemptId, Binding, FORMAT, KeptSecret, Lineage, Origin, Phase, Who};
 
-const AT: Timestamp = Timestamp::UNIX_EPOCH;
+pub(super) const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn lineage() -> Lineage {
+pub(super) fn lineage() -> Lineage {
     Lineage::from_bytes([7; 16])
 }
 
-fn name(text: &str) -> InstanceName {
+pub(super) fn name(text: &str) -> InstanceName {
     InstanceName::parse(text).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn holder() -> Holder {
     Holder { pid: 1, verb: "test".into(), since: AT, who: Who::default() }
 }
 
-fn hold(dir: &Path) -> Hold {
+pub(super) fn hold(dir: &Path) -> Hold {
     Hold::acquire(dir, &holder(), Duration::ZERO, &mut |_| {}).unwrap()
 }
 
@@ -38,17 +38,18 @@ pub(super) fn life(of: &str, id: &str) -> Vec<Event> {
     vec![
         Event::Intent { attempt: attempt.clone(), name: name(of), kind: InstanceType::WhatsApp, fence: None },
         Event::Sent { attempt: attempt.clone() },
-        Event::Received { attempt: attempt.clone(), answer },
+        Event::Received { attempt: attempt.clone(), answer: answer.into() },
         Event::Created {
             attempt,
             id: InstanceId::parse(id).unwrap(),
             api_url: ApiUrl::parse("https://eu1.example/instance1/").ok(),
-            token: Some(Secret::new("token0123456789a".into())),
+            token_in: None,
+            token: Some(KeptSecret::Clear(Secret::new("token0123456789a".into()))),
         },
     ]
 }
 
-fn fill(store: &mut dyn StateStore) {
+pub(super) fn fill(store: &mut dyn StateStore) {
     store.append(Event::Bound(Binding { origin: Origin("https://a.example:443".into()), key: None }), AT).unwrap();
     for event in life("one", "1").into_iter().chain(life("two", "2")).chain(life("three", "3").into_iter().take(2)) {
         store.append(event, AT).unwrap();
@@ -65,9 +66,9 @@ fn conforms(store: &mut dyn StateStore) {
     assert_eq!(store.state().doubts().count(), 1);
     // Every entry is read back as it was written, secrets included.
     let Event::Created { token: Some(token), .. } = store.entry(Serial(6)).unwrap().event else { panic!("not created") };
-    assert_eq!(token.expose(), "token0123456789a");
+    assert!(matches!(token, KeptSecret::Clear(token) if token.expose() == "token0123456789a"));
     let Event::Received { answer, .. } = store.entry(Serial(5)).unwrap().event else { panic!("not received") };
-    assert_eq!(answer.body, b"{\"raw\":\"\xff\"}");
+    assert_eq!(answer.clear().unwrap().body, b"{\"raw\":\"\xff\"}");
     assert!(matches!(store.entry(Serial(99)), Err(StoreError::NoEntry(Serial(99)))));
     // P1: an illegal step changes nothing.
     let (state, head) = (store.state().clone(), store.head());
@@ -94,7 +95,7 @@ fn the_file_store_conforms_and_survives_its_process() {
 }
 
 /// A filled and closed state directory.
-fn closed() -> (tempfile::TempDir, State, Head) {
+pub(super) fn closed() -> (tempfile::TempDir, State, Head) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = FileStore::begin(dir.path(), hold(dir.path()), lineage(), AT).unwrap();
     fill(&mut store);
@@ -149,7 +150,7 @@ fn the_index_follows_change_by_change() {
     }
     store.append(Event::Moved { from: name("one"), to: name("uno") }, AT).unwrap();
     store.append(Event::Noted { orphaned: vec![name("two")], returned: vec![] }, AT).unwrap();
-    store.append(Event::TokenSet { name: name("two"), token: Some(Secret::new("t".into())) }, AT).unwrap();
+    store.append(Event::TokenSet { name: name("two"), token: KeptSecret::Clear(Secret::new("t".into())) }, AT).unwrap();
     store.append(Event::Unsent { attempt: AttemptId::typed("a-three"), reason: "why".into() }, AT).unwrap();
     let state = store.state().clone();
     Box::new(store).close().unwrap();
@@ -264,7 +265,7 @@ fn p5_a_missing_state_is_told_from_a_fresh_start() {
     let (dir, state, head) = closed();
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(read(empty.path(), None), Err(StoreError::Absent(_))));
-    let nothing = LockFile::of(&State::new(lineage(), Serial(1)), Head::START, []);
+    let nothing = LockFile::of(&State::new(lineage(), Serial(1), FORMAT), Head::START, []);
     assert!(matches!(read(empty.path(), Some(&nothing)), Err(StoreError::Absent(_))), "records nothing: a fresh start");
     let lock = LockFile::of(&state, head, []);
     assert!(matches!(read(empty.path(), Some(&lock)), Err(StoreError::Behind { witness: "the lock file", .. })));
@@ -282,17 +283,31 @@ fn p15_a_newer_format_is_refused_and_left_as_it_is() {
     let (line, _) = super::journal::encode(&genesis, crate::state::Hash::ZERO).unwrap();
     fs::write(dir.path().join(JOURNAL), &line).unwrap();
     let error = FileStore::open(dir.path(), hold(dir.path()), None).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }));
+    assert!(matches!(error, StoreError::Newer { found: 99, known: FORMAT }));
     assert_eq!(fs::read(dir.path().join(JOURNAL)).unwrap(), line);
 }
 
 #[test]
-fn p15_the_bytes_of_format_1_are_what_they_were() {
+fn p15_a_state_of_format_1_opens_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = FileStore::begin(dir.path(), hold(dir.path()), lineage(), AT).unwrap();
     fill(&mut store);
-    let bytes = fs::read_to_string(dir.path().join(JOURNAL)).unwrap();
-    assert_eq!(bytes, include_str!("../../tests/fixtures/journal-1.jsonl"));
+    let state = store.state().clone();
+    drop(store);
+    let old = tempfile::tempdir().unwrap();
+    let fixture = include_str!("../../tests/fixtures/journal-1.jsonl");
+    fs::write(old.path().join(JOURNAL), fixture).unwrap();
+    let mut store = FileStore::open(old.path(), hold(old.path()), None).unwrap();
+    assert_eq!(store.state().records(), state.records());
+    let kept = store.state().record(&name("one")).and_then(|record| record.instance()?.token.clone()).unwrap();
+    let Event::Created { token: Some(token), .. } = store.entry(kept.entry).unwrap().event else { panic!("no token") };
+    assert!(matches!(token, KeptSecret::Clear(token) if token.expose() == "token0123456789a"));
+    // It goes on in this version's format, and says so first.
+    store.append(life("four", "4").remove(0), AT).unwrap();
+    assert_eq!(store.state().format, FORMAT);
+    let bytes = fs::read_to_string(old.path().join(JOURNAL)).unwrap();
+    let next = bytes.strip_prefix(fixture).unwrap().lines().next().unwrap();
+    assert!(next.contains(r#""event":{"format":{"format":2}}"#), "{next}");
 }
 
 /// A store on a disk under control.

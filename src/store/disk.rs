@@ -104,7 +104,8 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 /// Whether nothing but a state is in there: somebody's home is not closed to others because it was named by mistake.
 fn is_ours(path: &Path) -> io::Result<bool> {
-    const OURS: &[&str] = &["journal.jsonl", "index", "lock", "emulator", ".gitignore", "README.md"];
+    const OURS: &[&str] =
+        &["journal.jsonl", "journal.jsonl.new", "history", "index", "lock", "emulator", ".gitignore", "README.md"];
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         if !OURS.iter().any(|ours| name == *ours) {
@@ -134,18 +135,28 @@ pub(crate) fn make_anew(path: &Path, mode: u32) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    make_new(path, mode)
+}
+
+/// A new file at `path`, where nothing may stand.
+pub(crate) fn make_new(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 /// Replaces `path` by `bytes`: whoever reads it, or finds it after a power cut, sees the old or the new content, never a part.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, mode, |file| file.write_all(bytes))
+}
+
+/// [`replace`] by what `write` writes.
+pub(super) fn replace_with(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let written = (|| {
         let mut file = make_anew(&temporary, mode)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         sync_dir(parent_of(path))

@@ -1,6 +1,6 @@
 //! The store on disk: journal first, index last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::journal::{self, Medium, Scan, Witness};
 use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
 use crate::instance::InstanceName;
-use crate::state::{AttemptId, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
+use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
 
 pub(super) const JOURNAL: &str = "journal.jsonl";
 /// What the entries besides the answers may take, and then some.
@@ -22,6 +22,9 @@ pub struct FileStore {
     state: State,
     head: Head,
     length: u64,
+    /// Of those, bytes of the checkpoint that it begins with.
+    base: u64,
+    checkpoint: Option<Checkpoint>,
     /// Where the index stands.
     indexed: Option<Head>,
     /// Records that the index does not have as they are; none: it has to be rebuilt.
@@ -88,6 +91,8 @@ impl FileStore {
             state: scan.state,
             head: scan.head,
             length: scan.length,
+            base: scan.base,
+            checkpoint: scan.checkpoint,
             indexed: index,
             unindexed: is_current.then(BTreeSet::new),
             awaited: BTreeSet::new(),
@@ -137,9 +142,11 @@ impl FileStore {
         Ok(Self {
             dir: dir.to_owned(),
             medium,
-            state: State::new(lineage, Serial(1)),
+            state: State::new(lineage, Serial(1), FORMAT),
             head: Head { serial: Serial(1), hash },
             length: line.len() as u64,
+            base: line.len() as u64,
+            checkpoint: None,
             indexed: None,
             unindexed: None,
             awaited: BTreeSet::new(),
@@ -147,6 +154,45 @@ impl FileStore {
             broken: false,
             _hold: hold,
         })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) const fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The checkpoint that the journal begins with, if it is not the first of its state.
+    pub const fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    pub(super) fn reader(&self) -> std::io::Result<Box<dyn std::io::BufRead + '_>> {
+        self.medium.reader()
+    }
+
+    /// Goes on with the journal that has been put in the old one's place.
+    pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
+        // Nothing may be written into the old one any more, whatever happens here.
+        self.broken = true;
+        let missing = || StoreError::Absent(self.dir.clone());
+        let medium = plain(&self.dir, false)?.ok_or_else(missing)?;
+        let scan = {
+            let mut reader = medium.reader().map_err(StoreError::io("read", self.dir.join(JOURNAL)))?;
+            journal::scan(&mut *reader, &[Witness { name: "the journal before it", head: self.head }])?.ok_or_else(missing)?
+        };
+        self.medium = medium;
+        (self.state, self.head, self.length) = (scan.state, scan.head, scan.length);
+        (self.base, self.checkpoint) = (scan.base, scan.checkpoint);
+        self.unindexed = None;
+        self.broken = false;
+        Ok(())
     }
 
     fn reserve(&mut self, event: &Event) -> Result<(), StoreError> {
@@ -185,7 +231,9 @@ impl FileStore {
             Event::Intent { name, .. }
             | Event::TokenSet { name, .. }
             | Event::Adopted { name, .. }
-            | Event::AdoptedDoubt { name, .. } => {
+            | Event::AdoptedDoubt { name, .. }
+            | Event::Released { name }
+            | Event::Reclaimed { name } => {
                 names.insert(name.clone());
             }
             Event::Moved { from, to } => names.extend([from.clone(), to.clone()]),
@@ -207,6 +255,9 @@ impl StateStore for FileStore {
     fn append(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError> {
         if self.broken {
             return Err(StoreError::Broken);
+        }
+        if self.state.format < FORMAT && event.format().is_none() {
+            self.append(Event::Format { format: FORMAT }, at)?;
         }
         self.reserve(&event)?;
         let before = self.state.name_of_attempt(&event).cloned();
@@ -244,9 +295,9 @@ impl StateStore for FileStore {
         Ok(())
     }
 
-    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError> {
+    fn entries(&mut self, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
         let mut reader = self.medium.reader().map_err(StoreError::io("read", self.dir.join(JOURNAL)))?;
-        journal::find(&mut *reader, serial)
+        journal::find(&mut *reader, serials)
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {

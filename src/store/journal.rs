@@ -6,13 +6,14 @@
 //!
 //! Only the last line may be incomplete: a write that a kill or a full disk cut short, which nobody was ever told is durable.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 
 use ring::digest;
 use serde::Deserialize;
 
 use super::StoreError;
-use crate::state::{Entry, Event, FORMAT, Hash, Head, Serial, State};
+use crate::state::{Checkpoint, Entry, Event, FORMAT, Hash, Head, Serial, State};
 
 /// Between the entry's JSON and the hash.
 const BEFORE_HASH: &[u8] = b",\"hash\":\"";
@@ -20,6 +21,11 @@ const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 const AFTER_HASH: &[u8] = b"\"}";
 /// Longer than any line that was ever written: an answer of 1 MiB as base64, and room.
 pub(super) const LINE_MAX: u64 = 4 * 1_024 * 1_024;
+
+/// How a line begins that holds entries of an earlier journal: looked for before the line is read in full.
+const RESTORED: &[u8] = b"\"event\":{\"restored\"";
+/// Before it stand a serial and a time.
+const RESTORED_WITHIN: usize = 128;
 
 /// The journal's bytes, wherever they are. [`super::DiskMedium`] is the real one; tests have one that fails and forgets.
 pub trait Medium: Send + std::fmt::Debug {
@@ -65,6 +71,10 @@ pub(super) struct Scan {
     pub(super) head: Head,
     /// Bytes up to the end of the last intact line.
     pub(super) length: u64,
+    /// Of those, bytes of the checkpoint that it begins with.
+    pub(super) base: u64,
+    /// The first entry, if it is a checkpoint.
+    pub(super) checkpoint: Option<Checkpoint>,
     /// Bytes after it that a cut-short write left.
     pub(super) torn: u64,
     /// The last line is intact but for its line feed.
@@ -101,17 +111,19 @@ fn verify(line: &[u8], before: Hash) -> Option<Hash> {
     (chain(before, payload) == carried).then_some(carried)
 }
 
+/// What a line says of itself.
+#[derive(Deserialize)]
+struct Claim {
+    serial: Serial,
+    hash: Option<Hash>,
+}
+
 /// The head that the last complete line of `tail` claims, unverified.
 pub(super) fn claimed_head(tail: &[u8]) -> Option<Head> {
-    #[derive(Deserialize)]
-    struct Claim {
-        serial: Serial,
-        hash: Hash,
-    }
     let complete = tail.strip_suffix(b"\n")?;
     let line = complete.rsplit(|byte| *byte == b'\n').next()?;
     let claim: Claim = serde_json::from_slice(line).ok()?;
-    Some(Head { serial: claim.serial, hash: claim.hash })
+    Some(Head { serial: claim.serial, hash: claim.hash? })
 }
 
 /// One line as it was read.
@@ -188,11 +200,17 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
         scan = Some(extend(scan, &entry, lines.number, Head { serial: entry.serial, hash }, length)?);
         if let Some(scan) = &mut scan {
             scan.lacks_newline = lacks_newline;
+            if let Some(Checkpoint { after, .. }) = scan.checkpoint.as_ref().filter(|_| scan.length == length) {
+                witnesses.iter().try_for_each(|witness| witness.contradicts(*after))?;
+            }
             witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head))?;
         }
     }
     if let Some(scan) = &mut scan {
         scan.torn = torn;
+        if scan.state.is_incomplete() {
+            return Err(lines.damaged("the checkpoint that it begins with is not complete"));
+        }
     }
     let end = scan.as_ref().map_or(Serial(0), |scan| scan.head.serial);
     if let Some(ahead) = witnesses.iter().find(|witness| witness.head.serial > end) {
@@ -203,32 +221,66 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
 }
 
 fn extend(scan: Option<Scan>, entry: &Entry, line: u64, head: Head, length: u64) -> Result<Scan, StoreError> {
+    if let Some(found) = entry.event.format().filter(|format| *format > FORMAT) {
+        return Err(StoreError::Newer { found, known: FORMAT });
+    }
     if let Some(mut scan) = scan {
         scan.state.apply(entry).map_err(|source| StoreError::Inconsistent { line, source })?;
         scan.head = head;
         scan.length += length;
+        if matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. }) {
+            scan.base = scan.length;
+        }
         return Ok(scan);
     }
-    match &entry.event {
-        Event::Genesis { format, .. } if *format > FORMAT => Err(StoreError::Newer { found: *format, known: FORMAT }),
-        Event::Genesis { lineage, .. } if entry.serial == Serial(1) => {
-            let state = State::new(lineage.clone(), entry.serial);
-            Ok(Scan { state, head, length, torn: 0, lacks_newline: false })
+    let (state, checkpoint) = match &entry.event {
+        Event::Genesis { format, lineage } if entry.serial == Serial(1) => {
+            (State::new(lineage.clone(), entry.serial, *format), None)
         }
-        _ => Err(StoreError::Damaged { line, why: "it does not begin a state".to_owned() }),
+        Event::Checkpoint(checkpoint) if entry.serial == checkpoint.after.serial.next() => {
+            (State::from_checkpoint(checkpoint, entry.serial), Some(checkpoint.clone()))
+        }
+        _ => return Err(StoreError::Damaged { line, why: "it does not begin a state".to_owned() }),
+    };
+    Ok(Scan { state, head, length, base: length, checkpoint, torn: 0, lacks_newline: false })
+}
+
+/// The entries with these serials, wherever they are: as lines, or kept in a checkpoint. Everything read is verified.
+pub(super) fn find(from: &mut dyn BufRead, wanted: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+    let mut lines = Lines { from, buffer: Vec::new(), head: Hash::ZERO, number: 0 };
+    let mut found = BTreeMap::new();
+    while found.len() < wanted.len() {
+        match lines.next()? {
+            Line::End | Line::Torn(_) => break,
+            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => lines.head = hash,
+        }
+        let claim: Claim = serde_json::from_slice(&lines.buffer).map_err(|error| lines.damaged(&error.to_string()))?;
+        if wanted.contains(&claim.serial) {
+            found.insert(claim.serial, lines.entry()?);
+        } else if lines.buffer.windows(RESTORED.len()).take(RESTORED_WITHIN).any(|window| window == RESTORED)
+            && let Event::Restored { kept, .. } = lines.entry()?.event
+        {
+            found.extend(kept.into_iter().filter(|entry| wanted.contains(&entry.serial)).map(|entry| (entry.serial, entry)));
+        }
+    }
+    match wanted.iter().find(|serial| !found.contains_key(serial)) {
+        Some(missing) => Err(StoreError::NoEntry(*missing)),
+        None => Ok(found),
     }
 }
 
-/// Finds the entry `serial`, verifying everything before it.
-pub(super) fn find(from: &mut dyn BufRead, serial: Serial) -> Result<Entry, StoreError> {
+/// Every entry with its hash, as far as the file is intact; and what is wrong behind that.
+pub(super) fn entries(
+    from: &mut dyn BufRead,
+    each: &mut dyn FnMut(Entry, Hash) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut lines = Lines { from, buffer: Vec::new(), head: Hash::ZERO, number: 0 };
     loop {
-        match lines.next()? {
-            Line::End | Line::Torn(_) => return Err(StoreError::NoEntry(serial)),
-            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => lines.head = hash,
-        }
-        if lines.number == serial.0 {
-            return lines.entry();
-        }
+        let hash = match lines.next()? {
+            Line::End | Line::Torn(_) => return Ok(()),
+            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => hash,
+        };
+        lines.head = hash;
+        each(lines.entry()?, hash)?;
     }
 }

@@ -116,7 +116,7 @@ impl LockFile {
                     let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
                     in_doubt.insert(record.name.clone(), doubt);
                 }
-                Phase::Absent { .. } => {}
+                Phase::Absent { .. } | Phase::Released(_) => {}
             }
         }
         let origin = state.binding.as_ref().map(|binding| binding.origin.clone());

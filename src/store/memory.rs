@@ -1,5 +1,7 @@
 //! A store that lives as long as the process: for tests, and for what only wants to ask "what if".
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::journal;
@@ -20,7 +22,7 @@ impl MemoryStore {
         let event = Event::Genesis { format: FORMAT, lineage: lineage.clone() };
         let genesis = Entry { serial: Serial(1), at, event };
         let head = next_head(&genesis, Head::START)?;
-        Ok(Self { entries: vec![genesis], state: State::new(lineage, Serial(1)), head })
+        Ok(Self { entries: vec![genesis], state: State::new(lineage, Serial(1), FORMAT), head })
     }
 }
 
@@ -52,8 +54,9 @@ impl StateStore for MemoryStore {
         Ok(())
     }
 
-    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError> {
-        self.entries.iter().find(|entry| entry.serial == serial).cloned().ok_or(StoreError::NoEntry(serial))
+    fn entries(&mut self, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+        let find = |serial: &Serial| self.entries.iter().find(|entry| entry.serial == *serial).cloned();
+        serials.iter().map(|serial| Ok((*serial, find(serial).ok_or(StoreError::NoEntry(*serial))?))).collect()
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {

@@ -7,38 +7,52 @@
 //! ```text
 //! state/
 //!   journal.jsonl   the truth: one JSON entry a line, each with the hash of all before it
+//!   history/        earlier journals, without their secrets
 //!   index/          sled; holds no secret
 //!   lock            held by the one writer, and says who that is
 //!   emulator/       what the embedded emulator created (written by `emulator`, not by this module)
 //! ```
 
 #[cfg(test)]
+mod care_tests;
+mod checkpoint;
+#[cfg(test)]
 mod conformance;
 mod disk;
 #[cfg(test)]
 pub(crate) mod fault;
 mod file;
+mod history;
 mod hold;
 mod journal;
 mod lockfile;
 mod memory;
 mod reader;
+mod rotate;
+mod salvage;
 mod sled;
+mod verify;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+pub use checkpoint::{Export, ExportError, Restored, Snapshot, referred};
 pub use disk::DiskMedium;
-pub(crate) use disk::make_anew;
+pub(crate) use disk::{make_anew, make_new};
 pub use file::FileStore;
+pub use history::{Past, history};
 pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
 pub use lockfile::{LockFile, LockFileError, LockedDoubt, LockedInstance};
 pub use memory::MemoryStore;
-pub use reader::{Reading, Source, has_state, read, read_entry};
+pub use reader::{Reading, Source, has_state, read, read_entries};
+pub use rotate::{Reseal, Rotated};
+pub use salvage::{Salvage, salvage};
 pub use sled::is_guarded as is_index_guarded;
+pub use verify::{Finding, Severity, verify};
 
 use crate::state::{Entry, Event, Head, Illegal, Serial, State};
 
@@ -63,7 +77,12 @@ pub trait StateStore: Send {
     fn sync(&mut self) -> Result<(), StoreError>;
 
     /// Reads the entry `serial` again.
-    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError>;
+    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError> {
+        self.entries(&BTreeSet::from([serial]))?.remove(&serial).ok_or(StoreError::NoEntry(serial))
+    }
+
+    /// Reads these entries again, in one pass. [`StoreError::NoEntry`] if one of them is not there.
+    fn entries(&mut self, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError>;
 
     /// Syncs, brings the index up to date and lets go of the state. What an index cannot take is no error: it is rebuilt later.
     fn close(self: Box<Self>) -> Result<(), StoreError>;

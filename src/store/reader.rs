@@ -2,6 +2,7 @@
 //!
 //! The index answers when it stands at the journal's last line; otherwise the journal is replayed. Both give the same state.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -56,11 +57,11 @@ pub fn has_state(dir: &Path) -> bool {
     dir.join(JOURNAL).exists()
 }
 
-/// Reads one entry of the journal in `dir`: a token, or a raw answer.
-pub fn read_entry(dir: &Path, serial: Serial) -> Result<Entry, StoreError> {
+/// Reads entries of the journal in `dir` in one pass: tokens, or raw answers.
+pub fn read_entries(dir: &Path, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
     let path = dir.join(JOURNAL);
     let mut file = std::io::BufReader::new(File::open(&path).map_err(StoreError::io("open", &path))?);
-    journal::find(&mut file, serial)
+    journal::find(&mut file, serials)
 }
 
 fn replay(dir: &Path, index: Option<Head>, lock: Option<&LockFile>) -> Result<(State, Head), StoreError> {

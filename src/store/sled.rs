@@ -18,9 +18,10 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{InstanceId, InstanceName};
+use crate::seal::Recipients;
 use crate::state::{Binding, Head, Lineage, Parts, Record, Run, Serial, State};
 
-const DIR: &str = "index";
+pub(super) const DIR: &str = "index";
 const META: &[u8] = b"meta";
 const RECORD: &[u8] = b"record/";
 /// Its own cache; the default is 1 GiB.
@@ -40,7 +41,9 @@ pub fn is_guarded() -> bool {
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
     head: Head,
+    format: u32,
     lineage: Lineage,
+    recipients: Recipients,
     binding: Option<Binding>,
     run: Option<Run>,
     fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
@@ -108,8 +111,8 @@ pub(super) fn load(dir: &Path) -> Option<(State, Head)> {
         if sum != meta.sum || records.len() as u64 != meta.count {
             return Err(Unusable::Content("its records do not add up"));
         }
-        let Meta { head, lineage, binding, run, fences, .. } = meta;
-        let parts = Parts { lineage, serial: head.serial, binding, run, records, fences };
+        let Meta { head, format, lineage, recipients, binding, run, fences, .. } = meta;
+        let parts = Parts { lineage, serial: head.serial, format, binding, run, recipients, records, fences };
         Ok(Some((State::from_parts(parts), head)))
     };
     existing(dir, |path| guarded(path, read))
@@ -234,7 +237,9 @@ fn write_some(db: &::sled::Db, state: &State, head: Head, names: &BTreeSet<Insta
 fn finish(db: &::sled::Db, mut batch: ::sled::Batch, state: &State, head: Head, sum: Sum) -> Result<(), Unusable> {
     let meta = Meta {
         head,
+        format: state.format,
         lineage: state.lineage.clone(),
+        recipients: state.recipients.clone(),
         binding: state.binding.clone(),
         run: state.run.clone(),
         fences: state.fences().clone(),

@@ -138,7 +138,7 @@ fn a_changed_type_is_stopped_and_nothing_is_sent() {
     project.run("apply").done();
     let before = gateway.requests();
     project.declare("instances:\n  - {name: a, type: whatsapp_dev}\n  - {name: b, type: whatsapp}\n");
-    project.run("plan").exits(0).prints("1 of another type");
+    project.run("plan").exits(0).prints("1 in conflict");
     project.run("apply").exits(6).warns("a type cannot be changed").prints("Stopped: nothing was sent.");
     let document = project.run("apply --format json").exits(6).json();
     assert_eq!((&document["guards"][0]["guard"], &document["exit_code"]), (&"type_change".into(), &6.into()));

@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use super::*;
 use crate::instance::InstanceType;
 use crate::plan::{Action, plan};
-use crate::state::{Binding, Lineage, Origin, Phase};
+use crate::provider::certainty::Verdict;
+use crate::state::{Binding, Lineage, Origin, Phase, Serial};
 use crate::store::fault::{DiskControl, FaultMedium};
 use crate::store::{FileStore, Hold, Holder, Medium, StateStore, StoreError};
 use mortal::MortalStore;
@@ -102,7 +103,18 @@ fn options(parallelism: usize, boot: &str) -> Options {
         tries: Tries { most: 3, wait: Duration::from_millis(1) },
         drain: Duration::from_secs(9),
         run: RunInfo { verb: "apply", who: Who::default(), boot: Some(boot.into()), keeps_what_is_synced: true },
+        rescue: Arc::new(NoRescue),
         clock: || Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// The token in the answer that the entry `serial` has.
+fn kept_token(dir: &Path, serial: Serial) -> Option<String> {
+    let entry = crate::store::read_entries(dir, &BTreeSet::from([serial])).unwrap().remove(&serial)?;
+    let Event::Received { answer, .. } = entry.event else { return None };
+    match crate::provider::certainty::judge(&answer.clear()?) {
+        Verdict::Created(instance) => Some(instance.token?.expose().to_owned()),
+        _ => None,
     }
 }
 
@@ -142,15 +154,14 @@ fn begin_with(store: &mut dyn StateStore, world: &World, prior: Prior) {
     };
     lock(&world.names).insert(attempt.clone(), name(0));
     let answer = world.create(&attempt);
-    let (_, id, token) = lock(&world.creates).last().unwrap().clone();
+    let (_, id, _) = lock(&world.creates).last().unwrap().clone();
     let intent = Event::Intent { attempt: attempt.clone(), name: name(0), kind: InstanceType::WhatsApp, fence: None };
     let mut events = vec![intent, Event::Sent { attempt: attempt.clone() }];
     if has_answer {
-        events.push(Event::Received { attempt: attempt.clone(), answer });
+        events.push(Event::Received { attempt: attempt.clone(), answer: answer.into() });
     }
     if created {
-        let token = Some(crate::secret::Secret::new(token));
-        events.push(Event::Created { attempt, id, api_url: None, token });
+        events.push(Event::Created { attempt, id, api_url: None, token_in: Some(Serial(4)), token: None });
     }
     for event in events {
         store.append(event, Timestamp::UNIX_EPOCH).unwrap();
@@ -207,12 +218,10 @@ fn check(world: &World, dir: &Path, cell: &Cell, names: usize) -> Result<(), Str
     }
     for (reported, id) in lock(&world.reported).iter() {
         let instance = reading.state.record(reported).and_then(|record| record.instance());
-        let kept = instance.and_then(|instance| Some((&instance.id, instance.token?)));
-        let token = kept.map(|(_, serial)| crate::store::read_entry(dir, serial).unwrap().event);
+        let token = instance.and_then(|instance| kept_token(dir, instance.token.as_ref()?.entry));
         let expected = creates.iter().find(|(_, created, _)| created == id).map(|(.., token)| token.as_str());
-        match token {
-            Some(Event::Created { token: Some(token), .. }) if Some(token.expose()) == expected => {}
-            _ => return Err(format!("P3: {reported} was reported as {id}, and its token is gone")),
+        if token.is_none() || token.as_deref() != expected {
+            return Err(format!("P3: {reported} was reported as {id}, and its token is gone"));
         }
     }
     let mut doubts = BTreeSet::new();

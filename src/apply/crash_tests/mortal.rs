@@ -1,5 +1,6 @@
 //! The real store, which dies with the process, and in which defects can be seeded.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -83,7 +84,8 @@ impl StateStore for MortalStore {
         }
         if self.keeps_back(step) {
             self.held.push(event);
-            return Ok(self.inner.head().serial);
+            // The serial that it gets when it is written after all.
+            return Ok(self.inner.head().serial.next());
         }
         self.release(at);
         let serial = self.inner.append(event, at)?;
@@ -118,8 +120,8 @@ impl StateStore for MortalStore {
         if self.world.is_dead() { Err(StoreError::Broken) } else { Ok(()) }
     }
 
-    fn entry(&mut self, serial: Serial) -> Result<Entry, StoreError> {
-        self.inner.entry(serial)
+    fn entries(&mut self, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+        self.inner.entries(serials)
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {

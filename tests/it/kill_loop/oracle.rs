@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use chatapi::emulator::{LedgerEntry, SeenRequest};
+use chatapi::provider::certainty::{Verdict, judge};
 use chatapi::secret::Secret;
-use chatapi::state::{Entry, Event};
+use chatapi::state::{Answer, Entry, Event};
 use chatapi::store::{Source, read};
 use serde_json::Value;
 
@@ -62,6 +63,7 @@ pub(crate) enum Phase {
 /// Every attempt in the journal of `project`, by its id. A torn last line is no entry.
 pub(crate) fn trails(project: &Project) -> BTreeMap<String, Trail> {
     let mut trails: BTreeMap<String, Trail> = BTreeMap::new();
+    let mut answers = BTreeMap::new();
     let bytes = fs::read(project.path("state/journal.jsonl")).unwrap_or_default();
     for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
         let entry: Entry = serde_json::from_slice(line).unwrap();
@@ -71,19 +73,30 @@ pub(crate) fn trails(project: &Project) -> BTreeMap<String, Trail> {
         match entry.event {
             Event::Intent { attempt, name, .. } => at(&attempt, &|trail| trail.name = name.to_string()),
             Event::Sent { attempt } => at(&attempt, &|trail| trail.is_sent = true),
-            Event::Received { attempt, .. } => at(&attempt, &|trail| trail.is_received = true),
+            Event::Received { attempt, answer } => {
+                answers.insert(entry.serial, answer);
+                at(&attempt, &|trail| trail.is_received = true);
+            }
             Event::Unsent { attempt, .. } => at(&attempt, &|trail| trail.closed = Some(Closed::Unsent)),
             Event::Refused { attempt, .. } | Event::Resolved { attempt, .. } => {
                 at(&attempt, &|trail| trail.closed = Some(Closed::Otherwise));
             }
-            Event::Created { attempt, id, token, .. } => {
-                let token = token.map(|token| token.expose().to_owned());
+            Event::Created { attempt, id, token_in, .. } => {
+                let token = token_in.and_then(|serial| token_of(&answers.get(&serial)?.clear()?));
                 at(&attempt, &|trail| trail.created = Some((id.to_string(), token.clone())));
             }
             _ => {}
         }
     }
     trails
+}
+
+/// The token in an answer.
+fn token_of(answer: &Answer) -> Option<String> {
+    match judge(answer) {
+        Verdict::Created(instance) => Some(instance.token?.expose().to_owned()),
+        _ => None,
+    }
 }
 
 /// What the server did and what runs said.

@@ -1,26 +1,51 @@
-//! `chatapi state …`.
+//! `chatapi state …`: looking at it, and taking care of it.
+
+mod care;
+mod export;
+mod past;
+mod rebuild;
+mod rekey;
+mod rescue;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use tabwriter::TabWriter;
 
-use super::args::LockArgs;
-use super::context::{Context, draw_lineage};
+pub(super) use rescue::Elsewhere;
+
+use super::args::{LockArgs, StateVerb};
+use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::{AttemptId, Binding, Event};
-use crate::store::{self, FileStore, LockFile, Reading, Source, StateStore, StoreError};
+use crate::state::Event;
+use crate::store::{self, Reading, Source, StateStore};
+
+pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
+    match verb {
+        StateVerb::List => list(context),
+        StateVerb::Show { name } => show(context, name.as_ref()),
+        StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
+        StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
+        StateVerb::Rebuild(args) => rebuild::run(context, &args),
+        StateVerb::Verify(args) => care::verify(context, &args),
+        StateVerb::Compact(lock) => care::compact(context, &lock),
+        StateVerb::History { name } => past::run(context, name.as_ref()),
+        StateVerb::Export { reveal, identity } => export::export(context, reveal, &identity),
+        StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
+        StateVerb::Rescue { file, lock } => rescue::run(context, &file, &lock),
+        StateVerb::Rekey { manifests, only_new, identity, lock } => rekey::run(context, &manifests, only_new, &identity, &lock),
+    }
+}
 
 /// Reads the state for looking.
 pub(super) fn read(context: &Context) -> Result<Reading, CliError> {
     Ok(store::read(&context.state_dir, None)?)
 }
 
-pub(super) fn list(context: &Context) -> Result<Exit, CliError> {
+fn list(context: &Context) -> Result<Exit, CliError> {
     let reading = read(context)?;
     let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
     if context.is_json() {
@@ -55,7 +80,7 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> S
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
-pub(super) fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
+fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
     let reading = read(context)?;
     match name {
         None => show_state(context, &reading),
@@ -82,6 +107,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
         ("server", server.to_owned()),
         ("instances", created.to_string()),
         ("in doubt", state.doubts().count().to_string()),
+        ("sealed to", state.recipients.to_string()),
         ("read from", source.to_owned()),
     ];
     print_pairs(context, &rows);
@@ -123,7 +149,7 @@ pub(super) fn unknown(name: &InstanceName) -> CliError {
     CliError::message(Exit::Error, format!("nothing is recorded under `{name}`")).hint("`chatapi state list` shows every name")
 }
 
-pub(super) fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
+fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state mv", lock.lock_timeout, None)?;
     store.append(context.run_info("state mv").event(), Timestamp::now())?;
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
@@ -132,60 +158,29 @@ pub(super) fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock
     Ok(Exit::Done)
 }
 
-pub(super) fn rebuild(context: &Context, from_lock: &Path, lock: &LockArgs) -> Result<Exit, CliError> {
-    let Some(known) = LockFile::read(from_lock)? else {
-        return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", from_lock.display())));
-    };
-    let hold = context.hold("state rebuild", lock.lock_timeout)?;
-    let mut store = match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
-        Ok(store) if store.state().records().is_empty() => store,
-        Ok(_) => return Err(in_the_way(context)),
-        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
-        Err(error) => return Err(CliError::from(error).hint("what is left of the old state is in the way: move it aside")),
-    };
-    store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
-    if let Some(origin) = known.origin.clone() {
-        store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
+fn rm(context: &Context, name: &InstanceName, undo: bool, lock: &LockArgs) -> Result<Exit, CliError> {
+    let mut store = context.open("state rm", lock.lock_timeout, None)?;
+    let record = store.state().record(name).ok_or_else(|| unknown(name))?;
+    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
+    if !fits {
+        let wrong = CliError::message(Exit::Error, format!("`{name}` is {}", record.status()));
+        return Err(if record.open_attempt().is_some() {
+            wrong.hint("settle it first: `chatapi doubts`")
+        } else {
+            wrong.hint("`chatapi state list` shows every name and its status")
+        });
     }
-    for (name, instance) in &known.instances {
-        let source = "a lock file, after the state was lost".to_owned();
-        let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
-        store.append(event, Timestamp::now())?;
-    }
-    for (name, doubt) in &known.in_doubt {
-        let unnamed = || AttemptId::typed(&format!("a-lost-{name}"));
-        let attempt = doubt.attempt.clone().unwrap_or_else(unnamed);
-        store.append(Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }, Timestamp::now())?;
-    }
-    store.sync()?;
-    keep_old(from_lock)?;
-    LockFile::of(store.state(), store.head(), []).write(from_lock).map_err(|error| CliError::unwritten(&error))?;
+    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
+    store.append(context.run_info("state rm").event(), Timestamp::now())?;
+    store.append(event, Timestamp::now())?;
     Box::new(store).close()?;
-    let (instances, doubts) = (known.instances.len(), known.in_doubt.len());
-    context.done(format!("Rebuilt: {instances} instances without token, {doubts} in doubt."))?;
-    let command = context.command();
+    if undo {
+        context.done(format!("`{name}` is managed again."))?;
+        return Ok(Exit::Done);
+    }
+    context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
     context
         .console
-        .note(format_args!("the lock file belongs to this state from now on; the old one is {}", old(from_lock).display()));
-    context.console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
+        .note(format_args!("remove it from the manifest; `{} state rm --undo {name}` takes it back", context.command()));
     Ok(Exit::Done)
-}
-
-/// Where the lock file of the lost state is kept: should that state turn up again, it goes with it.
-fn old(lock: &Path) -> PathBuf {
-    let mut name = lock.as_os_str().to_owned();
-    name.push(".before-rebuild");
-    PathBuf::from(name)
-}
-
-fn keep_old(lock: &Path) -> Result<(), CliError> {
-    let kept = std::fs::copy(lock, old(lock));
-    kept.map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
-    Ok(())
-}
-
-fn in_the_way(context: &Context) -> CliError {
-    let dir = context.state_dir.display();
-    CliError::message(Exit::Error, format!("the state in {dir} records instances; it is not lost"))
-        .hint("to begin anew in spite of it, move that directory aside first")
 }

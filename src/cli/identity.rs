@@ -1,0 +1,110 @@
+//! Where the secret keys come from that open tokens, and what they open.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::args::IdentityArgs;
+use super::context::read_secret;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::provider::certainty::{CreatedInstance, Verdict, judge};
+use crate::seal::{Identity, OpenError};
+use crate::secret::Secret;
+use crate::state::{Entry, Event, Lineage, TokenAt, about_answer, about_token};
+
+/// The key itself, for a CI job that may read tokens.
+const VARIABLE: &str = "CHATAPI_IDENTITY";
+/// What a command that prints keys needs not know.
+const OUR_SECRETS: [&str; 2] = ["CHATAPI_API_KEY", VARIABLE];
+
+/// The keys that were named: a file's, else what a command prints, else the environment's; none if nothing was.
+pub(super) fn identities(args: &IdentityArgs) -> Result<Vec<Identity>, CliError> {
+    let (from, text) = if let Some(path) = &args.identity {
+        (format!("the file {}", path.display()), read_file(path)?)
+    } else if let Some(command) = args.identity_command.as_ref().filter(|command| !command.is_empty()) {
+        ("what `--identity-command` printed".to_owned(), run(command)?)
+    } else {
+        match env::var(VARIABLE) {
+            Ok(text) if !text.is_empty() => (VARIABLE.to_owned(), Secret::new(text)),
+            Ok(_) | Err(env::VarError::NotPresent) => return Ok(Vec::new()),
+            Err(env::VarError::NotUnicode(_)) => return Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
+        }
+    };
+    Identity::read_all(text.expose())
+        .map_err(|error| CliError::new(Exit::Error, &error).context(format!("{from} is not usable as a secret key")))
+}
+
+fn read_file(path: &Path) -> Result<Secret, CliError> {
+    let fail = |error: io::Error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display()));
+    let metadata = fs::metadata(path).map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(fail(io::Error::other("it is not a file")));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!("the file with the secret key can be read by others; `chmod 600` closes it");
+    }
+    read_secret(File::open(path).map_err(fail)?).map_err(fail)
+}
+
+fn run(command: &str) -> Result<Secret, CliError> {
+    let fail = |error: &dyn std::error::Error| CliError::new(Exit::Error, error).context("`--identity-command` failed");
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
+    for secret in OUR_SECRETS {
+        shell.env_remove(secret);
+    }
+    let mut child = shell.spawn().map_err(|error| fail(&error))?;
+    let printed = child.stdout.take().map(|out| read_secret(out.take(1 << 16))).transpose().map_err(|error| fail(&error))?;
+    let status = child.wait().map_err(|error| fail(&error))?;
+    if !status.success() {
+        return Err(CliError::message(Exit::Error, format!("`--identity-command` failed: {status}"))
+            .hint("run it by itself: it has to print the secret key and to end with 0"));
+    }
+    printed.ok_or_else(|| CliError::message(Exit::Error, "`--identity-command` printed nothing"))
+}
+
+/// A token out of the entry that holds it.
+pub(super) fn token_in(entry: &Entry, at: &TokenAt, lineage: &Lineage, keys: &[Identity]) -> Result<Secret, TokenError> {
+    match &entry.event {
+        Event::TokenSet { token, .. } | Event::Created { token: Some(token), .. } => {
+            Ok(token.open(keys, &about_token(lineage, &at.name))?)
+        }
+        Event::Received { attempt, answer } => {
+            let answer = answer.open(keys, &about_answer(lineage, &at.name, attempt))?;
+            match judge(&answer) {
+                Verdict::Created(CreatedInstance { token: Some(token), .. }) => Ok(token),
+                _ => Err(TokenError::Absent),
+            }
+        }
+        _ => Err(TokenError::Absent),
+    }
+}
+
+/// Why a token cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    /// It is sealed, and stays so.
+    #[error("the token is sealed")]
+    Sealed(#[from] OpenError),
+    /// The entry has none.
+    #[error("the journal holds no token where it should")]
+    Absent,
+}
+
+impl From<TokenError> for CliError {
+    fn from(error: TokenError) -> Self {
+        match &error {
+            TokenError::Sealed(OpenError::NotForUs(_)) => Self::new(Exit::Error, &error)
+                .hint("name the secret key: `--identity FILE`, `--identity-command COMMAND`, or CHATAPI_IDENTITY")
+                .hint("if no such key is left, the token is lost: get another from the provider and `chatapi token set NAME`"),
+            TokenError::Sealed(OpenError::Newer) => Self::new(Exit::Error, &error).hint("use that version of chatapi"),
+            TokenError::Sealed(OpenError::Altered) | TokenError::Absent => {
+                Self::new(Exit::State, &error).hint("`chatapi state verify` tells more; a backup of the state may be whole")
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Whom tokens are sealed to: what the manifest and the environment say, held against what the state has pinned.
+
+use std::env;
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::manifest::{Manifest, ProviderKind};
+use crate::seal::{About, Recipient, Recipients, Sealed};
+use crate::state::State;
+
+const VARIABLE: &str = "CHATAPI_SEAL_TO";
+
+/// The public keys that are wanted: those of the environment, else those of the manifest.
+pub(super) fn wanted(manifest: &Manifest) -> Result<Recipients, CliError> {
+    let from_environment = match env::var(VARIABLE) {
+        Ok(text) if !text.trim().is_empty() => Some(parse(&text)?),
+        Err(env::VarError::NotUnicode(_)) => return Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
+        Ok(_) | Err(env::VarError::NotPresent) => None,
+    };
+    Ok(from_environment.or_else(|| manifest.seal_to.clone()).unwrap_or_default())
+}
+
+fn parse(text: &str) -> Result<Recipients, CliError> {
+    let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty());
+    let keys = words.map(str::parse).collect::<Result<Vec<Recipient>, _>>();
+    keys.and_then(Recipients::new).map_err(|error| {
+        CliError::new(Exit::Error, &error)
+            .context(format!("{VARIABLE} is not usable"))
+            .hint("it holds public keys, separated by commas, as `chatapi key show` prints them")
+    })
+}
+
+/// What an apply has to do about them before anything is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pinning {
+    /// They are what the state has.
+    Kept,
+    /// The state is empty: they are pinned now.
+    Pin(Recipients),
+}
+
+/// Holds what is wanted against what the state has pinned. A change is refused: a pull request that adds somebody's key would
+/// let him read every later token.
+pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result<Pinning, CliError> {
+    if *wanted == state.recipients {
+        return Ok(Pinning::Kept);
+    }
+    if state.records().is_empty() {
+        return Ok(Pinning::Pin(wanted.clone()));
+    }
+    let message = format!("the keys to seal to have changed: the state has {}, wanted are {wanted}", state.recipients);
+    Err(CliError::message(Exit::Guard, message)
+        .hint("nothing was sent: whoever has the secret half of a new key would read every later token")
+        .hint(format!("if the change is meant: `{command} state rekey --identity FILE MANIFEST…`, once, where the key is")))
+}
+
+/// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money.
+pub(super) fn prepare(
+    context: &Context,
+    manifest: &Manifest,
+    recipients: &Recipients,
+    is_required: bool,
+) -> Result<(), CliError> {
+    if !recipients.is_empty() {
+        let about = About { what: "trial", lineage: "", name: "", attempt: "" };
+        Sealed::seal(b"trial", recipients, &about)
+            .map_err(|error| CliError::new(Exit::Error, &error).context("nothing can be sealed here").hint("nothing was sent"))?;
+        return Ok(());
+    }
+    let help = "`chatapi key generate` makes a key; its public half goes into `seal_to:` of the manifest";
+    if is_required {
+        return Err(CliError::message(Exit::Error, "there is no public key to seal tokens to, and CHATAPI_REQUIRE_SEAL is set")
+            .hint("nothing was sent")
+            .hint(help));
+    }
+    if manifest.provider == ProviderKind::Chatapi {
+        context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {help}", context.state_dir.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `chatapi state export` and `import`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::identity::{identities, token_in};
+use crate::report::RevealedDocument;
+use crate::state::Record;
+use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
+
+/// Longest export that is read.
+const EXPORT_MAX: u64 = 1 << 30;
+
+pub(super) fn export(context: &Context, reveal: bool, args: &IdentityArgs) -> Result<Exit, CliError> {
+    let reading = super::read(context)?;
+    let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
+    if !reveal {
+        let snapshot = Snapshot::of(&reading.state, reading.head, &kept, None);
+        let export = Export::new(snapshot).map_err(|error| CliError::new(Exit::Error, &error))?;
+        context.document(&export)?;
+        return Ok(Exit::Done);
+    }
+    let keys = identities(args)?;
+    let mut document = RevealedDocument::new(&reading.state, reading.head);
+    for record in reading.state.records().values() {
+        let at = record.instance().and_then(|instance| instance.token.as_ref());
+        let token = at.and_then(|at| Some((at, kept.get(&at.entry)?)));
+        let token = token.map(|(at, entry)| token_in(entry, at, &reading.state.lineage, &keys));
+        let token = token.transpose().map_err(|error| CliError::from(error).context(format!("`{}`", record.name)))?;
+        document.push(record, token.as_ref());
+    }
+    context.document(&document)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lock: &LockArgs) -> Result<Exit, CliError> {
+    let snapshot = read(file)?;
+    let lock_path = Context::lock_file(&[], lock_file.lock_file.as_ref());
+    let known = LockFile::read(&lock_path)?;
+    let hold = context.hold("state import", lock.lock_timeout)?;
+    if store::has_state(&context.state_dir) {
+        let dir = context.state_dir.display();
+        return Err(CliError::message(Exit::Error, format!("there is a state in {dir} already; an import never replaces one"))
+            .hint("name another directory with `--state`, or move that one aside"));
+    }
+    if let Some(known) = &known {
+        check(&snapshot, known)?;
+    }
+    let mut imported = FileStore::restore(&context.state_dir, hold, None, snapshot, Timestamp::now())?;
+    imported.append(context.run_info("state import").event(), Timestamp::now())?;
+    imported.sync()?;
+    let records: Vec<&Record> = imported.state().records().values().collect();
+    let message = format!("Imported {} names at serial {}.", records.len(), imported.head().serial);
+    LockFile::of(imported.state(), imported.head(), []).write(&lock_path).map_err(|error| CliError::unwritten(&error))?;
+    Box::new(imported).close()?;
+    context.done(message)?;
+    context.console.note("two copies of one state are two writers: use this one only, from now on");
+    Ok(Exit::Done)
+}
+
+/// An export must not be older than the lock file: what came later would be created again.
+fn check(snapshot: &Snapshot, known: &LockFile) -> Result<(), CliError> {
+    if !known.records_anything() {
+        return Ok(());
+    }
+    let (after, lineage) = (snapshot.after(), &snapshot.checkpoint.lineage);
+    let why = if *lineage != known.lineage {
+        format!("its lineage is {lineage}, the lock file says {}", known.lineage)
+    } else if after.serial < known.serial {
+        format!("it ends at serial {}, and serial {} was seen", after.serial, known.serial)
+    } else if after.serial == known.serial && after.hash != known.head {
+        format!("their histories differ at serial {}", known.serial)
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Behind { witness: "the lock file", why }.into())
+}
+
+fn read(path: &Path) -> Result<Snapshot, CliError> {
+    let fail = |error: io::Error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display()));
+    let mut text = Vec::new();
+    if path.as_os_str() == "-" {
+        io::stdin().take(EXPORT_MAX).read_to_end(&mut text).map_err(fail)?;
+    } else {
+        File::open(path).and_then(|file| file.take(EXPORT_MAX).read_to_end(&mut text)).map_err(fail)?;
+    }
+    Export::read(&text).map_err(|error| {
+        let exit = if matches!(error, ExportError::Changed) { Exit::State } else { Exit::Error };
+        CliError::new(exit, &error)
+            .context(format!("{} cannot be imported", path.display()))
+            .hint("`chatapi state export` writes what can be; `--reveal` does not")
+    })
+}

@@ -1,0 +1,182 @@
+//! `chatapi state rebuild`: a state from what is left of it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::cli::args::{RebuildArgs, RebuildSource};
+use crate::cli::context::{Context, draw_lineage};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::{signals, state};
+use crate::instance::InstanceType;
+use crate::manifest::ProviderKind;
+use crate::provider::Provider as _;
+use crate::state::{AttemptId, Binding, Event};
+use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
+
+pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
+    let lock_path = args.from_lock.clone().unwrap_or_else(|| Context::lock_file(&[], args.lock_file.lock_file.as_ref()));
+    match args.from {
+        Some(RebuildSource::Journal) => from_journal(context, args, &lock_path),
+        Some(RebuildSource::Server) => from_server(context, args, &lock_path),
+        Some(RebuildSource::Lock) | None => from_lock(context, args, &lock_path),
+    }
+}
+
+fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
+    let lock = LockFile::read(lock_path)?;
+    let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
+    let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now()).map_err(|error| match error {
+        StoreError::Absent(_) => CliError::from(error).hint("not even its beginning can be read: `--from lock` begins anew"),
+        error => error.into(),
+    })?;
+    let Salvage { snapshot, lost, from_elsewhere } = salvaged;
+    let journal = context.state_dir.join("journal.jsonl");
+    let aside = aside(&journal, "damaged");
+    std::fs::hard_link(&journal, &aside)
+        .map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
+    let mut rebuilt = FileStore::restore(&context.state_dir, hold, None, snapshot, Timestamp::now())?;
+    rebuilt.append(context.run_info("state rebuild").event(), Timestamp::now())?;
+    rebuilt.sync()?;
+    let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());
+    if lock.is_some() {
+        LockFile::of(rebuilt.state(), rebuilt.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
+    }
+    Box::new(rebuilt).close()?;
+    context.done(format!(
+        "Rebuilt: {records} names, {doubts} of them in doubt; {lost} entries are gone, {from_elsewhere} names were known elsewhere."
+    ))?;
+    let console = &context.console;
+    console.note(format_args!("the damaged journal is kept as {}", aside.display()));
+    if lost > 0 {
+        console.warn("what stood in the entries that are gone is not known: compare the server's list before you apply");
+    }
+    console.note(format_args!("next: `{} doubts --refresh`", context.command()));
+    Ok(Exit::Done)
+}
+
+/// A free name beside `path`.
+fn aside(path: &Path, word: &str) -> PathBuf {
+    let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%fZ").to_string();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{word}-{stamp}"));
+    PathBuf::from(name)
+}
+
+/// A state without a record, to be filled.
+fn empty(context: &Context, args: &RebuildArgs) -> Result<FileStore, CliError> {
+    let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
+    let mut store = match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
+        Ok(store) if store.state().records().is_empty() => store,
+        Ok(_) => return Err(in_the_way(context)),
+        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
+        Err(error) => {
+            return Err(CliError::from(error)
+                .hint("what is left of the old state is in the way: `--from journal` reads it, or move it aside"));
+        }
+    };
+    store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
+    Ok(store)
+}
+
+fn from_lock(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
+    let Some(known) = LockFile::read(lock_path)? else {
+        return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", lock_path.display())));
+    };
+    let mut store = empty(context, args)?;
+    if let Some(origin) = known.origin.clone() {
+        store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
+    }
+    for (name, instance) in &known.instances {
+        let source = "a lock file, after the state was lost".to_owned();
+        let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
+        store.append(event, Timestamp::now())?;
+    }
+    for (name, doubt) in &known.in_doubt {
+        let unnamed = || AttemptId::typed(&format!("a-lost-{name}"));
+        let attempt = doubt.attempt.clone().unwrap_or_else(unnamed);
+        store.append(Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }, Timestamp::now())?;
+    }
+    finish(context, store, lock_path, known.instances.len(), known.in_doubt.len())
+}
+
+fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
+    let listing = signals::runtime()?.block_on(async {
+        let server = context.connect(ProviderKind::Chatapi, &args.server).await?;
+        let listing = server.provider.list().await.map_err(|error| CliError::new(Exit::Error, &error))?;
+        Ok::<_, CliError>((server, listing))
+    });
+    let (server, listing) = listing?;
+    if args.adopt.is_empty() {
+        return Err(unnamed(context, &listing));
+    }
+    let mut adopted = Vec::new();
+    for (name, id) in &args.adopt {
+        let found = listing.instances.iter().find(|instance| instance.id == *id);
+        let kind: Option<InstanceType> = found.and_then(|instance| instance.kind);
+        let kind = kind.ok_or_else(|| {
+            CliError::message(Exit::Error, format!("the server lists no {id} of a type that is known here"))
+                .hint("without `--adopt` this shows what it lists")
+        })?;
+        adopted.push((name, kind, id));
+    }
+    let mut store = empty(context, args)?;
+    let binding = server.binding(&store.state().lineage);
+    store.append(Event::Bound(binding), Timestamp::now())?;
+    for (name, kind, id) in &adopted {
+        let source = "the server's list, named by an operator".to_owned();
+        let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), source };
+        store.append(event, Timestamp::now())?;
+    }
+    finish(context, store, lock_path, adopted.len(), 0)
+}
+
+/// What the server lists, and the command with a gap for each name: the server knows none of them.
+fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
+    let rows = listing.instances.iter().map(|instance| {
+        let kind = instance.kind.map_or("-", InstanceType::as_str);
+        let address = instance.api_url.as_ref().map_or("-", |address| address.as_str());
+        vec![instance.id.to_string(), kind.to_owned(), address.to_owned()]
+    });
+    context.console.result(state::table(&["ID", "TYPE", "ADDRESS"], rows));
+    let adopt: Vec<_> = listing.instances.iter().map(|instance| format!("--adopt NAME={}", instance.id)).collect();
+    CliError::message(Exit::Error, "the server knows ids and no names: say which is which").hint(format!(
+        "{} state rebuild --from server {}",
+        context.command(),
+        adopt.join(" ")
+    ))
+}
+
+fn finish(context: &Context, mut store: FileStore, lock_path: &Path, instances: usize, doubts: usize) -> Result<Exit, CliError> {
+    store.sync()?;
+    let old = keep_old(lock_path)?;
+    LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
+    Box::new(store).close()?;
+    context.done(format!("Rebuilt: {instances} instances without token, {doubts} in doubt."))?;
+    let (console, command) = (&context.console, context.command());
+    if let Some(old) = old {
+        console.note(format_args!("the lock file belongs to this state from now on; the old one is {}", old.display()));
+    }
+    console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
+    Ok(Exit::Done)
+}
+
+/// Where the lock file of the lost state is kept: should that state turn up again, it goes with it.
+fn keep_old(lock: &Path) -> Result<Option<PathBuf>, CliError> {
+    if !lock.exists() {
+        return Ok(None);
+    }
+    let mut old = lock.as_os_str().to_owned();
+    old.push(".before-rebuild");
+    let old = PathBuf::from(old);
+    let kept = std::fs::copy(lock, &old);
+    kept.map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
+    Ok(Some(old))
+}
+
+fn in_the_way(context: &Context) -> CliError {
+    let dir = context.state_dir.display();
+    CliError::message(Exit::Error, format!("the state in {dir} records instances; it is not lost"))
+        .hint("to begin anew in spite of it, move that directory aside first")
+}

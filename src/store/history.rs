@@ -1,0 +1,103 @@
+//! What happened, from the first entry on: the files of `state/history`, then the journal. Shown to people; nothing is decided
+//! by it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::file::JOURNAL;
+use super::{StoreError, journal};
+use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial};
+
+pub(super) const DIR: &str = "history";
+/// Files longer than this were not written by a rotation.
+const FILE_MAX: u64 = 1 << 30;
+
+/// One line of a history file: an entry without secrets, and its hash in the journal that it was in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    #[serde(flatten)]
+    pub(super) entry: Entry,
+    pub(super) hash: Hash,
+}
+
+/// The name of the history file that ends at `last`.
+pub(super) fn file_name(last: Serial) -> String {
+    format!("until-{:012}.jsonl", last.0)
+}
+
+/// Everything that is left of the past.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The entries, in order; none of them has a secret.
+    pub entries: Vec<Entry>,
+    /// What is missing or was changed, in words.
+    pub gaps: Vec<String>,
+}
+
+/// Reads the past of the state in `dir`.
+pub fn history(dir: &Path) -> Result<Past, StoreError> {
+    let mut past = Past::default();
+    let mut current = Vec::new();
+    let mut checkpoint = None;
+    let path = dir.join(JOURNAL);
+    let mut file = BufReader::new(File::open(&path).map_err(StoreError::io("open", &path))?);
+    let read = journal::entries(&mut file, &mut |entry, _| {
+        if let Event::Checkpoint(found) = &entry.event {
+            checkpoint = Some(found.clone());
+        }
+        if !matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. }) {
+            current.push(entry.without_secrets());
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        past.gaps.push(error.to_string());
+    }
+    let mut earlier = Vec::new();
+    let mut next = checkpoint;
+    while let Some(History { file, sum }) = next.as_ref().and_then(|checkpoint| checkpoint.history.clone()) {
+        match one(dir, &file, sum) {
+            Ok((entries, before)) => {
+                earlier.push(entries);
+                next = before;
+            }
+            Err(why) => {
+                past.gaps.push(format!("{DIR}/{file} {why}"));
+                break;
+            }
+        }
+    }
+    past.entries = earlier.into_iter().rev().flatten().chain(current).collect();
+    Ok(past)
+}
+
+/// One file's entries, and the checkpoint that it began with.
+fn one(dir: &Path, name: &str, sum: Hash) -> Result<(Vec<Entry>, Option<Checkpoint>), String> {
+    if name.contains('/') {
+        return Err("is no name of a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let opened = File::open(dir.join(DIR).join(name));
+    let read = opened.and_then(|file| file.take(FILE_MAX).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if digest(&SHA256, &bytes).as_ref() != sum.0 {
+        return Err("was changed".to_owned());
+    }
+    let mut entries = Vec::new();
+    let mut checkpoint = None;
+    for line in bytes.lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let Line { entry, .. } = serde_json::from_str(&line).map_err(|error| format!("cannot be read: {error}"))?;
+        if let Event::Checkpoint(found) = &entry.event {
+            checkpoint = Some(found.clone());
+        }
+        if !matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. }) {
+            entries.push(entry);
+        }
+    }
+    Ok((entries, checkpoint))
+}

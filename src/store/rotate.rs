@@ -1,0 +1,149 @@
+//! The journal's size is bounded: when it has grown it goes on in a new file that begins with a checkpoint, and the old one
+//! stays as history, without its secrets.
+//!
+//! At no moment is there less than one complete journal: the history and the new journal are written beside the old one and
+//! synced, then one rename puts the new one in its place. A crash before it leaves the old journal; files left over are
+//! overwritten by the next try.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use ring::digest::{Context, SHA256};
+
+use super::checkpoint::{Snapshot, referred, too_long};
+use super::file::{FileStore, JOURNAL};
+use super::history::{self, Line};
+use super::{Hold, LockFile, StateStore, StoreError, disk, journal};
+use crate::state::{Entry, Hash, Head, History, Record, Serial};
+
+/// A journal shorter than this does not rotate by itself.
+const ROTATED_FROM: u64 = 8 * 1_024 * 1_024;
+
+/// What a rotation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotated {
+    /// The old journal's bytes.
+    pub before: u64,
+    /// The new one's.
+    pub after: u64,
+}
+
+/// Changes an entry that a checkpoint keeps: seals it anew.
+pub type Reseal<'a> = dyn FnMut(&Record, Entry) -> Result<Entry, StoreError> + 'a;
+
+impl FileStore {
+    /// Whether the journal has grown to more than twice what it began with.
+    pub(super) fn is_grown(&self) -> bool {
+        self.length() > ROTATED_FROM.max(2 * self.base())
+    }
+
+    /// Goes on in a new journal. The state is the same, its serial grows; `reseal` may change what is kept of secrets.
+    ///
+    /// After an error the old journal is in its place, and so is everything in it.
+    pub fn rotate(&mut self, at: Timestamp, reseal: &mut Reseal<'_>) -> Result<Rotated, StoreError> {
+        self.sync()?;
+        let before = self.length();
+        let kept = self.kept(reseal)?;
+        let dir = self.dir().to_owned();
+        let after = self.head();
+        let past = self.write_history(&dir, after)?;
+        let snapshot = Snapshot::of(self.state(), after, &kept, Some(past));
+        write_journal(&dir, snapshot, at)?;
+        self.reopen()?;
+        Ok(Rotated { before, after: self.length() })
+    }
+
+    /// The state on its own, with what it refers to.
+    pub fn snapshot(&mut self) -> Result<Snapshot, StoreError> {
+        let kept = self.kept(&mut |_, entry| Ok(entry))?;
+        Ok(Snapshot::of(self.state(), self.head(), &kept, None))
+    }
+
+    /// Rotates if the journal has grown. Whatever keeps it from that is told in the log: the old journal is as good.
+    pub fn tidy(&mut self, at: Timestamp) {
+        if !self.is_grown() {
+            return;
+        }
+        match self.rotate(at, &mut |_, entry| Ok(entry)) {
+            Ok(Rotated { before, after }) => tracing::info!(before, after, "the journal has been compacted"),
+            Err(error) => tracing::warn!(%error, "the journal has grown and cannot be compacted now"),
+        }
+    }
+
+    /// Begins a state in `dir` as `snapshot` has it, in the place of whatever journal stands there.
+    pub fn restore(
+        dir: &Path,
+        hold: Hold,
+        lock: Option<&LockFile>,
+        snapshot: Snapshot,
+        at: Timestamp,
+    ) -> Result<Self, StoreError> {
+        write_journal(dir, snapshot, at)?;
+        Self::open(dir, hold, lock)
+    }
+
+    fn kept(&mut self, reseal: &mut Reseal<'_>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+        let mut entries = self.entries(&referred(self.state()))?;
+        let mut kept = BTreeMap::new();
+        for record in self.state().records().values() {
+            for serial in record.entries() {
+                if let Some(entry) = entries.remove(&serial) {
+                    kept.insert(serial, reseal(record, entry)?);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The journal without its secrets, as a file of the history.
+    fn write_history(&self, dir: &Path, head: Head) -> Result<History, StoreError> {
+        let folder = dir.join(history::DIR);
+        disk::make_private_dir(&folder).map_err(StoreError::io("make", &folder))?;
+        let file = history::file_name(head.serial);
+        let path = folder.join(&file);
+        let io = StoreError::io("write", &path);
+        let mut sum = Context::new(&SHA256);
+        let written = disk::replace_with(&path, 0o600, |to| {
+            let mut to = BufWriter::new(to);
+            let mut reader = self.reader()?;
+            let copied = journal::entries(&mut *reader, &mut |entry, hash| {
+                let line = serde_json::to_vec(&Line { entry: entry.without_secrets(), hash });
+                let mut line = line.map_err(|error| StoreError::io("encode for", "the history")(error.into()))?;
+                line.push(b'\n');
+                sum.update(&line);
+                to.write_all(&line).map_err(StoreError::io("write", "the history"))
+            });
+            copied.map_err(std::io::Error::other)?;
+            to.flush()
+        });
+        written.map_err(io)?;
+        let mut hash = Hash::ZERO;
+        hash.0.copy_from_slice(sum.finish().as_ref());
+        Ok(History { file, sum: hash })
+    }
+}
+
+/// Puts a journal that begins with `snapshot` in the place of the one in `dir`.
+fn write_journal(dir: &Path, snapshot: Snapshot, at: Timestamp) -> Result<(), StoreError> {
+    let path = dir.join(JOURNAL);
+    let io = StoreError::io("write", &path);
+    let mut serial = snapshot.after().serial;
+    let mut hash = Hash::ZERO;
+    let written = disk::replace_with(&path, 0o600, |to: &mut File| {
+        let mut to = BufWriter::new(to);
+        for event in snapshot.events() {
+            serial = serial.next();
+            let (line, next) = journal::encode(&Entry { serial, at, event }, hash)?;
+            if line.len() as u64 >= journal::LINE_MAX {
+                return Err(std::io::Error::other(too_long()));
+            }
+            hash = next;
+            to.write_all(&line)?;
+        }
+        to.flush()
+    });
+    written.map_err(io)
+}

@@ -1,0 +1,221 @@
+//! What is left of a damaged journal: the intact lines before the damage, then every later line that can be read and follows;
+//! and what the index and the lock file know besides.
+//!
+//! It errs on the safe side. An attempt that may have been sent is in doubt, whatever the unreadable lines said of it; a name that
+//! only the lock file knows is held or adopted without a token. What nobody recorded anywhere else cannot be known: the caller is
+//! told how many entries are gone.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::checkpoint::{Snapshot, referred};
+use super::file::JOURNAL;
+use super::journal::LINE_MAX;
+use super::{LockFile, StoreError, journal, sled};
+use crate::state::{AttemptId, Entry, Event, FORMAT, Hash, Head, Phase, Record, Serial, State};
+
+/// A state put together from pieces.
+#[derive(Debug)]
+pub struct Salvage {
+    /// The state, to begin a new journal with.
+    pub snapshot: Snapshot,
+    /// Entries that are gone.
+    pub lost: u64,
+    /// Names that only the index or the lock file knew.
+    pub from_elsewhere: usize,
+}
+
+/// A line as far as it can be read, its hash unverified.
+#[derive(Deserialize)]
+struct Loose {
+    serial: Serial,
+    at: Timestamp,
+    event: Event,
+}
+
+/// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read.
+pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Salvage, StoreError> {
+    let mut pieces = Pieces {
+        state: None,
+        kept: BTreeMap::new(),
+        renumbered: BTreeMap::new(),
+        last: Serial(0),
+        lines: 0,
+        read: 0,
+        before: 0,
+        at,
+    };
+    pieces.read_journal(dir)?;
+    let mut state = pieces.state.take().ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
+    // Lines that do not follow, and numbers that no line has.
+    let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before + pieces.read));
+    pieces.doubt_what_was_begun(&mut state);
+    let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
+    let lock = lock.filter(|lock| lock.lineage == state.lineage);
+    let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
+    let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
+    // No entry of the old chain has this position, so nothing that names one contradicts it.
+    let after = Head { serial: seen.into_iter().flatten().max().unwrap_or_default().next(), hash: Hash::ZERO };
+    let missing = referred(&state).into_iter().find(|serial| !pieces.kept.contains_key(serial));
+    if let Some(missing) = missing {
+        return Err(StoreError::NoEntry(missing));
+    }
+    Ok(Salvage { snapshot: Snapshot::of(&state, after, &pieces.kept, None), lost, from_elsewhere })
+}
+
+struct Pieces {
+    state: Option<State>,
+    /// Entries with tokens and answers, under the serials that the state knows.
+    kept: BTreeMap<Serial, Entry>,
+    /// Old serials to those under which the state has taken them in.
+    renumbered: BTreeMap<Serial, Serial>,
+    /// The highest serial that a line claims.
+    last: Serial,
+    /// Lines, and of those the ones taken in.
+    lines: u64,
+    read: u64,
+    /// Entries before the first line.
+    before: u64,
+    at: Timestamp,
+}
+
+impl Pieces {
+    fn read_journal(&mut self, dir: &Path) -> Result<(), StoreError> {
+        let path = dir.join(JOURNAL);
+        let open = |path: &Path| File::open(path).map(BufReader::new).map_err(StoreError::io("open", path));
+        let mut intact = 0;
+        // The damage itself is what this is about.
+        let _ = journal::entries(&mut open(&path)?, &mut |entry, _| {
+            intact += 1;
+            self.take(entry);
+            Ok(())
+        });
+        let mut rest = open(&path)?;
+        let mut line = Vec::new();
+        for number in 0_u64.. {
+            line.clear();
+            if Read::take(&mut rest, LINE_MAX).read_until(b'\n', &mut line).map_err(StoreError::io("read", &path))? == 0 {
+                break;
+            }
+            self.lines += 1;
+            if number >= intact
+                && let Ok(Loose { serial, at, event }) = serde_json::from_slice(line.trim_ascii_end())
+            {
+                self.last = self.last.max(serial);
+                self.take(Entry { serial, at, event });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in an entry if it follows, under the next serial.
+    fn take(&mut self, entry: Entry) {
+        let old = entry.serial;
+        match (&mut self.state, &entry.event) {
+            (None, Event::Genesis { lineage, format }) => {
+                self.state = Some(State::new(lineage.clone(), old, *format));
+            }
+            (None, Event::Checkpoint(checkpoint)) => {
+                // Its records come one by one, as far as they are left.
+                let whole = crate::state::Checkpoint { entries: u64::MAX, ..checkpoint.clone() };
+                self.state = Some(State::from_checkpoint(&whole, old));
+                self.before = checkpoint.after.serial.0;
+            }
+            (None, _) => return,
+            (Some(state), event) => {
+                let is_restored = matches!(event, Event::Restored { .. } | Event::RestoredFence { .. });
+                state.expect_restored(is_restored);
+                let entry = Entry { serial: state.serial.next(), at: entry.at, event: self.renumbered_event(entry.event) };
+                let Some(state) = &mut self.state else { return };
+                if state.apply(&entry).is_err() {
+                    return;
+                }
+                self.renumbered.insert(old, entry.serial);
+                match entry.event {
+                    Event::Restored { kept, .. } => {
+                        self.kept.extend(kept.into_iter().map(|entry| (entry.serial, entry)));
+                    }
+                    Event::Received { .. } | Event::TokenSet { .. } | Event::Created { .. } => {
+                        self.kept.insert(entry.serial, entry);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.read += 1;
+        self.last = self.last.max(old);
+    }
+
+    /// `event` with the serials that it names as the state knows them.
+    fn renumbered_event(&self, mut event: Event) -> Event {
+        let now = |old: Option<Serial>| old.map(|old| self.renumbered.get(&old).copied().unwrap_or(old));
+        match &mut event {
+            Event::Intent { fence, .. } => *fence = now(*fence),
+            Event::Created { token_in, .. } => *token_in = now(*token_in),
+            _ => {}
+        }
+        event
+    }
+
+    /// Lines may be gone that said that these were sent.
+    fn doubt_what_was_begun(&self, state: &mut State) {
+        state.expect_restored(false);
+        let begun: Vec<AttemptId> = state
+            .records()
+            .values()
+            .filter_map(|record| match &record.phase {
+                Phase::Intent(attempt) => Some(attempt.id.clone()),
+                _ => None,
+            })
+            .collect();
+        for attempt in begun {
+            let reason = "it was begun, and the journal was damaged afterwards".to_owned();
+            self.add(state, Event::Doubted { attempt, reason });
+        }
+    }
+
+    /// Adds names that are known elsewhere; returns how many.
+    fn add_from(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) -> usize {
+        let mut added = 0;
+        for record in index.into_iter().flat_map(|index| index.records().values()) {
+            added += usize::from(self.add_record(state, record));
+        }
+        let Some(lock) = lock else { return added };
+        for (name, instance) in &lock.instances {
+            let source = "the lock file, after the journal was damaged".to_owned();
+            let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
+            added += usize::from(self.add(state, event));
+        }
+        for (name, doubt) in &lock.in_doubt {
+            let attempt = doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}")));
+            if state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. })) {
+                added += usize::from(self.add(state, Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }));
+            }
+        }
+        added
+    }
+
+    fn add_record(&self, state: &mut State, record: &Record) -> bool {
+        let (name, kind) = (record.name.clone(), record.kind);
+        if let Some(id) = record.id() {
+            let source = "the index, after the journal was damaged".to_owned();
+            return self.add(state, Event::Adopted { name, kind, id: id.clone(), source });
+        }
+        match record.open_attempt() {
+            Some(attempt) => self.add(state, Event::AdoptedDoubt { attempt: attempt.id.clone(), name, kind }),
+            None => false,
+        }
+    }
+
+    /// Whether `event` followed.
+    fn add(&self, state: &mut State, event: Event) -> bool {
+        let entry = Entry { serial: state.serial.next(), at: self.at, event };
+        state.format = state.format.max(FORMAT);
+        state.apply(&entry).is_ok()
+    }
+}

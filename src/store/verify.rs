@@ -1,0 +1,151 @@
+//! Looks at everything that a state consists of and says what is wrong with it. Changes nothing.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::file::{JOURNAL, check_lineage, missing, witnesses};
+use super::{LockFile, history, journal, sled};
+use crate::state::{Head, State};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// Works, and should be mended.
+    Warning,
+    /// Nothing may be created from it.
+    Error,
+}
+
+/// What was seen of one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The part: `journal`, `index`, `lock file`, `history`, `files`.
+    pub part: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// In words.
+    pub message: String,
+}
+
+/// Looks at the state in `dir`.
+pub fn verify(dir: &Path, lock: Option<&LockFile>) -> Vec<Finding> {
+    let index = sled::load(dir);
+    let mut findings = Vec::new();
+    let state = check_journal(dir, index.as_ref().map(|(_, head)| *head), lock, &mut findings);
+    check_index(dir, index, state.as_ref(), &mut findings);
+    match (lock, &state) {
+        (None, _) => findings.push(warning("lock file", "there is none: a lost state would look like a first run")),
+        (Some(_), None) => {}
+        (Some(lock), Some((_, head))) if lock.head() == *head => findings.push(good("lock file", "stands at the journal's head")),
+        (Some(lock), Some((_, head))) => {
+            let message = format!("stands at serial {}, the journal at {}: the next apply writes it", lock.serial, head.serial);
+            findings.push(good("lock file", message));
+        }
+    }
+    check_history(dir, &mut findings);
+    check_files(dir, &mut findings);
+    findings
+}
+
+fn check_journal(dir: &Path, index: Option<Head>, lock: Option<&LockFile>, findings: &mut Vec<Finding>) -> Option<(State, Head)> {
+    let witnesses = witnesses(index, lock);
+    let scanned = match File::open(dir.join(JOURNAL)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(dir, &witnesses)),
+        Err(error) => {
+            findings.push(error_of("journal", format!("cannot be opened: {error}")));
+            return None;
+        }
+        Ok(file) => journal::scan(&mut BufReader::with_capacity(1 << 18, file), &witnesses)
+            .and_then(|scan| scan.ok_or_else(|| missing(dir, &witnesses)))
+            .and_then(|scan| check_lineage(&scan.state, lock).map(|()| scan)),
+    };
+    match scanned {
+        Ok(scan) => {
+            let torn = if scan.torn > 0 { ", and a part of one that was never acknowledged" } else { "" };
+            let message = format!("{} entries up to serial {}{torn}", entries(&scan), scan.head.serial);
+            findings.push(good("journal", message));
+            Some((scan.state, scan.head))
+        }
+        Err(error) => {
+            findings.push(error_of("journal", error.to_string()));
+            None
+        }
+    }
+}
+
+fn entries(scan: &journal::Scan) -> u64 {
+    let before = scan.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.after.serial.0);
+    scan.head.serial.0.saturating_sub(before)
+}
+
+fn check_index(dir: &Path, index: Option<(State, Head)>, state: Option<&(State, Head)>, findings: &mut Vec<Finding>) {
+    findings.push(match (index, state) {
+        (None, _) if !dir.join(sled::DIR).exists() => good("index", "there is none; the next change builds it"),
+        (None, _) => warning("index", "cannot be used now; the journal is read instead, and the next change builds it anew"),
+        (Some((_, head)), Some((_, journal))) if head.serial < journal.serial => {
+            good("index", format!("stands at serial {}, behind the journal; the next change brings it up", head.serial))
+        }
+        (Some(index), Some(state)) if index == *state => good("index", "equals the journal"),
+        (Some(_), Some(_)) => error_of("index", "differs from the journal: delete the folder `index`, it is rebuilt".to_owned()),
+        (Some((_, head)), None) => warning("index", format!("is whole and stands at serial {}", head.serial)),
+    });
+}
+
+fn check_history(dir: &Path, findings: &mut Vec<Finding>) {
+    match history::history(dir) {
+        Ok(past) if past.gaps.is_empty() => {
+            findings.push(good("history", format!("{} entries, none missing", past.entries.len())));
+        }
+        Ok(past) => findings.extend(past.gaps.into_iter().map(|gap| warning("history", gap))),
+        // The journal's own finding says why.
+        Err(_) => {}
+    }
+}
+
+/// Everything below the state directory is its owner's alone.
+fn check_files(dir: &Path, findings: &mut Vec<Finding>) {
+    let me = rustix::process::geteuid().as_raw();
+    let mut wrong = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(files) = fs::read_dir(&folder) else {
+            wrong.push(format!("{} cannot be listed", folder.display()));
+            continue;
+        };
+        for path in files.flatten().map(|file| file.path()).chain([folder.clone()]) {
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            let name = path.file_name().unwrap_or_default();
+            let is_public = name == "README.md" || name == ".gitignore";
+            if metadata.is_symlink() {
+                wrong.push(format!("{} is a link", path.display()));
+            } else if metadata.uid() != me {
+                wrong.push(format!("{} belongs to user {}", path.display(), metadata.uid()));
+            } else if metadata.permissions().mode() & 0o077 != 0 && !is_public {
+                wrong.push(format!("{} has mode {:04o}", path.display(), metadata.permissions().mode() & 0o7777));
+            }
+            if metadata.is_dir() && path != folder {
+                folders.push(path);
+            }
+        }
+    }
+    if wrong.is_empty() {
+        findings.push(good("files", "all are yours alone"));
+    }
+    findings.extend(wrong.into_iter().map(|message| warning("files", message)));
+}
+
+fn good(part: &'static str, message: impl Into<String>) -> Finding {
+    Finding { part, severity: Severity::Good, message: message.into() }
+}
+
+fn warning(part: &'static str, message: impl Into<String>) -> Finding {
+    Finding { part, severity: Severity::Warning, message: message.into() }
+}
+
+fn error_of(part: &'static str, message: String) -> Finding {
+    Finding { part, severity: Severity::Error, message }
+}
