@@ -12,7 +12,6 @@ const HELP: &str = "write a list of public keys, as `chatapi key show` prints th
 pub(super) fn recipients(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Recipients> {
     let Value::List(items) = &entry.value.value else {
         let span = if entry.value.span.is_empty() { entry.key.span } else { entry.value.span };
-        hide_secret(&entry.value, report);
         expected("a list of public keys", &entry.value, span, HELP, report);
         return None;
     };
@@ -34,7 +33,6 @@ fn recipient(item: &Node<'_>, report: &mut Report<'_>) -> Option<Recipient> {
     match text.parse() {
         Ok(key) => Some(key),
         Err(error) => {
-            hide_secret(item, report);
             let help = match error {
                 KeyError::SecretForPublic => "`chatapi key generate` makes a new pair; only its public half goes in here",
                 _ => "`chatapi key show --identity FILE` prints the public key that belongs to a secret one",
@@ -42,12 +40,5 @@ fn recipient(item: &Node<'_>, report: &mut Report<'_>) -> Option<Recipient> {
             report.push(Diagnostic::error(&error.to_string()).at(item.span).help(help));
             None
         }
-    }
-}
-
-/// What looks like a secret key is not shown in the message about it.
-fn hide_secret(item: &Node<'_>, report: &mut Report<'_>) {
-    if item.text().is_some_and(|text| text.parse::<Recipient>() == Err(KeyError::SecretForPublic)) {
-        report.hide(item.span);
     }
 }

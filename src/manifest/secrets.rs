@@ -88,6 +88,7 @@ pub(super) fn hidden_stretches(text: &str, byte: usize, values: Option<&[Range<u
     let line = text.get(start..end).unwrap_or_default();
     let value = if values.is_some() { first_forbidden(line) } else { first_forbidden_word(line) };
     let mut hidden: Vec<_> = value.map(|offset| start + offset..end).into_iter().collect();
+    hidden.extend(secret_keys(line).map(|key| start + key.start..start + key.end));
     if let Some(values) = values {
         let from = values.partition_point(|value| value.end <= start);
         hidden.extend(values.iter().skip(from).take_while(|value| value.start < end).cloned());
@@ -95,6 +96,14 @@ pub(super) fn hidden_stretches(text: &str, byte: usize, values: Option<&[Range<u
         hidden.push(start..end);
     }
     merged(hidden)
+}
+
+/// Where in `line` texts stand that look like a secret key of ours, under whatever key.
+fn secret_keys(line: &str) -> impl Iterator<Item = Range<usize>> {
+    line.match_indices(crate::seal::SECRET).map(|(at, _)| {
+        let length = line.get(at..).and_then(|key| key.find(|c| !is_word(c))).unwrap_or(line.len() - at);
+        at..at + length
+    })
 }
 
 /// Where in `line` the value of the first forbidden key begins.

@@ -18,6 +18,9 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     if let Some(end) = first_forbidden_word(text).filter(|end| *end < text.len().min(REPEATED_MAX)) {
         return Cow::Owned(format!("{}{REDACTED}", text.get(..end).unwrap_or_default()));
     }
+    if let Some(at) = text.find(crate::seal::SECRET) {
+        return Cow::Owned(format!("{}{REDACTED}", text.get(..at).unwrap_or_default()));
+    }
     match text.char_indices().nth(REPEATED_MAX) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),

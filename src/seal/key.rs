@@ -17,7 +17,7 @@ use crate::secret::Secret;
 
 const PUBLIC: &str = "chatapi-pub1-";
 /// In capitals, so that people and scanners for secrets see what it is.
-const SECRET: &str = "CHATAPI-SECRET-KEY1-";
+pub(crate) const SECRET: &str = "CHATAPI-SECRET-KEY1-";
 /// Recipients of one state. Each costs 150 bytes in every sealed text.
 const RECIPIENTS_MAX: usize = 16;
 

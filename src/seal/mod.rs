@@ -11,6 +11,7 @@ mod envelope;
 mod key;
 
 pub use envelope::{About, OpenError, SealError, Sealed};
+pub(crate) use key::SECRET;
 pub use key::{Identity, KeyError, KeyId, Recipient, Recipients};
 
 use hpke::aead::ChaCha20Poly1305;

@@ -104,11 +104,12 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 /// Whether nothing but a state is in there: somebody's home is not closed to others because it was named by mistake.
 fn is_ours(path: &Path) -> io::Result<bool> {
-    const OURS: &[&str] =
-        &["journal.jsonl", "journal.jsonl.new", "history", "index", "lock", "emulator", ".gitignore", "README.md"];
+    const OURS: &[&str] = &["history", "index", "lock", "emulator", ".gitignore", "README.md"];
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if !OURS.iter().any(|ours| name == *ours) {
+        // With `.new` while it is replaced, with `.damaged-…` after a rebuild.
+        let is_journal = name.to_string_lossy().starts_with("journal.jsonl");
+        if !is_journal && !OURS.iter().any(|ours| name == *ours) {
             tracing::warn!(dir = %path.display(), "the state directory holds other files too and stays open to others; its own files do not");
             return Ok(false);
         }

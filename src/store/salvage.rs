@@ -17,7 +17,8 @@ use super::checkpoint::{Snapshot, referred};
 use super::file::JOURNAL;
 use super::journal::LINE_MAX;
 use super::{LockFile, StoreError, journal, sled};
-use crate::state::{AttemptId, Entry, Event, FORMAT, Hash, Head, Phase, Record, Serial, State};
+use crate::instance::InstanceId;
+use crate::state::{AttemptId, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
 
 /// A state put together from pieces.
 #[derive(Debug)]
@@ -66,6 +67,26 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
         return Err(StoreError::NoEntry(missing));
     }
     Ok(Salvage { snapshot: Snapshot::of(&state, after, &pieces.kept, None), lost, from_elsewhere })
+}
+
+/// What must have stood before `event`, where its own line is gone: an answer has been sent for.
+fn implied(state: &State, event: &Event) -> Option<Event> {
+    let attempt = event.attempt().filter(|_| matches!(event, Event::Received { .. } | Event::Doubted { .. }))?;
+    let is_begun = |record: &Record| matches!(&record.phase, Phase::Intent(open) if open.id == *attempt);
+    state.records().values().any(is_begun).then(|| Event::Sent { attempt: attempt.clone() })
+}
+
+/// What `event` still proves where the answer that it rests on is gone: the instance, without its token.
+fn proven(state: &State, event: &Event) -> Option<Event> {
+    let Event::Created { attempt, id, .. } = event else { return None };
+    let is_in_doubt = |record: &Record| matches!(&record.phase, Phase::InDoubt(open, _) if open.id == *attempt);
+    let lost = "the journal's own conclusion, whose answer was damaged";
+    state.records().values().any(is_in_doubt).then(|| resolved(attempt.clone(), id.clone(), lost))
+}
+
+fn resolved(attempt: AttemptId, id: InstanceId, by: &str) -> Event {
+    let grounds = Grounds { by: by.to_owned(), reason: None, candidates: None };
+    Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds }
 }
 
 struct Pieces {
@@ -130,8 +151,14 @@ impl Pieces {
             (Some(state), event) => {
                 let is_restored = matches!(event, Event::Restored { .. } | Event::RestoredFence { .. });
                 state.expect_restored(is_restored);
-                let entry = Entry { serial: state.serial.next(), at: entry.at, event: self.renumbered_event(entry.event) };
+                if let Some(implied) = implied(state, event) {
+                    let entry = Entry { serial: state.serial.next(), at: entry.at, event: implied };
+                    // Where it does not follow, what implies it does not either.
+                    let _ = state.apply(&entry);
+                }
+                let event = proven(state, &entry.event).unwrap_or_else(|| self.renumbered_event(entry.event.clone()));
                 let Some(state) = &mut self.state else { return };
+                let entry = Entry { serial: state.serial.next(), at: entry.at, event };
                 if state.apply(&entry).is_err() {
                     return;
                 }
@@ -202,6 +229,10 @@ impl Pieces {
 
     fn add_record(&self, state: &mut State, record: &Record) -> bool {
         let (name, kind) = (record.name.clone(), record.kind);
+        if let (Some(id), Some(known)) = (record.id(), state.record(&name).and_then(|record| record.open_attempt())) {
+            let attempt = known.id.clone();
+            return self.add(state, resolved(attempt, id.clone(), "the index, after the journal was damaged"));
+        }
         if let Some(id) = record.id() {
             let source = "the index, after the journal was damaged".to_owned();
             return self.add(state, Event::Adopted { name, kind, id: id.clone(), source });

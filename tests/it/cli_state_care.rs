@@ -1,0 +1,250 @@
+//! `chatapi state …` beyond looking: export and import, rebuild, verify, compact, history, rm and rescue, as a person uses them.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::stage::{Gateway, Project, manifest};
+
+fn done(names: &[&str]) -> (Gateway, Project) {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), names);
+    project.run("apply").exits(0);
+    (gateway, project)
+}
+
+/// `a` exists and `b` is in doubt: the server has it, and its answer was lost.
+fn doubtful() -> (Gateway, Project) {
+    let gateway = Gateway::start(&["create:nth=2=drop-after"]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(3);
+    (gateway, project)
+}
+
+#[test]
+fn an_exported_state_is_imported_where_there_is_none_and_goes_on() {
+    let (gateway, project) = doubtful();
+    let export = project.run("state export").exits(0).stdout;
+    let other = Project::at(&gateway.url(), &["a", "b"]);
+    other.write("state.json", &export);
+    other.run("state import state.json").exits(0).prints("Imported 2 names").warns("two writers");
+    assert_eq!((other.ids()["a"].clone(), other.token("a")), (project.ids()["a"].clone(), project.token("a")));
+    other.run("apply").exits(3).warns("b is in doubt");
+    assert_eq!(gateway.creates(), 2, "what is in doubt stays held");
+    other.run("state import state.json").exits(1).warns("there is a state in").warns("never replaces one");
+    // What is no export, or was changed, begins nothing.
+    let empty = Project::at(&gateway.url(), &["a"]);
+    empty.write("changed.json", export.replace("whatsapp", "whatsapp_dev"));
+    empty.write("list.json", "[]");
+    empty.run("state import changed.json").exits(8).warns("does not match its sum");
+    empty.run("state import list.json").exits(1).warns("no export of a state");
+    empty.run("state import missing.json").exits(1).warns("cannot read missing.json");
+    assert!(!empty.path("state/journal.jsonl").exists());
+}
+
+#[test]
+fn p5_an_export_that_is_older_than_the_lock_file_is_refused() {
+    let (_gateway, project) = done(&["a"]);
+    project.write("old.json", project.run("state export").exits(0).stdout);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0);
+    project.write("new.json", project.run("state export").exits(0).stdout);
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state import old.json").exits(8).warns("the lock file");
+    project.run("state import new.json").exits(0);
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+}
+
+#[test]
+fn a_revealed_export_has_the_tokens_and_cannot_be_imported() {
+    let (gateway, project) = doubtful();
+    let document = project.run("state export --reveal").exits(0).json();
+    let tokens = gateway.tokens();
+    let instances = document["instances"].as_array().unwrap();
+    assert_eq!(instances[0]["token"], tokens[instances[0]["id"].as_str().unwrap()]);
+    assert_eq!(instances[1]["token"], Value::Null);
+    project.write("revealed.json", document.to_string());
+    let other = Project::at(&gateway.url(), &["a"]);
+    other.write("revealed.json", document.to_string());
+    other.run("state import revealed.json").exits(1).warns("`--reveal` does not");
+}
+
+#[test]
+fn verify_says_what_is_wrong_and_what_to_do() {
+    let (_gateway, project) = done(&["a", "b"]);
+    let document = project.run("state verify --format json").exits(0).json();
+    assert_eq!(document["is_intact"], true);
+    assert!(document["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] == "good"), "{document}");
+    let run = project.run("state verify").exits(0);
+    run.prints("= journal").prints("= index      equals the journal").prints("= lock file").prints("= files");
+    let journal = project.read("state/journal.jsonl");
+    project.write("state/journal.jsonl", journal.replacen("whatsapp", "whatsaqp", 1));
+    let run = project.run("state verify").exits(8).prints("x journal").prints("its bytes do not match its hash");
+    run.warns("state rebuild --from journal");
+    project.write("state/journal.jsonl", &journal);
+    fs::set_permissions(project.path("state/journal.jsonl"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    project.run("state verify").exits(0).prints("! files").prints("has mode 0644");
+    fs::remove_file(project.path("state/journal.jsonl")).unwrap();
+    project.run("state verify").exits(8).prints("there is no journal");
+}
+
+#[test]
+fn p5_a_damaged_journal_is_rebuilt_from_what_is_left_and_nothing_is_created_again() {
+    let (gateway, project) = doubtful();
+    let journal = project.read("state/journal.jsonl");
+    let (ids, token) = (project.ids(), project.token("a"));
+    for line in 2..journal.lines().count() {
+        let mut broken = String::new();
+        for (number, text) in journal.lines().enumerate() {
+            broken.push_str(if number == line { "{\"serial\":" } else { text });
+            broken.push('\n');
+        }
+        project.write("state/journal.jsonl", &broken);
+        project.run("apply").exits(8).warns("damaged at line");
+        project.run("state rebuild --from journal").exits(0).prints("Rebuilt: 2 names").warns("journal.jsonl.damaged-");
+        let run = project.run("apply").exits(3);
+        assert_eq!(gateway.creates(), 2, "line {line}: {run}");
+        assert_eq!(project.ids().get("a"), ids.get("a"), "line {line}: {run}");
+        let kept = project.run("token get a");
+        assert!(kept.stdout.trim_end() == token || kept.code == 3, "line {line}: {kept}");
+        // As it was, for the next line.
+        fs::remove_dir_all(project.state()).unwrap();
+        fs::create_dir(project.state()).unwrap();
+        project.write("state/journal.jsonl", &journal);
+        fs::remove_file(project.lock_file()).unwrap();
+        project.run("apply").exits(3);
+    }
+}
+
+#[test]
+fn a_state_is_rebuilt_from_what_the_server_lists_and_a_person_names() {
+    let (gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("apply").exits(8);
+    project.run("state rebuild --from server").exits(1).prints(&ids["a"]).warns("--adopt NAME=");
+    project.run("state rebuild --from server --adopt a=999999").exits(1).warns("lists no 999999");
+    project.run("state rebuild --from server --adopt a").exits(1).warns("NAME=ID");
+    let words = format!("state rebuild --from server --adopt a={} --adopt b={}", ids["a"], ids["b"]);
+    project.run(&words).exits(0).prints("2 instances without token");
+    project.run("apply").exits(3).warns("its token is missing");
+    for (name, id) in &ids {
+        project.call(["token", "set", name]).input(gateway.tokens()[id].clone()).run().exits(0);
+    }
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+    assert_eq!((project.ids(), gateway.creates()), (ids, 2));
+}
+
+#[test]
+fn p16_history_tells_who_did_what_before_and_after_a_rename_and_a_compaction() {
+    let (_gateway, project) = done(&["a"]);
+    project.run("state mv a z").exits(0);
+    project.run("state compact").exits(0).prints("Compacted").warns("history/until-");
+    let run = project.call(["state", "history", "z"]).run().exits(0);
+    for word in ["intent", "sent", "received", "created", "moved", "is z from now on", "apply (", "state mv ("] {
+        assert!(run.stdout.contains(word), "{word} in {run}");
+    }
+    let document = project.run("state history --format json").exits(0).json();
+    let entries = document["entries"].as_array().unwrap();
+    assert_eq!(entries[0]["event"], "genesis");
+    assert!(entries.iter().any(|entry| entry["event"] == "checkpoint"));
+    assert_eq!(document["gaps"], json!([]));
+    project.run("state history q").exits(1).warns("nothing is recorded under `q`");
+    assert!(!run.stdout.contains(&project.token("z")));
+}
+
+#[test]
+fn t23_compact_leaves_no_token_behind_that_was_replaced() {
+    let (gateway, project) = done(&["a", "b"]);
+    let (old, kept) = (project.token("a"), project.token("b"));
+    project.call(["token", "set", "a", "--replace"]).input("replaced-token").run().exits(0);
+    project.run("state compact").exits(0);
+    for (path, bytes) in Project::files(&project.state()) {
+        let text = String::from_utf8_lossy(&bytes);
+        // Unsealed answers stand there as base64; three bytes of text are four of it, so all but the ends show.
+        for form in [old.clone(), STANDARD.encode(&old)[2..old.len()].to_owned()] {
+            assert!(!text.contains(&form), "{} has the replaced token", path.display());
+        }
+    }
+    assert_eq!((project.token("a").as_str(), project.token("b")), ("replaced-token", kept));
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p9_a_removed_name_stays_on_the_server_and_is_not_created_again() {
+    let (gateway, project) = done(&["a", "b"]);
+    project.run("state rm c").exits(1).warns("nothing is recorded under `c`");
+    project.run("state rm b").exits(0).prints("still paid for").warns("state rm --undo b");
+    project.run("state rm b").exits(1).warns("`b` is released");
+    project.run("apply").exits(6).warns("`b` is declared again, and was released").warns("state rm --undo b");
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    project.run("apply").exits(0).prints("Nothing to do");
+    project.run("state list").exits(0).prints("released");
+    project.run("state rm --undo a").exits(1).warns("`a` is created");
+    project.run("state rm --undo b").exits(0).prints("managed again");
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// The packet for the answer to `b` as an apply would have written it.
+fn packet(gateway: &Gateway, project: &Project) -> Value {
+    let (id, token) = gateway.tokens().pop_last().unwrap();
+    let instance = json!({"id": id, "apiUrl": format!("https://eu.example/instance{id}/"), "token": token});
+    let body = json!({"result": {"status": "created", "instance": instance}}).to_string();
+    let lineage = project.run("state show --format json").exits(0).json()["lineage"].clone();
+    json!({
+        "chatapi_rescue": 1,
+        "lineage": lineage,
+        "name": "b",
+        "attempt": project.attempt("b"),
+        "answer": {"status": 200, "complete": true, "body": STANDARD.encode(body)},
+    })
+}
+
+#[test]
+fn p3_a_rescued_answer_is_brought_back_from_its_file_or_from_a_log() {
+    for from_log in [false, true] {
+        let (gateway, project) = doubtful();
+        let packet = packet(&gateway, &project);
+        let text = if from_log {
+            format!("10:31 step 4\n10:32 chatapi-rescue: {}\nmore\n", STANDARD.encode(packet.to_string()))
+        } else {
+            packet.to_string()
+        };
+        let run = project.call(["state", "rescue", "-"]).input(text.clone()).run();
+        run.exits(0).prints("`b` exists as").prints("its token is kept");
+        let id = project.ids()["b"].clone();
+        assert_eq!(project.token("b"), gateway.tokens()[&id]);
+        project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+        project.call(["state", "rescue", "-"]).input(text).run().exits(1).warns("does not wait for an answer");
+        assert_eq!(gateway.creates(), 2);
+    }
+}
+
+#[test]
+fn a_rescue_file_of_another_state_attempt_or_kind_is_refused() {
+    let (gateway, project) = doubtful();
+    let whole = packet(&gateway, &project);
+    let with = |key: &str, value: Value| {
+        let mut packet = whole.clone();
+        packet[key] = value;
+        packet.to_string()
+    };
+    for (text, why) in [
+        (with("lineage", json!("0".repeat(32))), "belongs to another state"),
+        (with("attempt", json!("a-other")), "does not wait for an answer"),
+        (with("name", json!("a")), "does not wait for an answer"),
+        (with("chatapi_rescue", json!(2)), "newer version"),
+        (with("more", json!(1)), "unknown field"),
+        ("a log without it\n".to_owned(), "it holds no rescued answer"),
+        ("chatapi-rescue: ???\n".to_owned(), "cannot read -"),
+    ] {
+        project.call(["state", "rescue", "-"]).input(text.clone()).run().exits(1).warns(why);
+    }
+    project.run("apply").exits(3);
+    assert_eq!(gateway.creates(), 2);
+}
