@@ -30,7 +30,7 @@ pub(super) fn start(global: &Global, is_coloured: bool) -> Result<(), String> {
     let lines = fmt::layer().with_writer(std::io::stderr);
     let layer = match global.log_format {
         Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Text => lines.with_ansi(is_coloured).with_target(global.verbose > 0).without_time().with_filter(filter).boxed(),
+        Format::Text => lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed(),
     };
     // A second start, in a program that embeds this one, keeps the first.
     let _ = tracing_subscriber::registry().with(layer).try_init();

@@ -95,6 +95,9 @@ mod tests {
             ("https://user:pass@gw.example/", BaseUrlError::Credentials),
             ("https://gw.example/?uid=key", BaseUrlError::Query),
             ("https://gw.example/#a", BaseUrlError::Query),
+            // A host name that only looks like another.
+            ("https://gw.ехample/", BaseUrlError::Syntax),
+            ("https://gw%2eexample%00/", BaseUrlError::Syntax),
         ] {
             assert_eq!(BaseUrl::parse(bad), Err(error), "{bad}");
         }

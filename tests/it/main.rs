@@ -25,4 +25,5 @@ mod manifest_files;
 mod network;
 mod raw_server;
 mod stage;
+mod supply_chain;
 mod two_applies;
