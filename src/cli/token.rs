@@ -31,7 +31,7 @@ pub(super) fn get(context: &Context, name: &InstanceName) -> Result<Exit, CliErr
     let entry = store::read_entry(&context.state_dir, serial)?;
     match entry.event {
         Event::Created { token: Some(token), .. } | Event::TokenSet { token: Some(token), .. } => {
-            context.console.line(token.expose());
+            context.console.verbatim(token.expose());
             Ok(Exit::Done)
         }
         _ => Err(CliError::message(Exit::State, format!("entry {serial} of the journal holds no token"))),
