@@ -67,6 +67,7 @@ const LONG: &[u8] = &[b'k'; 600];
 const ROWS: &[Row<'_>] = &[
     ("an empty key", "apply", &[("CHATAPI_API_KEY", b"")], "the API key is empty"),
     ("a key of spaces", "apply", &[("CHATAPI_API_KEY", b"  \t ")], "the API key is empty"),
+    ("a short key", "apply", &[("CHATAPI_API_KEY", b"SENTINEL")], "fewer than 9 characters"),
     ("a key with a line feed inside", "apply", &[("CHATAPI_API_KEY", b"SENT\nINEL")], "CHATAPI_API_KEY is not usable"),
     ("a key that would be a header", "apply", &[("CHATAPI_API_KEY", b"SENT\r\nX-Evil: INEL")], "CHATAPI_API_KEY is not usable"),
     ("a key beyond ASCII", "apply", &[("CHATAPI_API_KEY", "SENTINEL\u{e9}".as_bytes())], "CHATAPI_API_KEY is not usable"),
