@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -137,6 +138,10 @@ impl Project {
         for (path, bytes) in copy {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
+        }
+        // Whatever this process's umask is: a state that a group may write to is refused.
+        for directory in copy.keys().filter_map(|path| path.parent()) {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
         }
     }
 }
