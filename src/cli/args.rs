@@ -187,6 +187,14 @@ pub(super) struct LockArgs {
     pub(super) lock_timeout: Duration,
 }
 
+/// How much one run may cost.
+#[derive(Debug, Args)]
+pub(super) struct BudgetArgs {
+    /// Stop before anything is sent if more instances than these would be created; without it, there is no limit.
+    #[arg(long, value_name = "N", env = "CHATAPI_MAX_CREATES", hide_env_values = true)]
+    pub(super) max_creates: Option<usize>,
+}
+
 /// `plan`.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -194,6 +202,8 @@ pub(super) struct PlanArgs {
     pub(super) manifests: Manifests,
     #[command(flatten)]
     pub(super) lock_file: LockFileArg,
+    #[command(flatten)]
+    pub(super) budget: BudgetArgs,
     /// Exit 2 if there are changes.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
@@ -210,6 +220,8 @@ pub(super) struct ApplyArgs {
     pub(super) lock: LockArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) budget: BudgetArgs,
     /// Creates in flight at the most.
     #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub(super) parallelism: u16,
