@@ -40,6 +40,9 @@ use crate::text::escape;
 /// Runs the program: reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
     process::harden();
+    if let Some(number) = process::argument_with_key() {
+        return refuse_key(number);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(error),
@@ -88,6 +91,14 @@ fn finish(context: &Context, exit: Exit) -> Exit {
             }
         }
     }
+}
+
+/// The key was typed: it is in the list of processes and perhaps in a shell's history, and is not shown here as well.
+fn refuse_key(number: usize) -> ExitCode {
+    let message = format!("argument {number} holds the API key, and everybody on this machine can see the arguments");
+    let hint = "the key is read from CHATAPI_API_KEY or the file that CHATAPI_API_KEY_FILE names; leave it out of the command";
+    Console::new(ColorChoice::Auto, Loudness::Normal).error(&CliError::message(Exit::Error, message).hint(hint));
+    ExitCode::from(Exit::Error.code())
 }
 
 /// Help and version go to standard output; all else is an error, with the code that an error has here.

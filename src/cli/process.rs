@@ -1,11 +1,13 @@
 //! The process itself, before it does anything: what it leaves behind, what others can read of it, and what its children inherit.
 
+use std::ffi::OsString;
 use std::panic::{Location, PanicHookInfo};
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, setrlimit, umask};
 
 use super::signals;
+use crate::secret::{SEARCHED_FROM, Secret};
 
 /// Every setting and secret of ours stands in a variable of this prefix; no other program needs one.
 const OURS: &str = "CHATAPI_";
@@ -40,6 +42,14 @@ fn words(place: Option<&Location<'_>>) -> String {
         "error: chatapi panicked at {place}: this is a bug, please report that place; its message is not shown, for it may hold a secret\n  \
          hint: what was created is on record: `chatapi plan` shows it, and another apply goes on from there\n"
     )
+}
+
+/// The number of the first argument, from 1, that holds the key which the environment names.
+pub(super) fn argument_with_key() -> Option<usize> {
+    let key = Secret::new(std::env::var("CHATAPI_API_KEY").ok()?.trim().to_owned());
+    let is_key = |argument: &OsString| argument.to_string_lossy().contains(key.expose());
+    // A shorter one is a word like any other, and is refused as a key.
+    (key.expose().len() >= SEARCHED_FROM).then(|| std::env::args_os().position(|argument| is_key(&argument))).flatten()
 }
 
 /// A program to be run, with all of the environment but what is ours: the key is not passed on.

@@ -14,6 +14,7 @@ mod cli_secrets;
 mod cli_signals;
 mod disk_full;
 mod emulator;
+mod hardening;
 mod kill_loop;
 mod kill_verbs;
 mod kills;
