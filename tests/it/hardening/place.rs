@@ -1,7 +1,7 @@
 //! The state's place: whose it is, links in it, and file systems without locks (T17, T18, T26).
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use super::is_root;
@@ -87,7 +87,7 @@ fn t18_a_link_in_the_place_of_an_output_is_replaced_and_not_written_through() {
         assert_eq!(project.read(&format!("{name}.target")), "mine");
     }
     let emulated = Project::new(&crate::stage::manifest("{kind: emulator}", &["a"]));
-    fs::create_dir_all(emulated.state().join("emulator")).unwrap();
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(emulated.state().join("emulator")).unwrap();
     emulated.write("target", "mine");
     symlink("../../target", emulated.state().join("emulator/ledger.jsonl")).unwrap();
     emulated.run("apply").exits(1).warns("symbolic link");
