@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return create(url, Secret::new(key)).await;
     }
     let emulator = Emulator::start(EmulatorConfig::default()).await?;
-    let created = create(emulator.base_url(), Secret::new("ApiKey".to_owned())).await;
+    let created = create(emulator.base_url(), Secret::new("any-key-will-do".to_owned())).await;
     emulator.shutdown().await;
     created
 }

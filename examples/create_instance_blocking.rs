@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The emulator is a server: it needs threads of its own to answer a caller that blocks.
     let runtime = tokio::runtime::Runtime::new()?;
     let emulator = runtime.block_on(Emulator::start(EmulatorConfig::default()))?;
-    let created = create(emulator.base_url(), Secret::new("ApiKey".to_owned()));
+    let created = create(emulator.base_url(), Secret::new("any-key-will-do".to_owned()));
     runtime.block_on(emulator.shutdown());
     created
 }

@@ -25,7 +25,7 @@
 //! use chatapi::secret::Secret;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder("https://gateway.example/", Secret::new("key".to_owned())).build()?;
+//! let client = Client::builder("https://gateway.example/", Secret::new(std::env::var("CHATAPI_API_KEY").unwrap())).build()?;
 //! match client.create_instance(InstanceType::WhatsAppDev).await {
 //!     Ok(result) => println!("{result}"), // The token is redacted; `instance_parameters.token` has it.
 //!     Err(CreateError::NotSent(why) | CreateError::Refused(why)) => println!("nothing was created: {why}"),

@@ -36,8 +36,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Shorter secrets are too much like words to be searched for; keys have 28 characters.
-const SEARCHED_FROM: usize = 9;
+/// Shorter secrets are too much like words to be searched for; keys have 28 characters, and shorter ones are refused.
+pub(crate) const SEARCHED_FROM: usize = 9;
 
 /// Takes a secret out of foreign text: a server's words may repeat the request that it got.
 #[derive(Debug, Clone, Default)]

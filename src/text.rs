@@ -2,10 +2,11 @@
 //! reorder or hide what stands on the screen, and commands that a CI runner obeys when it reads them in a log.
 //!
 //! [`escape`] is the one place that decides what may be printed. It never fails, it leaves ordinary text alone (in any script)
-//! and it changes nothing when applied twice. It does not make text safe for a shell, a URL or HTML.
+//! and it changes nothing when applied twice. It does not make text safe for a shell, a URL or HTML. [`disarm`] is the gate
+//! before a stream: what slipped past every [`escape`] is caught there, but for line breaks.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Foreign text on its way to a person: its only `Display` is the escaped one, always within one line.
 ///
@@ -45,6 +46,67 @@ pub(crate) fn push_escaped(line: &mut String, character: char) {
         line.extend(character.escape_unicode());
     } else {
         line.push(character);
+    }
+}
+
+/// What passes the gate before a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Printed {
+    /// Lines for people, with colours of our own.
+    Text,
+    /// JSON documents: what is written out stays the same value.
+    Json,
+}
+
+/// Whole lines on their way to a stream: line feeds and colours pass, all else that a terminal or a CI system would act on is
+/// written out, as in `\u{1b}`, or in JSON as in `\u001b`. Changes nothing when applied twice.
+pub fn disarm(text: &str, printed: Printed) -> Cow<'_, str> {
+    let may_act = |c: char| c != '\n' && is_hidden(c);
+    if !text.contains("##") && !text.contains("::") && !text.contains(may_act) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(colour) = colour_at(rest).filter(|_| printed == Printed::Text) {
+            safe.push_str(colour);
+            rest = rest.get(colour.len()..).unwrap_or_default();
+            continue;
+        }
+        let is_command = (character == '[' && completes_command(&safe)) || (rest.starts_with("::") && is_at_line_start(&safe));
+        match printed {
+            _ if !may_act(character) && !is_command => safe.push(character),
+            Printed::Text => safe.extend(character.escape_unicode()),
+            Printed::Json => push_json_escape(&mut safe, character),
+        }
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+    }
+    Cow::Owned(safe)
+}
+
+/// A change of colour, which is all that we ask of a terminal: `ESC [ digits and ; m`.
+fn colour_at(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters.get(length..)?.starts_with('m').then(|| text.get(..length + 3)).flatten()
+}
+
+/// Whether nothing but spaces and colours stands on the last line so far.
+fn is_at_line_start(safe: &str) -> bool {
+    let mut line = safe.rsplit('\n').next().unwrap_or_default();
+    loop {
+        line = line.trim_start();
+        match colour_at(line) {
+            Some(colour) => line = line.get(colour.len()..).unwrap_or_default(),
+            None => return line.is_empty(),
+        }
+    }
+}
+
+fn push_json_escape(json: &mut String, character: char) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        // Writing into a string cannot fail.
+        let _ = write!(json, "\\u{unit:04x}");
     }
 }
 
@@ -101,6 +163,33 @@ mod tests {
             assert_eq!(escape(text), shown, "{why}");
             assert_eq!(escape(shown), shown, "twice changes nothing: {why}");
         }
+    }
+
+    #[test]
+    fn t10_t11_the_gate_lets_lines_and_colours_through_and_nothing_that_acts() {
+        for (text, shown, why) in [
+            ("a\n  b: c::d\n", "a\n  b: c::d\n", "lines and colons inside them pass"),
+            ("\u{1b}[1;31merror\u{1b}[0m: x", "\u{1b}[1;31merror\u{1b}[0m: x", "colours pass"),
+            ("\u{1b}[2Jx\u{1b}]0;t\u{7}", r"\u{1b}[2Jx\u{1b}]0;t\u{7}", "no other command of a terminal"),
+            ("a\n::error::x", "a\n\\u{3a}:error::x", "no command at the start of a line"),
+            ("\u{1b}[2m  \u{1b}[0m ::x", "\u{1b}[2m  \u{1b}[0m \\u{3a}:x", "nor behind spaces and colours"),
+            ("a ##vso[x] ##[y]", r"a ##vso\u{5b}x] ##\u{5b}y]", "no command anywhere"),
+            ("a\u{202e}b\rc", r"a\u{202e}b\u{d}c", "no reordering, no return"),
+            ("\u{1b}[999", r"\u{1b}[999", "a colour that does not end is none"),
+        ] {
+            assert_eq!(disarm(text, Printed::Text), shown, "{why}");
+            assert_eq!(disarm(shown, Printed::Text), shown, "twice changes nothing: {why}");
+        }
+    }
+
+    #[test]
+    fn t10_t11_json_stays_the_same_value() {
+        let value = serde_json::json!({ "a": "##vso[x]\u{7f}\u{9b}\u{202e}\u{e0041}\n::b", "c": ["##[d]", [1]] });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = disarm(&text, Printed::Json);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+        assert!(safe.chars().all(|c| c == '\n' || !is_hidden(c)) && !safe.contains("##vso[") && !safe.contains("##["), "{safe}");
+        assert_eq!(disarm(&safe, Printed::Json), safe);
     }
 
     #[test]

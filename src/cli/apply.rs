@@ -199,7 +199,8 @@ impl Run<'_> {
         let (state, head) = look(applier).await?;
         let plan = crate::plan::plan(&declared(self.manifest), &state);
         let before = plan.summary();
-        let guards = plan.guards(&self.args.not_a_rename);
+        let mut guards = plan.guards(&self.args.not_a_rename);
+        guards.extend(plan.over_budget(self.args.budget.max_creates));
         if !guards.is_empty() {
             return Ok(Finished { ended: Ended::Guarded(guards), before, state, head });
         }

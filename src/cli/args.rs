@@ -43,11 +43,15 @@ pub(super) struct Cli {
 
 /// Flags that every command has.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// The state directory.
     #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true, default_value = "state")]
     pub(super) state: PathBuf,
+    /// Use a state directory on a network or user-space file system, where its lock may not keep other machines out.
+    #[arg(long, global = true, env = "CHATAPI_UNSAFE_FS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(super) unsafe_fs: bool,
     /// How results are printed.
     #[arg(long, global = true, value_enum, env = "CHATAPI_FORMAT", hide_env_values = true, default_value = "text")]
     pub(super) format: Format,
@@ -141,7 +145,7 @@ pub(super) enum Verb {
     Init(InitArgs),
     /// Play the server, on this machine, with faults on demand.
     #[command(
-        after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nWHEN: nth=N, every=N, first=N, p=0.1. FAULT: drop-before, drop-after, reset-before, reset-after,\nstall, stall-before, delay:DURATION, refuse[:TEXT], status-before:CODE, status-after:CODE,\ntoo-many[:SECONDS], garbage, truncate:BYTES, truncate-reset:BYTES, lag:DURATION, no-token, exists, empty-list.\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY."
+        after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nWHEN: nth=N, every=N, first=N, p=0.1. FAULT: drop-before, drop-after, reset-before, reset-after,\nstall, stall-before, delay:DURATION, refuse[:TEXT], status-before:CODE, status-after:CODE,\ntoo-many[:SECONDS], garbage, truncate:BYTES, truncate-reset:BYTES, lag:DURATION, no-token, exists, empty-list.\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY of 9 characters or more."
     )]
     Emulator(Box<EmulatorArgs>),
     /// Print the version.
@@ -186,6 +190,14 @@ pub(super) struct LockArgs {
     pub(super) lock_timeout: Duration,
 }
 
+/// How much one run may cost.
+#[derive(Debug, Args)]
+pub(super) struct BudgetArgs {
+    /// Stop before anything is sent if more instances than these would be created; without it, there is no limit.
+    #[arg(long, value_name = "N", env = "CHATAPI_MAX_CREATES", hide_env_values = true)]
+    pub(super) max_creates: Option<usize>,
+}
+
 /// `plan`.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -193,6 +205,8 @@ pub(super) struct PlanArgs {
     pub(super) manifests: Manifests,
     #[command(flatten)]
     pub(super) lock_file: LockFileArg,
+    #[command(flatten)]
+    pub(super) budget: BudgetArgs,
     /// Exit 2 if there are changes.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
@@ -209,6 +223,8 @@ pub(super) struct ApplyArgs {
     pub(super) lock: LockArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) budget: BudgetArgs,
     /// Creates in flight at the most.
     #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub(super) parallelism: u16,

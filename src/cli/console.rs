@@ -1,5 +1,7 @@
 //! The one writer: results to standard output, everything else to standard error.
 //!
+//! All that passes is [disarmed](crate::text::disarm) once more, whoever made it; only a token that was asked for passes as it is.
+//!
 //! A reader that has gone away (`| head`) is no error; a standard output that takes nothing (a full disk) is one, and is told at
 //! the end, when nothing depends on it any more.
 
@@ -13,7 +15,7 @@ use indicatif::ProgressBar;
 
 use super::error::{CliError, Content};
 use crate::diagnostic::Colour;
-use crate::text::escape;
+use crate::text::{Printed, disarm, escape};
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -74,9 +76,19 @@ impl Console {
 
     /// A part of the result.
     pub(super) fn result(&self, text: impl Display) {
+        self.write_out(&disarm(&text.to_string(), Printed::Text));
+    }
+
+    /// A line of the result as it is, every byte of it: a token.
+    pub(super) fn verbatim(&self, line: &str) {
+        self.write_out(line);
+        self.write_out("\n");
+    }
+
+    fn write_out(&self, text: &str) {
         let written = self.beside_the_bar(|| {
             let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-            write!(out, "{text}").and_then(|()| out.flush())
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
         });
         if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
@@ -121,7 +133,7 @@ impl Console {
         match &error.content {
             Content::Problems(problems) => self.say(problems.render(self.colour_of_problems()).trim_end()),
             Content::Chain(chain) => {
-                for (depth, message) in chain.iter().enumerate() {
+                for (depth, message) in chain.iter().map(|message| escape(message)).enumerate() {
                     match depth {
                         0 => self.say(format_args!("{ERROR}error{ERROR:#}: {message}")),
                         _ => self.say(format_args!("  caused by: {message}")),
@@ -130,7 +142,7 @@ impl Console {
             }
         }
         for hint in &error.hints {
-            self.say(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", escape(hint)));
         }
     }
 
@@ -143,7 +155,7 @@ impl Console {
         self.beside_the_bar(|| {
             let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody is left to tell.
-            let _ = writeln!(err, "{line}");
+            let _ = writeln!(err, "{}", disarm(&line.to_string(), Printed::Text));
         });
     }
 

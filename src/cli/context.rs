@@ -23,8 +23,8 @@ use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
 use crate::secret::Secret;
 use crate::state::{Binding, Lineage, Origin, Who};
-use crate::store::{FileStore, Hold, Holder, LockFile, StoreError};
-use crate::text::escape;
+use crate::store::{self, FileStore, Hold, Holder, LockFile, StoreError};
+use crate::text::{Printed, disarm, escape};
 
 /// The file beside a manifest that remembers its state.
 const LOCK_FILE: &str = "chatapi.lock";
@@ -39,6 +39,8 @@ pub(super) struct Context {
     pub(super) console: Console,
     pub(super) format: Format,
     pub(super) state_dir: PathBuf,
+    /// Whether its file system may be one whose locks do not hold.
+    is_any_disk_good: bool,
     pub(super) is_ci: bool,
     /// Whether this run has created something: an error afterwards is not "nothing was created".
     pub(super) has_created: AtomicBool,
@@ -61,7 +63,8 @@ impl Server {
 impl Context {
     pub(super) fn new(global: &Global, console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
-        Self { console, format, state_dir: global.state.clone(), is_ci: is_ci(), has_created: AtomicBool::new(false) }
+        let (state_dir, is_any_disk_good) = (global.state.clone(), global.unsafe_fs);
+        Self { console, format, state_dir, is_any_disk_good, is_ci: is_ci(), has_created: AtomicBool::new(false) }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -91,7 +94,7 @@ impl Context {
     /// Prints a document as JSON.
     pub(super) fn document(&self, document: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(document).map_err(|error| CliError::new(Exit::Error, &error))?;
-        self.console.line(text);
+        self.console.line(disarm(&text, Printed::Json));
         Ok(())
     }
 
@@ -124,6 +127,7 @@ impl Context {
 
     /// Takes the state's lock, telling now and then that it waits.
     pub(super) fn hold(&self, verb: &str, timeout: Duration) -> Result<Hold, CliError> {
+        self.check_disk()?;
         let me = Holder { pid: std::process::id(), verb: verb.to_owned(), since: Timestamp::now(), who: who() };
         let mut waits = 0_u32;
         let mut waiting = |holder: &Holder| {
@@ -133,6 +137,17 @@ impl Context {
             waits += 1;
         };
         Ok(Hold::acquire(&self.state_dir, &me, timeout, &mut waiting)?)
+    }
+
+    /// Refuses a file system whose locks do not hold, unless it was asked for; it is told then.
+    fn check_disk(&self) -> Result<(), CliError> {
+        match store::check_file_system(&self.state_dir) {
+            Err(error) if self.is_any_disk_good => {
+                self.console.warn(format_args!("{error}: see that nobody else writes to it"));
+                Ok(())
+            }
+            checked => Ok(checked?),
+        }
     }
 
     /// Opens the state for a command that needs one.
@@ -174,7 +189,7 @@ impl Context {
         self.console.note(format_args!("embedded emulator at {}: nothing here costs money", emulator.base_url()));
         let setup = |error: &dyn std::error::Error| CliError::new(Exit::Error, error);
         let base = BaseUrl::parse(&emulator.base_url()).map_err(|error| setup(&error))?;
-        let key = ApiKey::new(&Secret::new("emulator".to_owned())).map_err(|error| setup(&error))?;
+        let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(args)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
         Ok(Server { provider: Arc::new(provider), key: None, _emulator: Some(emulator) })
@@ -257,6 +272,7 @@ fn read_key_file(path: &Path) -> Result<Secret, CliError> {
     if !metadata.is_file() {
         return Err(fail(&io::Error::other("it is not a file")));
     }
+    // A link is followed: that is how secrets are mounted into containers. What counts is the file behind it.
     if metadata.permissions().mode() & 0o077 != 0 {
         tracing::warn!("the file with the API key can be read by others; `chmod 600` closes it");
     }

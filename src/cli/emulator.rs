@@ -31,9 +31,10 @@ pub(super) fn run(context: &Context, args: &EmulatorArgs) -> Result<Exit, CliErr
         let mut stop = signals::listen()?;
         let emulator = Emulator::start(config).await.map_err(|error| CliError::new(Exit::Error, &error))?;
         context.done(format!("listening on {}", emulator.base_url()))?;
-        context
-            .console
-            .note(format_args!("use it with CHATAPI_URL={} and any CHATAPI_API_KEY; Ctrl-C ends it", emulator.base_url()));
+        context.console.note(format_args!(
+            "use it with CHATAPI_URL={} and any CHATAPI_API_KEY (9 characters or more); Ctrl-C ends it",
+            emulator.base_url()
+        ));
         stop.wait().await;
         emulator.shutdown().await;
         Ok(Exit::Done)

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::manifest::ProviderKind;
-use crate::store::{LockFileError, StoreError, has_state};
+use crate::store::{Hazard, LockFileError, StoreError, has_state};
 use crate::text::escape;
 
 /// A command that failed.
@@ -117,6 +117,10 @@ impl From<&StoreError> for CliError {
         };
         let shown = Self::new(exit, error);
         match error {
+            StoreError::Unsafe { path, why } => {
+                let remedy = remedy(&path.display().to_string(), *why);
+                remedy.into_iter().fold(shown.hint("nothing was sent"), Self::hint)
+            }
             StoreError::Locked { .. } => shown
                 .hint("wait for it, or let this run wait: `--lock-timeout 10m`; nothing was sent")
                 .hint("a lock needs no removal: the system frees it when its holder ends"),
@@ -140,6 +144,29 @@ impl From<&StoreError> for CliError {
             error if error.is_full() => shown.hint("make room on the disk (or raise the quota or limit) and run it again"),
             _ => shown,
         }
+    }
+}
+
+/// What to type when `path` is not safe.
+fn remedy(path: &str, why: Hazard) -> Vec<String> {
+    match why {
+        Hazard::Writable(_) => vec![
+            format!("see that its files are the ones you know, then close it: `chmod 700 {path}`"),
+            "or name a directory inside it, which chatapi makes for itself: `--state DIR/state`".to_owned(),
+        ],
+        Hazard::Foreign(user) => vec![
+            format!("run it as that user (`sudo -u '#{user}' …`), or take the state over: `chown -R \"$(id -u)\" {path}`"),
+            "or name a state of your own: `--state PATH`".to_owned(),
+        ],
+        Hazard::Link => {
+            vec![format!("a state's files stand in its directory: look where it leads (`ls -l {path}`), then remove it")]
+        }
+        Hazard::Names(_) => vec![format!("make it a file of its own: `cp -p {path} {path}.own && mv {path}.own {path}`")],
+        Hazard::Kind => vec![format!("look what it is (`ls -l {path}`), then remove it")],
+        Hazard::FileSystem(_) => vec![
+            "keep the state on a local disk: `--state PATH`".to_owned(),
+            "if no other machine and no other container uses it: `--unsafe-fs`".to_owned(),
+        ],
     }
 }
 

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::args::IdentityArgs;
 use super::context::read_secret;
 use super::error::CliError;
 use super::exit::Exit;
+use super::process::child_command;
 use crate::provider::certainty::{CreatedInstance, Verdict, judge};
 use crate::seal::{Identity, OpenError};
 use crate::secret::Secret;
@@ -18,8 +19,6 @@ use crate::state::{Entry, Event, Lineage, TokenAt, about_answer, about_token};
 
 /// The key itself, for a CI job that may read tokens.
 const VARIABLE: &str = "CHATAPI_IDENTITY";
-/// What a command that prints keys needs not know.
-const OUR_SECRETS: [&str; 2] = ["CHATAPI_API_KEY", VARIABLE];
 
 /// The keys that were named: a file's, else what a command prints, else the environment's; none if nothing was.
 pub(super) fn identities(args: &IdentityArgs) -> Result<Vec<Identity>, CliError> {
@@ -52,11 +51,8 @@ fn read_file(path: &Path) -> Result<Secret, CliError> {
 
 fn run(command: &str) -> Result<Secret, CliError> {
     let fail = |error: &dyn std::error::Error| CliError::new(Exit::Error, error).context("`--identity-command` failed");
-    let mut shell = Command::new("/bin/sh");
+    let mut shell = child_command("/bin/sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
-    for secret in OUR_SECRETS {
-        shell.env_remove(secret);
-    }
     let mut child = shell.spawn().map_err(|error| fail(&error))?;
     let printed = child.stdout.take().map(|out| read_secret(out.take(1 << 16))).transpose().map_err(|error| fail(&error))?;
     let status = child.wait().map_err(|error| fail(&error))?;

@@ -1,6 +1,7 @@
 //! Log lines, on standard error. Only this program's own: the HTTP library's would show addresses, and one of them has the key.
 
 use std::env;
+use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -9,11 +10,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::args::{Format, Global};
+use crate::text::{Printed, disarm};
 
 const SELF: &str = "chatapi";
 
 /// Starts logging as `-v` and `CHATAPI_LOG` say; an unreadable `CHATAPI_LOG` is returned.
-pub(super) fn start(global: &Global, is_coloured: bool) -> Result<(), String> {
+pub(super) fn start(global: &Global) -> Result<(), String> {
     let from_flags = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::WARN,
@@ -27,7 +29,11 @@ pub(super) fn start(global: &Global, is_coloured: bool) -> Result<(), String> {
         Some(Err(wrong)) => (own(from_flags), Some(wrong)),
         None => (own(from_flags), None),
     };
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let printed = match global.log_format {
+        Format::Json => Printed::Json,
+        Format::Text => Printed::Text,
+    };
+    let lines = fmt::layer().with_writer(move || Lines { printed });
     let layer = match global.log_format {
         Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
         Format::Text => lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed(),
@@ -35,6 +41,22 @@ pub(super) fn start(global: &Global, is_coloured: bool) -> Result<(), String> {
     // A second start, in a program that embeds this one, keeps the first.
     let _ = tracing_subscriber::registry().with(layer).try_init();
     wrong.map_or(Ok(()), Err)
+}
+
+/// Standard error for log lines: each is written at once, and disarmed.
+struct Lines {
+    printed: Printed,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        io::stderr().write_all(disarm(&text, self.printed).as_bytes()).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 fn own(level: LevelFilter) -> Targets {

@@ -14,6 +14,7 @@ mod init;
 mod key;
 mod logging;
 mod plan;
+mod process;
 mod progress;
 mod resolve;
 mod sealing;
@@ -29,7 +30,7 @@ use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use args::{Cli, Color, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
@@ -37,15 +38,20 @@ use context::Context;
 use error::CliError;
 use exit::Exit;
 
+use crate::text::escape;
+
 /// Runs the program: reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
-    harden();
+    process::harden();
+    if let Some(number) = process::argument_with_key() {
+        return refuse_key(number);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global));
-    if let Err(wrong) = logging::start(&cli.global, console.is_coloured()) {
+    if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
     let context = Arc::new(Context::new(&cli.global, console));
@@ -90,14 +96,38 @@ fn finish(context: &Context, exit: Exit) -> Exit {
     }
 }
 
+/// The key was typed: it is in the list of processes and perhaps in a shell's history, and is not shown here as well.
+fn refuse_key(number: usize) -> ExitCode {
+    let message = format!("argument {number} holds the API key, and everybody on this machine can see the arguments");
+    let hint = "the key is read from CHATAPI_API_KEY or the file that CHATAPI_API_KEY_FILE names; leave it out of the command";
+    Console::new(ColorChoice::Auto, Loudness::Normal).error(&CliError::message(Exit::Error, message).hint(hint));
+    ExitCode::from(Exit::Error.code())
+}
+
 /// Help and version go to standard output; all else is an error, with the code that an error has here.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(mut error: clap::Error) -> ExitCode {
+    for (kind, value) in escaped(&error) {
+        error.insert(kind, value);
+    }
     // Nobody is left to tell.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(Exit::Error.code()),
     }
+}
+
+/// What was typed and is going to be quoted, where it cannot be shown as it is: a file name may come with a pull request.
+fn escaped(error: &clap::Error) -> Vec<(ContextKind, ContextValue)> {
+    let safe = |text: &str| escape(text).into_owned();
+    let typed = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) if safe(text) != *text => Some((kind, ContextValue::String(safe(text)))),
+        ContextValue::Strings(texts) if texts.iter().any(|text| safe(text) != *text) => {
+            Some((kind, ContextValue::Strings(texts.iter().map(|text| safe(text)).collect())))
+        }
+        _ => None,
+    });
+    typed.collect()
 }
 
 fn colour(global: &Global) -> ColorChoice {
@@ -115,20 +145,4 @@ fn loudness(global: &Global) -> Loudness {
         (false, 0) => Loudness::Normal,
         (false, _) => Loudness::Verbose,
     }
-}
-
-/// Files are private from the start, no core file is left behind, a file size limit is an error like any other, and a panic
-/// inside the index is not shown: it is caught.
-fn harden() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    // A system that does not allow it still runs the program.
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
-    signals::outlive_file_size_limit();
-    let shown = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !crate::store::is_index_guarded() {
-            shown(panic);
-        }
-    }));
 }

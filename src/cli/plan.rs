@@ -36,11 +36,12 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
     };
     let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
     let summary = plan.summary();
+    let guards: Vec<Guard> = plan.guards(&[]).into_iter().chain(plan.over_budget(args.budget.max_creates)).collect();
     if context.is_json() {
-        context.document(&PlanDocument::new(&plan, state.as_ref()))?;
+        context.document(&PlanDocument::new(&plan, state.as_ref(), &guards))?;
     } else {
         show(&context.console, &plan);
-        remark(context, &manifest, state.as_ref(), &plan);
+        remark(context, &manifest, state.as_ref(), (&plan, &guards));
     }
     Ok(match summary {
         PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
@@ -116,11 +117,11 @@ fn sentence(summary: &PlanSummary) -> String {
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, plan: &Plan) {
+fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, (plan, guards): (&Plan, &[Guard])) {
     let console = &context.console;
-    for guard in plan.guards(&[]) {
-        console.warn(format_args!("an apply will stop: {}", report::guard_text(&guard)));
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(&guard, &context.command())));
+    for guard in guards {
+        console.warn(format_args!("an apply will stop: {}", report::guard_text(guard)));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(guard, &context.command())));
     }
     let (summary, command) = (plan.summary(), context.command());
     if summary.in_doubt > 0 {
@@ -148,6 +149,9 @@ pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
         }
         Guard::Released { name, .. } => {
             format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
+        }
+        Guard::Budget { wanted, .. } => {
+            format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")
         }
         Guard::ProbableRename { from, to, .. } => {
             format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, apply with `--not-a-rename {to}`")

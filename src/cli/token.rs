@@ -34,7 +34,7 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([at.entry]))?;
     let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
     let token = token_in(entry, at, &state.lineage, &identities(args)?)?;
-    context.console.line(token.expose());
+    context.console.verbatim(token.expose());
     Ok(Exit::Done)
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::latency::{Latency, parse_duration, parse_latency};
 use super::request::Operation;
+use crate::text::escape;
 
 const OPERATIONS: &str = "create, list, delete, any";
 const WHENS: &str = "nth=N, every=N, first=N (N from 1), p=0.1 (0 to 1)";
@@ -109,31 +110,31 @@ pub struct FaultPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// Not of the form of a rule.
-    #[error("fault rule `{rule}`: expected OPERATION[:WHEN]=FAULT, such as create:nth=2=drop-after")]
+    #[error("fault rule `{}`: expected OPERATION[:WHEN]=FAULT, such as create:nth=2=drop-after", escape(.rule))]
     Form {
         /// The rule.
         rule: String,
     },
     /// An unknown operation.
-    #[error("fault rule `{rule}`: unknown operation, known are {OPERATIONS}")]
+    #[error("fault rule `{}`: unknown operation, known are {OPERATIONS}", escape(.rule))]
     Operation {
         /// The rule.
         rule: String,
     },
     /// An unknown condition.
-    #[error("fault rule `{rule}`: unknown condition, known are {WHENS}")]
+    #[error("fault rule `{}`: unknown condition, known are {WHENS}", escape(.rule))]
     When {
         /// The rule.
         rule: String,
     },
     /// An unknown fault.
-    #[error("fault rule `{rule}`: unknown fault, known are {FAULTS}")]
+    #[error("fault rule `{}`: unknown fault, known are {FAULTS}", escape(.rule))]
     Fault {
         /// The rule.
         rule: String,
     },
     /// A fault that can never happen to the operation.
-    #[error("fault rule `{rule}`: no-token and exists are for create, lag and empty-list for list")]
+    #[error("fault rule `{}`: no-token and exists are for create, lag and empty-list for list", escape(.rule))]
     Mismatch {
         /// The rule.
         rule: String,

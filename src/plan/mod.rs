@@ -215,6 +215,12 @@ impl Plan {
         });
         conflicts.chain(renames).collect()
     }
+
+    /// The guard of a run that may create `most` instances and would create more. None for `most`: as many as are declared.
+    pub fn over_budget(&self, most: Option<usize>) -> Option<Guard> {
+        let wanted = self.with(Action::Create).count();
+        most.filter(|most| wanted > *most).map(|most| Guard::Budget { wanted, most })
+    }
 }
 
 /// A reason to stop before anything is sent.
@@ -235,6 +241,13 @@ pub enum Guard {
         name: InstanceName,
         /// The instance.
         id: InstanceId,
+    },
+    /// More creates than the operator allows one run.
+    Budget {
+        /// How many the plan asks for.
+        wanted: usize,
+        /// How many are allowed.
+        most: usize,
     },
     /// A new name and one that has just left, of one type.
     ProbableRename {

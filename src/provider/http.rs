@@ -22,7 +22,7 @@ use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
-use crate::secret::{Redactor, Secret};
+use crate::secret::{Redactor, SEARCHED_FROM, Secret};
 use crate::state::{Answer, KeyFingerprint, Lineage, Origin};
 use crate::text::hex;
 
@@ -59,6 +59,9 @@ pub enum ApiKeyError {
     /// Spaces, line feeds or characters outside ASCII inside.
     #[error("the API key holds a space, a line feed or another character that no key has")]
     Character,
+    /// Too short to be told from an ordinary word, so that it could not be kept out of what a server says.
+    #[error("the API key has fewer than {SEARCHED_FROM} characters: too short to be kept out of messages; real ones have 28")]
+    Short,
     /// Far too long.
     #[error("the API key is longer than 512 characters")]
     Long,
@@ -70,6 +73,7 @@ impl ApiKey {
         let text = secret.expose().trim();
         match text {
             "" => Err(ApiKeyError::Empty),
+            _ if text.len() < SEARCHED_FROM => Err(ApiKeyError::Short),
             _ if text.len() > 512 => Err(ApiKeyError::Long),
             _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(ApiKeyError::Character),
             _ => Ok(Self(Secret::new(text.to_owned()))),

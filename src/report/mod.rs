@@ -69,18 +69,21 @@ struct ChangeData {
 #[derive(Debug, Serialize)]
 pub struct GuardData {
     guard: &'static str,
-    name: InstanceName,
+    /// None: the guard is about the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<InstanceName>,
     message: String,
 }
 
 impl From<&Guard> for GuardData {
     fn from(guard: &Guard) -> Self {
         let (word, name) = match guard {
-            Guard::TypeChange { name, .. } => ("type_change", name),
-            Guard::Released { name, .. } => ("released", name),
-            Guard::ProbableRename { to, .. } => ("probable_rename", to),
+            Guard::TypeChange { name, .. } => ("type_change", Some(name)),
+            Guard::Released { name, .. } => ("released", Some(name)),
+            Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
+            Guard::Budget { .. } => ("budget", None),
         };
-        Self { guard: word, name: name.clone(), message: guard_text(guard) }
+        Self { guard: word, name: name.cloned(), message: guard_text(guard) }
     }
 }
 
@@ -93,6 +96,9 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Released { name, id } => {
             format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
         }
+        Guard::Budget { wanted, most } => {
+            format!("{wanted} instances would be created, and each costs money; this run may create {most}")
+        }
         Guard::ProbableRename { from, to, kind } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
         }
@@ -100,8 +106,8 @@ pub fn guard_text(guard: &Guard) -> String {
 }
 
 impl PlanDocument {
-    /// From a plan and the state that it was made against.
-    pub fn new(plan: &Plan, state: Option<&State>) -> Self {
+    /// From a plan, the state that it was made against, and what would stop an apply of it.
+    pub fn new(plan: &Plan, state: Option<&State>, guards: &[Guard]) -> Self {
         let change = |change: &Change| ChangeData {
             name: change.name.clone(),
             kind: change.kind,
@@ -115,7 +121,7 @@ impl PlanDocument {
             serial: state.map_or(Serial(0), |state| state.serial),
             summary: plan.summary().into(),
             changes: plan.changes.iter().map(change).collect(),
-            guards: plan.guards(&[]).iter().map(GuardData::from).collect(),
+            guards: guards.iter().map(GuardData::from).collect(),
         }
     }
 }

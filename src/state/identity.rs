@@ -27,8 +27,17 @@ impl fmt::Display for Serial {
 
 /// Drawn once when a state is begun and never changed: two states with different lineages have nothing to do with each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct Lineage(String);
+
+impl TryFrom<String> for Lineage {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if fits { Ok(Self(text)) } else { Err("a lineage has 1 to 64 letters or digits") }
+    }
+}
 
 impl Lineage {
     /// From 16 random bytes; the caller draws them.
@@ -160,9 +169,22 @@ impl Binding {
 }
 
 /// One try to create one name. Also sent as `X-Request-Id`, so that a server's log can be asked about it.
+///
+/// Read from a file it has at most 128 letters, digits, `.`, `_` or `-`: it stands in commands that people are told to type, and
+/// a lock file may come with a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct AttemptId(String);
+
+impl TryFrom<String> for AttemptId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        let fits = (1..=128).contains(&text.len()) && is_plain && !text.starts_with('-');
+        if fits { Ok(Self(text)) } else { Err("an attempt has 1 to 128 letters, digits, `.`, `_` or `-`") }
+    }
+}
 
 impl AttemptId {
     /// From 8 random bytes; the caller draws them. Easy to read out: `a-` and ten of `[a-z2-7]`.
@@ -200,6 +222,16 @@ mod tests {
         assert_eq!(Hash::from_hex(hash.to_string().as_bytes()), Some(hash));
         for bad in ["", "00", &"g".repeat(64), &"A".repeat(64), &"0".repeat(63), &"0".repeat(66)] {
             assert_eq!(Hash::from_hex(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn t11_ids_from_a_file_are_plain_words() {
+        let attempt = |text: &str| serde_json::from_value::<AttemptId>(text.into()).is_ok();
+        let lineage = |text: &str| serde_json::from_value::<Lineage>(text.into()).is_ok();
+        assert!(attempt("a-k3jx7q2mfa") && attempt("a-lost-Support.eu_1") && lineage(Lineage::from_bytes([7; 16]).as_str()));
+        for bad in ["", "x; rm -rf .", "$(x)", "`x`", "a\nb", "--created", "##vso[x]", &"x".repeat(129)] {
+            assert!(!attempt(bad) && !lineage(bad), "{bad}");
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::{Medium, StoreError};
+use super::{Medium, StoreError, place};
 
 /// Space is reserved this much ahead, so that not every entry asks for more.
 const STEP: u64 = 1_024 * 1_024;
@@ -25,7 +25,7 @@ pub struct DiskMedium {
 impl DiskMedium {
     /// Opens the file for appending, or makes an empty one (0600). `None`: there is none, and none was asked for.
     pub fn open(path: &Path, make: bool) -> io::Result<Option<Self>> {
-        match OpenOptions::new().read(true).append(true).create(make).mode(0o600).open(path) {
+        match OpenOptions::new().read(true).append(true).create(make).mode(0o600).custom_flags(place::no_links()).open(path) {
             Ok(file) => {
                 if file.metadata()?.permissions().mode() & 0o077 != 0 {
                     // A restored copy, most likely.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::disk::make_state_dir;
+use super::place;
 use crate::state::Who;
 
 const FILE: &str = "lock";
@@ -59,10 +59,11 @@ pub struct Hold {
 impl Hold {
     /// Makes the state directory if need be and takes its lock, waiting up to `timeout`. `waiting` is called about once a second.
     pub fn acquire(dir: &Path, me: &Holder, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, StoreError> {
-        make_state_dir(dir)?;
+        place::prepare(dir)?;
         let path = dir.join(FILE);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = open.map_err(StoreError::io("open", &path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(place::no_links());
+        let file = options.open(&path).map_err(StoreError::io("open", &path))?;
         let mut file = match file.try_lock() {
             Ok(()) => file,
             Err(TryLockError::WouldBlock) => wait(dir, file, timeout, waiting)?,

@@ -27,6 +27,7 @@ mod hold;
 mod journal;
 mod lockfile;
 mod memory;
+mod place;
 mod reader;
 mod rotate;
 mod salvage;
@@ -48,6 +49,7 @@ pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
 pub use lockfile::{LockFile, LockFileError, LockedDoubt, LockedInstance};
 pub use memory::MemoryStore;
+pub use place::{Hazard, check_file_system};
 pub use reader::{Reading, Source, has_state, read, read_entries};
 pub use rotate::{Reseal, Rotated};
 pub use salvage::{Salvage, salvage};
@@ -100,6 +102,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Others may have changed it, or may do so, or it is not what it seems.
+    #[error("{} is not safe to use: {why}", .path.display())]
+    Unsafe {
+        /// The directory, or a file in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: Hazard,
     },
     /// There is no state here.
     #[error("there is no state in {}", .0.display())]

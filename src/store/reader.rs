@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::file::{JOURNAL, check_lineage, missing, witnesses};
 use super::journal;
+use super::place::{self, Purpose};
 use super::{LockFile, StoreError, sled};
 use crate::state::{Entry, Head, Serial, State};
 
@@ -37,6 +38,7 @@ pub struct Reading {
 
 /// Reads the state in `dir`. [`StoreError::Absent`] if there is none and nothing says that there was one.
 pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> {
+    place::check(dir, Purpose::Look)?;
     let indexed = sled::load(dir);
     let is_current =
         |head: Head| last_line(dir) == Some(head) && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == head);
@@ -59,6 +61,7 @@ pub fn has_state(dir: &Path) -> bool {
 
 /// Reads entries of the journal in `dir` in one pass: tokens, or raw answers.
 pub fn read_entries(dir: &Path, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+    place::check(dir, Purpose::Look)?;
     let path = dir.join(JOURNAL);
     let mut file = std::io::BufReader::new(File::open(&path).map_err(StoreError::io("open", &path))?);
     journal::find(&mut file, serials)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chatapi::text::is_hidden;
 
 use crate::bad_inputs::{self, BadInput};
-use crate::stage::{Call, Gateway, Project, Run, hex, manifest};
+use crate::stage::{Call, Gateway, Project, Run, manifest, rechained};
 
 /// Stands in the table where a secret would stand.
 const SENTINEL: &str = "SENTINEL";
@@ -67,6 +67,7 @@ const LONG: &[u8] = &[b'k'; 600];
 const ROWS: &[Row<'_>] = &[
     ("an empty key", "apply", &[("CHATAPI_API_KEY", b"")], "the API key is empty"),
     ("a key of spaces", "apply", &[("CHATAPI_API_KEY", b"  \t ")], "the API key is empty"),
+    ("a short key", "apply", &[("CHATAPI_API_KEY", b"SENTINEL")], "fewer than 9 characters"),
     ("a key with a line feed inside", "apply", &[("CHATAPI_API_KEY", b"SENT\nINEL")], "CHATAPI_API_KEY is not usable"),
     ("a key that would be a header", "apply", &[("CHATAPI_API_KEY", b"SENT\r\nX-Evil: INEL")], "CHATAPI_API_KEY is not usable"),
     ("a key beyond ASCII", "apply", &[("CHATAPI_API_KEY", "SENTINEL\u{e9}".as_bytes())], "CHATAPI_API_KEY is not usable"),
@@ -208,19 +209,6 @@ fn p15_a_newer_state_is_refused_and_left_as_it_is() {
         project.run(line).exits(8).warns("newer version").warns("the state was left as it is");
     }
     assert_eq!(project.read("state/journal.jsonl"), newer);
-}
-
-/// `journal` with the hashes that its lines should have: SHA-256 of the hash before and of the line without its own.
-fn rechained(journal: &str) -> String {
-    let mut before = vec![0; 32];
-    let mut chained = String::new();
-    for line in journal.lines() {
-        let (payload, _) = line.split_once(",\"hash\":\"").unwrap();
-        before.extend_from_slice(payload.as_bytes());
-        before = ring::digest::digest(&ring::digest::SHA256, &before).as_ref().to_vec();
-        chained.extend([payload, ",\"hash\":\"", &hex("", &before), "\"}\n"]);
-    }
-    chained
 }
 
 #[test]

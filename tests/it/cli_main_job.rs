@@ -132,6 +132,32 @@ fn a_rename_is_stopped_and_both_ways_out_of_it_work() {
 }
 
 #[test]
+fn t2_more_creates_than_are_allowed_are_none_at_all() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply --max-creates 1").done();
+    let names: Vec<String> = (0..1_000).map(|number| format!("n{number}")).collect();
+    let many: Vec<&str> = names.iter().map(String::as_str).chain(["a"]).collect();
+    project.declare(&manifest("{kind: chatapi}", &many));
+    let before = gateway.requests();
+    let told = |line: &str| project.call(line.split(' ')).env("CHATAPI_MAX_CREATES", "999");
+    for run in [told("apply"), project.call(["apply", "--max-creates", "0"]), told("apply --max-creates 7")] {
+        let run = run.run().exits(6).prints("Stopped: nothing was sent.");
+        run.warns("1000 instances would be created").warns("--max-creates 1000");
+    }
+    let plan = told("plan").run().exits(0).prints("1000 to create").warns("an apply will stop");
+    assert!(!plan.stderr.contains("rename"), "{plan}");
+    let document = told("plan --format json").run().exits(0).json();
+    assert_eq!(document["guards"][0]["guard"], "budget");
+    project.call(["apply"]).env("CHATAPI_MAX_CREATES", "").run().exits(1).warns("--max-creates");
+    assert_eq!(gateway.requests(), before);
+    project.declare(&manifest("{kind: chatapi}\nmax_creates: 5000", &["a", "b"]));
+    project.run("apply").exits(1).warns("max_creates");
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    told("apply").run().exits(0).prints("1 created, 1 unchanged");
+}
+
+#[test]
 fn a_changed_type_is_stopped_and_nothing_is_sent() {
     let gateway = Gateway::start(&[]);
     let project = Project::at(&gateway.url(), &["a"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::stage::{Call, Gateway, Project, manifest, snapshot, steady};
+use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
 const VERBS: [&str; 18] = [
     "",
@@ -61,7 +61,7 @@ fn help_of_every_command() {
 fn plan_and_apply_of_every_example() {
     for (name, is_free) in [("quickstart.yaml", true), ("team", true), ("production.yaml", false)] {
         let gateway = Gateway::start(&[]);
-        let project = Project::new("").with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", "key");
+        let project = Project::new("").with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", KEY);
         if name == "team" {
             std::fs::create_dir(project.path("team")).unwrap();
             for file in ["team/sales.yaml", "team/support.yaml"] {

@@ -3,41 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-
-use crate::stage::{Asked, Gateway, OtherGateway, Project, Reply, Run, eventually, hex, manifest};
+use crate::stage::{Asked, Gateway, OtherGateway, Project, Reply, Run, eventually, is_free_of, manifest};
 
 /// What a server does, and how.
 type Row = (&'static str, fn(&Asked) -> Reply);
 
 /// A key that cannot stand anywhere by chance.
 const CANARY: &str = "CanaryKey7Zq0Zq1Zq2Zq3Zq4Zq5Z";
-
-/// The forms in which `secret` must not be seen.
-fn forms(secret: &str) -> Vec<String> {
-    let bytes = secret.as_bytes();
-    let (hex, percent) = (hex("", bytes), hex("%", bytes));
-    let mut forms = vec![secret.to_owned(), hex.to_uppercase(), hex, percent.to_uppercase(), percent];
-    forms.push(secret.chars().rev().collect());
-    // Inside a longer text, base64 has three forms; the first and last characters depend on the neighbours.
-    for shift in 0..3 {
-        let text = STANDARD_NO_PAD.encode([&[0; 2][..shift], bytes].concat());
-        forms.push(text[4..text.len() - 3].to_owned());
-    }
-    // A cut secret is one, too.
-    forms.push(secret[..secret.len() * 2 / 3].to_owned());
-    forms
-}
-
-#[track_caller]
-fn is_free_of(secrets: &[String], text: &str, what: &str) {
-    for secret in secrets {
-        for form in forms(secret) {
-            assert!(!text.contains(&form), "{what} shows `{form}` of {secret}:\n{text}");
-        }
-    }
-}
 
 /// Verbs that neither read a token nor print one.
 const VERBS: [&str; 13] = [

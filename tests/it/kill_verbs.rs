@@ -1,6 +1,7 @@
 //! P3, P5, P16 under SIGKILL of the commands besides apply: what each does is done or not done, and the next one goes on.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,8 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            fs::create_dir(&target).unwrap();
+            // As it was, whatever this process's umask is: a state that a group may write to is refused.
+            DirBuilder::new().mode(0o700).create(&target).unwrap();
             copy(&entry.path(), &target);
         } else {
             fs::copy(entry.path(), target).unwrap();
@@ -248,7 +250,7 @@ fn p1_p5_a_state_that_is_older_than_a_killed_run_creates_nothing() {
         for had_state in [false, true] {
             project.declare(2);
             let (state, older) = (project.path("state"), project.path("older"));
-            fs::create_dir(&older).unwrap();
+            DirBuilder::new().mode(0o700).create(&older).unwrap();
             if had_state {
                 copy(&state, &older);
             }

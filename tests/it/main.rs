@@ -16,6 +16,7 @@ mod cli_signals;
 mod cli_state_care;
 mod disk_full;
 mod emulator;
+mod hardening;
 mod kill_loop;
 mod kill_verbs;
 mod kills;

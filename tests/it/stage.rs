@@ -3,15 +3,17 @@
 
 use std::time::{Duration, Instant};
 
+mod canary;
 mod gateway;
 mod other;
 mod project;
 mod run;
 mod snapshot;
 
+pub(crate) use canary::is_free_of;
 pub(crate) use gateway::Gateway;
 pub(crate) use other::{Asked, OtherGateway, Reply};
-pub(crate) use project::{KEY, Project, manifest};
+pub(crate) use project::{KEY, Project, manifest, rechained};
 pub(crate) use run::{Call, Run};
 pub(crate) use snapshot::{snapshot, steady};
 

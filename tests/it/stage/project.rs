@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Call, Run};
+use super::{Call, Run, hex};
 
 /// The key of every run against a server by address.
 pub(crate) const KEY: &str = "Key0for0the0tests0of0the0cli";
@@ -138,5 +139,22 @@ impl Project {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
+        // Whatever this process's umask is: a state that a group may write to is refused.
+        for directory in copy.keys().filter_map(|path| path.parent()) {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+        }
     }
+}
+
+/// `journal` with the hashes that its lines should have: SHA-256 of the hash before and of the line without its own.
+pub(crate) fn rechained(journal: &str) -> String {
+    let mut before = vec![0; 32];
+    let mut chained = String::new();
+    for line in journal.lines() {
+        let (payload, _) = line.split_once(",\"hash\":\"").unwrap();
+        before.extend_from_slice(payload.as_bytes());
+        before = ring::digest::digest(&ring::digest::SHA256, &before).as_ref().to_vec();
+        chained.extend([payload, ",\"hash\":\"", &hex("", &before), "\"}\n"]);
+    }
+    chained
 }
