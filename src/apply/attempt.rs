@@ -8,6 +8,7 @@ use super::pace::jitter;
 use super::recorder::RecordError;
 use super::shared::{Job, Shared};
 use super::{Halt, Outcome, Progress};
+use crate::failpoint;
 use crate::provider::certainty::Verdict;
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
 use crate::state::{Answer, AttemptId, Event, Illegal};
@@ -138,7 +139,9 @@ impl Shared {
     }
 
     async fn judged(&self, attempt: AttemptId, answer: &Answer, sent: Instant) -> Try {
-        match self.provider.judge(answer) {
+        let verdict = self.provider.judge(answer);
+        failpoint::pass("judged");
+        match verdict {
             Verdict::Created(instance) => {
                 let outcome = Outcome::Created { id: instance.id.clone(), has_token: instance.token.is_some() };
                 let (id, api_url, token) = (instance.id, instance.api_url, instance.token);

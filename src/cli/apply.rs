@@ -16,6 +16,7 @@ use super::plan::{declared, guard_hint};
 use super::progress::Display;
 use super::signals;
 use crate::apply::{Applier, Halt, Options, RecordError, Report, StopSignal, Tries};
+use crate::failpoint;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::{self, ApplyDocument, ApplySummary};
@@ -139,6 +140,7 @@ impl Run<'_> {
             // Everything that counts was synced before; what follows tells what is on record.
             self.context.console.error(&CliError::from(&error));
         }
+        failpoint::pass("closed");
         self.tell(&result?, &display)
     }
 
@@ -179,6 +181,7 @@ impl Run<'_> {
         if !guards.is_empty() {
             return Ok(Finished { ended: Ended::Guarded(guards), before, state, head });
         }
+        failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
@@ -211,6 +214,7 @@ impl Run<'_> {
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
         }
         self.explain(report, guards, &result.state);
+        failpoint::pass("told");
         Ok(exit)
     }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Medium, StoreError};
+use crate::failpoint;
 
 /// Space is reserved this much ahead, so that not every entry asks for more.
 const STEP: u64 = 1_024 * 1_024;
@@ -147,7 +148,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        failpoint::at("replace-written")?;
         fs::rename(&temporary, path)?;
+        failpoint::at("replace-renamed")?;
         sync_dir(parent_of(path))
     })();
     if written.is_err() {
@@ -162,12 +165,13 @@ const IGNORE: &str = "# Tokens are in here. Nothing but this file and the README
 
 /// Makes the state directory; a new one is kept out of version control.
 pub(super) fn make_state_dir(path: &Path) -> Result<(), StoreError> {
-    make_private_dir(path).map_err(StoreError::io("make the state directory", path))?;
+    let made = make_private_dir(path).and_then(|()| failpoint::at("state-dir-made"));
+    made.map_err(StoreError::io("make the state directory", path))?;
     let ignore = path.join(".gitignore");
     if !ignore.exists()
         && let Err(error) = make_anew(&ignore, 0o600).and_then(|mut file| file.write_all(IGNORE.as_bytes()))
     {
         tracing::warn!(%error, "cannot write a .gitignore into the state directory: do not commit it");
     }
-    Ok(())
+    failpoint::at("ignore-written").map_err(StoreError::io("make the state directory", path))
 }
