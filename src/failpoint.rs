@@ -134,6 +134,7 @@ mod present {
         "half-cleared",
         "torn-found",
         "torn-cut",
+        "tail-renewed",
         "journal-written-run",
         "journal-after-run",
         "journal-written-unsent",

@@ -2,10 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, fstatvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -78,9 +78,32 @@ impl Medium for DiskMedium {
         Ok(())
     }
 
+    fn renew(&mut self, from: u64, to: u64) -> io::Result<()> {
+        // A file that appends takes no byte elsewhere.
+        let flags = fcntl_getfl(&self.file)?;
+        fcntl_setfl(&self.file, flags - OFlags::APPEND)?;
+        let renewed = rewrite(&self.file, from, to);
+        fcntl_setfl(&self.file, flags)?;
+        renewed
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Writes what stands there over itself. A cut in the middle changes nothing: old and new are the same.
+fn rewrite(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut at = from;
+    while at < to {
+        let length = usize::try_from(to - at).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        file.read_exact_at(part, at)?;
+        file.write_all_at(part, at)?;
+        at += length as u64;
+    }
+    Ok(())
 }
 
 /// Makes `path` (0700) with its parents, each durable in the directory above it; an existing one is closed to others.
@@ -158,6 +181,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Makes directory `path` durable: its entries, and its own in the one above.
+pub(super) fn sync_path(path: &Path) -> io::Result<()> {
+    sync_dir(path)?;
+    sync_dir(parent_of(path))
 }
 
 /// What keeps a state with its tokens out of version control. A README beside it may be committed.

@@ -108,8 +108,22 @@ impl FileStore {
             store.length += 1;
             store.unsynced = true;
         }
+        if !is_current {
+            store.vouch(scan.vouched).map_err(StoreError::io("sync", dir.join(JOURNAL)))?;
+        }
         failpoint::at("state-opened").map_err(StoreError::io("open", dir))?;
         Ok(store)
+    }
+
+    /// The run before this one did not end in order: some of what is read here may be in the page cache only, and after a failed
+    /// sync even called clean. Nothing is built on it before it is durable.
+    fn vouch(&mut self, from: u64) -> std::io::Result<()> {
+        self.medium.renew(from, self.length)?;
+        failpoint::at("tail-renewed")?;
+        self.medium.sync()?;
+        disk::sync_path(&self.dir)?;
+        self.unsynced = false;
+        Ok(())
     }
 
     /// Begins a new state in `dir`, which has none.

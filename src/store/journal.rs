@@ -35,6 +35,10 @@ pub trait Medium: Send + std::fmt::Debug {
     /// Makes sure that `bytes` more can be written after `length`.
     fn reserve(&mut self, length: u64, bytes: u64) -> io::Result<()>;
 
+    /// Writes the bytes from `from` up to `to` once more, as they are read, so that the next sync takes them to the disk
+    /// whatever became of an earlier one: after a failed fsync the kernel may call pages clean that never got there.
+    fn renew(&mut self, from: u64, to: u64) -> io::Result<()>;
+
     /// Everything appended survives a power cut once this returns.
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -65,6 +69,8 @@ pub(super) struct Scan {
     pub(super) head: Head,
     /// Bytes up to the end of the last intact line.
     pub(super) length: u64,
+    /// Bytes up to the newest entry that a witness has seen: they were durable then.
+    pub(super) vouched: u64,
     /// Bytes after it that a cut-short write left.
     pub(super) torn: u64,
     /// The last line is intact but for its line feed.
@@ -188,6 +194,9 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
         scan = Some(extend(scan, &entry, lines.number, Head { serial: entry.serial, hash }, length)?);
         if let Some(scan) = &mut scan {
             scan.lacks_newline = lacks_newline;
+            if witnesses.iter().any(|witness| witness.head == scan.head) {
+                scan.vouched = scan.length;
+            }
             witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head))?;
         }
     }
@@ -213,7 +222,7 @@ fn extend(scan: Option<Scan>, entry: &Entry, line: u64, head: Head, length: u64)
         Event::Genesis { format, .. } if *format > FORMAT => Err(StoreError::Newer { found: *format, known: FORMAT }),
         Event::Genesis { lineage, .. } if entry.serial == Serial(1) => {
             let state = State::new(lineage.clone(), entry.serial);
-            Ok(Scan { state, head, length, torn: 0, lacks_newline: false })
+            Ok(Scan { state, head, length, vouched: 0, torn: 0, lacks_newline: false })
         }
         _ => Err(StoreError::Damaged { line, why: "it does not begin a state".to_owned() }),
     }
