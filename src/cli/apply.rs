@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::plan::{declared, guard_hint};
 use super::progress::Display;
 use super::signals;
-use crate::apply::{Applier, Halt, Options, RecordError, Report, StopSignal, Tries};
+use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, StopSignal, Tries};
 use crate::failpoint;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
@@ -86,7 +86,10 @@ async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -
     std::thread::spawn(move || drop(tell.send(waiting.hold("apply", timeout))));
     tokio::select! {
         biased;
-        Ok(held) = held => held,
+        // Whoever waits ends without an answer only by a panic: nothing would ever come.
+        held = held => held.unwrap_or_else(|_| {
+            Err(CliError::message(Exit::Error, "BUG: waiting for the state's lock broke off").hint("nothing was sent"))
+        }),
         signal = stop.wait() => {
             let message = format!("stopped by {} while waiting for the state's lock", signal.as_str());
             Err(CliError::message(Exit::Signal(signal), message).hint("nothing was sent"))
@@ -193,7 +196,7 @@ impl Run<'_> {
         }
         display.begin(wanted.len());
         let report = applier.create(&plan, self.server.binding(&state.lineage)).await;
-        let (state, head) = look(applier).await?;
+        let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
         Ok(Finished { ended: Ended::Applied(report), before, state, head })
     }
 
@@ -264,6 +267,17 @@ async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
 
 fn unrecorded(error: RecordError) -> CliError {
     CliError::from(&*error.into_store_error())
+}
+
+/// An error after creates: it does not say that there were none.
+fn after(report: &Report, mut error: CliError) -> CliError {
+    let has = |is_so: fn(&Outcome) -> bool| report.outcomes.values().any(is_so);
+    error.exit = match error.exit {
+        _ if has(|outcome| matches!(outcome, Outcome::InDoubt { .. })) => Exit::InDoubt,
+        _ if has(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Unfinished)) => Exit::Partly,
+        exit => exit,
+    };
+    error.hint("what was created before is recorded; apply again to go on")
 }
 
 fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
