@@ -3,7 +3,7 @@
 //!
 //! `CHATAPI_FAILPOINT=point=action[@n][,point=action[@n]…]`: at the `n`-th time (default 1) that `point` is reached. Actions:
 //! `kill` (SIGKILL of oneself), `abort`, `panic`, `error` (an input/output error), `full` (no space), `pause:FILE` (makes `FILE` and
-//! goes on when it is gone). What is done is told on standard error first.
+//! goes on when it is gone); and `sync=lie`, a seeded defect: no sync of the journal does anything. What is done is told on standard error first.
 //!
 //! The timeline of one create has 22 steps; a crash *after* step n is a crash at its point:
 //!
@@ -42,11 +42,11 @@ pub(crate) enum Stage {
 }
 
 #[cfg(not(feature = "failpoints"))]
-pub(crate) use absent::{at, entries_synced, entry, pass};
+pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
 pub use present::{RECOVERY, TIMELINE};
 #[cfg(feature = "failpoints")]
-pub(crate) use present::{at, entries_synced, entry, pass};
+pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
 /// Nothing.
 #[cfg(not(feature = "failpoints"))]
@@ -61,6 +61,11 @@ mod absent {
 
     #[inline]
     pub(crate) const fn pass(_: &'static str) {}
+
+    #[inline]
+    pub(crate) const fn lies() -> bool {
+        false
+    }
 
     #[inline]
     pub(crate) const fn entry(_: Stage, _: &'static str) -> io::Result<()> {
@@ -151,6 +156,7 @@ mod present {
         Panic,
         Error(io::ErrorKind),
         Pause(PathBuf),
+        Lie,
     }
 
     #[derive(Debug)]
@@ -191,10 +197,11 @@ mod present {
                 "abort" => Action::Abort,
                 "panic" => Action::Panic,
                 "error" => Action::Error(io::ErrorKind::Other),
+                "lie" => Action::Lie,
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let is_known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).any(|name| *name == point);
+            let is_known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }
 
@@ -209,6 +216,7 @@ mod present {
                 Action::Panic => std::panic::panic_any(format!("BUG: wanted at the failpoint {}", self.point)),
                 Action::Error(kind) => Err(io::Error::new(*kind, format!("wanted at the failpoint {}", self.point))),
                 Action::Pause(file) => pause(file),
+                Action::Lie => Ok(()),
             }
         }
     }
@@ -239,6 +247,11 @@ mod present {
     pub(crate) fn pass(point: &'static str) {
         // An error has no place here.
         let _ = reach(point);
+    }
+
+    /// Whether a sync of the journal is to do nothing and say that it did: the rule `sync=lie`, a seeded defect.
+    pub(crate) fn lies() -> bool {
+        RULES.iter().any(|rule| matches!(rule.action, Action::Lie))
     }
 
     /// An entry of the journal is at `stage`.

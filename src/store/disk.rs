@@ -88,6 +88,9 @@ impl Medium for DiskMedium {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if failpoint::lies() {
+            return Ok(());
+        }
         self.file.sync_data()
     }
 }

@@ -12,8 +12,12 @@ mod cli_main_job;
 mod cli_outputs;
 mod cli_secrets;
 mod cli_signals;
+#[cfg(feature = "failpoints")]
+mod crash_points;
 mod disk_full;
 mod emulator;
+#[cfg(not(feature = "failpoints"))]
+mod failpoints_absent;
 mod kill_loop;
 mod kill_verbs;
 mod kills;
@@ -21,6 +25,8 @@ mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
 mod network;
+#[cfg(feature = "failpoints")]
+mod power_cuts;
 mod raw_server;
 mod stage;
 mod two_applies;

@@ -18,7 +18,7 @@ enum Ending {
 
 /// Crashes one after the other, each followed by a new run; the last run is left alone.
 #[derive(Debug, Clone)]
-struct Story {
+struct Tale {
     crashes: Vec<Cell>,
     tear: Tear,
     /// The sync of this number fails, once.
@@ -27,34 +27,34 @@ struct Story {
     parallel: usize,
 }
 
-fn cell(step: Step, when: When, mode: Mode, story: (Prior, usize)) -> Cell {
-    Cell { step, when, mode, prior: story.0, parallel: story.1, nth: 1 }
+fn cell(step: Step, when: When, mode: Mode, of: (Prior, usize)) -> Cell {
+    Cell { step, when, mode, prior: of.0, parallel: of.1, nth: 1 }
 }
 
-/// Everything that happens in `story`, and what is to be said of it.
-fn live(story: &Story, defect: Option<Defect>) -> Result<Ending, String> {
+/// Everything that happens in `tale`, and what is to be said of it.
+fn live(tale: &Tale, defect: Option<Defect>) -> Result<Ending, String> {
     let dir = scratch();
     let journal = dir.path().join("journal.jsonl");
     let disk = DiskControl::default();
-    let names = 1 + story.parallel;
+    let names = 1 + tale.parallel;
     let world = Arc::new(World { defect, ..World::default() });
-    disk.with(|disk| disk.fails_sync_at = story.fails_sync_at);
-    let rounds = story.crashes.iter().copied().map(Some).chain([None, None]);
+    disk.with(|disk| disk.fails_sync_at = tale.fails_sync_at);
+    let rounds = tale.crashes.iter().copied().map(Some).chain([None, None]);
     for (round, crash) in rounds.enumerate() {
         world.aim(crash);
-        let store = match open(dir.path(), &world, &disk, story.prior) {
+        let store = match open(dir.path(), &world, &disk, tale.prior) {
             Ok(store) => store,
-            Err(StoreError::Damaged { .. } | StoreError::Behind { .. }) if round > 0 && story.tear != Tear::Clean => {
+            Err(StoreError::Damaged { .. } | StoreError::Behind { .. }) if round > 0 && tale.tear != Tear::Clean => {
                 return promises_of_a_refused(&world).map(|()| Ending::Refused);
             }
             // The sync of an opening can fail as well. It is no crash: the next run opens.
             Err(StoreError::Io { action: "sync", .. }) => continue,
             Err(error) => return Err(format!("does not open again: {error}")),
         };
-        run(store, &world, names, story.parallel, &format!("boot-{round}"), true);
+        run(store, &world, names, tale.parallel, &format!("boot-{round}"), true);
         let is_cut = crash.is_none_or(|crash| crash.mode == Mode::PowerCut);
         if is_cut {
-            disk.cut_power(&journal, story.tear).unwrap();
+            disk.cut_power(&journal, tale.tear).unwrap();
         }
         world.dead.send_replace(false);
         disk.with(|disk| disk.lies = false);
@@ -68,18 +68,18 @@ fn promises_of_a_refused(world: &World) -> Result<(), String> {
     lock(&world.violations).first().map_or(Ok(()), |violation| Err(violation.clone()))
 }
 
-/// Every story on as many threads as there are processors: how they ended, and what went wrong.
-fn tell(stories: &[Story], defect: Option<Defect>) -> (BTreeMap<Ending, usize>, Vec<(Story, String)>) {
+/// Every tale on as many threads as there are processors: how they ended, and what went wrong.
+fn tell(tales: &[Tale], defect: Option<Defect>) -> (BTreeMap<Ending, usize>, Vec<(Tale, String)>) {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let (endings, failures) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for part in 0..threads {
             let (endings, failures) = (&endings, &failures);
             scope.spawn(move || {
-                for story in stories.iter().skip(part).step_by(threads) {
-                    match live(story, defect) {
+                for tale in tales.iter().skip(part).step_by(threads) {
+                    match live(tale, defect) {
                         Ok(ending) => *lock(endings).entry(ending).or_default() += 1,
-                        Err(why) => lock(failures).push((story.clone(), why)),
+                        Err(why) => lock(failures).push((tale.clone(), why)),
                     }
                 }
             });
@@ -92,43 +92,43 @@ const WHENS: [When; 3] = [When::Before, When::Written, When::Done];
 const PRIORS: [Prior; 4] = [Prior::Nothing, Prior::Created, Prior::InDoubt, Prior::Received];
 
 /// One cut at every step, with several tears.
-fn single_cuts() -> Vec<Story> {
-    let mut stories = Vec::new();
+fn single_cuts() -> Vec<Tale> {
+    let mut tales = Vec::new();
     for step in STEPS {
         for when in WHENS {
             for (prior, parallel) in PRIORS.into_iter().flat_map(|prior| [(prior, 1), (prior, 3)]) {
                 for tear in 0..3 {
                     let crashes = vec![cell(step, when, Mode::PowerCut, (prior, parallel))];
-                    let tear = Tear::Torn(tear + 3 * stories.len() as u64);
-                    stories.push(Story { crashes, tear, fails_sync_at: None, prior, parallel });
+                    let tear = Tear::Torn(tear + 3 * tales.len() as u64);
+                    tales.push(Tale { crashes, tear, fails_sync_at: None, prior, parallel });
                 }
             }
         }
     }
-    stories
+    tales
 }
 
 /// A kill, and a cut in the run after it.
-fn cuts_after_kills(tear: impl Fn(usize) -> Tear) -> Vec<Story> {
-    let mut stories = Vec::new();
+fn cuts_after_kills(tear: impl Fn(usize) -> Tear) -> Vec<Tale> {
+    let mut tales = Vec::new();
     for (first, when) in STEPS.into_iter().flat_map(|step| WHENS.map(|when| (step, when))) {
         for (second, then) in
             [Step::Run, Step::Intent, Step::Sent, Step::Created].into_iter().flat_map(|step| WHENS.map(|when| (step, when)))
         {
             for parallel in [1, 3] {
-                let story = (Prior::Nothing, parallel);
-                let crashes = vec![cell(first, when, Mode::Kill, story), cell(second, then, Mode::PowerCut, story)];
-                let tear = tear(stories.len());
-                stories.push(Story { crashes, tear, fails_sync_at: None, prior: Prior::Nothing, parallel });
+                let of = (Prior::Nothing, parallel);
+                let crashes = vec![cell(first, when, Mode::Kill, of), cell(second, then, Mode::PowerCut, of)];
+                let tear = tear(tales.len());
+                tales.push(Tale { crashes, tear, fails_sync_at: None, prior: Prior::Nothing, parallel });
             }
         }
     }
-    stories
+    tales
 }
 
 /// One sync fails, the first run ends of it or goes on, and the power is cut later or at the end.
-fn failing_syncs() -> Vec<Story> {
-    let mut stories = Vec::new();
+fn failing_syncs() -> Vec<Tale> {
+    let mut tales = Vec::new();
     for fails in 1..=12 {
         for (prior, parallel) in PRIORS.into_iter().flat_map(|prior| [(prior, 1), (prior, 3)]) {
             for cut in [None, Some(Step::Run), Some(Step::Sent), Some(Step::Created)] {
@@ -136,17 +136,17 @@ fn failing_syncs() -> Vec<Story> {
                 let quiet = cell(Step::Call, When::Before, Mode::Fail, (prior, parallel));
                 let crashes = std::iter::once(Cell { nth: u32::MAX, ..quiet });
                 let crashes = crashes.chain(cut.map(|step| cell(step, When::Done, Mode::PowerCut, (prior, parallel)))).collect();
-                stories.push(Story { crashes, tear: Tear::Clean, fails_sync_at: Some(2 + fails), prior, parallel });
+                tales.push(Tale { crashes, tear: Tear::Clean, fails_sync_at: Some(2 + fails), prior, parallel });
             }
         }
     }
-    stories
+    tales
 }
 
-fn assert_kept(stories: &[Story]) -> BTreeMap<Ending, usize> {
-    let (endings, failures) = tell(stories, None);
-    println!("{} power cuts in the model: {endings:?}, broken promises {}", stories.len(), failures.len());
-    assert!(failures.is_empty(), "{} of {}: {:?}", failures.len(), stories.len(), &failures[..failures.len().min(4)]);
+fn assert_kept(tales: &[Tale]) -> BTreeMap<Ending, usize> {
+    let (endings, failures) = tell(tales, None);
+    println!("{} power cuts in the model: {endings:?}, broken promises {}", tales.len(), failures.len());
+    assert!(failures.is_empty(), "{} of {}: {:?}", failures.len(), tales.len(), &failures[..failures.len().min(4)]);
     endings
 }
 
