@@ -152,6 +152,11 @@ impl Cell {
             Some(_) => scene.strike(signal, self.shape.1)?,
             None => scene.meet(&format!("{}={}@{}", self.point, self.action, self.nth), self.shape.1)?,
         };
+        if self.action == "error" && self.point.starts_with("journal-") && self.shape.1 == "1" {
+            ensure(first.requests <= self.nth, || {
+                format!("{} requests, and the write at the {}. failed", first.requests, self.nth)
+            })?;
+        }
         if self.number.is_multiple_of(4) && scene.project.path("state/journal.jsonl").exists() {
             scene.look()?;
         }

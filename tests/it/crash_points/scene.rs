@@ -34,6 +34,8 @@ pub(crate) struct Met {
     pub(crate) ended: Ended,
     /// Whether the failpoint was reached.
     pub(crate) is_hit: bool,
+    /// Complete creates that came to the server.
+    pub(crate) requests: usize,
     /// What the server had created before.
     creates_before: usize,
 }
@@ -93,11 +95,12 @@ impl Scene {
 
     /// Runs an apply with the failpoint `rule`, and checks what must hold of it whatever happens.
     pub(crate) fn meet(&mut self, rule: &str, parallelism: &str) -> Result<Met, String> {
-        let creates_before = self.gateway.creates().len();
+        let (seen, creates_before) = (self.gateway.seen().len(), self.gateway.creates().len());
         let mut command = self.project.command(&["apply", "--parallelism", parallelism]);
         command.env("CHATAPI_FAILPOINT", rule);
         let ended = Run::start(command).end();
-        self.note(ended, creates_before)
+        let met = self.note(ended, creates_before)?;
+        Ok(Met { requests: self.gateway.seen().len() - seen, ..met })
     }
 
     /// Runs an apply that is sent `signal` when the server has seen its next create; the server does not answer it.
@@ -114,7 +117,7 @@ impl Scene {
         self.printed.extend(ended.printed());
         self.conceals(&ended)?;
         let is_hit = ended.stderr.contains("failpoint: ");
-        let met = Met { ended, is_hit, creates_before };
+        let met = Met { ended, is_hit, requests: 0, creates_before };
         self.fits(&met)?;
         Ok(met)
     }
