@@ -272,6 +272,17 @@ fn p8_a_panic_after_a_create_is_no_exit_that_says_nothing_was_created() {
 }
 
 #[test]
+fn p8_an_answer_that_cannot_be_made_durable_is_in_doubt_for_the_exit_code_too() {
+    let dir = scratch();
+    let mut scene = Scene::new(dir.path(), Vec::new());
+    scene.project.declare(1);
+    let met = scene.meet("journal-after-received=error", "1").unwrap();
+    assert_eq!(met.ended.code(), Some(3), "{}{}", met.ended.stdout, met.ended.stderr);
+    assert!(met.ended.stdout.contains("1 in doubt."), "{}", met.ended.stdout);
+    scene.mend().unwrap();
+}
+
+#[test]
 fn p1_p3_p8_a_second_crash_in_the_recovery_loses_and_doubles_nothing() {
     let figures = campaign("campaign B", &second_crashes(), 19);
     assert!(figures.hits[1] * 3 > figures.cells, "{figures:?}");

@@ -137,14 +137,15 @@ impl Scene {
         let created = self.gateway.creates().len() - creates_before;
         let is_panic = ended.stderr.contains("panicked at ") && ended.stderr.contains("wanted at the failpoint");
         ensure(is_panic || !ended.stderr.contains("panicked at "), told)?;
+        let cannot_know = is_panic || ended.stdout.contains("an answer came and could not be recorded");
         let is_told = is_panic || ["error: ", "hint: "].iter().all(|part| ended.stderr.contains(part));
         match (ended.status.signal(), ended.code()) {
             (Some(6 | 9), _) => Ok(()),
             (_, Some(101)) if is_panic => Ok(()),
             (_, Some(0)) => ensure(self.missing() == 0, || format!("not everything exists: {}", told())),
             (_, Some(1)) => ensure(created == 0 && is_told, || format!("{created} created: {}", told())),
-            // Whoever loses the store in a panic cannot know that the answer was kept.
-            (_, Some(3)) => ensure(is_panic || oracle::trails(&self.project).values().any(oracle::Trail::is_ambiguous), told),
+            // Whoever loses the store, or its sync, cannot know that the answer was kept.
+            (_, Some(3)) => ensure(cannot_know || oracle::trails(&self.project).values().any(oracle::Trail::is_ambiguous), told),
             (_, Some(4)) => ensure(is_told, told),
             _ => Err(told()),
         }
