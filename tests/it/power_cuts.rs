@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::Signal;
+
 use super::crash_points::scene::{PRIORS, Prior, Scene, ensure, scratch};
 use super::crash_points::{Cell, first_crashes};
 use super::kill_loop::number;
@@ -47,6 +49,8 @@ fn live(cell: &Cell, seeded: &str) -> Result<Cut, String> {
     command.env("CHATAPI_FAILPOINT", format!("{seeded}{}=pause:{}@{}", cell.point, paused.display(), cell.nth));
     let mut run = Run::start(command);
     let is_held = run.wait_until(|| paused.exists());
+    // Nothing happens, and nothing is printed, between the cut and the end.
+    freeze(&mut run);
     disk.cut();
     run.kill();
     let ended = run.end();
@@ -59,6 +63,17 @@ fn live(cell: &Cell, seeded: &str) -> Result<Cut, String> {
     let expected = cell.shape.0 + usize::from(cell.prior != Prior::Nothing);
     ensure(found.creates + found.doubts_empty == expected, || format!("{found:?} of {expected}"))?;
     Ok(Cut::Held { creates: found.creates, doubts: found.doubts_created + found.doubts_empty })
+}
+
+/// Stops every thread of the program.
+fn freeze(run: &mut Run) {
+    run.signal(Signal::STOP);
+    let tasks = format!("/proc/{}/task", run.id());
+    let is_still = |stat: &str| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 'Z', 'X']));
+    run.wait_until(|| {
+        let mut stats = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+        stats.all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| is_still(&stat)))
+    });
 }
 
 /// Every point once for each prior state and shape: a cut has no other action.

@@ -135,6 +135,11 @@ impl Run {
         let _ = kill_process(self.pid, signal);
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Ends it and everything that it started.
     pub(crate) fn kill(&self) {
         let _ = kill_process_group(self.pid, Signal::KILL);
