@@ -105,7 +105,7 @@ fn campaign(cells: &[&Cell], seeded: &str) -> (usize, Vec<String>) {
     });
     let ((held, late, creates, doubts), failures) = (figures.into_inner().unwrap(), failures.into_inner().unwrap());
     println!(
-        "power cuts{seeded}: {} cells in {:.0?}: {held} cuts, {late} too late; {creates} creates, {doubts} in doubt; broken {}",
+        "power cuts {seeded} {} cells in {:.0?}: {held} cuts, {late} too late; {creates} creates, {doubts} in doubt; broken {}",
         cells.len(),
         start.elapsed(),
         failures.len()

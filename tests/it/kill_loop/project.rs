@@ -136,6 +136,7 @@ impl Run {
     }
 
     /// Its process id.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
