@@ -17,7 +17,8 @@ fn live(limit: &str, parallelism: &str) -> String {
     let what = format!("{limit}, parallelism {parallelism}: {:?}\n{}{}", ended.status, ended.stdout, ended.stderr);
     site.printed.extend(ended.printed());
     assert!(ended.code() != Some(1) || site.gateway.creates().is_empty(), "{what}");
-    assert!(ended.code() == Some(0) || !ended.stderr.is_empty(), "it says why: {what}");
+    // Where the system gives not even a stack, it ends the program by a signal.
+    assert!(matches!(ended.code(), Some(0) | None) || !ended.stderr.is_empty(), "it says why: {what}");
     site.assert_reconciled(&what);
     ended.code().map_or_else(|| "killed".to_owned(), |code| code.to_string())
 }
