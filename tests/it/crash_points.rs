@@ -1,7 +1,7 @@
 //! P1, P3, P8, P14: the real program dies, fails or panics at each named point of a create and of a recovery, from each prior
 //! state, alone and with others in flight; then once more during the recovery. After a plain run every promise holds.
 //!
-//! The ordinary set takes every so-many-th cell, spread so that each point, action, prior state and shape occurs; about 20 s.
+//! The ordinary set takes every so-many-th cell, spread so that each point, action, prior state and shape occurs; about 30 s.
 //! All of them, with the program as it is shipped but for its failpoints:
 //!
 //! ```text

@@ -1,8 +1,8 @@
 //! P1, P2, P3 when the power is cut: the real program is held at a failpoint on a file system whose block device is then taken
 //! away; what only the page cache had is gone. After a plain run on what is left every promise holds.
 //!
-//! Needs the right to mount a loop device; where that is missing it says so and does nothing. The ordinary set has 44 cuts,
-//! about 15 s. `CHATAPI_POWER_EVERY=1` makes all of them; `CHATAPI_CRASH_CELL=N` one.
+//! Needs the right to mount a loop device; where that is missing it says so and does nothing. The ordinary set has 45 cuts,
+//! about 20 s. `CHATAPI_POWER_EVERY=1` makes all of them; `CHATAPI_CRASH_CELL=N` one.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
