@@ -42,6 +42,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`text`], [`secret`], [`instance`] | checked words: names, types, ids, addresses; texts that cannot be printed or do harm |
+//! | [`failpoint`] | where a test makes the program die; nothing at all in a release |
 //! | [`seal`] | secrets encrypted to public keys |
 //! | [`diagnostic`], [`listing`], [`state`] | problems with places; what a server lists; the state, its events and transitions |
 //! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
@@ -76,6 +77,7 @@ pub mod cli;
 pub mod client;
 pub mod diagnostic;
 pub mod emulator;
+pub mod failpoint;
 pub mod instance;
 pub mod listing;
 pub mod manifest;

@@ -9,9 +9,10 @@ use super::keep::Keeper;
 use super::recorder::{RecordError, Recorder};
 use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
+use crate::failpoint;
 use crate::instance::InstanceName;
 use crate::plan::{Action, Plan};
-use crate::provider::Provider;
+use crate::provider::{ListError, Provider};
 use crate::state::{Binding, Event, Phase, Serial};
 use crate::store::{StateStore, StoreError};
 
@@ -131,7 +132,8 @@ impl Applier {
             _ = stop.wait() => return Ok(None),
             listed = self.shared.provider.list() => listed,
         };
-        match listed {
+        let reached = failpoint::at("listed").map_err(|error| ListError::Failed(error.to_string()));
+        match reached.and(listed) {
             Ok(listing) if listing.instances.len() > FENCE_MAX => {
                 let reason = format!("more than {FENCE_MAX} instances are listed, too many to keep");
                 self.shared.observer.tell(Progress::NoFence { reason });

@@ -9,6 +9,7 @@ use super::pace::jitter;
 use super::recorder::RecordError;
 use super::shared::{Job, Shared};
 use super::{Halt, Outcome, Packet, Progress};
+use crate::failpoint;
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
 use crate::state::{Answer, AttemptId, Event, Illegal, KeptAnswer, Outline, Serial};
 use crate::store::StoreError;
@@ -160,6 +161,7 @@ impl Shared {
     /// `serial`: the entry with the answer.
     async fn judged(&self, attempt: AttemptId, serial: Serial, outline: Option<Outline>, sent: Instant) -> Try {
         let unread = || Outline::Doubt { reason: "the recorded answer could not be read".to_owned() };
+        failpoint::pass("judged");
         match outline.unwrap_or_else(unread) {
             Outline::Created { id, api_url, has_token } => {
                 let outcome = Outcome::Created { id: id.clone(), has_token };

@@ -6,6 +6,7 @@ use super::applier::Applier;
 use super::doubts::examine;
 use super::recorder::RecordError;
 use super::{Outcome, Progress};
+use crate::failpoint;
 use crate::instance::InstanceName;
 use crate::plan::{Proposal, unsent_proof};
 use crate::provider::ListError;
@@ -47,8 +48,10 @@ impl Applier {
             left
         });
         for (name, left) in left.await? {
+            failpoint::pass("recover-left");
             self.shared.begin().await?;
             self.settle(name, left).await?;
+            failpoint::pass("recover-settled");
         }
         Ok(())
     }

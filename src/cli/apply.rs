@@ -17,7 +17,8 @@ use super::progress::Display;
 use super::sealing::{self, Pinning};
 use super::signals;
 use super::state::Elsewhere;
-use crate::apply::{Applier, Halt, Options, RecordError, Report, StopSignal, Tries};
+use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, StopSignal, Tries};
+use crate::failpoint;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::{self, ApplyDocument, ApplySummary};
@@ -100,7 +101,10 @@ async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -
     std::thread::spawn(move || drop(tell.send(waiting.hold("apply", timeout))));
     tokio::select! {
         biased;
-        Ok(held) = held => held,
+        // Whoever waits ends without an answer only by a panic: nothing would ever come.
+        held = held => held.unwrap_or_else(|_| {
+            Err(CliError::message(Exit::Error, "BUG: waiting for the state's lock broke off").hint("nothing was sent"))
+        }),
         signal = stop.wait() => {
             let message = format!("stopped by {} while waiting for the state's lock", signal.as_str());
             Err(CliError::message(Exit::Signal(signal), message).hint("nothing was sent"))
@@ -154,6 +158,7 @@ impl Run<'_> {
             // Everything that counts was synced before; what follows tells what is on record.
             self.context.console.error(&CliError::from(&error));
         }
+        failpoint::pass("closed");
         self.tell(&result?, &display)
     }
 
@@ -204,6 +209,7 @@ impl Run<'_> {
         if !guards.is_empty() {
             return Ok(Finished { ended: Ended::Guarded(guards), before, state, head });
         }
+        failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
@@ -215,7 +221,7 @@ impl Run<'_> {
         }
         display.begin(wanted.len());
         let report = applier.create(&plan, self.server.binding(&state.lineage)).await;
-        let (state, head) = look(applier).await?;
+        let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
         Ok(Finished { ended: Ended::Applied(report), before, state, head })
     }
 
@@ -236,6 +242,7 @@ impl Run<'_> {
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
         }
         self.explain(report, guards, &result.state);
+        failpoint::pass("told");
         Ok(exit)
     }
 
@@ -285,6 +292,17 @@ async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
 
 fn unrecorded(error: RecordError) -> CliError {
     CliError::from(&*error.into_store_error())
+}
+
+/// An error after creates: it does not say that there were none.
+fn after(report: &Report, mut error: CliError) -> CliError {
+    let has = |is_so: fn(&Outcome) -> bool| report.outcomes.values().any(is_so);
+    error.exit = match error.exit {
+        _ if has(|outcome| matches!(outcome, Outcome::InDoubt { .. })) => Exit::InDoubt,
+        _ if has(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Unfinished)) => Exit::Partly,
+        exit => exit,
+    };
+    error.hint("what was created before is recorded; apply again to go on")
 }
 
 fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {

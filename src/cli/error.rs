@@ -142,6 +142,9 @@ impl From<&StoreError> for CliError {
                 shown.hint("make it writable for this user, or name another state: `--state PATH`")
             }
             error if error.is_full() => shown.hint("make room on the disk (or raise the quota or limit) and run it again"),
+            StoreError::Io { .. } | StoreError::Broken => {
+                shown.hint("mend what the system complains of, then run it again: whatever was created before is recorded")
+            }
             _ => shown,
         }
     }

@@ -14,6 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::failpoint;
+
 type Bytes = <reqwest::Body as Body>::Data;
 
 const WAITING: u8 = 0;
@@ -86,6 +88,9 @@ impl Body for HeldBody {
             Poll::Ready(Ok(())) if !self.gate.pass() => Poll::Ready(Some(Err(GivenUp))),
             Poll::Ready(Ok(())) => {
                 let bytes = self.content.take().unwrap_or_default();
+                if failpoint::at("body-handed").is_err() {
+                    return Poll::Ready(Some(Err(GivenUp)));
+                }
                 Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&bytes)))))
             }
         }

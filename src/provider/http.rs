@@ -20,6 +20,7 @@ use super::body::{Gate, Handle, HeldBody};
 use super::certainty::{Verdict, judge_without, quote, quote_without};
 use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
+use crate::failpoint;
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::secret::{Redactor, SEARCHED_FROM, Secret};
@@ -163,6 +164,7 @@ impl HttpProvider {
     }
 
     async fn open(&self, request: CreateRequest) -> Result<Box<dyn Ready>, Unsent> {
+        failpoint::at("connecting").map_err(|error| never_left(&error))?;
         let (body, Handle { gate, mut reached, permit }) = HeldBody::new(wire::create_body(&self.key.0, request.kind));
         let mut call = self.client.post(self.base.function(wire::NEW_INSTANCE)).header(CONTENT_TYPE, "application/json");
         if let Some(attempt) = &request.attempt {
@@ -174,6 +176,7 @@ impl HttpProvider {
         tokio::select! {
             biased;
             Ok(()) = &mut reached => {
+                failpoint::at("connected").map_err(|error| never_left(&error))?;
                 let (limit, redactor) = (self.limits.answer, self.redactor.clone());
                 Ok(Box::new(ReadyRequest { response, gate, permit, limit, redactor }))
             }
@@ -270,7 +273,13 @@ impl Ready for ReadyRequest {
             }
             match timeout_at(deadline, response).await {
                 Ok(Ok(response)) => {
+                    if let Err(error) = failpoint::at("answer-begun") {
+                        return cut(&gate, &error.to_string());
+                    }
                     let answer = read_answer(response, ANSWER_MAX, deadline).await;
+                    if let Err(error) = failpoint::at("answer-read") {
+                        return cut(&gate, &error.to_string());
+                    }
                     Exchange::Answered(without_echo(&redactor, answer))
                 }
                 Ok(Err(error)) => cut(&gate, &describe(&error)),
@@ -286,6 +295,11 @@ fn cut(gate: &Gate, reason: &str) -> Exchange {
         return Exchange::Unsent(Unsent { reason: reason.to_owned(), advice: Advice::TryAgain });
     }
     Exchange::Cut { reason: reason.to_owned() }
+}
+
+/// Trouble before the body was asked for.
+fn never_left(error: &io::Error) -> Unsent {
+    Unsent { reason: error.to_string(), advice: Advice::TryAgain }
 }
 
 /// The request ended before its body was asked for: a server that answers a head without body has not read the key.

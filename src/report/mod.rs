@@ -4,7 +4,7 @@
 
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -278,6 +278,10 @@ impl ApplySummary {
     pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
         let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
         let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
+        // An answer that could not be made durable is in doubt, whatever this process has in memory.
+        let mut in_doubt: BTreeSet<_> = now.doubts().map(|(record, ..)| &record.name).collect();
+        let doubted = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
+        in_doubt.extend(doubted.map(|(name, _)| name));
         Self {
             created: report.outcomes.values().filter(is_created).count(),
             recovered: recovered.values().filter(is_created).count(),
@@ -286,7 +290,7 @@ impl ApplySummary {
             not_sent: count("not_sent"),
             unfinished: count("unfinished"),
             not_tried: count("not_tried"),
-            in_doubt: now.doubts().count(),
+            in_doubt: in_doubt.len(),
             token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
             orphaned: before.orphaned,
         }

@@ -2,14 +2,15 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, fstatvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Medium, StoreError, place};
+use crate::failpoint;
 
 /// Space is reserved this much ahead, so that not every entry asks for more.
 const STEP: u64 = 1_024 * 1_024;
@@ -77,9 +78,35 @@ impl Medium for DiskMedium {
         Ok(())
     }
 
+    fn renew(&mut self, from: u64, to: u64) -> io::Result<()> {
+        // A file that appends takes no byte elsewhere.
+        let flags = fcntl_getfl(&self.file)?;
+        fcntl_setfl(&self.file, flags - OFlags::APPEND)?;
+        let renewed = rewrite(&self.file, from, to);
+        fcntl_setfl(&self.file, flags)?;
+        renewed
+    }
+
     fn sync(&mut self) -> io::Result<()> {
+        if failpoint::lies() {
+            return Ok(());
+        }
         self.file.sync_data()
     }
+}
+
+/// Writes what stands there over itself. A cut in the middle changes nothing: old and new are the same.
+fn rewrite(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut at = from;
+    while at < to {
+        let length = usize::try_from(to - at).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        file.read_exact_at(part, at)?;
+        file.write_all_at(part, at)?;
+        at += length as u64;
+    }
+    Ok(())
 }
 
 /// Makes `path` (0700) with its parents, each durable in the directory above it; an existing one is closed to others.
@@ -159,7 +186,9 @@ pub(super) fn replace_with(path: &Path, mode: u32, write: impl FnOnce(&mut File)
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         write(&mut file)?;
         file.sync_all()?;
+        failpoint::at("replace-written")?;
         fs::rename(&temporary, path)?;
+        failpoint::at("replace-renamed")?;
         sync_dir(parent_of(path))
     })();
     if written.is_err() {
@@ -169,17 +198,24 @@ pub(super) fn replace_with(path: &Path, mode: u32, write: impl FnOnce(&mut File)
     written
 }
 
+/// Makes directory `path` durable: its entries, and its own in the one above.
+pub(super) fn sync_path(path: &Path) -> io::Result<()> {
+    sync_dir(path)?;
+    sync_dir(parent_of(path))
+}
+
 /// What keeps a state with its tokens out of version control. A README beside it may be committed.
 const IGNORE: &str = "# Tokens are in here. Nothing but this file and the README is committed.\n*\n!.gitignore\n!README.md\n";
 
 /// Makes the state directory; a new one is kept out of version control.
 pub(super) fn make_state_dir(path: &Path) -> Result<(), StoreError> {
-    make_private_dir(path).map_err(StoreError::io("make the state directory", path))?;
+    let made = make_private_dir(path).and_then(|()| failpoint::at("state-dir-made"));
+    made.map_err(StoreError::io("make the state directory", path))?;
     let ignore = path.join(".gitignore");
     if !ignore.exists()
         && let Err(error) = make_anew(&ignore, 0o600).and_then(|mut file| file.write_all(IGNORE.as_bytes()))
     {
         tracing::warn!(%error, "cannot write a .gitignore into the state directory: do not commit it");
     }
-    Ok(())
+    failpoint::at("ignore-written").map_err(StoreError::io("make the state directory", path))
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::journal::{self, Medium, Scan, Witness};
 use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
+use crate::failpoint::{self, Stage};
 use crate::instance::InstanceName;
 use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
 
@@ -70,6 +71,7 @@ impl FileStore {
 
     fn find(dir: &Path, lock: Option<&LockFile>, medium: Option<Box<dyn Medium>>) -> Result<Found, StoreError> {
         sled::clear_half_written(dir);
+        failpoint::at("half-cleared").map_err(StoreError::io("open", dir))?;
         let index = sled::head(dir);
         let witnesses = witnesses(index, lock);
         let Some(medium) = medium else { return Err(missing(dir, &witnesses)) };
@@ -102,7 +104,8 @@ impl FileStore {
         };
         if scan.torn > 0 {
             tracing::warn!(bytes = scan.torn, "dropping the part of an entry that a cut-short write left");
-            store.medium.cut(store.length).map_err(StoreError::io("shorten", dir.join(JOURNAL)))?;
+            let cut = failpoint::at("torn-found").and_then(|()| store.medium.cut(store.length));
+            cut.and_then(|()| failpoint::at("torn-cut")).map_err(StoreError::io("shorten", dir.join(JOURNAL)))?;
             store.unsynced = true;
         }
         if scan.lacks_newline {
@@ -110,7 +113,22 @@ impl FileStore {
             store.length += 1;
             store.unsynced = true;
         }
+        if !is_current {
+            store.vouch(scan.vouched).map_err(StoreError::io("sync", dir.join(JOURNAL)))?;
+        }
+        failpoint::at("state-opened").map_err(StoreError::io("open", dir))?;
         Ok(store)
+    }
+
+    /// The run before this one did not end in order: some of what is read here may be in the page cache only, and after a failed
+    /// sync even called clean. Nothing is built on it before it is durable.
+    fn vouch(&mut self, from: u64) -> std::io::Result<()> {
+        self.medium.renew(from, self.length)?;
+        failpoint::at("tail-renewed")?;
+        self.medium.sync()?;
+        disk::sync_path(&self.dir)?;
+        self.unsynced = false;
+        Ok(())
     }
 
     /// Begins a new state in `dir`, which has none.
@@ -137,8 +155,11 @@ impl FileStore {
         let path = dir.join(JOURNAL);
         let genesis = Entry { serial: Serial(1), at, event: Event::Genesis { format: FORMAT, lineage: lineage.clone() } };
         let (line, hash) = encode(&genesis, Head::START)?;
-        medium.cut(0).and_then(|()| medium.append(&line)).and_then(|()| medium.sync()).map_err(StoreError::io("write", &path))?;
-        disk::sync_dir(dir).map_err(StoreError::io("sync", dir))?;
+        let written = failpoint::entry(Stage::Before, "genesis").and_then(|()| medium.cut(0)).and_then(|()| medium.append(&line));
+        let written = written.and_then(|()| failpoint::entry(Stage::Written, "genesis")).and_then(|()| medium.sync());
+        written.and_then(|()| failpoint::entries_synced()).map_err(StoreError::io("write", &path))?;
+        let listed = disk::sync_dir(dir).and_then(|()| failpoint::at("genesis-listed"));
+        listed.map_err(StoreError::io("sync", dir))?;
         Ok(Self {
             dir: dir.to_owned(),
             medium,
@@ -201,6 +222,7 @@ impl FileStore {
         }
         let answers = self.awaited.len() as u64 + 1;
         let space = self.medium.reserve(self.length, answers * ANSWER_SPACE + MARGIN);
+        let space = space.and_then(|()| failpoint::at("space-reserved"));
         space.map_err(StoreError::io("reserve space in", self.dir.join(JOURNAL)))
     }
 
@@ -269,11 +291,13 @@ impl StateStore for FileStore {
         }
         self.state.apply(&entry).map_err(StoreError::Refused)?;
         self.unsynced = true;
-        if let Err(source) = self.medium.append(&line) {
+        let word = entry.event.word();
+        let written = failpoint::entry(Stage::Before, word).and_then(|()| self.medium.append(&line));
+        if let Err(source) = written.and_then(|()| failpoint::entry(Stage::Written, word)) {
             self.undo();
             return Err(StoreError::Io { action: "write", path: self.dir.join(JOURNAL), source });
         }
-        tracing::trace!(serial = %entry.serial, event = entry.event.word(), bytes = line.len(), "appended");
+        tracing::trace!(serial = %entry.serial, event = word, bytes = line.len(), "appended");
         self.mark(&entry.event, before);
         self.length += line.len() as u64;
         self.head = Head { serial: entry.serial, hash };
@@ -285,7 +309,7 @@ impl StateStore for FileStore {
             return Err(StoreError::Broken);
         }
         if self.unsynced {
-            let synced = self.medium.sync();
+            let synced = self.medium.sync().and_then(|()| failpoint::entries_synced());
             // After a failed fsync the kernel may call the lost pages clean: a second one would lie.
             self.broken = synced.is_err();
             synced.map_err(StoreError::io("sync", self.dir.join(JOURNAL)))?;
@@ -302,11 +326,13 @@ impl StateStore for FileStore {
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.sync()?;
+        failpoint::pass("closing");
         if let Err(error) = self.medium.cut(self.length) {
             tracing::warn!(%error, "cannot give reserved space back");
         }
         if self.indexed != Some(self.head) {
             sled::update(&self.dir, &self.state, self.head, self.unindexed.as_ref());
+            failpoint::pass("index-updated");
         }
         Ok(())
     }

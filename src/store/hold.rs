@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::place;
+use crate::failpoint;
 use crate::state::Who;
 
 const FILE: &str = "lock";
@@ -74,6 +75,7 @@ impl Hold {
         if let Err(error) = introduce(&mut file, me) {
             tracing::warn!(%error, "cannot say in the lock file who holds it");
         }
+        failpoint::at("lock-taken").map_err(StoreError::io("lock", path))?;
         Ok(Self { _file: file })
     }
 }

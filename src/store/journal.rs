@@ -41,6 +41,10 @@ pub trait Medium: Send + std::fmt::Debug {
     /// Makes sure that `bytes` more can be written after `length`.
     fn reserve(&mut self, length: u64, bytes: u64) -> io::Result<()>;
 
+    /// Writes the bytes from `from` up to `to` once more, as they are read, so that the next sync takes them to the disk
+    /// whatever became of an earlier one: after a failed fsync the kernel may call pages clean that never got there.
+    fn renew(&mut self, from: u64, to: u64) -> io::Result<()>;
+
     /// Everything appended survives a power cut once this returns.
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -75,6 +79,8 @@ pub(super) struct Scan {
     pub(super) base: u64,
     /// The first entry, if it is a checkpoint.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Bytes up to the newest entry that a witness has seen: they were durable then.
+    pub(super) vouched: u64,
     /// Bytes after it that a cut-short write left.
     pub(super) torn: u64,
     /// The last line is intact but for its line feed.
@@ -200,6 +206,9 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
         scan = Some(extend(scan, &entry, lines.number, Head { serial: entry.serial, hash }, length)?);
         if let Some(scan) = &mut scan {
             scan.lacks_newline = lacks_newline;
+            if witnesses.iter().any(|witness| witness.head == scan.head) {
+                scan.vouched = scan.length;
+            }
             if let Some(Checkpoint { after, .. }) = scan.checkpoint.as_ref().filter(|_| scan.length == length) {
                 witnesses.iter().try_for_each(|witness| witness.contradicts(*after))?;
             }
@@ -208,6 +217,10 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
     }
     if let Some(scan) = &mut scan {
         scan.torn = torn;
+        if scan.checkpoint.is_some() {
+            // It was synced before it was put in the old journal's place.
+            scan.vouched = scan.vouched.max(scan.base);
+        }
         if scan.state.is_incomplete() {
             return Err(lines.damaged("the checkpoint that it begins with is not complete"));
         }
@@ -242,7 +255,7 @@ fn extend(scan: Option<Scan>, entry: &Entry, line: u64, head: Head, length: u64)
         }
         _ => return Err(StoreError::Damaged { line, why: "it does not begin a state".to_owned() }),
     };
-    Ok(Scan { state, head, length, base: length, checkpoint, torn: 0, lacks_newline: false })
+    Ok(Scan { state, head, length, base: length, checkpoint, vouched: 0, torn: 0, lacks_newline: false })
 }
 
 /// The entries with these serials, wherever they are: as lines, or kept in a checkpoint. Everything read is verified.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{AttemptId, Hash, Head, Lineage, Origin, Phase, Serial, State};
 
@@ -149,7 +150,9 @@ impl LockFile {
         let mut bytes =
             serde_json::to_vec_pretty(self).map_err(|source| LockFileError::Content { path: path.to_owned(), source })?;
         bytes.push(b'\n');
-        disk::replace(path, &bytes, 0o644).map_err(|source| LockFileError::Io { action: "write", path: path.to_owned(), source })
+        let written = failpoint::at("lockfile-before").and_then(|()| disk::replace(path, &bytes, 0o644));
+        let written = written.and_then(|()| failpoint::at("lockfile-written"));
+        written.map_err(|source| LockFileError::Io { action: "write", path: path.to_owned(), source })
     }
 
     /// The state's position at that time.

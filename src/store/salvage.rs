@@ -113,7 +113,7 @@ impl Pieces {
         // The damage itself is what this is about.
         let _ = journal::entries(&mut open(&path)?, &mut |entry, _| {
             intact += 1;
-            self.take(entry);
+            self.take(&entry);
             Ok(())
         });
         let mut rest = open(&path)?;
@@ -128,14 +128,14 @@ impl Pieces {
                 && let Ok(Loose { serial, at, event }) = serde_json::from_slice(line.trim_ascii_end())
             {
                 self.last = self.last.max(serial);
-                self.take(Entry { serial, at, event });
+                self.take(&Entry { serial, at, event });
             }
         }
         Ok(())
     }
 
     /// Takes in an entry if it follows, under the next serial.
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: &Entry) {
         let old = entry.serial;
         match (&mut self.state, &entry.event) {
             (None, Event::Genesis { lineage, format }) => {

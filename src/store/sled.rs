@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName};
 use crate::seal::Recipients;
 use crate::state::{Binding, Head, Lineage, Parts, Record, Run, Serial, State};
@@ -131,6 +132,7 @@ pub(super) fn update(dir: &Path, state: &State, head: Head, names: Option<&BTree
     let done = match done {
         Err(error) if !is_busy(&error) => fs::remove_dir_all(&path).map_err(Unusable::Io).and_then(|()| {
             tracing::debug!(%error, "the index is built anew");
+            failpoint::pass("index-removed");
             patient(&path, |db| write_all(db, state, head))
         }),
         done => done,
@@ -252,7 +254,7 @@ fn finish(db: &::sled::Db, mut batch: ::sled::Batch, state: &State, head: Head, 
     batch.insert(META, value);
     db.apply_batch(batch)?;
     db.flush()?;
-    Ok(())
+    Ok(failpoint::at("index-flushed")?)
 }
 
 fn key(name: &InstanceName) -> Vec<u8> {

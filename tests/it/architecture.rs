@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with its floor; a module uses only lower floors.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
+    ("failpoint", 0),
     ("text", 0),
     ("secret", 0),
     ("instance", 0),

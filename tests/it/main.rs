@@ -14,8 +14,12 @@ mod cli_sealing;
 mod cli_secrets;
 mod cli_signals;
 mod cli_state_care;
+#[cfg(feature = "failpoints")]
+mod crash_points;
 mod disk_full;
 mod emulator;
+#[cfg(not(feature = "failpoints"))]
+mod failpoints_absent;
 mod hardening;
 mod kill_loop;
 mod kill_verbs;
@@ -24,6 +28,8 @@ mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
 mod network;
+#[cfg(feature = "failpoints")]
+mod power_cuts;
 mod raw_server;
 mod stage;
 mod supply_chain;

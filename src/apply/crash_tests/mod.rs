@@ -4,6 +4,7 @@
 //! crash points puts it. Then the same with seeded defects, each of which must make the matrix fail.
 
 mod mortal;
+mod power;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use crate::instance::InstanceType;
 use crate::plan::{Action, plan};
 use crate::provider::certainty::Verdict;
 use crate::state::{Binding, Lineage, Origin, Phase, Serial};
-use crate::store::fault::{DiskControl, FaultMedium};
+use crate::store::fault::{DiskControl, FaultMedium, Tear};
 use crate::store::{FileStore, Hold, Holder, Medium, StateStore, StoreError};
 use mortal::MortalStore;
 use world::{Oracle, World, lock};
@@ -207,15 +208,27 @@ fn run(store: MortalStore, world: &Arc<World>, names: usize, parallel: usize, bo
 
 /// What must be true at the end.
 fn check(world: &World, dir: &Path, cell: &Cell, names: usize) -> Result<(), String> {
-    let reading = crate::store::read(dir, None).map_err(|error| format!("does not open: {error}"))?;
-    let creates = lock(&world.creates);
+    let doubts = promises(world, dir, names)?;
+    check_doubts(cell, world.spent.load(Ordering::SeqCst), doubts)
+}
+
+/// No name was created twice.
+fn one_each(world: &World) -> Result<(), String> {
     let mut per_name: BTreeMap<InstanceName, u32> = BTreeMap::new();
-    for (attempt, ..) in creates.iter() {
+    for (attempt, ..) in lock(&world.creates).iter() {
         *per_name.entry(lock(&world.names)[attempt].clone()).or_default() += 1;
     }
-    if let Some((name, count)) = per_name.iter().find(|(_, count)| **count > 1) {
-        return Err(format!("P1: {name} was created {count} times"));
+    match per_name.iter().find(|(_, count)| **count > 1) {
+        Some((name, count)) => Err(format!("P1: {name} was created {count} times")),
+        None => Ok(()),
     }
+}
+
+/// What was promised, and which of the names are in doubt.
+fn promises(world: &World, dir: &Path, names: usize) -> Result<BTreeSet<usize>, String> {
+    one_each(world)?;
+    let reading = crate::store::read(dir, None).map_err(|error| format!("does not open: {error}"))?;
+    let creates = lock(&world.creates);
     for (reported, id) in lock(&world.reported).iter() {
         let instance = reading.state.record(reported).and_then(|record| record.instance());
         let token = instance.and_then(|instance| kept_token(dir, instance.token.as_ref()?.entry));
@@ -234,10 +247,7 @@ fn check(world: &World, dir: &Path, cell: &Cell, names: usize) -> Result<(), Str
             other => return Err(format!("{} ends as {other:?}", name(index))),
         }
     }
-    if let Some(violation) = lock(&world.violations).first() {
-        return Err(violation.clone());
-    }
-    check_doubts(cell, world.spent.load(Ordering::SeqCst), doubts)
+    lock(&world.violations).first().map_or(Ok(doubts), |violation| Err(violation.clone()))
 }
 
 /// The table of crash points: which crash may leave how many doubts besides the prior one.
@@ -276,12 +286,13 @@ fn live(cell: Cell, defect: Option<Defect>) -> Result<(), String> {
     let dir = scratch();
     let disk = DiskControl::default();
     let names = 1 + cell.parallel;
-    let world = Arc::new(World { cell: Some(cell), defect, ..World::default() });
+    let world = Arc::new(World { defect, ..World::default() });
+    world.aim(Some(cell));
     let store = open(dir.path(), &world, &disk, cell.prior).unwrap();
     run(store, &world, names, cell.parallel, "boot-0", true);
     for boot in ["boot-1", "boot-2"] {
         if world.is_dead() && cell.mode == Mode::PowerCut {
-            disk.cut_power(&dir.path().join("journal.jsonl")).unwrap();
+            disk.cut_power(&dir.path().join("journal.jsonl"), Tear::Clean).unwrap();
         }
         world.dead.send_replace(false);
         disk.with(|disk| (disk.fails_sync, disk.lies) = (false, false));
@@ -359,7 +370,8 @@ fn each_seeded_defect_makes_the_matrix_fail() {
 fn the_plan_of_a_held_name_says_so() {
     let cell = Cell { step: Step::Call, when: When::Written, mode: Mode::Kill, prior: Prior::Nothing, parallel: 1, nth: 1 };
     let dir = scratch();
-    let world = Arc::new(World { cell: Some(cell), ..World::default() });
+    let world = Arc::new(World::default());
+    world.aim(Some(cell));
     let store = open(dir.path(), &world, &DiskControl::default(), Prior::Nothing).unwrap();
     run(store, &world, 1, 1, "boot-1", true);
     let reading = crate::store::read(dir.path(), None).unwrap();

@@ -19,7 +19,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What outlives a crash: the server, and what the test knows.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) cell: Option<Cell>,
+    pub(super) cell: Mutex<Option<Cell>>,
     pub(super) defect: Option<Defect>,
     pub(super) occurrences: Mutex<u32>,
     /// The crash has happened, or the one failure was given.
@@ -42,6 +42,13 @@ pub(super) enum Hit {
 }
 
 impl World {
+    /// The next crash.
+    pub(super) fn aim(&self, cell: Option<Cell>) {
+        *lock(&self.cell) = cell;
+        *lock(&self.occurrences) = 0;
+        self.spent.store(false, Ordering::SeqCst);
+    }
+
     pub(super) fn is_dead(&self) -> bool {
         *self.dead.borrow()
     }
@@ -51,7 +58,7 @@ impl World {
     }
 
     pub(super) fn at(&self, step: Step, when: When) -> Hit {
-        let Some(cell) = self.cell.filter(|cell| cell.step == step && cell.when == when) else { return Hit::Go };
+        let Some(cell) = lock(&self.cell).filter(|cell| cell.step == step && cell.when == when) else { return Hit::Go };
         if self.spent.load(Ordering::SeqCst) {
             return Hit::Go;
         }

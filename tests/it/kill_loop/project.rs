@@ -64,8 +64,13 @@ impl Project {
 
     /// The program under a file size limit of `blocks` times 512 bytes.
     pub(crate) fn limited(&self, blocks: u64, words: &[&str]) -> Command {
+        self.under(&format!("-f {blocks}"), words)
+    }
+
+    /// The program under a limit as the shell's `ulimit` takes it.
+    pub(crate) fn under(&self, limit: &str, words: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -f \"$0\" && exec \"$@\"", &blocks.to_string()]).arg(binary()).args(words);
+        command.args(["-c", "ulimit $0 && exec \"$@\"", limit]).arg(binary()).args(words);
         self.at_home(&mut command);
         command
     }
@@ -128,6 +133,12 @@ impl Run {
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended on its own; it is not reaped before `end`, so that the id is still its own.
         let _ = kill_process(self.pid, signal);
+    }
+
+    /// Its process id.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// Ends it and everything that it started.
