@@ -105,6 +105,10 @@ impl FileStore {
             store.length += 1;
             store.unsynced = true;
         }
+        // A killed run may have left entries that only the page cache has: nothing is built on them, or called created, before
+        // the disk has them too.
+        store.medium.sync().map_err(StoreError::io("sync", dir.join(JOURNAL)))?;
+        store.unsynced = false;
         Ok(store)
     }
 

@@ -23,4 +23,5 @@ mod manifest_files;
 mod network;
 mod raw_server;
 mod stage;
+mod syscalls;
 mod two_applies;

@@ -64,8 +64,13 @@ impl Project {
 
     /// The program under a file size limit of `blocks` times 512 bytes.
     pub(crate) fn limited(&self, blocks: u64, words: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -f \"$0\" && exec \"$@\"", &blocks.to_string()]).arg(binary()).args(words);
+        self.under("sh", &["-c", "ulimit -f \"$0\" && exec \"$@\"", &blocks.to_string()], words)
+    }
+
+    /// The program with `words`, started by another one that is called with `args`.
+    pub(crate) fn under(&self, around: &str, args: &[&str], words: &[&str]) -> Command {
+        let mut command = Command::new(around);
+        command.args(args).arg(binary()).args(words);
         self.at_home(&mut command);
         command
     }
