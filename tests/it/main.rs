@@ -23,6 +23,8 @@ mod manifest_bad_inputs;
 mod manifest_files;
 mod network;
 mod raw_server;
+mod signals_at_random;
+mod soak;
 mod stage;
 mod syscalls;
 mod two_applies;
