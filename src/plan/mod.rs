@@ -10,7 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 pub use planner::plan;
-pub use recovery::{Candidate, Candidates, Proposal, Settling, propose, unsent_proof};
+pub use recovery::{Candidate, Candidates, Moment, Proposal, Settling, propose, unsent_proof};
 
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::AttemptId;

@@ -12,7 +12,7 @@ use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
 
-use super::{Attempt, AttemptId, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, Verdict};
+use super::{Attempt, AttemptId, Begun, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, Verdict};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
 /// A step that the table does not have.
@@ -94,8 +94,9 @@ impl State {
                     Ok(())
                 }
             },
-            Event::Run { who, boot, .. } => {
-                self.run = Some(Run { who: who.clone(), boot: boot.clone() });
+            Event::Run { who, boot, up, .. } => {
+                let begun = up.map(|up| Begun { at: entry.at, up });
+                self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun });
                 Ok(())
             }
             Event::Listed { ids } => {

@@ -22,7 +22,7 @@ use super::kill_loop::number;
 use super::kill_loop::project::Project;
 
 mod cases;
-mod intact;
+pub(crate) mod intact;
 
 use cases::{Copies, Damage};
 use intact::{Files, Intact, LOCK};

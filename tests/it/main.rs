@@ -12,6 +12,7 @@ mod cli_main_job;
 mod cli_outputs;
 mod cli_secrets;
 mod cli_signals;
+mod clocks;
 mod damage;
 mod disk_full;
 mod emulator;

@@ -173,21 +173,30 @@ fn strike(strike: Strike) -> Result<Option<i32>, String> {
     Ok(is_hit.then(|| ended.code().unwrap_or(137)))
 }
 
+/// Says which strike it was, also of one that does not end.
+struct ToldIfItPanics<'a>(&'a str);
+
+impl Drop for ToldIfItPanics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0);
+        }
+    }
+}
+
 /// Faults that hit, by the exit code of their run, and those that met no call.
 type Figures = (BTreeMap<i32, usize>, usize);
 
 fn work_off(strikes: &[Strike], first: usize, seed: u64) -> Figures {
     let (mut codes, mut missed) = (BTreeMap::new(), 0);
     for (number, what) in strikes.iter().enumerate().skip(first).step_by(2) {
+        let words = what.words.join(" ");
+        let replay = format!("{:?}, {words}, {}: CHATAPI_KILL_SEED={seed} CHATAPI_FAULT={number}", what.prior, what.fault);
+        let _told = ToldIfItPanics(&replay);
         match strike(*what) {
             Ok(Some(code)) => *codes.entry(code).or_default() += 1,
             Ok(None) => missed += 1,
-            Err(broken) => panic!(
-                "{:?}, {}, {}: {broken}\n  replay: CHATAPI_KILL_SEED={seed} CHATAPI_FAULT={number}",
-                what.prior,
-                what.words.join(" "),
-                what.fault
-            ),
+            Err(broken) => panic!("{broken}"),
         }
     }
     (codes, missed)

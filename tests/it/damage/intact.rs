@@ -29,13 +29,13 @@ pub(super) struct Intact {
 }
 
 /// Takes the lock of `dir`.
-pub(super) fn hold(dir: &Path) -> Hold {
+pub(crate) fn hold(dir: &Path) -> Hold {
     let me = Holder { pid: std::process::id(), verb: "test".to_owned(), since: AT, who: Who::default() };
     Hold::acquire(dir, &me, Duration::from_secs(5), &mut |_| {}).unwrap()
 }
 
 /// Opens `dir` as an apply does.
-pub(super) fn open(dir: &Path, lock: Option<&LockFile>, lineage: u8) -> Result<FileStore, chatapi::store::StoreError> {
+pub(crate) fn open(dir: &Path, lock: Option<&LockFile>, lineage: u8) -> Result<FileStore, chatapi::store::StoreError> {
     FileStore::open_or_begin(dir, hold(dir), lock, Lineage::from_bytes([lineage; 16]), AT)
 }
 
@@ -125,7 +125,13 @@ fn refused(text: &str) -> Vec<Event> {
 }
 
 fn run() -> Event {
-    Event::Run { verb: "apply".to_owned(), version: "0".to_owned(), who: Who::default(), boot: Some("boot".to_owned()) }
+    Event::Run {
+        verb: "apply".to_owned(),
+        version: "0".to_owned(),
+        who: Who::default(),
+        boot: Some("boot".to_owned()),
+        up: Some(7),
+    }
 }
 
 fn first_events() -> Vec<Event> {
