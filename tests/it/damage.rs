@@ -149,7 +149,9 @@ fn p1_p5_no_damage_makes_a_state_that_creates_more() {
         let other = scope.spawn(|| work_off(&intact, &cases, 1, seed));
         (work_off(&intact, &cases, 0, seed), other.join().unwrap())
     });
-    other.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
+    for (what, count) in other {
+        *counts.entry(what).or_default() += count;
+    }
     println!(
         "{} cases of {all} in {:?}: {counts:?}; creates that the intact state would not make: 0",
         cases.len(),
@@ -201,11 +203,11 @@ fn p1_p5_the_program_creates_nothing_from_damaged_files() {
             _ => damaged[dice.usize(0..used)] ^= 1 << dice.u8(0..8),
         }
         fs::write(home.join(name), damaged).unwrap();
-        let seen = gateway.seen().len();
+        let came = gateway.seen().len();
         let ended = project.run(&["apply"]);
         let what =
             format!("{name}, round {round} of CHATAPI_KILL_SEED={seed}: {:?}\n{}{}", ended.status, ended.stdout, ended.stderr);
-        assert_eq!(gateway.seen().len(), seen, "{what}");
+        assert_eq!(gateway.seen().len(), came, "{what}");
         assert!(matches!(ended.code(), Some(3 | 8)) && !ended.stderr.contains("panicked at"), "{what}");
         *codes.entry(ended.code().unwrap()).or_insert(0) += 1;
     }

@@ -217,9 +217,10 @@ fn p8_p10_signals_at_random_moments_lose_nothing_and_end_with_the_right_code() {
         let other = scope.spawn(move || rounds((0..count).skip(1).step_by(2), seed, usual));
         (rounds((0..count).step_by(2), seed, usual), other.join().unwrap())
     });
-    other.into_iter().for_each(|(code, rounds)| *codes.entry(code).or_default() += rounds);
-    println!("{count} rounds in {:?}: exit codes {codes:?}; broken 0", begun.elapsed());
-    for code in ["0", "130", "143", "129", "by signal"] {
-        assert!(codes.contains_key(code), "no run ended with {code}: {codes:?}");
+    for (code, rounds) in other {
+        *codes.entry(code).or_default() += rounds;
     }
+    println!("{count} rounds in {:?}: exit codes {codes:?}; broken 0", begun.elapsed());
+    let stopped: usize = ["129", "130", "143"].iter().filter_map(|code| codes.get(*code)).sum();
+    assert!(stopped as u64 >= count / 20 && codes.contains_key("by signal"), "too few were stopped: {codes:?}");
 }

@@ -223,7 +223,9 @@ fn p1_p2_p3_p8_p14_any_system_call_may_fail() {
         (work_off(&strikes, 0, seed), other.join().unwrap())
     });
     missed += other.1;
-    other.0.into_iter().for_each(|(code, count)| *codes.entry(code).or_default() += count);
+    for (code, count) in other.0 {
+        *codes.entry(code).or_default() += count;
+    }
     let hit: usize = codes.values().sum();
     println!("{hit} faults of {all} hit, {missed} met no call, in {:?}; exit codes {codes:?}; broken 0", begun.elapsed());
     assert!(hit * 10 >= strikes.len() * 7, "most faults must hit: {hit} of {}", strikes.len());
