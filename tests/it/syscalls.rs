@@ -270,3 +270,21 @@ fn p3_p8_what_a_killed_run_has_not_synced_is_synced_before_it_is_built_on() {
     site.judge(&ended, fault.what).unwrap();
     site.mend().unwrap();
 }
+
+/// A call that a signal interrupts is made again.
+#[test]
+fn p8_an_interrupted_call_is_no_error() {
+    if let Err(why) = strace::is_there() {
+        println!("skipped: {why}");
+        return;
+    }
+    for call in ["openat", "read", "write", "ftruncate", "fallocate", "fdatasync", "fsync"] {
+        let mut site = Site::new(Prior::Created);
+        let fault = Fault { call, what: What::Error("EINTR"), which: Which::Eight(1) };
+        let (ended, is_hit) = strace::run(&site.project, fault, &[], &WORDS[0]);
+        let told = format!("{fault}: {:?}\n{}{}", ended.status, ended.stdout, ended.stderr);
+        assert!(is_hit && ended.code() == Some(0) && ended.printed().len() == 2, "{told}");
+        site.judge(&ended, fault.what).unwrap_or_else(|broken| panic!("{fault}: {broken}"));
+        site.mend().unwrap_or_else(|broken| panic!("{fault}: {broken}"));
+    }
+}
