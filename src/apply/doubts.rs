@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Clock;
+use super::{Clock, RunInfo};
 use crate::instance::InstanceName;
 use crate::plan::{Candidates, Proposal, Settling, propose};
 use crate::provider::{ListError, Provider};
@@ -18,9 +18,14 @@ pub struct Examination {
 }
 
 /// Lists once; and a second time, [`Settling::between`] later, where only that is missing to call a create absent.
-pub async fn examine(provider: &dyn Provider, state: &State, settling: Settling, clock: Clock) -> Result<Examination, ListError> {
+pub async fn examine(
+    provider: &dyn Provider,
+    state: &State,
+    settling: Settling,
+    (run, clock): (&RunInfo, Clock),
+) -> Result<Examination, ListError> {
     let candidates = Candidates::from_listing(state, &provider.list().await?);
-    let proposals = propose(state, &candidates, false, clock(), settling);
+    let proposals = propose(state, &candidates, false, run.moment(clock()), settling);
     let is_due = |proposal: &Proposal| matches!(proposal, Proposal::NotYetSettled { at } if *at <= clock());
     if !proposals.values().any(|(_, proposal)| is_due(proposal)) {
         return Ok(Examination { candidates, proposals });
@@ -28,6 +33,6 @@ pub async fn examine(provider: &dyn Provider, state: &State, settling: Settling,
     tokio::time::sleep(settling.between).await;
     let again = Candidates::from_listing(state, &provider.list().await?);
     let is_agreeing = again == candidates;
-    let proposals = propose(state, &again, is_agreeing, clock(), settling);
+    let proposals = propose(state, &again, is_agreeing, run.moment(clock()), settling);
     Ok(Examination { candidates: again, proposals })
 }

@@ -32,7 +32,7 @@ pub use rescue::{NoRescue, Packet, Rescue};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::Settling;
+use crate::plan::{Moment, Settling};
 use crate::state::{AttemptId, Event, Who};
 
 /// The time, as the journal records it. A parameter so that tests choose it.
@@ -83,6 +83,8 @@ pub struct RunInfo {
     pub who: Who,
     /// The machine's boot id.
     pub boot: Option<String>,
+    /// How long ago that was; none where the system does not tell.
+    pub up: fn() -> Option<Duration>,
     /// Whether the file system under the state keeps what was synced, as far as is known of its kind.
     pub keeps_what_is_synced: bool,
 }
@@ -95,7 +97,13 @@ impl RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             who: self.who.clone(),
             boot: self.boot.clone(),
+            up: (self.up)().and_then(|up| u64::try_from(up.as_millis()).ok()),
         }
+    }
+
+    /// Now, where the wall's clock says `wall`.
+    pub fn moment(&self, wall: Timestamp) -> Moment<'_> {
+        Moment { wall, boot: self.boot.as_deref(), up: (self.up)() }
     }
 }
 

@@ -83,11 +83,12 @@ impl Applier {
             return Ok(Ok(()));
         }
         let settling = self.shared.options.settling;
+        let clocks = (&self.shared.options.run, self.shared.options.clock);
         let mut stop = self.shared.stop.clone();
         let examined = tokio::select! {
             biased;
             _ = stop.wait() => return Ok(Ok(())),
-            examined = examine(&*self.shared.provider, &state, settling, self.shared.options.clock) => examined,
+            examined = examine(&*self.shared.provider, &state, settling, clocks) => examined,
         };
         let examination = match examined {
             Ok(examination) => examination,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::args::ApplyArgs;
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, Server, check_binding, draw_lineage, settling};
+use super::context::{Context, Server, check_binding, draw_lineage, settling, steady_now};
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::{declared, guard_hint};
@@ -184,7 +184,7 @@ impl Run<'_> {
             drain: DRAIN,
             run: self.context.run_info("apply"),
             rescue: Arc::new(Elsewhere { context: Arc::clone(self.context), dir: self.rescue_dir() }),
-            clock: Timestamp::now,
+            clock: steady_now,
         }
     }
 

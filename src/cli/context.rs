@@ -4,8 +4,8 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -197,7 +197,7 @@ impl Context {
 
     /// What the journal says of this run.
     pub(super) fn run_info(&self, verb: &'static str) -> RunInfo {
-        RunInfo { verb, who: who(), boot: boot_id(), keeps_what_is_synced: keeps_what_is_synced(&self.state_dir) }
+        RunInfo { verb, who: who(), boot: boot_id(), up, keeps_what_is_synced: keeps_what_is_synced(&self.state_dir) }
     }
 }
 
@@ -336,6 +336,26 @@ fn clean(text: impl AsRef<str>) -> String {
 fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// Since the machine started, suspended time too: nobody can set this clock.
+#[cfg(target_os = "linux")]
+fn up() -> Option<Duration> {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn up() -> Option<Duration> {
+    None
+}
+
+/// Now, by the wall's clock as it was when this was first asked and the machine's since: the times that a run records stand in
+/// the right distance from each other, whatever is done to the clock meanwhile.
+pub(super) fn steady_now() -> Timestamp {
+    static FIRST: OnceLock<(Timestamp, Option<Duration>)> = OnceLock::new();
+    let (wall, began) = FIRST.get_or_init(|| (Timestamp::now(), up()));
+    let passed = up().zip(*began).map(|(now, began)| now.saturating_sub(began));
+    passed.and_then(|passed| wall.checked_add(passed).ok()).unwrap_or_else(Timestamp::now)
 }
 
 /// Whether the file system is one of those that keep what fsync was told to keep: ext4, xfs, btrfs, zfs.

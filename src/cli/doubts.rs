@@ -40,7 +40,8 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     signals::runtime()?.block_on(async {
         let server = context.connect(kind_of(state.binding.as_ref()), args).await?;
         check_binding(state.binding.as_ref(), &server.binding(&state.lineage))?;
-        let examined = examine(&*server.provider, state, settling(args), Timestamp::now).await;
+        let run = context.run_info("doubts");
+        let examined = examine(&*server.provider, state, settling(args), (&run, Timestamp::now)).await;
         examined.map_err(|error| CliError::new(Exit::Error, &error).hint("without `--refresh` the recorded evidence is shown"))
     })
 }

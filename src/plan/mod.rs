@@ -4,13 +4,15 @@
 
 mod planner;
 mod recovery;
+mod settling;
 
 use std::fmt;
 
 use jiff::Timestamp;
 
 pub use planner::plan;
-pub use recovery::{Candidate, Candidates, Proposal, Settling, propose, unsent_proof};
+pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use settling::{Moment, Settling};
 
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::AttemptId;

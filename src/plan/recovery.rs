@@ -1,10 +1,9 @@
 //! What can be concluded about attempts that a run left open: from the machine, and from the server's list. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::settling::{Moment, Settling, absence};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::listing::Listing;
 use crate::state::{Attempt, AttemptId, Doubt, Record, State};
@@ -20,21 +19,6 @@ pub fn unsent_proof(attempt: &Attempt, boot: Option<&str>, keeps_what_is_synced:
         (Some(then), Some(now)) if then == now => Some("the run ended before it was sent"),
         _ if keeps_what_is_synced => Some("the run ended before it was sent, on a file system that keeps what is synced"),
         _ => None,
-    }
-}
-
-/// How long it takes until an absence from the list counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settling {
-    /// From the request on.
-    pub after: Duration,
-    /// Between two lists that agree.
-    pub between: Duration,
-}
-
-impl Default for Settling {
-    fn default() -> Self {
-        Self { after: Duration::from_secs(15 * 60), between: Duration::from_secs(5) }
     }
 }
 
@@ -133,7 +117,7 @@ pub fn propose(
     state: &State,
     candidates: &Candidates,
     is_agreeing: bool,
-    now: Timestamp,
+    now: Moment<'_>,
     settling: Settling,
 ) -> BTreeMap<InstanceName, (AttemptId, Proposal)> {
     let mut doubts: Vec<OpenDoubt<'_>> = state.doubts().collect();
@@ -151,7 +135,7 @@ pub fn propose(
             (None, None) if candidates.old.is_empty() => {
                 Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
             }
-            (None, None) => absence(doubt.since, is_agreeing, now, settling),
+            (None, None) => absence((attempt, doubt), is_agreeing, now, settling),
         };
         (record.name.clone(), (attempt.id.clone(), proposal))
     };
@@ -179,14 +163,10 @@ fn obstacle(state: &State, candidates: &Candidates, attempt: &Attempt, is_crowde
     is_crowded.then_some("more new instances than doubts: somebody else creates on this account, or types have other names here")
 }
 
-fn absence(since: Timestamp, is_agreeing: bool, now: Timestamp, settling: Settling) -> Proposal {
-    let settles = jiff::SignedDuration::try_from(settling.after).ok().and_then(|after| since.checked_add(after).ok());
-    let settles = settles.unwrap_or(Timestamp::MAX);
-    if now >= settles && is_agreeing { Proposal::NotCreated } else { Proposal::NotYetSettled { at: settles } }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::listing::ListedInstance;
     use crate::state::{Entry, Event, Lineage, Run, Serial, Who};
@@ -231,7 +211,8 @@ mod tests {
     fn proposals(state: &State, listing: &Listing, agreeing: bool, now: i64) -> Vec<String> {
         let candidates = Candidates::from_listing(state, listing);
         let settling = Settling { after: Duration::from_secs(100), between: Duration::from_secs(5) };
-        let proposals = propose(state, &candidates, agreeing, at(now), settling);
+        let now = Moment { wall: at(now), boot: None, up: None };
+        let proposals = propose(state, &candidates, agreeing, now, settling);
         let show = |(name, (_, proposal)): (&InstanceName, &(AttemptId, Proposal))| match proposal {
             Proposal::Exists(candidate) => format!("{name}={}", candidate.id),
             Proposal::NotCreated => format!("{name}=absent"),
@@ -349,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_intent_is_proven_unsent_by_the_boot_or_by_the_file_system() {
-        let run = |boot: Option<&str>| Some(Run { who: Who::default(), boot: boot.map(str::to_owned) });
+        let run = |boot: Option<&str>| Some(Run { who: Who::default(), boot: boot.map(str::to_owned), begun: None });
         let attempt = |boot| Attempt { id: AttemptId::typed("a"), fence: None, since: at(0), run: run(boot) };
         for (then, now, keeps, proven, why) in [
             (Some("b1"), Some("b1"), false, true, "the page cache survived"),

@@ -278,10 +278,9 @@ impl ApplySummary {
     pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
         let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
         let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
-        // An answer that could not be made durable is in doubt, whatever this process has in memory.
-        let mut in_doubt: BTreeSet<_> = now.doubts().map(|(record, ..)| &record.name).collect();
-        let doubted = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
-        in_doubt.extend(doubted.map(|(name, _)| name));
+        // An answer whose sync failed stands in the state as received, and nobody knows whether the disk has it.
+        let unsure = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
+        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(now.doubts().map(|(record, ..)| &record.name)).collect();
         Self {
             created: report.outcomes.values().filter(is_created).count(),
             recovered: recovered.values().filter(is_created).count(),
@@ -403,5 +402,20 @@ pub fn mark(action: Action) -> char {
         Action::Finish => '~',
         Action::Conflict => '!',
         Action::Orphan => '-',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::AttemptId;
+
+    #[test]
+    fn p3_p7_an_answer_that_may_not_be_on_the_disk_counts_as_in_doubt() {
+        let state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
+        let outcome = Outcome::InDoubt { attempt: AttemptId::typed("a-x"), reason: "its sync failed".to_owned() };
+        let outcomes = BTreeMap::from([(InstanceName::parse("x").unwrap(), outcome)]);
+        let summary = ApplySummary::of(&Report { outcomes, halt: None }, &BTreeMap::new(), PlanSummary::default(), &state);
+        assert_eq!(summary.in_doubt, 1);
     }
 }

@@ -69,6 +69,9 @@ pub enum Event {
         /// Changes with each start of the machine: tells whether the page cache has survived since.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         boot: Option<String>,
+        /// Milliseconds since that start: tells how long ago this was, whatever people do to the clock.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        up: Option<u64>,
     },
     /// From here on the format is this one: what follows may be unknown to earlier versions.
     Format {

@@ -54,6 +54,18 @@ pub struct Run {
     pub who: Who,
     /// The machine's boot id.
     pub boot: Option<String>,
+    /// When it began, on both clocks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub begun: Option<Begun>,
+}
+
+/// The same moment on two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// On the clock that people set.
+    pub at: Timestamp,
+    /// Milliseconds since the machine started, suspended ones too.
+    pub up: u64,
 }
 
 /// What is known of one name.

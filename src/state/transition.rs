@@ -13,7 +13,9 @@ use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
 
-use super::{Attempt, AttemptId, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict};
+use super::{
+    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict,
+};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
 /// A step that the table does not have.
@@ -120,8 +122,9 @@ impl State {
                     Ok(())
                 }
             },
-            Event::Run { who, boot, .. } => {
-                self.run = Some(Run { who: who.clone(), boot: boot.clone() });
+            Event::Run { who, boot, up, .. } => {
+                let begun = up.map(|up| Begun { at: entry.at, up });
+                self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun });
                 Ok(())
             }
             Event::Listed { ids } => {

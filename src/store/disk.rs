@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, fstatvfs};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Medium, StoreError, place};
@@ -64,7 +64,8 @@ impl Medium for DiskMedium {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| length + wanted > limit) {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file size limit of this process leaves no room"));
         }
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, length, wanted) {
+        // A signal may interrupt it, and is no reason to stop for.
+        match retry_on_intr(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, length, wanted)) {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 let disk = fstatvfs(&self.file)?;

@@ -330,10 +330,13 @@ impl StateStore for FileStore {
         if let Err(error) = self.medium.cut(self.length) {
             tracing::warn!(%error, "cannot give reserved space back");
         }
-        if self.indexed != Some(self.head) {
-            sled::update(&self.dir, &self.state, self.head, self.unindexed.as_ref());
+        let Self { dir, state, head, indexed, unindexed, _hold: hold, .. } = *self;
+        if indexed != Some(head) {
+            sled::update(&dir, state, head, unindexed);
             failpoint::pass("index-updated");
         }
+        // Kept until here: the index has one writer too.
+        drop(hold);
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! sled 0.34.7 is kept at arm's length, because of what was measured of it: its `flush` does not fsync, a kill while it opens
 //! leaves a `snap.*.generating` that makes every later open fail, it panics on some damage and silently forgets records on
-//! other. So: it holds nothing that the journal does not have, and no secret; half-written snapshots are removed under our
-//! lock; panics are caught; its file is fsynced by us; the content is counted and summed, and what does not add up, or does
+//! other, and it may wait for ever after a write that failed. So: it holds nothing that the journal does not have, and no
+//! secret; half-written snapshots are removed under our lock; panics are caught; it is waited for only so long; its file is fsynced by us; the content is counted and summed, and what does not add up, or does
 //! not stand at the journal's head, is not used.
 
 use std::cell::Cell;
@@ -12,6 +12,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use ring::digest::{SHA256, digest};
@@ -27,6 +29,8 @@ const META: &[u8] = b"meta";
 const RECORD: &[u8] = b"record/";
 /// Its own cache; the default is 1 GiB.
 const CACHE: u64 = 16 * 1_024 * 1_024;
+/// A write that fails may leave sled waiting for ever for its own thread. Whatever it does for us takes far less.
+const BOUND: Duration = Duration::from_secs(15);
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -90,6 +94,8 @@ enum Unusable {
     Content(&'static str),
     #[error("sled panicked")]
     Panic,
+    #[error("sled did not come back within {BOUND:?}")]
+    Stuck,
 }
 
 /// The journal position that the index in `dir` stands at. For a writer: waits a little for a reader who has it open.
@@ -123,18 +129,26 @@ pub(super) fn load(dir: &Path) -> Option<(State, Head)> {
 ///
 /// A reader may have the database open for some milliseconds: that is waited for, a little. What does not work out in the end
 /// leaves an index that lags, and a lagging index is not used.
-pub(super) fn update(dir: &Path, state: &State, head: Head, names: Option<&BTreeSet<InstanceName>>) {
+pub(super) fn update(dir: &Path, state: State, head: Head, names: Option<BTreeSet<InstanceName>>) {
     let path = dir.join(DIR);
-    let done = patient(&path, |db| match names {
-        Some(names) => write_some(db, state, head, names).or_else(|_| write_all(db, state, head)),
-        None => write_all(db, state, head),
+    let state = Arc::new(state);
+    let all = {
+        let state = Arc::clone(&state);
+        move |db: &::sled::Db| write_all(db, &state, head)
+    };
+    let every = all.clone();
+    let done = patient(&path, move |db| match &names {
+        Some(names) => write_some(db, &state, head, names).or_else(|_| every(db)),
+        None => every(db),
     });
     let done = match done {
-        Err(error) if !is_busy(&error) => fs::remove_dir_all(&path).map_err(Unusable::Io).and_then(|()| {
-            tracing::debug!(%error, "the index is built anew");
-            failpoint::pass("index-removed");
-            patient(&path, |db| write_all(db, state, head))
-        }),
+        Err(error) if !is_busy(&error) && !matches!(error, Unusable::Stuck) => {
+            fs::remove_dir_all(&path).map_err(Unusable::Io).and_then(|()| {
+                tracing::debug!(%error, "the index is built anew");
+                failpoint::pass("index-removed");
+                patient(&path, all)
+            })
+        }
         done => done,
     };
     // Opening it once more writes the snapshot that a reader's opening would write otherwise. sled lets go of its files some
@@ -146,10 +160,13 @@ pub(super) fn update(dir: &Path, state: &State, head: Head, names: Option<&BTree
 }
 
 /// [`guarded`], again and again for two seconds while another process has the database open.
-fn patient<T>(path: &Path, work: impl Fn(&::sled::Db) -> Result<T, Unusable>) -> Result<T, Unusable> {
+fn patient<T: Send + 'static>(
+    path: &Path,
+    work: impl Fn(&::sled::Db) -> Result<T, Unusable> + Clone + Send + 'static,
+) -> Result<T, Unusable> {
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
-        match guarded(path, &work) {
+        match guarded(path, work.clone()) {
             Err(error) if is_busy(&error) && Instant::now() < give_up => std::thread::park_timeout(Duration::from_millis(5)),
             done => return done,
         }
@@ -184,8 +201,27 @@ fn existing<T>(dir: &Path, open: impl FnOnce(&Path) -> Result<Option<T>, Unusabl
     })
 }
 
+/// Opens, works and closes in a thread of its own, which is left behind if it does not come back.
+fn guarded<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&::sled::Db) -> Result<T, Unusable> + Send + 'static,
+) -> Result<T, Unusable> {
+    let path = path.to_owned();
+    within(BOUND, move || caught(&path, work))
+}
+
+/// Works in a thread that is waited for no longer than `bound`.
+fn within<T: Send + 'static>(
+    bound: Duration,
+    work: impl FnOnce() -> Result<T, Unusable> + Send + 'static,
+) -> Result<T, Unusable> {
+    let (tell, told) = channel();
+    std::thread::Builder::new().name("index".to_owned()).spawn(move || tell.send(work()))?;
+    told.recv_timeout(bound).unwrap_or(Err(Unusable::Stuck))
+}
+
 /// Opens, works and closes with every panic caught.
-fn guarded<T>(path: &Path, work: impl FnOnce(&::sled::Db) -> Result<T, Unusable>) -> Result<T, Unusable> {
+fn caught<T>(path: &Path, work: impl FnOnce(&::sled::Db) -> Result<T, Unusable>) -> Result<T, Unusable> {
     GUARDED.set(true);
     let done = catch_unwind(AssertUnwindSafe(|| {
         let db = ::sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).open()?;
@@ -274,4 +310,17 @@ fn sync(path: &Path) -> std::io::Result<()> {
         }
     }
     super::disk::sync_dir(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p13_an_index_that_never_comes_back_is_not_waited_for() {
+        let (_never, comes) = channel::<()>();
+        let stuck = within(Duration::from_millis(20), move || comes.recv().map_err(|_| Unusable::Panic));
+        assert!(matches!(stuck, Err(Unusable::Stuck)));
+        assert_eq!(within(BOUND, || Ok(7)).unwrap(), 7);
+    }
 }

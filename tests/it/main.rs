@@ -14,8 +14,10 @@ mod cli_sealing;
 mod cli_secrets;
 mod cli_signals;
 mod cli_state_care;
+mod clocks;
 #[cfg(feature = "failpoints")]
 mod crash_points;
+mod damage;
 mod disk_full;
 mod emulator;
 #[cfg(not(feature = "failpoints"))]
@@ -31,6 +33,9 @@ mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
 mod raw_server;
+mod signals_at_random;
+mod soak;
 mod stage;
 mod supply_chain;
+mod syscalls;
 mod two_applies;

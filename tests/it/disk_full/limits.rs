@@ -13,7 +13,7 @@ fn some(steps: impl Iterator<Item = u64>, every: u64) -> impl Iterator<Item = u6
 fn live(limit: &str, parallelism: &str) -> String {
     let place = tempfile::tempdir().unwrap();
     let mut site = Site::new(place.path());
-    let ended = Run::start(site.project.under(limit, &["apply", "--parallelism", parallelism])).end();
+    let ended = Run::start(site.project.limited_to(limit, &["apply", "--parallelism", parallelism])).end();
     let what = format!("{limit}, parallelism {parallelism}: {:?}\n{}{}", ended.status, ended.stdout, ended.stderr);
     site.printed.extend(ended.printed());
     assert!(ended.code() != Some(1) || site.gateway.creates().is_empty(), "{what}");

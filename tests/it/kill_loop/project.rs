@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -64,13 +66,18 @@ impl Project {
 
     /// The program under a file size limit of `blocks` times 512 bytes.
     pub(crate) fn limited(&self, blocks: u64, words: &[&str]) -> Command {
-        self.under(&format!("-f {blocks}"), words)
+        self.limited_to(&format!("-f {blocks}"), words)
     }
 
     /// The program under a limit as the shell's `ulimit` takes it.
-    pub(crate) fn under(&self, limit: &str, words: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit $0 && exec \"$@\"", limit]).arg(binary()).args(words);
+    pub(crate) fn limited_to(&self, limit: &str, words: &[&str]) -> Command {
+        self.under("sh", &["-c", "ulimit $0 && exec \"$@\"", limit], words)
+    }
+
+    /// The program with `words`, started by another one that is called with `args`.
+    pub(crate) fn under(&self, around: &str, args: &[&str], words: &[&str]) -> Command {
+        let mut command = Command::new(around);
+        command.args(args).arg(binary()).args(words);
         self.at_home(&mut command);
         command
     }
@@ -165,17 +172,28 @@ impl Run {
         }
     }
 
-    /// Waits for its end. One that does not end by itself is an error. Its output must fit in a pipe.
+    /// Waits for its end. One that does not end by itself is an error.
     pub(crate) fn end(mut self) -> Ended {
         let deadline = Instant::now() + BOUND;
+        let child = self.child.as_mut().unwrap();
+        let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
         while !self.is_over() {
             assert!(Instant::now() < deadline, "the program has not ended within {BOUND:?}");
             pause(Duration::from_micros(500));
         }
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        let status = self.child.take().unwrap().wait().unwrap();
+        Ended { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
     }
+}
+
+/// Reads in a thread of its own: a program whose pipe is full would wait for ever.
+fn drain(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error counts.
+        let _ = from.map(|mut from| from.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 impl Drop for Run {
