@@ -410,3 +410,20 @@ fn p11_the_index_holds_no_token() {
         assert!(!bytes.windows(16).any(|window| window == b"token0123456789a"), "{}", path.display());
     }
 }
+
+#[test]
+fn p5_a_sync_covers_what_an_earlier_process_wrote_and_did_not_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = DiskControl::default();
+    let medium = |make| {
+        let medium = FaultMedium::open(&dir.path().join(JOURNAL), make, disk.clone()).unwrap().unwrap();
+        Box::new(medium) as Box<dyn Medium>
+    };
+    let mut store = FileStore::begin_on(dir.path(), hold(dir.path()), medium(true), lineage(), AT).unwrap();
+    store.append(life("one", "1").remove(0), AT).unwrap();
+    drop(store);
+    let mut store = FileStore::open_on(dir.path(), hold(dir.path()), None, Some(medium(false))).unwrap();
+    disk.with(|disk| disk.durable = 0);
+    store.sync().unwrap();
+    assert!(disk.with(|disk| disk.durable == disk.written && disk.written > 0));
+}

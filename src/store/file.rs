@@ -91,19 +91,18 @@ impl FileStore {
             indexed: index,
             unindexed: is_current.then(BTreeSet::new),
             awaited: BTreeSet::new(),
-            unsynced: false,
+            // The process that wrote the last entries may have died before it synced them.
+            unsynced: true,
             broken: false,
             _hold: hold,
         };
         if scan.torn > 0 {
             tracing::warn!(bytes = scan.torn, "dropping the part of an entry that a cut-short write left");
             store.medium.cut(store.length).map_err(StoreError::io("shorten", dir.join(JOURNAL)))?;
-            store.unsynced = true;
         }
         if scan.lacks_newline {
             store.medium.append(b"\n").map_err(StoreError::io("write", dir.join(JOURNAL)))?;
             store.length += 1;
-            store.unsynced = true;
         }
         Ok(store)
     }

@@ -357,3 +357,30 @@ fn the_plan_of_a_held_name_says_so() {
     let plan = plan(&BTreeMap::from([(name(0), InstanceType::WhatsApp)]), &reading.state);
     assert_eq!(plan.changes[0].action, Action::Hold);
 }
+
+#[test]
+fn p3_what_a_dead_run_wrote_is_durable_before_anything_is_concluded_from_it() {
+    let dir = scratch();
+    let (world, disk) = (Arc::new(World::default()), DiskControl::default());
+    disk.with(|disk| disk.lies = true);
+    drop(open(dir.path(), &world, &disk, Prior::Received).unwrap());
+    let store = open(dir.path(), &world, &disk, Prior::Received).unwrap();
+    let (before, received) = disk.with(|disk| {
+        disk.durable = 0;
+        disk.lies = false;
+        (disk.durable, disk.written)
+    });
+    assert!(before < received);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (seen, at) = (Arc::clone(&told), disk.clone());
+    let observer = Arc::new(move |_: Progress| lock(&seen).push(at.with(|disk| disk.durable)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_handle, stop) = StopSignal::new();
+        let applier = Applier::new(Box::new(store), Arc::new(Oracle(world)), observer, options(1, "boot-1"), stop);
+        applier.recover().await.unwrap();
+        applier.close().await.unwrap();
+    });
+    let told = lock(&told);
+    assert!(!told.is_empty() && told.iter().all(|durable| *durable >= received), "{told:?} of {received}");
+}
