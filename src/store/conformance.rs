@@ -427,3 +427,23 @@ fn p5_a_sync_covers_what_an_earlier_process_wrote_and_did_not_sync() {
     store.sync().unwrap();
     assert!(disk.with(|disk| disk.durable == disk.written && disk.written > 0));
 }
+
+#[test]
+fn p5_a_last_line_whose_line_feed_a_power_cut_left_as_zero_is_kept() {
+    let (dir, state, head) = closed();
+    let path = dir.path().join(JOURNAL);
+    let whole = fs::read(&path).unwrap();
+    let mut torn = whole.clone();
+    *torn.last_mut().unwrap() = 0;
+    fs::write(&path, &torn).unwrap();
+    assert_eq!(read(dir.path(), None).unwrap().state, state);
+    let mut store = FileStore::open(dir.path(), hold(dir.path()), None).unwrap();
+    assert_eq!((store.state(), store.head()), (&state, head));
+    store.sync().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    torn.pop();
+    torn.push(b' ');
+    fs::write(&path, &torn).unwrap();
+    drop(store);
+    assert!(matches!(FileStore::open(dir.path(), hold(dir.path()), None), Err(StoreError::Damaged { .. })));
+}
