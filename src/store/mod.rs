@@ -22,6 +22,8 @@ mod hold;
 mod journal;
 mod lockfile;
 mod memory;
+#[cfg(test)]
+mod model_tests;
 mod reader;
 mod sled;
 
