@@ -16,6 +16,8 @@ mod stop;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
