@@ -123,8 +123,8 @@ impl Map {
         let Try { word, name, to, attempt, id } = tried;
         match word {
             "intent" if is_vacant(name) && !is_open(attempt) => {
-                let tries = self.names.get(&name).map_or(0, |(_, tries, _)| *tries);
-                next.names.insert(name, (Stand::Intent(attempt), tries + 1, false));
+                let before = self.names.get(&name).map_or(0, |(_, before, _)| *before);
+                next.names.insert(name, (Stand::Intent(attempt), before + 1, false));
             }
             "adopted" if is_vacant(name) && !self.is_taken(id) => {
                 next.names.insert(name, (Stand::Created(id, false), 0, false));
@@ -133,8 +133,8 @@ impl Map {
                 next.names.insert(name, (Stand::Doubt(attempt, false), 1, false));
             }
             "moved" if is_vacant(to) && matches!(self.names.get(&name), Some((Stand::Created(..), ..))) => {
-                let (stand, tries, _) = next.names.remove(&name)?;
-                next.names.insert(to, (stand, tries, false));
+                let (stand, attempts, _) = next.names.remove(&name)?;
+                next.names.insert(to, (stand, attempts, false));
             }
             "token_set" => match &mut next.names.get_mut(&name)?.0 {
                 Stand::Created(_, has_token) => *has_token = true,

@@ -9,6 +9,7 @@ pub(super) const LATE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What may happen in a seed. Most seeds know some troubles only, so that rare pairs meet.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a trouble of its own")]
 pub(super) struct Chance {
     pub(super) defect: Option<Defect>,
     pub(super) names: usize,

@@ -25,7 +25,7 @@ impl Content {
 
     /// Entries in it.
     pub(super) fn lines(&self) -> u64 {
-        self.bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+        self.bytes.split(|byte| *byte == b'\n').count() as u64 - 1
     }
 
     /// What every entry is about that `self` has and `other` has not.

@@ -284,7 +284,9 @@ impl Inner {
                 orphans.push(format!("V2: {} of {} is nobody's", real.id, tried.name));
             }
         }
-        orphans.into_iter().for_each(|orphan| self.violation(orphan));
+        for orphan in orphans {
+            self.violation(orphan);
+        }
     }
 
     /// V6: a healthy run comes to its end, and every name is created, or in doubt where that may be.

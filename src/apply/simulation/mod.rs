@@ -106,8 +106,8 @@ fn p1_p2_p3_p5_p6_p16_many_lives() {
     let seeds = number("CHATAPI_SIM_SEEDS").unwrap_or(SEEDS);
     let start = Instant::now();
     let Survey { tally, broken } = survey(from..from + seeds, None);
-    let rate = seeds as f64 / start.elapsed().as_secs_f64();
-    println!("{seeds} seeds from {from}, {rate:.0}/s: {} broken, {tally:?}", broken.len());
+    let rate = u128::from(seeds) * 1_000 / start.elapsed().as_millis().max(1);
+    println!("{seeds} seeds from {from}, {rate}/s: {} broken, {tally:?}", broken.len());
     for (seed, why) in broken.iter().take(12) {
         println!("CHATAPI_SIM_SEED={seed} cargo test --lib simulation::p1 -- --nocapture   # {why}");
     }

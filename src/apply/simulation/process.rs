@@ -13,7 +13,7 @@ use super::Defect;
 use super::disk::SimMedium;
 use super::server::SimProvider;
 use super::store::SimStore;
-use super::world::{Hit, World, wall};
+use super::world::{Hit, Inner, World, wall};
 use crate::apply::recorder::Recorder;
 use crate::apply::{Applier, Options, Outcome, Progress, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::instance::{InstanceName, InstanceType};
@@ -29,7 +29,7 @@ pub(super) enum Ended {
     /// The state is missing, older or damaged: nothing was sent.
     Untrusted(StoreError),
     /// It could not begin, or not go on, for another reason.
-    Failed(String),
+    Failed(#[expect(dead_code, reason = "shown by `Debug` in a violation and in the trace")] String),
     Applied(Report),
 }
 
@@ -148,7 +148,7 @@ impl Start {
                 Err(StoreError::Locked { .. }) if patience > 0 => patience -= 1,
                 Err(error) => return Err(error),
                 Ok(store) => {
-                    self.world.with(|inner| inner.opened());
+                    self.world.with(Inner::opened);
                     return Ok(store);
                 }
             }
@@ -163,8 +163,9 @@ impl Start {
         }
         // A list that cannot be had leaves the doubts as they are.
         let _ = applier.settle_doubts().await.map_err(|error| error.to_string())?;
-        let look = async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
-        let (state, _) = look().await?;
+        let position =
+            async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
+        let (state, _) = position().await?;
         let plan = plan(&self.declared, &state);
         if !plan.guards(&[]).is_empty() {
             return Err("a guard".into());
@@ -172,14 +173,14 @@ impl Start {
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
             applier.begin().await.map_err(|error| error.to_string())?;
-            let (state, head) = look().await?;
+            let (state, head) = position().await?;
             if !write_lock(&self.world, process, LockFile::of(&state, head, wanted.iter().copied())) {
                 return Err("no lock file".into());
             }
         }
         let binding = Binding { origin: Origin("https://simulated".into()), key: None };
         let report = applier.create(&plan, binding).await;
-        let (state, head) = look().await?;
+        let (state, head) = position().await?;
         let now = LockFile::of(&state, head, []);
         if lock != Some(&now) && applier.sync().await.is_ok() {
             write_lock(&self.world, process, now);

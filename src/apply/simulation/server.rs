@@ -176,13 +176,13 @@ impl Inner {
             }
             _ => {}
         }
-        let listing = read_listing(&answer, &Redactor::none());
-        self.note(|| format!("{process} is listed {:?}", listing.as_ref().map(|listing| &listing.instances)));
-        if let Ok(listing) = &listing {
+        let given = read_listing(&answer, &Redactor::none());
+        self.note(|| format!("{process} is listed {:?}", given.as_ref().map(|listing| &listing.instances)));
+        if let Ok(listing) = &given {
             let ids = listing.instances.iter().map(|instance| instance.id.clone()).collect();
             self.server.shown.push(Shown { process, at: now, ids });
         }
-        listing
+        given
     }
 }
 
@@ -271,8 +271,10 @@ impl Ready for SimReady {
 /// What a wrong classifier would make of an exchange.
 fn mistaken(defect: Option<Defect>, exchange: Exchange) -> Exchange {
     match (defect, exchange) {
-        (Some(Defect::TimeoutIsRefusal), Exchange::Cut { .. }) => Exchange::Answered(answer(400, "")),
-        (Some(Defect::FailureIsRefusal), Exchange::Answered(Answer { status: 500.., .. })) => Exchange::Answered(answer(400, "")),
+        (Some(Defect::TimeoutIsRefusal), Exchange::Cut { .. })
+        | (Some(Defect::FailureIsRefusal), Exchange::Answered(Answer { status: 500.., .. })) => {
+            Exchange::Answered(answer(400, ""))
+        }
         (_, exchange) => exchange,
     }
 }

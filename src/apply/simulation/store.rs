@@ -33,9 +33,9 @@ impl SimStore {
         &mut self.inner
     }
 
-    fn write(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError> {
+    fn write(&mut self, event: &Event, at: Timestamp) -> Result<Serial, StoreError> {
         let start = self.world.with(|world| {
-            if let Event::Resolved { attempt, verdict, grounds } = &event
+            if let Event::Resolved { attempt, verdict, grounds } = event
                 && grounds.by != "operator"
             {
                 world.check_rule(self.process, attempt, verdict, self.inner.state());
@@ -51,14 +51,14 @@ impl SimStore {
             let is_whole = written.is_ok() || line.ends_with(b"\"}") || line.ends_with(b"\"}\n");
             let end = bytes.len();
             if is_whole {
-                world.appended(&event, start..end);
+                world.appended(event, start..end);
             }
         });
         written
     }
 
     fn release(&mut self, at: Timestamp) -> Result<(), StoreError> {
-        std::mem::take(&mut self.held).into_iter().try_for_each(|event| self.write(event, at).map(drop))
+        std::mem::take(&mut self.held).into_iter().try_for_each(|event| self.write(&event, at).map(drop))
     }
 }
 
@@ -88,7 +88,7 @@ impl StateStore for SimStore {
             return Ok(self.inner.head().serial);
         }
         self.release(at)?;
-        self.write(event, at)
+        self.write(&event, at)
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
