@@ -1,7 +1,7 @@
 //! The store against a map: random entries, legal and illegal, between syncs, kills, power cuts, closings and lost indexes. After
 //! each step the store says what the map says, and after each opening it is exactly what it was at that entry.
 //!
-//! `CHATAPI_STORE_CASES` chooses how many cases (the ordinary run: 1,200, some seconds), `CHATAPI_STORE_CASE` one of them.
+//! `CHATAPI_STORE_CASES` chooses how many cases (the ordinary run: 2,000, some seconds), `CHATAPI_STORE_CASE` one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::secret::Secret;
 use crate::state::{Answer, AttemptId, Grounds, Lineage, Phase, Verdict, Who};
 
-const CASES: u64 = 1_200;
+const CASES: u64 = 2_000;
 const STEPS: usize = 60;
 
 /// Where a name stands, in the map's words. The letter is the open attempt's number.
