@@ -83,8 +83,8 @@ pub(super) struct Ledger {
     /// Names whose token went with a state that had to be rebuilt.
     pub(super) tokenless: BTreeSet<InstanceName>,
     pub(super) wrong_absences: BTreeSet<AttemptId>,
-    /// What rules took for a name's.
-    adopted: BTreeMap<InstanceId, InstanceName>,
+    /// What a rule or an operator took for a name's.
+    pub(super) adopted: BTreeMap<InstanceId, InstanceName>,
     /// Ids that some process knew or listed; for a defect only.
     pub(super) seen: BTreeSet<InstanceId>,
     pub(super) violations: Vec<String>,

@@ -205,6 +205,10 @@ impl Life {
             let count = if only_one { 1 } else { doubts.len() };
             for (record, attempt) in doubts.into_iter().take(count) {
                 let truth = self.world.with(|inner| inner.truth(store.state(), &record.name, &attempt, record.kind));
+                if let Some(id) = &truth {
+                    // What a rule said of it before may have been lost.
+                    self.world.with(|inner| inner.ledger.adopted.insert(id.clone(), record.name.clone()));
+                }
                 let verdict = truth.map_or(Verdict::NotCreated, |id| Verdict::Created { id, api_url: None });
                 let grounds = Grounds { by: "operator".into(), reason: Some("looked".into()), candidates: None };
                 let resolved = Event::Resolved { attempt, verdict, grounds };
