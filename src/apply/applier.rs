@@ -42,7 +42,17 @@ impl Applier {
         options: Options,
         stop: StopSignal,
     ) -> Self {
-        let recorder = Recorder::new(store, options.clock);
+        Self::with(Recorder::new(store, options.clock), provider, observer, options, stop)
+    }
+
+    /// [`Applier::new`] over a store that is served already.
+    pub(super) fn with(
+        recorder: Recorder,
+        provider: Arc<dyn Provider>,
+        observer: Arc<dyn Observer>,
+        options: Options,
+        stop: StopSignal,
+    ) -> Self {
         let shared = Shared::new(recorder.pen(), provider, observer, options, stop);
         Self { shared: Arc::new(shared), recorder }
     }
@@ -189,6 +199,7 @@ impl Applier {
             () = all_done(&mut workers) => return,
         }
         tokio::select! {
+            biased;
             () = all_done(&mut workers) => {}
             () = tokio::time::sleep(self.shared.options.drain) => {}
             () = again.hurry() => {}

@@ -59,6 +59,7 @@ impl Shared {
                     let wait = jitter(self.options.tries.wait * 2_u32.saturating_pow(unsent - 1));
                     self.observer.tell(Progress::Retrying { name: job.name.clone(), reason: reason.clone(), wait });
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(wait) => {}
                         _ = stop.wait() => return Outcome::NotSent { reason },
                     }

@@ -18,6 +18,8 @@ mod stop;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -59,6 +59,7 @@ impl Pace {
             match until.filter(|until| *until > Instant::now()) {
                 None => return true,
                 Some(until) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(until) => {}
                     _ = stop.wait() => return false,
                 },

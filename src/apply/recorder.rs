@@ -1,9 +1,9 @@
 //! The store in a thread of its own, for many tasks at once: whoever waits for durability shares one fsync with the others.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::Clock;
@@ -45,20 +45,40 @@ impl RecordError {
 /// A store that tasks can share.
 #[derive(Debug)]
 pub struct Recorder {
-    to: Sender<Command>,
-    thread: JoinHandle<Box<dyn StateStore>>,
+    to: UnboundedSender<Command>,
+    /// None: a simulation serves it, and keeps the store.
+    thread: Option<JoinHandle<Box<dyn StateStore>>>,
 }
 
 /// Records into a [`Recorder`]'s store.
 #[derive(Debug, Clone)]
-pub struct Pen(Sender<Command>);
+pub struct Pen(UnboundedSender<Command>);
 
 impl Recorder {
     /// Takes over `store`.
     pub fn new(store: Box<dyn StateStore>, clock: Clock) -> Self {
-        let (to, from) = channel();
-        let thread = std::thread::spawn(move || serve(store, &from, clock));
-        Self { to, thread }
+        let (to, from) = unbounded_channel();
+        let thread = std::thread::spawn(move || serve(store, from, clock));
+        Self { to, thread: Some(thread) }
+    }
+
+    /// The same without a thread, for the simulation: what serves it runs where the caller lets it, after `pause` each time, and
+    /// gives the store back once every pen is gone.
+    #[cfg(test)]
+    pub(super) fn simulated<P: Future<Output = ()>>(
+        mut store: Box<dyn StateStore>,
+        clock: Clock,
+        pause: impl Fn() -> P,
+    ) -> (Self, impl Future<Output = Box<dyn StateStore>>) {
+        let (to, mut from) = unbounded_channel();
+        let served = async move {
+            while let Some(first) = from.recv().await {
+                pause().await;
+                serve_batch(&mut *store, first, &mut from, clock);
+            }
+            store
+        };
+        (Self { to, thread: None }, served)
     }
 
     /// A way to record.
@@ -69,7 +89,7 @@ impl Recorder {
     /// Gives the store back once every pen is gone. [`RecordError::Closed`] if its thread panicked.
     pub fn into_store(self) -> Result<Box<dyn StateStore>, RecordError> {
         drop(self.to);
-        self.thread.join().map_err(|_| RecordError::Closed)
+        self.thread.and_then(|thread| thread.join().ok()).ok_or(RecordError::Closed)
     }
 }
 
@@ -106,26 +126,32 @@ impl Pen {
     }
 }
 
-fn serve(mut store: Box<dyn StateStore>, from: &Receiver<Command>, clock: Clock) -> Box<dyn StateStore> {
-    while let Ok(first) = from.recv() {
-        let mut waiting = Vec::new();
-        for command in std::iter::once(first).chain(from.try_iter().take(BATCH)) {
-            match command {
-                Command::Look(look) => look(&mut *store),
-                Command::Append { event, is_durable, reply } => match store.append(*event, clock()) {
-                    Ok(serial) if is_durable => waiting.push((reply, serial)),
-                    done => answer(reply, done.map_err(|error| RecordError::Store(Arc::new(error)))),
-                },
-            }
-        }
-        if !waiting.is_empty() {
-            let synced = store.sync().map_err(|error| RecordError::Store(Arc::new(error)));
-            for (reply, serial) in waiting {
-                answer(reply, synced.clone().map(|()| serial));
-            }
-        }
+fn serve(mut store: Box<dyn StateStore>, mut from: UnboundedReceiver<Command>, clock: Clock) -> Box<dyn StateStore> {
+    while let Some(first) = from.blocking_recv() {
+        serve_batch(&mut *store, first, &mut from, clock);
     }
     store
+}
+
+/// Carries out `first` and what has come since, with one sync for all of it.
+fn serve_batch(store: &mut dyn StateStore, first: Command, from: &mut UnboundedReceiver<Command>, clock: Clock) {
+    let more = std::iter::from_fn(|| from.try_recv().ok()).take(BATCH);
+    let mut waiting = Vec::new();
+    for command in std::iter::once(first).chain(more) {
+        match command {
+            Command::Look(look) => look(store),
+            Command::Append { event, is_durable, reply } => match store.append(*event, clock()) {
+                Ok(serial) if is_durable => waiting.push((reply, serial)),
+                done => answer(reply, done.map_err(|error| RecordError::Store(Arc::new(error)))),
+            },
+        }
+    }
+    if !waiting.is_empty() {
+        let synced = store.sync().map_err(|error| RecordError::Store(Arc::new(error)));
+        for (reply, serial) in waiting {
+            answer(reply, synced.clone().map(|()| serial));
+        }
+    }
 }
 
 fn answer(reply: Reply, result: Result<Serial, RecordError>) {

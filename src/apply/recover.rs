@@ -47,7 +47,12 @@ impl Applier {
             }
             left
         });
-        for (name, left) in left.await? {
+        let left = left.await?;
+        if !left.is_empty() {
+            // What is concluded from an entry must not outlive it: its writer may have died before it was synced.
+            self.sync().await?;
+        }
+        for (name, left) in left {
             failpoint::pass("recover-left");
             self.shared.begin().await?;
             self.settle(name, left).await?;

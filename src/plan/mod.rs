@@ -4,6 +4,8 @@
 
 mod planner;
 mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 mod settling;
 
 use std::fmt;

@@ -126,10 +126,9 @@ pub fn propose(
     doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
     let mut left = candidates.clone();
     let matched: Vec<_> = doubts.into_iter().map(|doubt| (doubt, take(state, &mut left, doubt))).collect();
-    let left = left.ids();
+    let left = unexplained(state, left.ids(), &matched);
     let proposal = |((record, attempt, doubt), found): (OpenDoubt<'_>, Option<Candidate>)| {
-        let is_crowded = left.iter().any(|id| is_new_to(state, attempt, id));
-        let proposal = match (obstacle(state, candidates, attempt, is_crowded), found) {
+        let proposal = match (obstacle(state, candidates, attempt, is_crowded(state, attempt, &left)), found) {
             (Some(why), _) => Proposal::Unknown { why },
             (None, Some(candidate)) => Proposal::Exists(candidate),
             (None, None) if candidates.old.is_empty() => {
@@ -143,6 +142,25 @@ pub fn propose(
 }
 
 type OpenDoubt<'a> = (&'a Record, &'a Attempt, &'a Doubt);
+
+/// The ids that no doubt takes for certain: `left`, and what a doubt has taken that could as well be another one of them, whose
+/// own instance may be anybody's then.
+fn unexplained(state: &State, mut left: Vec<InstanceId>, matched: &[(OpenDoubt<'_>, Option<Candidate>)]) -> Vec<InstanceId> {
+    loop {
+        let taken = matched.iter().filter_map(|((_, attempt, _), found)| Some((attempt, &found.as_ref()?.id)));
+        let uncertain = taken.filter(|(attempt, id)| !left.contains(id) && is_crowded(state, attempt, &left));
+        let more: Vec<InstanceId> = uncertain.map(|(_, id)| id.clone()).collect();
+        if more.is_empty() {
+            return left;
+        }
+        left.extend(more);
+    }
+}
+
+/// Whether one of `left` may be the instance of `attempt`.
+fn is_crowded(state: &State, attempt: &Attempt, left: &[InstanceId]) -> bool {
+    left.iter().any(|id| is_new_to(state, attempt, id))
+}
 
 /// Takes the first candidate of the doubt's type that is new to it.
 fn take(state: &State, left: &mut Candidates, (record, attempt, _): OpenDoubt<'_>) -> Option<Candidate> {
@@ -319,6 +337,26 @@ mod tests {
         add(Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsApp, fence });
         add(Event::Sent { attempt });
         assert_eq!(proposals(&state, &listing(&["1", "2", "3"]), true, 1_000), ["x=?", "y=absent"]);
+    }
+
+    #[test]
+    fn p1_what_an_ambiguous_doubt_might_take_speaks_against_the_absence_of_another_type() {
+        let mut state = state(Some(&["1"]), &["1"], &["x"]);
+        let mut add = |event| {
+            let entry = Entry { serial: state.serial.next(), at: at(50), event };
+            state.apply(&entry).unwrap();
+            state.serial
+        };
+        let fence = Some(add(Event::Listed { ids: ["1", "2"].map(id).to_vec() }));
+        let attempt = AttemptId::typed("a-y");
+        let name = InstanceName::parse("y").unwrap();
+        add(Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsAppDev, fence });
+        add(Event::Sent { attempt });
+        // 2 and 3 may both be x; so 3 may be y, under another name for its type.
+        let mut listed = listing(&["1", "3", "2"]);
+        assert_eq!(proposals(&state, &listed, true, 1_000), ["x=?", "y=?"]);
+        listed.instances.pop();
+        assert_eq!(proposals(&state, &listed, true, 1_000), ["x=3", "y=absent"]);
     }
 
     #[test]

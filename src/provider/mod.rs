@@ -14,6 +14,8 @@ pub mod wire;
 use std::future::Future;
 use std::pin::Pin;
 
+#[cfg(test)]
+pub(crate) use http::read_listing;
 pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError};
 pub use url::{BaseUrl, BaseUrlError};
 

@@ -425,3 +425,39 @@ fn p11_the_index_holds_no_token() {
         assert!(!bytes.windows(16).any(|window| window == b"token0123456789a"), "{}", path.display());
     }
 }
+
+#[test]
+fn p5_a_sync_covers_what_an_earlier_process_wrote_and_did_not_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = DiskControl::default();
+    let medium = |make| {
+        let medium = FaultMedium::open(&dir.path().join(JOURNAL), make, disk.clone()).unwrap().unwrap();
+        Box::new(medium) as Box<dyn Medium>
+    };
+    let mut store = FileStore::begin_on(dir.path(), hold(dir.path()), medium(true), lineage(), AT).unwrap();
+    store.append(life("one", "1").remove(0), AT).unwrap();
+    drop(store);
+    assert!(disk.with(|disk| disk.durable() < disk.written));
+    drop(FileStore::open_on(dir.path(), hold(dir.path()), None, Some(medium(false))).unwrap());
+    assert!(disk.with(|disk| disk.durable() == disk.written && disk.written > 0));
+}
+
+#[test]
+fn p5_a_last_line_whose_line_feed_a_power_cut_left_as_zero_is_kept() {
+    let (dir, state, head) = closed();
+    let path = dir.path().join(JOURNAL);
+    let whole = fs::read(&path).unwrap();
+    let mut torn = whole.clone();
+    *torn.last_mut().unwrap() = 0;
+    fs::write(&path, &torn).unwrap();
+    assert_eq!(read(dir.path(), None).unwrap().state, state);
+    let mut store = FileStore::open(dir.path(), hold(dir.path()), None).unwrap();
+    assert_eq!((store.state(), store.head()), (&state, head));
+    store.sync().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    torn.pop();
+    torn.push(b' ');
+    fs::write(&path, &torn).unwrap();
+    drop(store);
+    assert!(matches!(FileStore::open(dir.path(), hold(dir.path()), None), Err(StoreError::Damaged { .. })));
+}

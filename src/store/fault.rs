@@ -27,7 +27,7 @@ pub(crate) struct Disk {
     /// Syncs so far.
     pub(crate) syncs: u32,
     /// Bytes written.
-    written: u64,
+    pub(crate) written: u64,
     /// The file's length after a power cut.
     size: u64,
     /// Written and not synced.
@@ -35,6 +35,14 @@ pub(crate) struct Disk {
     /// Called clean by a sync that failed.
     lost: Vec<Range<u64>>,
     is_known: bool,
+}
+
+impl Disk {
+    /// The bytes up to here survive a power cut.
+    pub(crate) fn durable(&self) -> u64 {
+        let at_stake = self.dirty.iter().chain(&self.lost).map(|range| range.start);
+        at_stake.min().unwrap_or(self.written).min(self.written)
+    }
 }
 
 /// What a power cut leaves of the bytes that were not synced.

@@ -98,7 +98,8 @@ impl FileStore {
             indexed: index,
             unindexed: is_current.then(BTreeSet::new),
             awaited: BTreeSet::new(),
-            unsynced: false,
+            // The process that wrote the last entries may have died before it synced them.
+            unsynced: true,
             broken: false,
             _hold: hold,
         };
@@ -106,12 +107,10 @@ impl FileStore {
             tracing::warn!(bytes = scan.torn, "dropping the part of an entry that a cut-short write left");
             let cut = failpoint::at("torn-found").and_then(|()| store.medium.cut(store.length));
             cut.and_then(|()| failpoint::at("torn-cut")).map_err(StoreError::io("shorten", dir.join(JOURNAL)))?;
-            store.unsynced = true;
         }
         if scan.lacks_newline {
             store.medium.append(b"\n").map_err(StoreError::io("write", dir.join(JOURNAL)))?;
             store.length += 1;
-            store.unsynced = true;
         }
         if !is_current {
             store.vouch(scan.vouched).map_err(StoreError::io("sync", dir.join(JOURNAL)))?;

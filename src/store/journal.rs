@@ -136,7 +136,8 @@ pub(super) fn claimed_head(tail: &[u8]) -> Option<Head> {
 enum Line {
     End,
     Intact(Hash, u64),
-    LacksNewline(Hash, u64),
+    /// With the bytes that stand in the place of its line feed.
+    LacksNewline(Hash, u64, u64),
     Torn(u64),
 }
 
@@ -166,11 +167,17 @@ impl Lines<'_> {
             return Err(self.damaged("it has no end"));
         }
         if let Some(hash) = verify(&self.buffer, self.head) {
-            return Ok(Line::LacksNewline(hash, length));
+            return Ok(Line::LacksNewline(hash, length, 0));
         }
-        let but_last = self.buffer.split_last().map_or(&[][..], |(_, rest)| rest);
-        if verify(but_last, self.head).is_some() {
-            return Err(self.damaged("its line feed was changed"));
+        if let Some((last, rest)) = self.buffer.split_last()
+            && let Some(hash) = verify(rest, self.head)
+        {
+            // A power cut can leave a file's new length without its last byte, which is zero then.
+            if *last != 0 {
+                return Err(self.damaged("its line feed was changed"));
+            }
+            self.buffer.pop();
+            return Ok(Line::LacksNewline(hash, length - 1, 1));
         }
         Ok(Line::Torn(length))
     }
@@ -199,7 +206,10 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
                 break;
             }
             Line::Intact(hash, length) => (hash, length, false),
-            Line::LacksNewline(hash, length) => (hash, length, true),
+            Line::LacksNewline(hash, length, instead) => {
+                torn = instead;
+                (hash, length, true)
+            }
         };
         let entry = lines.entry()?;
         lines.head = hash;
@@ -265,7 +275,7 @@ pub(super) fn find(from: &mut dyn BufRead, wanted: &BTreeSet<Serial>) -> Result<
     while found.len() < wanted.len() {
         match lines.next()? {
             Line::End | Line::Torn(_) => break,
-            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => lines.head = hash,
+            Line::Intact(hash, _) | Line::LacksNewline(hash, ..) => lines.head = hash,
         }
         let claim: Claim = serde_json::from_slice(&lines.buffer).map_err(|error| lines.damaged(&error.to_string()))?;
         if wanted.contains(&claim.serial) {
@@ -291,7 +301,7 @@ pub(super) fn entries(
     loop {
         let hash = match lines.next()? {
             Line::End | Line::Torn(_) => return Ok(()),
-            Line::Intact(hash, _) | Line::LacksNewline(hash, _) => hash,
+            Line::Intact(hash, _) | Line::LacksNewline(hash, ..) => hash,
         };
         lines.head = hash;
         each(lines.entry()?, hash)?;

@@ -27,6 +27,8 @@ mod hold;
 mod journal;
 mod lockfile;
 mod memory;
+#[cfg(test)]
+mod model_tests;
 mod place;
 mod reader;
 mod rotate;
