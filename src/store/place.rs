@@ -126,6 +126,18 @@ struct Visit {
     purpose: Purpose,
 }
 
+/// What is in `path`; none: it is gone again. The standard library does not try again where a signal interrupts.
+fn list(path: &Path) -> io::Result<Option<fs::ReadDir>> {
+    loop {
+        match fs::read_dir(path) {
+            Ok(entries) => return Ok(Some(entries)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 impl Visit {
     fn check(&self, path: &Path, depth: u32) -> Result<(), StoreError> {
         let found = match fs::symlink_metadata(path) {
@@ -141,7 +153,7 @@ impl Visit {
             return Ok(());
         }
         refuse_writable(path, &found)?;
-        for entry in fs::read_dir(path).map_err(StoreError::io("look into", path))? {
+        for entry in list(path).map_err(StoreError::io("look into", path))?.into_iter().flatten() {
             self.check(&entry.map_err(StoreError::io("look into", path))?.path(), depth - 1)?;
         }
         Ok(())
