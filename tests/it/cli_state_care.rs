@@ -241,7 +241,7 @@ fn a_rescue_file_of_another_state_attempt_or_kind_is_refused() {
         (with("chatapi_rescue", json!(2)), "newer version"),
         (with("more", json!(1)), "unknown field"),
         ("a log without it\n".to_owned(), "it holds no rescued answer"),
-        ("chatapi-rescue: ???\n".to_owned(), "cannot read -"),
+        ("chatapi-rescue: ???\n".to_owned(), "it holds no rescued answer"),
     ] {
         project.call(["state", "rescue", "-"]).input(text.clone()).run().exits(1).warns(why);
     }

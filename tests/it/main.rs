@@ -4,6 +4,8 @@
 
 mod architecture;
 mod bad_inputs;
+#[cfg(feature = "failpoints")]
+mod care_crashes;
 mod cli_bad_inputs;
 mod cli_doubts;
 mod cli_exit_codes;

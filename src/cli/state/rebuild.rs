@@ -34,8 +34,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     let Salvage { snapshot, lost, from_elsewhere } = salvaged;
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
-    std::fs::hard_link(&journal, &aside)
-        .map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
+    copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
     let mut rebuilt = FileStore::restore(&context.state_dir, hold, None, snapshot, Timestamp::now())?;
     rebuilt.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     rebuilt.sync()?;
@@ -54,6 +53,13 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     }
     console.note(format_args!("next: `{} doubts --refresh`", context.command()));
     Ok(Exit::Done)
+}
+
+/// A private copy. No second name for the same file: should this run end here, that would not be safe to use any more.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut copy = store::make_new(to, 0o600)?;
+    std::io::copy(&mut std::fs::File::open(from)?, &mut copy)?;
+    copy.sync_all()
 }
 
 /// A free name beside `path`.

@@ -144,17 +144,17 @@ fn packets(path: &Path) -> Result<Vec<Packet>, CliError> {
     let packets: Vec<Packet> = match serde_json::from_str(&text) {
         Ok(packet) => vec![packet],
         Err(error) if text.trim_start().starts_with('{') => return Err(fail(&error)),
-        Err(_) => {
-            let marked = text.lines().filter_map(|line| line.split_once(MARK).map(|(_, rest)| rest.trim()));
-            let packets = marked.map(|packet| {
-                let json = STANDARD.decode(packet.split_whitespace().next().unwrap_or_default()).map_err(|error| fail(&error))?;
-                serde_json::from_slice(&json).map_err(|error| fail(&error))
-            });
-            packets.collect::<Result<_, _>>()?
-        }
+        // What only speaks of such a line is none.
+        Err(_) => text.lines().filter_map(|line| in_line(line.split_once(MARK)?.1)).collect(),
     };
     if packets.iter().any(|packet| !packet.is_known()) {
         return Err(CliError::message(Exit::Error, "a newer version of chatapi wrote it").hint("use that version"));
     }
     Ok(packets)
+}
+
+/// The packet behind the mark in a line of a log.
+fn in_line(rest: &str) -> Option<Packet> {
+    let json = zeroize::Zeroizing::new(STANDARD.decode(rest.split_whitespace().next()?).ok()?);
+    serde_json::from_slice(&json).ok()
 }

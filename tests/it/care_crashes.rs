@@ -1,0 +1,165 @@
+//! The care of a state, and answers that the journal does not take, with the program dying or failing in the middle.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::stage::{Gateway, Project, manifest};
+
+/// Points in the writing of a file that is put in another one's place, and what happens there.
+const FAULTS: [&str; 4] = ["replace-written=kill", "replace-renamed=kill", "replace-written=full", "replace-renamed=error"];
+
+/// A sealed project with two instances and a doubt, its gateway, and its public key.
+fn scene() -> (Gateway, Project, String) {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout.trim_end().to_owned();
+    let sealed = format!("seal_to: [{public}]\n{}", project.read("instances.yaml"));
+    project.declare(&sealed);
+    project.run("apply --parallelism 1").exits(3);
+    (gateway, project, public)
+}
+
+/// Everything that was known is known, and nothing is created again.
+fn is_whole(gateway: &Gateway, project: &Project, told: &str) {
+    let tokens = gateway.tokens();
+    for name in ["a", "b"] {
+        let run = project.run(&format!("token get {name} --identity key.txt"));
+        assert_eq!(run.code, 0, "{told}: {run}");
+        assert_eq!(run.stdout.trim_end(), tokens[&project.ids()[name]], "{told}: {name}");
+    }
+    let run = project.run("apply");
+    assert_eq!((run.code, gateway.creates()), (3, 3), "{told}: {run}");
+    let run = project.run("state verify");
+    assert_eq!(run.code, 0, "{told}: {run}");
+}
+
+#[test]
+fn p1_p3_a_crash_while_a_journal_is_replaced_leaves_the_old_one_or_the_new_one() {
+    let (gateway, project, public) = scene();
+    project.run("key generate --output second.txt").exits(0);
+    for verb in ["state compact", "state rekey --identity key.txt"] {
+        for fault in FAULTS {
+            for nth in 1..=2 {
+                let told = format!("{verb}, {fault}@{nth}");
+                let run = project.call(verb.split(' ')).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+                assert_ne!(run.code, 0, "{told}: {run}");
+                is_whole(&gateway, &project, &told);
+            }
+        }
+    }
+    // A rekey to another key that is cut off anywhere leaves each token to the old key or to the new one.
+    let second = project.run("key show --identity second.txt").exits(0).stdout.trim_end().to_owned();
+    project.declare(&project.read("instances.yaml").replace(&public, &second));
+    project.write("both.txt", format!("{}\n{}", project.read("key.txt"), project.read("second.txt")));
+    for fault in FAULTS {
+        for nth in 1..=2 {
+            let words = "state rekey --identity both.txt";
+            project.call(words.split(' ')).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+            for name in ["a", "b"] {
+                project.run(&format!("token get {name} --identity both.txt")).exits(0);
+            }
+        }
+    }
+    project.run("state rekey --identity both.txt").exits(0);
+    project.run("token get a --identity second.txt").exits(0);
+    project.run("token get a --identity key.txt").exits(1);
+    project.run("apply").exits(3);
+    assert_eq!(gateway.creates(), 3);
+}
+
+#[test]
+fn p1_p5_a_crash_while_a_state_is_imported_or_rebuilt_creates_nothing() {
+    let (gateway, project, _) = scene();
+    project.write("state.json", project.run("state export").exits(0).stdout);
+    let lock = project.read("chatapi.lock");
+    for fault in FAULTS {
+        for nth in 1..=3 {
+            let told = format!("import, {fault}@{nth}");
+            fs::remove_dir_all(project.state()).unwrap();
+            project.write("chatapi.lock", &lock);
+            let words = ["state", "import", "state.json"];
+            let run = project.call(words).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+            if !project.path("state/journal.jsonl").exists() {
+                let run = project.run("apply");
+                assert_eq!((run.code, gateway.creates()), (8, 3), "{told}: {run}");
+                project.run("state import state.json").exits(0);
+            }
+            assert!(run.code != 0 || nth == 3, "{told}: {run}");
+            is_whole(&gateway, &project, &told);
+        }
+    }
+    let journal = project.read("state/journal.jsonl");
+    for fault in FAULTS {
+        for nth in 1..=3 {
+            let told = format!("rebuild, {fault}@{nth}");
+            let broken = project.read("state/journal.jsonl").replacen("whatsapp", "whatsaqp", 1);
+            project.write("state/journal.jsonl", &broken);
+            let words = ["state", "rebuild", "--from", "journal"];
+            project.call(words).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+            let run = project.run("apply");
+            assert!(matches!(run.code, 3 | 8) && gateway.creates() == 3, "{told}: {run}");
+            // The same again, whole.
+            fs::remove_dir_all(project.state()).unwrap();
+            fs::create_dir(project.state()).unwrap();
+            fs::remove_file(project.lock_file()).unwrap();
+            project.write("state/journal.jsonl", &journal);
+            project.run("apply").exits(3);
+        }
+    }
+    assert_eq!(gateway.creates(), 3);
+}
+
+#[test]
+fn p3_an_answer_that_the_journal_does_not_take_is_rescued_and_brought_back() {
+    for (point, named) in [("before", false), ("written", false), ("before", true)] {
+        let gateway = Gateway::start(&[]);
+        let project = Project::at(&gateway.url(), &["a", "b"]);
+        let public = project.run("key generate --output key.txt").exits(0).stdout.trim_end().to_owned();
+        project.declare(&format!("seal_to: [{public}]\n{}", project.read("instances.yaml")));
+        let mut call = project.call(["apply", "--parallelism", "1"]);
+        call = call.env("CHATAPI_FAILPOINT", format!("journal-{point}-received=full"));
+        if named {
+            fs::create_dir(project.path("elsewhere")).unwrap();
+            call = call.env("CHATAPI_RESCUE_DIR", project.path("elsewhere"));
+        }
+        let run = call.run().exits(3).warns("it is kept in").warns("state rescue");
+        assert_eq!(gateway.creates(), 1, "nothing is begun after a write that failed: {run}");
+        let dir = if named { project.path("elsewhere") } else { project.dir().to_owned() };
+        let files: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|file| file.path()).collect();
+        let file = files.iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("chatapi-rescue-")).unwrap();
+        let token = gateway.tokens().into_values().next().unwrap();
+        assert!(!fs::read_to_string(file).unwrap().contains(&token));
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        let run = project.call(["state".as_ref(), "rescue".as_ref(), file.as_os_str()]).run();
+        run.exits(0).prints("its token is kept");
+        assert_eq!(project.run("token get a --identity key.txt").exits(0).stdout.trim_end(), token);
+        project.run("apply").exits(0).prints("1 created, 1 unchanged");
+        assert_eq!(gateway.creates(), 2);
+    }
+}
+
+#[test]
+fn p3_p11_where_no_second_place_takes_it_the_sealed_answer_is_in_the_log_and_a_clear_one_nowhere() {
+    let full = ("CHATAPI_FAILPOINT", "journal-before-received=full");
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout.trim_end().to_owned();
+    let nowhere = project.path("missing/dir");
+    let apply = |project: &Project| project.call(["apply"]).env(full.0, full.1).env("CHATAPI_RESCUE_DIR", &nowhere);
+    let run = apply(&project).env("CHATAPI_SEAL_TO", &public).run().exits(3).warns("chatapi-rescue: ");
+    let token = gateway.tokens().into_values().next().unwrap();
+    assert!(!run.stderr.contains(&token));
+    project.call(["state", "rescue", "-"]).input(run.stderr.clone()).run().exits(0).prints("its token is kept");
+    assert_eq!(project.run("token get a --identity key.txt").exits(0).stdout.trim_end(), token);
+    // Without keys: a file only where one was asked for, and never the log.
+    let clear = Project::at(&gateway.url(), &["b"]);
+    let run = clear.call(["apply"]).env(full.0, full.1).run().exits(3);
+    assert!(!run.stderr.contains("chatapi-rescue:") && !run.stderr.contains("it is kept in"), "{run}");
+    let names = |project: &Project| Project::files(project.dir()).into_keys().collect::<Vec<_>>();
+    assert!(names(&clear).iter().all(|path| !path.to_string_lossy().contains("rescue")), "{:?}", names(&clear));
+    clear.run("apply").exits(3).warns("b is in doubt");
+    let named = Project::new(&manifest("{kind: chatapi}", &["c"])).with("CHATAPI_URL", gateway.url());
+    let named = named.with("CHATAPI_API_KEY", "key-of-these-tests").with("CHATAPI_RESCUE_DIR", ".");
+    named.call(["apply"]).env(full.0, full.1).run().exits(3).warns("it is kept in");
+    assert_eq!(gateway.creates(), 3);
+}
