@@ -54,7 +54,7 @@ fn p1_p3_a_crash_while_a_journal_is_replaced_leaves_the_old_one_or_the_new_one()
     for fault in FAULTS {
         for nth in 1..=2 {
             let words = "state rekey --identity both.txt";
-            project.call(words.split(' ')).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+            let _ = project.call(words.split(' ')).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
             for name in ["a", "b"] {
                 project.run(&format!("token get {name} --identity both.txt")).exits(0);
             }
@@ -95,7 +95,7 @@ fn p1_p5_a_crash_while_a_state_is_imported_or_rebuilt_creates_nothing() {
             let broken = project.read("state/journal.jsonl").replacen("whatsapp", "whatsaqp", 1);
             project.write("state/journal.jsonl", &broken);
             let words = ["state", "rebuild", "--from", "journal"];
-            project.call(words).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
+            let _ = project.call(words).env("CHATAPI_FAILPOINT", format!("{fault}@{nth}")).run();
             let run = project.run("apply");
             assert!(matches!(run.code, 3 | 8) && gateway.creates() == 3, "{told}: {run}");
             // The same again, whole.

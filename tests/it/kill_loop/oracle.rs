@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use chatapi::emulator::{LedgerEntry, SeenRequest};
+use chatapi::instance::InstanceName;
 use chatapi::provider::certainty::{Verdict, judge};
 use chatapi::secret::Secret;
-use chatapi::state::{Answer, Entry, Event};
+use chatapi::state::{Answer, Entry, Event, about_answer};
 use chatapi::store::{Source, read};
 use serde_json::Value;
 
-use super::project::{Ended, Project};
+use super::project::{Ended, Project, identities};
 
 /// What the journal says of one attempt.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,8 @@ pub(crate) enum Phase {
 /// Every attempt in the journal of `project`, by its id. A torn last line is no entry.
 pub(crate) fn trails(project: &Project) -> BTreeMap<String, Trail> {
     let mut trails: BTreeMap<String, Trail> = BTreeMap::new();
-    let mut answers = BTreeMap::new();
+    let mut tokens = BTreeMap::new();
+    let mut lineage = None;
     let bytes = fs::read(project.path("state/journal.jsonl")).unwrap_or_default();
     for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
         let entry: Entry = serde_json::from_slice(line).unwrap();
@@ -71,18 +73,23 @@ pub(crate) fn trails(project: &Project) -> BTreeMap<String, Trail> {
             change(trails.entry(attempt.to_string()).or_default());
         };
         match entry.event {
+            Event::Genesis { lineage: drawn, .. } => lineage = Some(drawn),
             Event::Intent { attempt, name, .. } => at(&attempt, &|trail| trail.name = name.to_string()),
             Event::Sent { attempt } => at(&attempt, &|trail| trail.is_sent = true),
             Event::Received { attempt, answer } => {
-                answers.insert(entry.serial, answer);
                 at(&attempt, &|trail| trail.is_received = true);
+                let name = InstanceName::parse(&trails[attempt.as_str()].name).unwrap();
+                let about = about_answer(lineage.as_ref().unwrap(), &name, &attempt);
+                let opened = answer.open(identities(), &about).unwrap();
+                assert_eq!(answer.clear().is_none(), project.url.is_some(), "sealed where it should be, and only there");
+                tokens.insert(entry.serial, token_of(&opened));
             }
             Event::Unsent { attempt, .. } => at(&attempt, &|trail| trail.closed = Some(Closed::Unsent)),
             Event::Refused { attempt, .. } | Event::Resolved { attempt, .. } => {
                 at(&attempt, &|trail| trail.closed = Some(Closed::Otherwise));
             }
             Event::Created { attempt, id, token_in, .. } => {
-                let token = token_in.and_then(|serial| token_of(&answers.get(&serial)?.clear()?));
+                let token = token_in.and_then(|serial| tokens.get(&serial)?.clone());
                 at(&attempt, &|trail| trail.created = Some((id.to_string(), token.clone())));
             }
             _ => {}

@@ -7,9 +7,11 @@ use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chatapi::seal::Identity;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// No run of a test is longer.
@@ -18,6 +20,13 @@ pub(crate) const BOUND: Duration = Duration::from_secs(30);
 /// The program under test: the one that was built with the tests, or the one that `CHATAPI_KILL_BINARY` names.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("CHATAPI_KILL_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_chatapi")), PathBuf::from)
+}
+
+/// What opens the tokens of these projects. An apply never has it.
+pub(crate) fn identities() -> &'static [Identity] {
+    static IDENTITIES: LazyLock<Vec<Identity>> =
+        LazyLock::new(|| Identity::read_all(include_str!("../../fixtures/identity-1.txt")).unwrap());
+    &IDENTITIES
 }
 
 /// A directory with a manifest, and perhaps a state.
@@ -60,7 +69,7 @@ impl Project {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(words);
-        self.at_home(&mut command);
+        self.at_home(&mut command, words);
         command
     }
 
@@ -78,14 +87,19 @@ impl Project {
     pub(crate) fn under(&self, around: &str, args: &[&str], words: &[&str]) -> Command {
         let mut command = Command::new(around);
         command.args(args).arg(binary()).args(words);
-        self.at_home(&mut command);
+        self.at_home(&mut command, words);
         command
     }
 
-    fn at_home(&self, command: &mut Command) {
+    fn at_home(&self, command: &mut Command, words: &[&str]) {
         command.current_dir(&self.dir).env_clear().env("PATH", "/usr/bin:/bin").env("CHATAPI_TIMEOUT", "20s");
         if let Some(url) = &self.url {
             command.env("CHATAPI_URL", url).env("CHATAPI_API_KEY", "key-of-the-tests");
+            // With a server of its own tokens are sealed; on the embedded emulator they are in the clear.
+            command.env("CHATAPI_SEAL_TO", identities()[0].recipient().unwrap().to_string());
+        }
+        if words.starts_with(&["token", "get"]) {
+            command.env("CHATAPI_IDENTITY", identities()[0].to_secret().expose());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     }
