@@ -152,12 +152,12 @@ fn p3_p11_where_no_second_place_takes_it_the_sealed_answer_is_in_the_log_and_a_c
     project.call(["state", "rescue", "-"]).input(run.stderr.clone()).run().exits(0).prints("its token is kept");
     assert_eq!(project.run("token get a --identity key.txt").exits(0).stdout.trim_end(), token);
     // Without keys: a file only where one was asked for, and never the log.
-    let clear = Project::at(&gateway.url(), &["b"]);
-    let run = clear.call(["apply"]).env(full.0, full.1).run().exits(3);
+    let unsealed = Project::at(&gateway.url(), &["b"]);
+    let run = unsealed.call(["apply"]).env(full.0, full.1).run().exits(3);
     assert!(!run.stderr.contains("chatapi-rescue:") && !run.stderr.contains("it is kept in"), "{run}");
     let names = |project: &Project| Project::files(project.dir()).into_keys().collect::<Vec<_>>();
-    assert!(names(&clear).iter().all(|path| !path.to_string_lossy().contains("rescue")), "{:?}", names(&clear));
-    clear.run("apply").exits(3).warns("b is in doubt");
+    assert!(names(&unsealed).iter().all(|path| !path.to_string_lossy().contains("rescue")), "{:?}", names(&unsealed));
+    unsealed.run("apply").exits(3).warns("b is in doubt");
     let named = Project::new(&manifest("{kind: chatapi}", &["c"])).with("CHATAPI_URL", gateway.url());
     let named = named.with("CHATAPI_API_KEY", "key-of-these-tests").with("CHATAPI_RESCUE_DIR", ".");
     named.call(["apply"]).env(full.0, full.1).run().exits(3).warns("it is kept in");
