@@ -1,11 +1,17 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod secrets;
+mod state;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
+pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -245,175 +251,6 @@ pub(super) struct ApplyArgs {
     pub(super) auto_approve: bool,
 }
 
-/// `state …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum StateVerb {
-    /// List every recorded name.
-    #[command(
-        after_help = "Examples:\n  chatapi state list\n  chatapi state list --format json | jq -r '.[] | select(.status == \"created\") | .id'"
-    )]
-    List,
-    /// Show one name, or the state itself.
-    #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
-    Show {
-        /// The name; none: the state itself.
-        #[arg(value_parser = name)]
-        name: Option<InstanceName>,
-    },
-    /// Give an instance another name of ours. Nothing changes on the server.
-    #[command(after_help = "Example:\n  chatapi state mv support support-eu")]
-    Mv {
-        /// The name it has.
-        #[arg(value_parser = name)]
-        from: InstanceName,
-        /// The name it gets.
-        #[arg(value_parser = name)]
-        to: InstanceName,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
-    /// Begin a state anew from what is left, after the old one is lost or damaged. What was sent and is not closed stays held.
-    #[command(
-        after_help = "Examples:\n  chatapi state rebuild --from journal                   what is readable of a damaged journal\n  chatapi state rebuild --from lock                      ids from chatapi.lock; tokens are missing\n  chatapi state rebuild --from server --adopt eu=100001  ids that the server lists, each with its name"
-    )]
-    Rebuild(Box<RebuildArgs>),
-    /// Stop managing an instance. It stays on the server, and is still paid for there.
-    #[command(after_help = "Examples:\n  chatapi state rm support-old\n  chatapi state rm --undo support-old    manage it again")]
-    Rm {
-        /// The name.
-        #[arg(value_parser = name)]
-        name: InstanceName,
-        /// Manage it again.
-        #[arg(long)]
-        undo: bool,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
-    /// Check all of it: the journal's chain, its index, the lock file, owners and modes.
-    #[command(after_help = "Examples:\n  chatapi state verify\n  chatapi state verify --format json | jq .findings")]
-    Verify(LockFileArg),
-    /// Show what happened, and who did it.
-    #[command(
-        after_help = "Examples:\n  chatapi state history\n  chatapi state history support-eu\n  chatapi state history --format json | jq '.entries[] | select(.event == \"created\")'"
-    )]
-    History {
-        /// The name; none: all of it.
-        #[arg(value_parser = name)]
-        name: Option<InstanceName>,
-    },
-    /// Write the journal anew without what is no longer needed; the rest of it stays as history, without secrets.
-    #[command(after_help = "Example:\n  chatapi state compact")]
-    Compact(LockArgs),
-    /// Print the whole state as one JSON document, to keep or to import elsewhere. Sealed tokens stay sealed.
-    #[command(
-        after_help = "Examples:\n  chatapi state export > state.json\n  chatapi state export --reveal --identity key.txt > tokens.json    with tokens in the clear; cannot be imported"
-    )]
-    Export {
-        /// Tokens in the clear, for another program; such a document cannot be imported.
-        #[arg(long)]
-        reveal: bool,
-        #[command(flatten)]
-        identity: IdentityArgs,
-    },
-    /// Begin a state from an export, where there is none.
-    #[command(after_help = "Example:\n  chatapi --state state import state.json")]
-    Import {
-        /// The export, or `-` for standard input.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        #[command(flatten)]
-        lock_file: LockFileArg,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
-    /// Bring back an answer that the journal could not take: from a rescue file, or from a log that has its line.
-    #[command(
-        after_help = "Examples:\n  chatapi state rescue chatapi-rescue-a-k3jx7q2mfa.json\n  grep chatapi-rescue: job.log | chatapi state rescue -"
-    )]
-    Rescue {
-        /// The file, or `-` for standard input.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
-    /// Seal the tokens to other keys: those of `seal_to` in the manifests, or of `CHATAPI_SEAL_TO`.
-    #[command(
-        after_help = "Examples:\n  chatapi state rekey --identity old.txt instances.yaml\n  chatapi state rekey --only-new instances.yaml    the old tokens stay as they are: their key is lost"
-    )]
-    Rekey {
-        #[command(flatten)]
-        manifests: Manifests,
-        /// Leave the tokens that are kept as they are; seal only later ones to the new keys.
-        #[arg(long)]
-        only_new: bool,
-        #[command(flatten)]
-        identity: IdentityArgs,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
-}
-
-/// `state rebuild`.
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("source").required(true).args(["from", "from_lock"]))]
-pub(super) struct RebuildArgs {
-    /// What to begin from.
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    pub(super) from: Option<RebuildSource>,
-    /// The same as `--from lock --lock-file PATH`.
-    #[arg(long, value_name = "PATH", conflicts_with = "lock_file")]
-    pub(super) from_lock: Option<PathBuf>,
-    /// With `--from server`: a name and the id that the server lists for it. May be repeated.
-    #[arg(long, value_name = "NAME=ID", value_parser = adoption, conflicts_with = "from_lock")]
-    pub(super) adopt: Vec<(InstanceName, InstanceId)>,
-    #[command(flatten)]
-    pub(super) lock_file: LockFileArg,
-    #[command(flatten)]
-    pub(super) lock: LockArgs,
-    #[command(flatten)]
-    pub(super) server: ServerArgs,
-}
-
-/// What a state is rebuilt from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum RebuildSource {
-    /// What is readable of the journal.
-    Journal,
-    /// The lock file: ids are known again, tokens are missing.
-    Lock,
-    /// What the server lists.
-    Server,
-}
-
-/// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
-#[derive(Debug, Clone, Args)]
-pub(super) struct IdentityArgs {
-    /// A file with the secret key that opens tokens (0600).
-    #[arg(long, value_name = "FILE", env = "CHATAPI_IDENTITY_FILE", hide_env_values = true)]
-    pub(super) identity: Option<PathBuf>,
-    /// A command that prints it, run by `sh`: `pass show chatapi`, `vault kv get …`.
-    #[arg(long, value_name = "COMMAND", env = "CHATAPI_IDENTITY_COMMAND", hide_env_values = true, conflicts_with = "identity")]
-    pub(super) identity_command: Option<String>,
-}
-
-/// `key …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum KeyVerb {
-    /// Make a key pair: the secret half goes to a file that must not exist yet, the public one to standard output.
-    #[command(
-        after_help = "Example:\n  chatapi key generate --output ~/.config/chatapi/key.txt\n\nKeep the file where tokens may be read, and a copy of it elsewhere: without it they cannot be. Put the public\nhalf into `seal_to:` of the manifest; CI needs nothing else."
-    )]
-    Generate {
-        /// The file for the secret key.
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
-    /// Print the public half of a secret key.
-    #[command(after_help = "Example:\n  chatapi key show --identity key.txt")]
-    Show(IdentityArgs),
-}
-
 /// `doubts`.
 #[derive(Debug, Args)]
 pub(super) struct DoubtsArgs {
@@ -460,43 +297,6 @@ pub(super) struct ResolveArgs {
     pub(super) lock: LockArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
-}
-
-/// `token …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum TokenVerb {
-    /// Print an instance's token. The only command that prints one.
-    #[command(
-        after_help = "Examples:\n  chatapi token get support-eu | consumer\n  chatapi token get support-eu --identity key.txt\n  chatapi token get support-eu --identity-command 'pass show chatapi'"
-    )]
-    Get {
-        /// The name.
-        #[arg(value_parser = name)]
-        name: InstanceName,
-        #[command(flatten)]
-        identity: IdentityArgs,
-    },
-    /// Print the answer to a create as it was recorded, byte for byte: it may hold a token that could not be read.
-    #[command(after_help = "Example:\n  chatapi token answer support-eu | less")]
-    Answer {
-        /// The name.
-        #[arg(value_parser = name)]
-        name: InstanceName,
-        #[command(flatten)]
-        identity: IdentityArgs,
-    },
-    /// Set an instance's token from standard input.
-    #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
-    Set {
-        /// The name.
-        #[arg(value_parser = name)]
-        name: InstanceName,
-        /// Put it in the place of the one that is kept.
-        #[arg(long)]
-        replace: bool,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
 }
 
 /// `init`.

@@ -158,8 +158,8 @@ fn p3_p11_where_no_second_place_takes_it_the_sealed_answer_is_in_the_log_and_a_c
     let names = |project: &Project| Project::files(project.dir()).into_keys().collect::<Vec<_>>();
     assert!(names(&unsealed).iter().all(|path| !path.to_string_lossy().contains("rescue")), "{:?}", names(&unsealed));
     unsealed.run("apply").exits(3).warns("b is in doubt");
-    let named = Project::new(&manifest("{kind: chatapi}", &["c"])).with("CHATAPI_URL", gateway.url());
-    let named = named.with("CHATAPI_API_KEY", "key-of-these-tests").with("CHATAPI_RESCUE_DIR", ".");
-    named.call(["apply"]).env(full.0, full.1).run().exits(3).warns("it is kept in");
+    let pointed = Project::new(&manifest("{kind: chatapi}", &["c"])).with("CHATAPI_URL", gateway.url());
+    let pointed = pointed.with("CHATAPI_API_KEY", "key-of-these-tests").with("CHATAPI_RESCUE_DIR", ".");
+    pointed.call(["apply"]).env(full.0, full.1).run().exits(3).warns("it is kept in");
     assert_eq!(gateway.creates(), 3);
 }

@@ -1,0 +1,73 @@
+//! The words of `chatapi key …` and `chatapi token …`, and how a secret key is named.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{LockArgs, name};
+use crate::instance::InstanceName;
+
+/// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct IdentityArgs {
+    /// A file with the secret key that opens tokens (0600).
+    #[arg(long, value_name = "FILE", env = "CHATAPI_IDENTITY_FILE", hide_env_values = true)]
+    pub(in crate::cli) identity: Option<PathBuf>,
+    /// A command that prints it, run by `sh`: `pass show chatapi`, `vault kv get …`.
+    #[arg(long, value_name = "COMMAND", env = "CHATAPI_IDENTITY_COMMAND", hide_env_values = true, conflicts_with = "identity")]
+    pub(in crate::cli) identity_command: Option<String>,
+}
+
+/// `key …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum KeyVerb {
+    /// Make a key pair: the secret half goes to a file that must not exist yet, the public one to standard output.
+    #[command(
+        after_help = "Example:\n  chatapi key generate --output ~/.config/chatapi/key.txt\n\nKeep the file where tokens may be read, and a copy of it elsewhere: without it they cannot be. Put the public\nhalf into `seal_to:` of the manifest; CI needs nothing else."
+    )]
+    Generate {
+        /// The file for the secret key.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Print the public half of a secret key.
+    #[command(after_help = "Example:\n  chatapi key show --identity key.txt")]
+    Show(IdentityArgs),
+}
+
+/// `token …`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum TokenVerb {
+    /// Print an instance's token. The only command that prints one.
+    #[command(
+        after_help = "Examples:\n  chatapi token get support-eu | consumer\n  chatapi token get support-eu --identity key.txt\n  chatapi token get support-eu --identity-command 'pass show chatapi'"
+    )]
+    Get {
+        /// The name.
+        #[arg(value_parser = name)]
+        name: InstanceName,
+        #[command(flatten)]
+        identity: IdentityArgs,
+    },
+    /// Print the answer to a create as it was recorded, byte for byte: it may hold a token that could not be read.
+    #[command(after_help = "Example:\n  chatapi token answer support-eu | less")]
+    Answer {
+        /// The name.
+        #[arg(value_parser = name)]
+        name: InstanceName,
+        #[command(flatten)]
+        identity: IdentityArgs,
+    },
+    /// Set an instance's token from standard input.
+    #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
+    Set {
+        /// The name.
+        #[arg(value_parser = name)]
+        name: InstanceName,
+        /// Put it in the place of the one that is kept.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+}
