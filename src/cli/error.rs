@@ -7,7 +7,7 @@ use std::path::Path;
 use super::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::manifest::ProviderKind;
-use crate::store::{Hazard, LockFileError, StoreError, has_state};
+use crate::store::{Hazard, LockFile, LockFileError, StoreError, has_state};
 use crate::text::escape;
 
 /// A command that failed.
@@ -74,7 +74,7 @@ impl CliError {
             shown
         };
         match (shown.exit, provider) {
-            (Exit::State, ProviderKind::Emulator) => {
+            (Exit::State, ProviderKind::Emulator) if is_emulators(lock_path) => {
                 let hint =
                     format!("on the emulator nothing costs money: to start over, delete the state and {}", lock_path.display());
                 shown.hint(hint)
@@ -94,6 +94,12 @@ impl CliError {
         }
         self
     }
+}
+
+/// Whether nothing that costs money is recorded beside the manifest: a manifest can say `emulator` of a state that is none.
+fn is_emulators(lock_path: &Path) -> bool {
+    let lock = LockFile::read(lock_path).ok().flatten();
+    lock.is_some_and(|lock| lock.origin.is_some_and(|origin| origin.is_emulator()))
 }
 
 impl From<Diagnostics> for CliError {

@@ -13,7 +13,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::process::child_command;
 use crate::provider::certainty::{CreatedInstance, Verdict, judge};
-use crate::seal::{Identity, OpenError};
+use crate::seal::{Identity, OpenError, SECRET};
 use crate::secret::Secret;
 use crate::state::{Entry, Event, Lineage, TokenAt, about_answer, about_token};
 
@@ -22,8 +22,14 @@ const VARIABLE: &str = "CHATAPI_IDENTITY";
 
 /// The keys that were named: a file's, else what a command prints, else the environment's; none if nothing was.
 pub(super) fn identities(args: &IdentityArgs) -> Result<Vec<Identity>, CliError> {
-    let (from, text) = if let Some(path) = &args.identity {
-        (format!("the file {}", path.display()), read_file(path)?)
+    let is_key = |text: &str| text.to_ascii_uppercase().contains(SECRET);
+    let in_path = args.identity.as_ref().is_some_and(|path| is_key(&path.to_string_lossy()));
+    if in_path || args.identity_command.as_deref().is_some_and(is_key) {
+        return Err(CliError::message(Exit::Error, "a secret key stands where a file or a command belongs; it is not shown")
+            .hint("put the key into a file (0600) and name that, or into CHATAPI_IDENTITY; where others have seen it, make a new one"));
+    }
+    let (from, text) = if let Some(path) = args.identity.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        ("the file that `--identity` names".to_owned(), read_file(path)?)
     } else if let Some(command) = args.identity_command.as_ref().filter(|command| !command.is_empty()) {
         ("what `--identity-command` printed".to_owned(), run(command)?)
     } else {
@@ -38,7 +44,8 @@ pub(super) fn identities(args: &IdentityArgs) -> Result<Vec<Identity>, CliError>
 }
 
 fn read_file(path: &Path) -> Result<Secret, CliError> {
-    let fail = |error: io::Error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display()));
+    // Its name is not shown: the key itself may stand there by mistake.
+    let fail = |error: io::Error| CliError::new(Exit::Error, &error).context("cannot read the file that `--identity` names");
     let metadata = fs::metadata(path).map_err(fail)?;
     if !metadata.is_file() {
         return Err(fail(io::Error::other("it is not a file")));

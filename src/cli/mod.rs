@@ -98,8 +98,9 @@ fn finish(context: &Context, exit: Exit) -> Exit {
 
 /// The key was typed: it is in the list of processes and perhaps in a shell's history, and is not shown here as well.
 fn refuse_key(number: usize) -> ExitCode {
-    let message = format!("argument {number} holds the API key, and everybody on this machine can see the arguments");
-    let hint = "the key is read from CHATAPI_API_KEY or the file that CHATAPI_API_KEY_FILE names; leave it out of the command";
+    let message = format!("argument {number} holds a secret key, and everybody on this machine can see the arguments");
+    let hint =
+        "keys are read from the environment, or from the file that it names; leave them out of the command, and replace this one";
     Console::new(ColorChoice::Auto, Loudness::Normal).error(&CliError::message(Exit::Error, message).hint(hint));
     ExitCode::from(Exit::Error.code())
 }

@@ -44,12 +44,16 @@ fn words(place: Option<&Location<'_>>) -> String {
     )
 }
 
-/// The number of the first argument, from 1, that holds the key which the environment names.
+/// The number of the first argument, from 1, that holds a secret key of ours, or the API key which the environment names.
 pub(super) fn argument_with_key() -> Option<usize> {
-    let key = Secret::new(std::env::var("CHATAPI_API_KEY").ok()?.trim().to_owned());
-    let is_key = |argument: &OsString| argument.to_string_lossy().contains(key.expose());
+    let key = Secret::new(std::env::var("CHATAPI_API_KEY").unwrap_or_default().trim().to_owned());
     // A shorter one is a word like any other, and is refused as a key.
-    (key.expose().len() >= SEARCHED_FROM).then(|| std::env::args_os().position(|argument| is_key(&argument))).flatten()
+    let is_api_key = |text: &str| key.expose().len() >= SEARCHED_FROM && text.contains(key.expose());
+    let is_secret = |argument: OsString| {
+        let text = zeroize::Zeroizing::new(argument.to_string_lossy().into_owned());
+        is_api_key(&text) || text.to_ascii_uppercase().contains(crate::seal::SECRET)
+    };
+    std::env::args_os().position(is_secret)
 }
 
 /// A program to be run, with all of the environment but what is ours: the key is not passed on.

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::seal::{About, Recipient, Recipients, Sealed};
+use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::State;
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
@@ -24,7 +24,8 @@ pub(super) fn wanted(manifest: &Manifest) -> Result<Recipients, CliError> {
 fn parse(text: &str) -> Result<Recipients, CliError> {
     let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty());
     let keys = words.map(str::parse).collect::<Result<Vec<Recipient>, _>>();
-    keys.and_then(Recipients::new).map_err(|error| {
+    let keys = keys.and_then(|keys| if keys.is_empty() { Err(KeyError::NotPublic) } else { Recipients::new(keys) });
+    keys.map_err(|error| {
         CliError::new(Exit::Error, &error)
             .context(format!("{VARIABLE} is not usable"))
             .hint("it holds public keys, separated by commas, as `chatapi key show` prints them")
@@ -50,6 +51,11 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
         return Ok(Pinning::Pin(wanted.clone()));
     }
     let message = format!("the keys to seal to have changed: the state has {}, wanted are {wanted}", state.recipients);
+    if wanted.is_empty() {
+        return Err(CliError::message(Exit::Guard, message)
+            .hint("nothing was sent: tokens would be kept in the clear")
+            .hint("bring `seal_to:` back into the manifest, or set CHATAPI_SEAL_TO as before"));
+    }
     Err(CliError::message(Exit::Guard, message)
         .hint("nothing was sent: whoever has the secret half of a new key would read every later token")
         .hint(format!("if the change is meant: `{command} state rekey --identity FILE MANIFEST…`, once, where the key is")))

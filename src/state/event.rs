@@ -277,6 +277,16 @@ impl Event {
         }
     }
 
+    /// Whether it holds a token, or an answer that may hold one, which nobody sealed.
+    pub fn holds_secret_in_clear(&self) -> bool {
+        match self {
+            Self::Received { answer, .. } => matches!(answer.body, KeptBody::Clear(_)),
+            Self::Created { token, .. } => matches!(token, Some(KeptSecret::Clear(_))),
+            Self::TokenSet { token, .. } => matches!(token, KeptSecret::Clear(_)),
+            _ => false,
+        }
+    }
+
     /// The format that holds from this entry on, where it says one.
     pub const fn format(&self) -> Option<u32> {
         match self {

@@ -114,6 +114,20 @@ impl Outline {
     }
 }
 
+impl Outline {
+    /// The same without anything that the server said but its status and an id.
+    #[must_use]
+    pub fn without_words(self, status: u16) -> Self {
+        let said = format!("status {status}");
+        match self {
+            Self::Refused { for_all, .. } => Self::Refused { reason: said, for_all },
+            Self::Later { after, .. } => Self::Later { after, reason: said },
+            Self::Doubt { .. } => Self::Doubt { reason: format!("{said} proves nothing") },
+            created @ Self::Created { .. } => created,
+        }
+    }
+}
+
 impl From<Answer> for KeptAnswer {
     /// In the clear.
     fn from(answer: Answer) -> Self {

@@ -261,10 +261,18 @@ impl Record {
         }
     }
 
+    /// Where its token is, of an instance that is managed or was.
+    pub fn token(&self) -> Option<&TokenAt> {
+        match &self.phase {
+            Phase::Created(instance) | Phase::Released(instance) => instance.token.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The journal entries that it refers to: a token, an answer.
     pub fn entries(&self) -> impl Iterator<Item = Serial> {
         let entry = match &self.phase {
-            Phase::Created(instance) | Phase::Released(instance) => instance.token.as_ref().map(|token| token.entry),
+            Phase::Created(_) | Phase::Released(_) => self.token().map(|token| token.entry),
             Phase::Received(_, answer) => Some(*answer),
             Phase::InDoubt(_, doubt) => doubt.answer,
             Phase::Absent { .. } | Phase::Intent(_) => None,

@@ -47,7 +47,7 @@ fn p3_a_rotation_keeps_the_state_and_every_secret_that_is_referred_to() {
     let mut store = open(dir.path());
     let kept = store.entries(&referred(&before)).unwrap();
     let old = store.head();
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     assert_eq!(store.state().records(), before.records());
     assert_eq!(store.state().binding, before.binding);
     assert!(store.head().serial > old.serial);
@@ -76,7 +76,7 @@ fn a_rotated_state_rotates_again_and_its_history_has_no_gap() {
             store.append(event, AT).unwrap();
         }
         words.push("checkpoint");
-        store.rotate(AT, &mut same).unwrap();
+        store.rotate(AT, None, &mut same).unwrap();
     }
     let past = history(dir.path()).unwrap();
     assert!(past.gaps.is_empty(), "{:?}", past.gaps);
@@ -99,7 +99,7 @@ fn t23_a_rotation_leaves_no_secret_in_the_past_and_every_file_private() {
     let replaced = KeptSecret::Clear(Secret::new("another-token".into()));
     store.append(Event::TokenSet { name: name("one"), token: replaced }, AT).unwrap();
     store.append(Event::Released { name: name("two") }, AT).unwrap();
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     Box::new(store).close().unwrap();
     let written = everything(dir.path());
     assert_eq!(written.matches("another-token").count(), 1, "the journal has it once, nothing else does");
@@ -118,7 +118,7 @@ fn t23_a_rotation_leaves_no_secret_in_the_past_and_every_file_private() {
 fn p5_a_checkpoint_that_is_not_whole_is_damage() {
     let (dir, ..) = closed();
     let mut store = open(dir.path());
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     drop(store);
     let whole = bytes(dir.path());
     let lines: Vec<usize> = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
@@ -136,7 +136,7 @@ fn p5_a_rotated_state_knows_an_older_copy_and_a_foreign_one() {
     let older = bytes(dir.path());
     let lock_before = LockFile::of(&state, head, []);
     let mut store = open(dir.path());
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     let lock_after = LockFile::of(store.state(), store.head(), []);
     drop(store);
     assert!(read(dir.path(), Some(&lock_before)).is_ok(), "a lock file from before a rotation");
@@ -238,7 +238,7 @@ fn p5_what_is_left_of_a_damaged_journal_never_has_fewer_open_attempts_than_can_b
 fn what_is_left_of_a_damaged_checkpoint_is_read_record_by_record() {
     let (dir, ..) = closed();
     let mut store = open(dir.path());
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     store.append(life("four", "4").remove(0), AT).unwrap();
     drop(store);
     fs::remove_dir_all(dir.path().join("index")).unwrap();
@@ -296,7 +296,7 @@ fn write_the_fixture_of_format_2() {
     let mut store = FileStore::begin(dir.path(), hold(dir.path()), lineage(), AT).unwrap();
     fill(&mut store);
     store.append(Event::Moved { from: name("two"), to: name("moved") }, AT).unwrap();
-    store.rotate(AT, &mut same).unwrap();
+    store.rotate(AT, None, &mut same).unwrap();
     store.append(Event::Recipients { to: to.clone() }, AT).unwrap();
     let attempt = AttemptId::typed("a-sealed");
     let answer = Answer { status: 200, complete: true, retry_after: None, body: b"{\"raw\":\"\xff\"}".to_vec() };

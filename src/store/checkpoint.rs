@@ -14,6 +14,8 @@ use crate::state::{Checkpoint, Entry, Event, FORMAT, Hash, Head, History, Record
 
 /// The version of an export.
 const VERSION: u32 = 1;
+/// Far beyond what any journal can hold.
+const SERIAL_MAX: u64 = 1 << 53;
 
 /// A state on its own, complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +77,24 @@ impl Snapshot {
         let fences = fences.map(|(serial, ids)| Event::RestoredFence { serial, ids: ids.into_iter().collect() });
         let records = self.records.into_iter().map(|Restored { record, kept }| Event::Restored { record, kept });
         std::iter::once(Event::Checkpoint(self.checkpoint)).chain(fences).chain(records)
+    }
+
+    /// The state that it makes, read as its journal will be: its format, its entries and their order.
+    pub fn state(&self) -> Result<State, StoreError> {
+        let Checkpoint { format, after, .. } = &self.checkpoint;
+        if *format > FORMAT {
+            return Err(StoreError::Newer { found: *format, known: FORMAT });
+        }
+        let damaged = |why: &str| StoreError::Damaged { line: 1, why: why.to_owned() };
+        if after.serial.0 > SERIAL_MAX {
+            return Err(damaged("its serial is larger than any that was written"));
+        }
+        let mut state = State::from_checkpoint(&self.checkpoint, after.serial.next());
+        for (event, line) in self.clone().events().skip(1).zip(2..) {
+            let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };
+            state.apply(&entry).map_err(|source| StoreError::Inconsistent { line, source })?;
+        }
+        if state.is_incomplete() { Err(damaged("it is not complete")) } else { Ok(state) }
     }
 
     /// The position before it.

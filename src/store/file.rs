@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::journal::{self, Medium, Scan, Witness};
-use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, sled};
+use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, history, sled};
 use crate::failpoint::{self, Stage};
 use crate::instance::InstanceName;
 use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
@@ -80,7 +80,7 @@ impl FileStore {
             journal::scan(&mut *reader, &witnesses)?
         };
         let Some(scan) = scan else { return Err(missing(dir, &witnesses)) };
-        check_lineage(&scan.state, lock)?;
+        check_lock(dir, &scan.state, scan.checkpoint.as_ref(), lock)?;
         Ok((medium, scan, index))
     }
 
@@ -371,12 +371,33 @@ pub(super) fn missing(dir: &Path, witnesses: &[Witness]) -> StoreError {
     }
 }
 
-pub(super) fn check_lineage(state: &State, lock: Option<&LockFile>) -> Result<(), StoreError> {
-    match lock.filter(|lock| lock.records_anything() && lock.lineage != state.lineage) {
+/// Whether `state`, whose journal begins after `checkpoint`, is the one that the lock file belongs to.
+///
+/// A lock file from before the checkpoint is not contradicted by any line of the journal, and not vouched for either: its position
+/// is looked up in the history, or else everything that it names has to be known.
+pub(super) fn check_lock(
+    dir: &Path,
+    state: &State,
+    checkpoint: Option<&Checkpoint>,
+    lock: Option<&LockFile>,
+) -> Result<(), StoreError> {
+    let Some(lock) = lock.filter(|lock| lock.records_anything()) else { return Ok(()) };
+    let behind = |why| Err(StoreError::Behind { witness: "the lock file", why });
+    if lock.lineage != state.lineage {
+        return behind(format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage));
+    }
+    let Some(checkpoint) = checkpoint.filter(|checkpoint| lock.serial < checkpoint.after.serial) else { return Ok(()) };
+    match history::hash_at(dir, checkpoint, lock.serial) {
+        Some(hash) if hash == lock.head => return Ok(()),
+        Some(_) => return behind(format!("their histories differ at serial {}", lock.serial)),
+        None => {}
+    }
+    if let Some((name, instance)) = lock.known().find(|(_, instance)| !state.known_ids().contains_key(&instance.id)) {
+        return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
+    }
+    let is_known = |name: &InstanceName| state.record(name).is_some();
+    match lock.in_doubt.iter().find(|(name, doubt)| doubt.attempt.is_some() && !is_known(name)) {
+        Some((name, _)) => behind(format!("`{name}` may exist, and the state does not know it")),
         None => Ok(()),
-        Some(lock) => {
-            let why = format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage);
-            Err(StoreError::Behind { witness: "the lock file", why })
-        }
     }
 }

@@ -9,7 +9,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::file::JOURNAL;
-use super::{StoreError, journal};
+use super::{StoreError, journal, place};
 use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial};
 
 pub(super) const DIR: &str = "history";
@@ -40,6 +40,7 @@ pub struct Past {
 
 /// Reads the past of the state in `dir`.
 pub fn history(dir: &Path) -> Result<Past, StoreError> {
+    place::check(dir, place::Purpose::Look)?;
     let mut past = Past::default();
     let mut current = Vec::new();
     let mut checkpoint = None;
@@ -71,12 +72,31 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
             }
         }
     }
-    past.entries = earlier.into_iter().rev().flatten().chain(current).collect();
+    let earlier = earlier.into_iter().rev().flatten().map(|line: Line| line.entry);
+    let is_told = |entry: &Entry| !matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. });
+    past.entries = earlier.filter(is_told).chain(current).collect();
     Ok(past)
 }
 
-/// One file's entries, and the checkpoint that it began with.
-fn one(dir: &Path, name: &str, sum: Hash) -> Result<(Vec<Entry>, Option<Checkpoint>), String> {
+/// The hash of the entry `serial`, from before `checkpoint`, as far as the history has it whole.
+pub(super) fn hash_at(dir: &Path, checkpoint: &Checkpoint, serial: Serial) -> Option<Hash> {
+    let mut next = Some(checkpoint.clone());
+    loop {
+        let checkpoint = next?;
+        if checkpoint.after.serial == serial {
+            return Some(checkpoint.after.hash);
+        }
+        let History { file, sum } = checkpoint.history?;
+        let (lines, before) = one(dir, &file, sum).ok()?;
+        if let Some(line) = lines.iter().find(|line| line.entry.serial == serial) {
+            return Some(line.hash);
+        }
+        next = before;
+    }
+}
+
+/// One file's lines, and the checkpoint that it began with.
+fn one(dir: &Path, name: &str, sum: Hash) -> Result<(Vec<Line>, Option<Checkpoint>), String> {
     if name.contains('/') {
         return Err("is no name of a file".to_owned());
     }
@@ -91,13 +111,11 @@ fn one(dir: &Path, name: &str, sum: Hash) -> Result<(Vec<Entry>, Option<Checkpoi
     let mut checkpoint = None;
     for line in bytes.lines() {
         let line = line.map_err(|error| error.to_string())?;
-        let Line { entry, .. } = serde_json::from_str(&line).map_err(|error| format!("cannot be read: {error}"))?;
-        if let Event::Checkpoint(found) = &entry.event {
+        let line: Line = serde_json::from_str(&line).map_err(|error| format!("cannot be read: {error}"))?;
+        if let Event::Checkpoint(found) = &line.entry.event {
             checkpoint = Some(found.clone());
         }
-        if !matches!(entry.event, Event::Restored { .. } | Event::RestoredFence { .. }) {
-            entries.push(entry);
-        }
+        entries.push(line);
     }
     Ok((entries, checkpoint))
 }

@@ -117,6 +117,17 @@ fn verify(line: &[u8], before: Hash) -> Option<Hash> {
     (chain(before, payload) == carried).then_some(carried)
 }
 
+/// The hash that `line` ends with, whether it is the right one or not.
+pub(super) fn claimed_hash(line: &[u8]) -> Option<Hash> {
+    let rest = line.strip_suffix(AFTER_HASH)?;
+    Hash::from_hex(rest.get(rest.len().checked_sub(64)?..)?)
+}
+
+/// Whether `line` is what was written after an entry with the hash `before`.
+pub(super) fn follows(line: &[u8], before: Hash) -> bool {
+    verify(line, before).is_some()
+}
+
 /// What a line says of itself.
 #[derive(Deserialize)]
 struct Claim {

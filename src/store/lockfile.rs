@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::disk;
 use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::seal::Recipients;
 use crate::state::{AttemptId, Hash, Head, Lineage, Origin, Phase, Serial, State};
 
-const VERSION: u32 = 1;
+/// 2: names that were released, and the keys to seal to. Written where there are any; else 1.
+const VERSION: u32 = 2;
 /// Enough for half a million instances.
 const SIZE_MAX: u64 = 64 * 1_024 * 1_024;
 
@@ -33,8 +35,14 @@ pub struct LockFile {
     /// The server that it belongs to, as far as it is bound to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whom secrets were sealed to.
+    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    pub seal_to: Recipients,
     /// What existed.
     pub instances: BTreeMap<InstanceName, LockedInstance>,
+    /// What existed and was managed no longer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub released: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub in_doubt: BTreeMap<InstanceName, LockedDoubt>,
@@ -104,7 +112,7 @@ impl LockFile {
     /// What `state` is at `head`. `creating`: names that are about to be tried, so that a state lost in the middle is missed.
     pub fn of<'a>(state: &State, head: Head, creating: impl IntoIterator<Item = (&'a InstanceName, InstanceType)>) -> Self {
         let mut instances = BTreeMap::new();
-        let mut in_doubt = BTreeMap::new();
+        let (mut released, mut in_doubt) = (BTreeMap::new(), BTreeMap::new());
         for (name, kind) in creating {
             in_doubt.insert(name.clone(), LockedDoubt { attempt: None, kind });
         }
@@ -113,16 +121,20 @@ impl LockFile {
                 Phase::Created(instance) => {
                     instances.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
                 }
+                Phase::Released(instance) => {
+                    released.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
+                }
                 Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => {
                     let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
                     in_doubt.insert(record.name.clone(), doubt);
                 }
-                Phase::Absent { .. } | Phase::Released(_) => {}
+                Phase::Absent { .. } => {}
             }
         }
         let origin = state.binding.as_ref().map(|binding| binding.origin.clone());
-        let lineage = state.lineage.clone();
-        Self { version: VERSION, lineage, serial: head.serial, head: head.hash, origin, instances, in_doubt }
+        let (lineage, seal_to) = (state.lineage.clone(), state.recipients.clone());
+        let version = if released.is_empty() && seal_to.is_empty() { 1 } else { VERSION };
+        Self { version, lineage, serial: head.serial, head: head.hash, origin, seal_to, instances, released, in_doubt }
     }
 
     /// Reads the lock file at `path`; none: there is none.
@@ -160,8 +172,13 @@ impl LockFile {
         Head { serial: self.serial, hash: self.head }
     }
 
+    /// Every instance in it, managed or not.
+    pub fn known(&self) -> impl Iterator<Item = (&InstanceName, &LockedInstance)> {
+        self.instances.iter().chain(&self.released)
+    }
+
     /// Whether there is anything to lose: a lock file without a record is a fresh start.
     pub fn records_anything(&self) -> bool {
-        !self.instances.is_empty() || !self.in_doubt.is_empty()
+        !self.instances.is_empty() || !self.in_doubt.is_empty() || !self.released.is_empty()
     }
 }

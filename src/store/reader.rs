@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::file::{JOURNAL, check_lineage, missing, witnesses};
+use super::file::{JOURNAL, check_lock, missing, witnesses};
 use super::journal;
 use super::place::{self, Purpose};
 use super::{LockFile, StoreError, sled};
@@ -44,7 +44,7 @@ pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> 
         |head: Head| last_line(dir) == Some(head) && lock.is_none_or(|lock| !lock.records_anything() || lock.head() == head);
     match indexed {
         Some((state, head)) if is_current(head) => {
-            check_lineage(&state, lock)?;
+            check_lock(dir, &state, None, lock)?;
             Ok(Reading { state, head, source: Source::Index })
         }
         indexed => {
@@ -77,7 +77,7 @@ fn replay(dir: &Path, index: Option<Head>, lock: Option<&LockFile>) -> Result<(S
     };
     let mut reader = std::io::BufReader::with_capacity(1 << 18, file);
     let scan = journal::scan(&mut reader, &witnesses)?.ok_or_else(|| missing(dir, &witnesses))?;
-    check_lineage(&scan.state, lock)?;
+    check_lock(dir, &scan.state, scan.checkpoint.as_ref(), lock)?;
     Ok((scan.state, scan.head))
 }
 

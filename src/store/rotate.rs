@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 
 use super::checkpoint::{Snapshot, referred, too_long};
-use super::file::{FileStore, JOURNAL};
+use super::file::{FileStore, JOURNAL, check_lock};
 use super::history::{self, Line};
 use super::{Hold, LockFile, StateStore, StoreError, disk, journal};
+use crate::seal::Recipients;
 use crate::state::{Entry, Hash, Head, History, Record, Serial};
 
 /// A journal shorter than this does not rotate by itself.
@@ -42,17 +43,28 @@ impl FileStore {
 
     /// Goes on in a new journal. The state is the same, its serial grows; `reseal` may change what is kept of secrets.
     ///
-    /// After an error the old journal is in its place, and so is everything in it.
-    pub fn rotate(&mut self, at: Timestamp, reseal: &mut Reseal<'_>) -> Result<Rotated, StoreError> {
+    /// `recipients`: whom secrets are sealed to from now on, if that changes. One rename does it all: after an error there is the
+    /// old journal or the new one, whole, and the store goes on with whichever it is.
+    pub fn rotate(
+        &mut self,
+        at: Timestamp,
+        recipients: Option<&Recipients>,
+        reseal: &mut Reseal<'_>,
+    ) -> Result<Rotated, StoreError> {
         self.sync()?;
         let before = self.length();
         let kept = self.kept(reseal)?;
         let dir = self.dir().to_owned();
         let after = self.head();
         let past = self.write_history(&dir, after)?;
-        let snapshot = Snapshot::of(self.state(), after, &kept, Some(past));
-        write_journal(&dir, snapshot, at)?;
+        let mut snapshot = Snapshot::of(self.state(), after, &kept, Some(past));
+        if let Some(recipients) = recipients {
+            snapshot.checkpoint.recipients = recipients.clone();
+        }
+        let written = write_journal(&dir, snapshot, at);
+        // The file that is open may have lost its name, even where an error is told.
         self.reopen()?;
+        written?;
         Ok(Rotated { before, after: self.length() })
     }
 
@@ -67,9 +79,9 @@ impl FileStore {
         if !self.is_grown() {
             return;
         }
-        match self.rotate(at, &mut |_, entry| Ok(entry)) {
+        match self.rotate(at, None, &mut |_, entry| Ok(entry)) {
             Ok(Rotated { before, after }) => tracing::info!(before, after, "the journal has been compacted"),
-            Err(error) => tracing::warn!(%error, "the journal has grown and cannot be compacted now"),
+            Err(error) => tracing::warn!(%error, "the journal has grown and could not be compacted in full"),
         }
     }
 
@@ -81,6 +93,12 @@ impl FileStore {
         snapshot: Snapshot,
         at: Timestamp,
     ) -> Result<Self, StoreError> {
+        let state = snapshot.state()?;
+        check_lock(dir, &state, Some(&snapshot.checkpoint), lock)?;
+        if let Some(head) = super::sled::head(dir).filter(|head| head.serial > snapshot.after().serial) {
+            let why = format!("it ends at serial {}, and serial {} was seen", snapshot.after().serial, head.serial);
+            return Err(StoreError::Behind { witness: "the index that is there", why });
+        }
         write_journal(dir, snapshot, at)?;
         Self::open(dir, hold, lock)
     }

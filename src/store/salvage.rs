@@ -18,7 +18,7 @@ use super::file::JOURNAL;
 use super::journal::LINE_MAX;
 use super::{LockFile, StoreError, journal, sled};
 use crate::instance::InstanceId;
-use crate::state::{AttemptId, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
+use crate::state::{AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
 
 /// A state put together from pieces.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
     let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
+    pieces.add_settings(&mut state, index.as_ref(), lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
     // No entry of the old chain has this position, so nothing that names one contradicts it.
     let after = Head { serial: seen.into_iter().flatten().max().unwrap_or_default().next(), hash: Hash::ZERO };
@@ -72,16 +73,16 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
 /// What must have stood before `event`, where its own line is gone: an answer has been sent for.
 fn implied(state: &State, event: &Event) -> Option<Event> {
     let attempt = event.attempt().filter(|_| matches!(event, Event::Received { .. } | Event::Doubted { .. }))?;
-    let is_begun = |record: &Record| matches!(&record.phase, Phase::Intent(open) if open.id == *attempt);
-    state.records().values().any(is_begun).then(|| Event::Sent { attempt: attempt.clone() })
+    let record = state.record(state.name_of_attempt(event)?)?;
+    matches!(record.phase, Phase::Intent(_)).then(|| Event::Sent { attempt: attempt.clone() })
 }
 
 /// What `event` still proves where the answer that it rests on is gone: the instance, without its token.
 fn proven(state: &State, event: &Event) -> Option<Event> {
     let Event::Created { attempt, id, .. } = event else { return None };
-    let is_in_doubt = |record: &Record| matches!(&record.phase, Phase::InDoubt(open, _) if open.id == *attempt);
     let lost = "the journal's own conclusion, whose answer was damaged";
-    state.records().values().any(is_in_doubt).then(|| resolved(attempt.clone(), id.clone(), lost))
+    let record = state.record(state.name_of_attempt(event)?)?;
+    matches!(record.phase, Phase::InDoubt(..)).then(|| resolved(attempt.clone(), id.clone(), lost))
 }
 
 fn resolved(attempt: AttemptId, id: InstanceId, by: &str) -> Event {
@@ -118,20 +119,52 @@ impl Pieces {
         });
         let mut rest = open(&path)?;
         let mut line = Vec::new();
+        // The hash that the line before claims for itself, whether it has it or not.
+        let mut claimed = Some(Hash::ZERO);
         for number in 0_u64.. {
             line.clear();
             if Read::take(&mut rest, LINE_MAX).read_until(b'\n', &mut line).map_err(StoreError::io("read", &path))? == 0 {
                 break;
             }
             self.lines += 1;
-            if number >= intact
-                && let Ok(Loose { serial, at, event }) = serde_json::from_slice(line.trim_ascii_end())
-            {
-                self.last = self.last.max(serial);
-                self.take(&Entry { serial, at, event });
+            let text = line.trim_ascii_end();
+            let is_chained = claimed.is_some_and(|before| journal::follows(text, before));
+            claimed = journal::claimed_hash(text);
+            if number < intact {
+                continue;
+            }
+            let Ok(Loose { serial, at, event }) = serde_json::from_slice(text) else { continue };
+            if let Some(found) = event.format().filter(|format| *format > FORMAT) {
+                return Err(StoreError::Newer { found, known: FORMAT });
+            }
+            self.last = self.last.max(serial);
+            let entry = Entry { serial, at, event };
+            if is_chained {
+                self.take(&entry);
+            } else {
+                self.hold(&entry);
             }
         }
         Ok(())
+    }
+
+    /// An entry whose bytes are not what was written: nothing is concluded from it but that an attempt may have been made.
+    fn hold(&mut self, entry: &Entry) {
+        let event = match &entry.event {
+            Event::Intent { .. } => entry.event.clone(),
+            other => match other.attempt() {
+                Some(attempt) => {
+                    let reason = "its entries in the journal are damaged".to_owned();
+                    Event::Doubted { attempt: attempt.clone(), reason }
+                }
+                None => return,
+            },
+        };
+        let Some(state) = &mut self.state else { return };
+        state.expect_restored(false);
+        let entry = Entry { serial: state.serial.next(), at: entry.at, event };
+        // Of an attempt that is closed, or that nothing else tells of, there is nothing to hold.
+        let _ = state.apply(&entry);
     }
 
     /// Takes in an entry if it follows, under the next serial.
@@ -206,6 +239,19 @@ impl Pieces {
         }
     }
 
+    /// The server and the keys, where the lines that named them are gone: a copy elsewhere is newer than what is left.
+    fn add_settings(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) {
+        let bound = index.and_then(|index| index.binding.clone());
+        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None });
+        if let (None, Some(binding)) = (&state.binding, bound.or_else(origin)) {
+            self.add(state, Event::Bound(binding));
+        }
+        let to = index.map(|index| index.recipients.clone()).or_else(|| lock.map(|lock| lock.seal_to.clone()));
+        if let Some(to) = to.filter(|to| *to != state.recipients) {
+            self.add(state, Event::Recipients { to });
+        }
+    }
+
     /// Adds names that are known elsewhere; returns how many.
     fn add_from(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) -> usize {
         let mut added = 0;
@@ -213,10 +259,14 @@ impl Pieces {
             added += usize::from(self.add_record(state, record));
         }
         let Some(lock) = lock else { return added };
-        for (name, instance) in &lock.instances {
+        for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
             let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
-            added += usize::from(self.add(state, event));
+            let is_added = self.add(state, event);
+            added += usize::from(is_added);
+            if is_added && lock.released.contains_key(name) {
+                self.add(state, Event::Released { name: name.clone() });
+            }
         }
         for (name, doubt) in &lock.in_doubt {
             let attempt = doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}")));

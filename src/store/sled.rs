@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName};
 use crate::seal::Recipients;
-use crate::state::{Binding, Head, Lineage, Parts, Record, Run, Serial, State};
+use crate::state::{Binding, FORMAT, Head, Lineage, Parts, Record, Run, Serial, State};
 
 pub(super) const DIR: &str = "index";
 const META: &[u8] = b"meta";
@@ -237,7 +237,11 @@ fn meta(db: &::sled::Db) -> Result<Option<Meta>, Unusable> {
     if digest(&SHA256, json).as_ref() != sum {
         return Err(Unusable::Content("its head is damaged"));
     }
-    Ok(Some(serde_json::from_slice(json)?))
+    let meta: Meta = serde_json::from_slice(json)?;
+    if meta.format > FORMAT {
+        return Err(Unusable::Content("a newer version wrote it"));
+    }
+    Ok(Some(meta))
 }
 
 fn write_all(db: &::sled::Db, state: &State, head: Head) -> Result<(), Unusable> {

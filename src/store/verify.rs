@@ -5,8 +5,8 @@ use std::io::BufReader;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::file::{JOURNAL, check_lineage, missing, witnesses};
-use super::{LockFile, history, journal, sled};
+use super::file::{JOURNAL, check_lock, missing, witnesses};
+use super::{LockFile, history, journal, place, sled};
 use crate::state::{Head, State};
 
 /// How bad a finding is.
@@ -33,6 +33,9 @@ pub struct Finding {
 
 /// Looks at the state in `dir`.
 pub fn verify(dir: &Path, lock: Option<&LockFile>) -> Vec<Finding> {
+    if let Err(error) = place::check(dir, place::Purpose::Look) {
+        return vec![error_of("files", error.to_string())];
+    }
     let index = sled::load(dir);
     let mut findings = Vec::new();
     let state = check_journal(dir, index.as_ref().map(|(_, head)| *head), lock, &mut findings);
@@ -61,7 +64,7 @@ fn check_journal(dir: &Path, index: Option<Head>, lock: Option<&LockFile>, findi
         }
         Ok(file) => journal::scan(&mut BufReader::with_capacity(1 << 18, file), &witnesses)
             .and_then(|scan| scan.ok_or_else(|| missing(dir, &witnesses)))
-            .and_then(|scan| check_lineage(&scan.state, lock).map(|()| scan)),
+            .and_then(|scan| check_lock(dir, &scan.state, scan.checkpoint.as_ref(), lock).map(|()| scan)),
     };
     match scanned {
         Ok(scan) => {

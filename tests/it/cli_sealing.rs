@@ -74,7 +74,7 @@ fn t22_ci_creates_with_the_public_key_and_only_the_secret_one_reads() {
     generate(&project, "other.txt");
     get(&project, "a", "other.txt").exits(1).warns("none of the given secret keys");
     get(&project, "a", "instances.yaml").exits(1).warns("not usable as a secret key");
-    get(&project, "a", "missing.txt").exits(1).warns("cannot read missing.txt");
+    get(&project, "a", "missing.txt").exits(1).warns("cannot read the file that `--identity` names");
     project.call(["token", "get", "a", "--identity-command", "exit 3"]).run().exits(1).warns("--identity-command` failed");
     assert_eq!(project.run("key show --identity key.txt").exits(0).stdout.trim_end(), public);
     assert_eq!(gateway.creates(), 2);
@@ -114,7 +114,8 @@ fn t22_a_list_of_keys_that_a_pull_request_changes_is_refused_until_rekey() {
     for keys in [vec![public.as_str(), &stranger], vec![&stranger], vec![]] {
         seal_to(&project, &keys);
         project.run("plan").exits(0).warns("the keys to seal to have changed");
-        project.run("apply").exits(6).warns("the keys to seal to have changed").warns("state rekey").warns("nothing was sent");
+        let hint = if keys.is_empty() { "bring `seal_to:` back" } else { "state rekey" };
+        project.run("apply").exits(6).warns("the keys to seal to have changed").warns(hint).warns("nothing was sent");
     }
     assert_eq!(gateway.creates(), 1);
     seal_to(&project, &[&public, &stranger]);
@@ -253,5 +254,85 @@ fn an_answer_that_could_not_be_read_can_be_looked_at_with_the_key() {
     let run = project.run("token answer a --identity key.txt").exits(0).warns("status 200");
     assert!(!run.stdout.is_empty());
     project.run("token answer b").exits(1).warns("nothing is recorded under `b`");
+    assert_eq!(gateway.creates(), 1);
+}
+
+#[test]
+fn t12_a_secret_key_where_a_file_or_command_belongs_is_not_shown() {
+    let (_gateway, project, _) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    let secret = project.read("key.txt").lines().last().unwrap().to_owned();
+    let calls = [
+        project.call(["token", "get", "a", "--identity", &secret]),
+        project.call(["token", "get", "a", "--identity-command", &secret]),
+        project.call(["key", "show", &secret]),
+        project.call(["token", "get", "a"]).env("CHATAPI_IDENTITY_FILE", &secret),
+        project.call(["token", "get", "a"]).env("CHATAPI_IDENTITY_COMMAND", &secret),
+    ];
+    for call in calls {
+        let run = call.run().exits(1);
+        assert!(!run.stderr.contains(&secret[20..]) && run.stdout.is_empty(), "{run}");
+    }
+}
+
+#[test]
+fn p11_nothing_unseals_a_state_unless_that_is_said() {
+    let (gateway, project, public) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    seal_to(&project, &[]);
+    let run = project.run("apply").exits(6).warns("bring `seal_to:` back");
+    assert!(!run.stderr.contains("rekey"), "{run}");
+    project.run("state rekey --identity key.txt").exits(1).warns("no public key to seal to");
+    holds_no_token(&gateway, &project);
+    let empty = Project::at(&gateway.url(), &["b"]);
+    empty.write("instances.yaml", format!("seal_to: [{public}]\n{}", empty.read("instances.yaml")));
+    empty.call(["apply"]).env("CHATAPI_SEAL_TO", ",").run().exits(1).warns("CHATAPI_SEAL_TO is not usable");
+    project.run("state rekey --unseal --identity key.txt").exits(0);
+    project.run("token get a").exits(0);
+}
+
+#[test]
+fn t22_a_renamed_and_released_token_survives_a_rekey() {
+    for is_sealed in [true, false] {
+        let (gateway, project, public) = sealed(&[], &["a"]);
+        if !is_sealed {
+            seal_to(&project, &[]);
+        }
+        project.run("apply").exits(0);
+        let token = gateway.tokens().into_values().next().unwrap();
+        project.run("state mv a b").exits(0);
+        project.run("state rm b").exits(0);
+        let second = generate(&project, "second.txt");
+        seal_to(&project, &[&public, &second]);
+        project.run("state rekey --identity key.txt").exits(0);
+        project.run("state rm --undo b").exits(0);
+        assert_eq!(get(&project, "b", "second.txt").exits(0).stdout.trim_end(), token);
+    }
+}
+
+#[test]
+fn t22_a_rebuilt_state_seals_to_the_keys_of_the_lost_one() {
+    let (gateway, project, _) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from lock").exits(0);
+    let token = gateway.tokens().into_values().next().unwrap();
+    project.call(["token", "set", "a"]).input(token.clone()).run().exits(0);
+    holds_no_token(&gateway, &project);
+    assert_eq!(get(&project, "a", "key.txt").exits(0).stdout.trim_end(), token);
+    project.run("apply").exits(0);
+}
+
+#[test]
+fn t22_an_answer_in_the_clear_does_not_enter_a_sealed_state_by_rescue() {
+    let (gateway, project, _) = sealed(&["create:nth=1=drop-after"], &["a"]);
+    project.run("apply").exits(3);
+    let lineage = project.run("state show --format json").exits(0).json()["lineage"].clone();
+    let answer = serde_json::json!({"status": 400, "complete": true, "body": base64(b"{\"error\":\"no\"}")});
+    let packet = serde_json::json!({
+        "chatapi_rescue": 1, "lineage": lineage, "name": "a", "attempt": project.attempt("a"), "answer": answer,
+    });
+    project.call(["state", "rescue", "-"]).input(packet.to_string()).run().exits(1).warns("is not sealed, and this state seals");
+    project.run("apply").exits(3);
     assert_eq!(gateway.creates(), 1);
 }

@@ -26,7 +26,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn an_exported_state_is_imported_where_there_is_none_and_goes_on() {
     let (gateway, project) = doubtful();
-    let export = project.run("state export").exits(0).stdout;
+    let export = project.run("state export --unsealed").exits(0).stdout;
     let other = Project::at(&gateway.url(), &["a", "b"]);
     other.write("state.json", &export);
     other.run("state import state.json").exits(0).prints("Imported 2 names").warns("two writers");
@@ -47,10 +47,10 @@ fn an_exported_state_is_imported_where_there_is_none_and_goes_on() {
 #[test]
 fn p5_an_export_that_is_older_than_the_lock_file_is_refused() {
     let (_gateway, project) = done(&["a"]);
-    project.write("old.json", project.run("state export").exits(0).stdout);
+    project.write("old.json", project.run("state export --unsealed").exits(0).stdout);
     project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
     project.run("apply").exits(0);
-    project.write("new.json", project.run("state export").exits(0).stdout);
+    project.write("new.json", project.run("state export --unsealed").exits(0).stdout);
     fs::remove_dir_all(project.state()).unwrap();
     project.run("state import old.json").exits(8).warns("the lock file");
     project.run("state import new.json").exits(0);
@@ -247,4 +247,179 @@ fn a_rescue_file_of_another_state_attempt_or_kind_is_refused() {
     }
     project.run("apply").exits(3);
     assert_eq!(gateway.creates(), 2);
+}
+
+/// A copy of the journal, without the index.
+fn journal(project: &Project) -> String {
+    project.read("state/journal.jsonl")
+}
+
+fn put_back(project: &Project, journal: &str) {
+    fs::remove_dir_all(project.state()).unwrap();
+    fs::create_dir(project.state()).unwrap();
+    project.write("state/journal.jsonl", journal);
+}
+
+#[test]
+fn p5_an_older_state_is_not_laundered_by_compacting_it() {
+    let (gateway, project) = done(&["a", "b"]);
+    let older = journal(&project);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b", "c", "d"]));
+    project.run("apply").exits(0);
+    put_back(&project, &older);
+    for _ in 0..4 {
+        let _ = project.run("state compact");
+    }
+    project.run("plan").exits(8).warns("the lock file");
+    project.run("apply").exits(8).warns("the lock file");
+    project.run("state verify").exits(8);
+    assert_eq!(gateway.creates(), 4);
+}
+
+#[test]
+fn p5_a_state_that_was_compacted_is_known_by_a_lock_file_from_before() {
+    let (gateway, project) = done(&["a", "b"]);
+    let lock = project.read("chatapi.lock");
+    for _ in 0..2 {
+        project.run("state compact").exits(0);
+    }
+    project.write("chatapi.lock", &lock);
+    project.run("plan").exits(0);
+    project.run("apply").exits(0);
+    // Without the history too, as long as everything is known that it names.
+    project.run("state compact").exits(0);
+    project.write("chatapi.lock", &lock);
+    fs::remove_dir_all(project.path("state/history")).unwrap();
+    project.run("apply").exits(0);
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p5_a_rebuild_does_not_take_over_another_states_lock_file() {
+    let (gateway, project) = done(&["a", "b"]);
+    let other = Project::at(&gateway.url(), &["x"]);
+    other.run("apply").exits(0);
+    put_back(&project, &journal(&other));
+    let lock = project.read("chatapi.lock");
+    project.run("state rebuild --from journal").exits(8).warns("belongs to another state").warns("nothing was changed");
+    assert_eq!(project.read("chatapi.lock"), lock);
+    project.run("apply").exits(8);
+    assert_eq!(gateway.creates(), 3);
+}
+
+#[test]
+fn p5_a_rebuild_from_the_server_keeps_what_the_lock_file_knows_besides() {
+    let (gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run(&format!("state rebuild --from server --adopt a={}", ids["a"])).exits(0).prints("2 instances without token");
+    project.run("apply").exits(3);
+    assert_eq!((project.ids(), gateway.creates()), (ids, 2));
+}
+
+#[test]
+fn p9_a_released_name_stays_released_when_its_state_is_lost() {
+    let (gateway, project) = done(&["a", "b"]);
+    project.run("state rm b").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    project.run("apply").exits(0);
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from lock").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(3).warns("was released").prints("nothing was sent");
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p5_a_rebuild_that_misses_its_lock_file_is_stopped_by_it_later() {
+    let (gateway, project) = done(&["a", "b"]);
+    fs::create_dir(project.path("team")).unwrap();
+    for file in ["instances.yaml", "chatapi.lock"] {
+        fs::rename(project.path(file), project.path(&format!("team/{file}"))).unwrap();
+    }
+    let broken: Vec<String> = journal(&project)
+        .lines()
+        .map(|line| if line.contains("\"intent\"") && line.contains("\"b\"") { "#".to_owned() } else { line.to_owned() })
+        .collect();
+    put_back(&project, &(broken.join("\n") + "\n"));
+    project.run("state rebuild --from journal").exits(0);
+    project.run("apply team/instances.yaml").exits(8).warns("`b` exists as");
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p15_a_rebuild_leaves_a_newer_state_as_it_is() {
+    let (_gateway, project) = done(&["a"]);
+    let newer = journal(&project).replacen("\"format\":2", "\"format\":99", 1);
+    put_back(&project, &newer);
+    project.run("state rebuild --from journal").exits(8).warns("newer version");
+    assert_eq!(journal(&project), newer);
+}
+
+#[test]
+fn p3_a_line_whose_bytes_were_changed_gives_no_token_and_no_name() {
+    let (gateway, project) = done(&["a", "b"]);
+    let whole = journal(&project);
+    let token = project.token("a");
+    let body = |line: &str| {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        entry["event"]["received"]["answer"]["body"].as_str().map(str::to_owned)
+    };
+    let holds_it = |line: &&str| {
+        let bytes = body(line).and_then(|body| STANDARD.decode(body).ok());
+        bytes.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains(&token))
+    };
+    let line = whole.lines().find(holds_it).unwrap();
+    // Four letters of base64 in the middle of the answer: three other bytes.
+    let body = body(line).unwrap();
+    let other = format!("{}AAAA{}", &body[..40], &body[44..]);
+    let changed = line.replace(&body, &other);
+    put_back(&project, &whole.replace(line, &changed));
+    project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
+    project.run("apply").exits(3);
+    let got = project.run("token get a");
+    assert_ne!(got.code, 0, "{got}");
+    // A name that was changed is no name.
+    put_back(&project, &whole.replacen("\"name\":\"b\"", "\"name\":\"q\"", 1));
+    project.run("state rebuild --from journal").exits(0);
+    let run = project.run("apply");
+    assert_eq!(gateway.creates(), 2, "{run}");
+}
+
+#[test]
+fn p11_an_export_has_tokens_in_the_clear_only_if_that_is_meant() {
+    let (_gateway, project) = done(&["a"]);
+    let run = project.run("state export").exits(1).warns("--unsealed");
+    assert!(run.stdout.is_empty());
+    project.run("state export --unsealed").exits(0);
+}
+
+type Spoil<'a> = &'a dyn Fn(&mut Value);
+
+#[test]
+fn p5_an_import_that_would_not_open_writes_nothing() {
+    let (gateway, project) = done(&["a"]);
+    let whole: Value = project.run("state export --unsealed").exits(0).json();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut document = whole.clone();
+        change(&mut document["state"]);
+        let state: chatapi::store::Snapshot = serde_json::from_value(document["state"].clone()).unwrap();
+        let sum = ring::digest::digest(&ring::digest::SHA256, &serde_json::to_vec(&state).unwrap());
+        document["sum"] = sum.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")).into();
+        document.to_string()
+    };
+    let spoilt: [(&str, Spoil<'_>, &str); 3] = [
+        ("newer", &|state| state["checkpoint"]["format"] = 99.into(), "newer version"),
+        ("serial", &|state| state["checkpoint"]["after"]["serial"] = u64::MAX.into(), "larger than any"),
+        ("count", &|state| state["checkpoint"]["entries"] = 7.into(), "not complete"),
+    ];
+    for (what, change, why) in spoilt {
+        let other = Project::at(&gateway.url(), &["a"]);
+        other.write("state.json", with(change));
+        other.run("state import state.json").exits(8).warns(why);
+        assert!(!other.path("state/journal.jsonl").exists(), "{what}");
+    }
+    let device = Project::at(&gateway.url(), &["a"]);
+    device.run("state import /dev/zero").exits(1).warns("it is not a file");
+    device.run("apply").exits(0);
 }

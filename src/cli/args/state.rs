@@ -74,6 +74,9 @@ pub(in crate::cli) enum StateVerb {
         /// Tokens in the clear, for another program; such a document cannot be imported.
         #[arg(long)]
         reveal: bool,
+        /// Export a state although tokens stand in it in the clear: whoever reads the document has them.
+        #[arg(long, conflicts_with = "reveal")]
+        unsealed: bool,
         #[command(flatten)]
         identity: IdentityArgs,
     },
@@ -109,6 +112,9 @@ pub(in crate::cli) enum StateVerb {
         /// Leave the tokens that are kept as they are; seal only later ones to the new keys.
         #[arg(long)]
         only_new: bool,
+        /// Keep every token in the clear from now on, those that are sealed too.
+        #[arg(long, conflicts_with = "only_new")]
+        unseal: bool,
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]

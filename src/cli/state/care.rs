@@ -8,7 +8,6 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::report::VerifyDocument;
-use crate::state::Event;
 use crate::store::{self, LockFile, Rotated, Severity, StateStore};
 
 pub(super) fn verify(context: &Context, args: &LockFileArg) -> Result<Exit, CliError> {
@@ -40,7 +39,7 @@ pub(super) fn verify(context: &Context, args: &LockFileArg) -> Result<Exit, CliE
 pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state compact", lock.lock_timeout, None)?;
     store.append(context.run_info("state compact").event(), Timestamp::now())?;
-    let Rotated { before, after } = store.rotate(Timestamp::now(), &mut |_, entry| Ok(entry))?;
+    let Rotated { before, after } = store.rotate(Timestamp::now(), None, &mut |_, entry| Ok(entry))?;
     let past = store.checkpoint().and_then(|checkpoint| checkpoint.history.clone());
     Box::new(store).close()?;
     context.done(format!("Compacted: {before} bytes before, {after} after."))?;
@@ -48,11 +47,4 @@ pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliErr
         context.console.note(format_args!("what happened until now is in history/{}, without secrets", past.file));
     }
     Ok(Exit::Done)
-}
-
-/// Says in the journal that `verb` has begun, with `event` behind it.
-pub(super) fn record(store: &mut dyn StateStore, context: &Context, verb: &'static str, event: Event) -> Result<(), CliError> {
-    store.append(context.run_info(verb).event(), Timestamp::now())?;
-    store.append(event, Timestamp::now())?;
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! `chatapi state export` and `import`.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -16,22 +15,30 @@ use crate::state::Record;
 use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
 
 /// Longest export that is read.
-const EXPORT_MAX: u64 = 1 << 30;
+const EXPORT_MAX: u64 = 256 << 20;
 
-pub(super) fn export(context: &Context, reveal: bool, args: &IdentityArgs) -> Result<Exit, CliError> {
+/// The whole state; with tokens in the clear only where that is said to be meant.
+pub(super) fn export(context: &Context, may_be_unsealed: bool) -> Result<Exit, CliError> {
     let reading = super::read(context)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
-    if !reveal {
-        let snapshot = Snapshot::of(&reading.state, reading.head, &kept, None);
-        let export = Export::new(snapshot).map_err(|error| CliError::new(Exit::Error, &error))?;
-        context.document(&export)?;
-        return Ok(Exit::Done);
+    if !may_be_unsealed && kept.values().any(|entry| entry.event.holds_secret_in_clear()) {
+        return Err(CliError::message(Exit::Error, "tokens stand in this state in the clear, and would in its export")
+            .hint("if that is meant: `--unsealed`; keep the document as you would keep the tokens (`umask 077`)")
+            .hint("`chatapi state rekey` seals them to a public key first"));
     }
+    let snapshot = Snapshot::of(&reading.state, reading.head, &kept, None);
+    let export = Export::new(snapshot).map_err(|error| CliError::new(Exit::Error, &error))?;
+    context.document(&export)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn reveal(context: &Context, args: &IdentityArgs) -> Result<Exit, CliError> {
+    let reading = super::read(context)?;
+    let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     let keys = identities(args)?;
     let mut document = RevealedDocument::new(&reading.state, reading.head);
     for record in reading.state.records().values() {
-        let at = record.instance().and_then(|instance| instance.token.as_ref());
-        let token = at.and_then(|at| Some((at, kept.get(&at.entry)?)));
+        let token = record.token().and_then(|at| Some((at, kept.get(&at.entry)?)));
         let token = token.map(|(at, entry)| token_in(entry, at, &reading.state.lineage, &keys));
         let token = token.transpose().map_err(|error| CliError::from(error).context(format!("`{}`", record.name)))?;
         document.push(record, token.as_ref());
@@ -89,7 +96,7 @@ fn read(path: &Path) -> Result<Snapshot, CliError> {
     if path.as_os_str() == "-" {
         io::stdin().take(EXPORT_MAX).read_to_end(&mut text).map_err(fail)?;
     } else {
-        File::open(path).and_then(|file| file.take(EXPORT_MAX).read_to_end(&mut text)).map_err(fail)?;
+        super::regular(path).and_then(|file| file.take(EXPORT_MAX).read_to_end(&mut text)).map_err(fail)?;
     }
     Export::read(&text).map_err(|error| {
         let exit = if matches!(error, ExportError::Changed) { Exit::State } else { Exit::Error };

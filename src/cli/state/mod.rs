@@ -33,11 +33,22 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::Verify(args) => care::verify(context, &args),
         StateVerb::Compact(lock) => care::compact(context, &lock),
         StateVerb::History { name } => past::run(context, name.as_ref()),
-        StateVerb::Export { reveal, identity } => export::export(context, reveal, &identity),
+        StateVerb::Export { reveal: true, identity, .. } => export::reveal(context, &identity),
+        StateVerb::Export { unsealed, .. } => export::export(context, unsealed),
         StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
         StateVerb::Rescue { file, lock } => rescue::run(context, &file, &lock),
-        StateVerb::Rekey { manifests, only_new, identity, lock } => rekey::run(context, &manifests, only_new, &identity, &lock),
+        StateVerb::Rekey { manifests, only_new, unseal, identity, lock } => {
+            rekey::run(context, &manifests, rekey::How { only_new, unseal }, &identity, &lock)
+        }
     }
+}
+
+/// Opens a file to be read; no pipe that nobody writes to, and no device without an end.
+fn regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    if std::fs::metadata(path)?.is_file() {
+        return std::fs::File::open(path);
+    }
+    Err(std::io::Error::other("it is not a file"))
 }
 
 /// Reads the state for looking.

@@ -32,6 +32,9 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
         error => error.into(),
     })?;
     let Salvage { snapshot, lost, from_elsewhere } = salvaged;
+    if let Some(other) = lock.as_ref().filter(|lock| lock.records_anything() && lock.lineage != snapshot.checkpoint.lineage) {
+        return Err(another(lock_path, other));
+    }
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
     copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
@@ -40,6 +43,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     rebuilt.sync()?;
     let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());
     if lock.is_some() {
+        keep_old(lock_path)?;
         LockFile::of(rebuilt.state(), rebuilt.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     }
     Box::new(rebuilt).close()?;
@@ -53,6 +57,14 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     }
     console.note(format_args!("next: `{} doubts --refresh`", context.command()));
     Ok(Exit::Done)
+}
+
+/// The lock file is of a state that is not this one: what it names would be forgotten.
+fn another(lock_path: &Path, lock: &LockFile) -> CliError {
+    let message = format!("{} belongs to another state, of lineage {}", lock_path.display(), lock.lineage);
+    CliError::message(Exit::State, message).hint(
+        "nothing was changed: name the lock file of this state with `--lock-file PATH`, or the other state with `--state DIR`",
+    )
 }
 
 /// A private copy. No second name for the same file: should this run end here, that would not be safe to use any more.
@@ -94,17 +106,35 @@ fn from_lock(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<
     if let Some(origin) = known.origin.clone() {
         store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
     }
-    for (name, instance) in &known.instances {
+    add_known(&mut store, &known)?;
+    finish(context, store, lock_path)
+}
+
+/// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to.
+fn add_known(store: &mut FileStore, known: &LockFile) -> Result<(), CliError> {
+    if store.state().recipients != known.seal_to {
+        store.append(Event::Recipients { to: known.seal_to.clone() }, Timestamp::now())?;
+    }
+    for (name, instance) in known.known() {
+        if store.state().record(name).is_some() || store.state().known_ids().contains_key(&instance.id) {
+            continue;
+        }
         let source = "a lock file, after the state was lost".to_owned();
         let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
         store.append(event, Timestamp::now())?;
+        if known.released.contains_key(name) {
+            store.append(Event::Released { name: name.clone() }, Timestamp::now())?;
+        }
     }
-    for (name, doubt) in &known.in_doubt {
+    for (name, doubt) in known.in_doubt.iter().filter(|(name, _)| !known.instances.contains_key(*name)) {
+        if store.state().record(name).is_some() {
+            continue;
+        }
         let unnamed = || AttemptId::typed(&format!("a-lost-{name}"));
         let attempt = doubt.attempt.clone().unwrap_or_else(unnamed);
         store.append(Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }, Timestamp::now())?;
     }
-    finish(context, store, lock_path, known.instances.len(), known.in_doubt.len())
+    Ok(())
 }
 
 fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
@@ -135,7 +165,11 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
         let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), source };
         store.append(event, Timestamp::now())?;
     }
-    finish(context, store, lock_path, adopted.len(), 0)
+    if let Some(known) = LockFile::read(lock_path)? {
+        // Names that nobody gave an id to were created, or may have been: they are not free.
+        add_known(&mut store, &known)?;
+    }
+    finish(context, store, lock_path)
 }
 
 /// What the server lists, and the command with a gap for each name: the server knows none of them.
@@ -154,8 +188,9 @@ fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
     ))
 }
 
-fn finish(context: &Context, mut store: FileStore, lock_path: &Path, instances: usize, doubts: usize) -> Result<Exit, CliError> {
+fn finish(context: &Context, mut store: FileStore, lock_path: &Path) -> Result<Exit, CliError> {
     store.sync()?;
+    let (instances, doubts) = (store.state().known_ids().len(), store.state().doubts().count());
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
@@ -176,8 +211,8 @@ fn keep_old(lock: &Path) -> Result<Option<PathBuf>, CliError> {
     let mut old = lock.as_os_str().to_owned();
     old.push(".before-rebuild");
     let old = PathBuf::from(old);
-    let kept = std::fs::copy(lock, &old);
-    kept.map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
+    let old = if old.exists() { aside(&old, "again") } else { old };
+    copy(lock, &old).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
     Ok(Some(old))
 }
 

@@ -13,14 +13,32 @@ use crate::seal::{Identity, Recipients};
 use crate::state::{Entry, Event, KeptAnswer, KeptSecret, Lineage, Record, about_answer, about_token};
 use crate::store::{self, StateStore, StoreError};
 
+const NOBODY: &str = "there is no public key to seal to";
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// What is kept stays as it is.
+    pub(super) only_new: bool,
+    /// Everything is kept in the clear.
+    pub(super) unseal: bool,
+}
+
 pub(super) fn run(
     context: &Context,
     manifests: &Manifests,
-    only_new: bool,
+    how: How,
     args: &IdentityArgs,
     lock: &LockArgs,
 ) -> Result<Exit, CliError> {
+    let How { only_new, unseal } = how;
     let wanted = sealing::wanted(&Context::manifest(&manifests.files)?)?;
+    if wanted.is_empty() != unseal {
+        let wrong = if unseal { "there are keys to seal to, and `--unseal` says that nothing is sealed" } else { NOBODY };
+        return Err(CliError::message(Exit::Error, wrong)
+            .hint("name the keys in `seal_to:` of the manifest, or in CHATAPI_SEAL_TO")
+            .hint("to keep every token in the clear from now on: `--unseal`, with no key named"));
+    }
     let mut store = context.open("state rekey", lock.lock_timeout, None)?;
     let state = store.state().clone();
     let mut anew = Vec::new();
@@ -35,14 +53,15 @@ pub(super) fn run(
             }
         }
     }
-    super::care::record(&mut store, context, "state rekey", Event::Recipients { to: wanted.clone() })?;
-    store.sync()?;
     let count = anew.len();
-    if !only_new {
+    store.append(context.run_info("state rekey").event(), Timestamp::now())?;
+    if only_new {
+        store.append(Event::Recipients { to: wanted.clone() }, Timestamp::now())?;
+    } else {
         let mut anew = anew.into_iter();
         let mut next =
             |_: &Record, entry: Entry| anew.find(|sealed| sealed.serial == entry.serial).ok_or(StoreError::NoEntry(entry.serial));
-        store.rotate(Timestamp::now(), &mut next)?;
+        store.rotate(Timestamp::now(), Some(&wanted), &mut next)?;
     }
     Box::new(store).close()?;
     let kept = if only_new { "what is kept stays as it was".to_owned() } else { format!("{count} kept texts sealed anew") };
@@ -54,7 +73,7 @@ pub(super) fn run(
 }
 
 fn sealed(record: &Record, mut entry: Entry, lineage: &Lineage, keys: &[Identity], to: &Recipients) -> Result<Entry, CliError> {
-    let name = record.instance().and_then(|instance| instance.token.as_ref()).map_or(&record.name, |token| &token.name);
+    let name = record.token().map_or(&record.name, |token| &token.name);
     let closed = |error| {
         CliError::from(TokenError::from(error))
             .context(format!("`{}`", record.name))
@@ -65,7 +84,8 @@ fn sealed(record: &Record, mut entry: Entry, lineage: &Lineage, keys: &[Identity
         Event::Received { attempt, answer } => {
             let about = about_answer(lineage, name, attempt);
             let open = answer.open(keys, &about).map_err(closed)?;
-            let outline = answer.outline.clone().or_else(|| Some(judge(&open).outline()));
+            // Without the server's words: they may repeat the API key, which this command does not know.
+            let outline = answer.outline.clone().or_else(|| Some(judge(&open).outline().without_words(open.status)));
             *answer = KeptAnswer::keep(&open, outline, to, &about).map_err(failed)?;
         }
         Event::Created { token: Some(token), .. } | Event::TokenSet { token, .. } => {

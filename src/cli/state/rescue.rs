@@ -1,6 +1,6 @@
 //! The second place for an answer that the journal does not take, and `chatapi state rescue`, which brings it back.
 
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::provider::certainty::judge;
-use crate::state::{Event, Outline, Phase, Serial, State};
+use crate::state::{AttemptId, Event, Outline, Phase, Serial, State};
 use crate::store::{self, FileStore, StateStore};
 
 /// How a line of a log begins that holds a packet.
 const MARK: &str = "chatapi-rescue:";
 /// Longest text that is searched for packets.
-const LOG_MAX: u64 = 256 << 20;
+const LOG_MAX: u64 = 64 << 20;
 
 /// A file in a second place, else, if it is sealed, a line on standard error.
 pub(crate) struct Elsewhere {
@@ -59,23 +59,39 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 pub(super) fn run(context: &Context, file: &Path, lock: &LockArgs) -> Result<Exit, CliError> {
-    let packets = packets(file)?;
+    let (packets, unreadable) = packets(file)?;
     let mut store = context.open("state rescue", lock.lock_timeout, None)?;
-    let fits = |packet: &&Packet| is_awaited(store.state(), packet);
-    let wanted: Vec<Packet> = packets.iter().filter(fits).cloned().collect();
+    let (wanted, others): (Vec<&Packet>, Vec<&Packet>) = packets.values().partition(|packet| is_awaited(store.state(), packet));
     if wanted.is_empty() {
-        return Err(nothing_fits(&store, &packets));
+        return Err(nothing_fits(&store, &others));
+    }
+    if let Some(clear) = wanted.iter().find(|packet| !store.state().recipients.is_empty() && !packet.is_sealed()) {
+        return Err(CliError::message(
+            Exit::Error,
+            format!("the answer of `{}` is not sealed, and this state seals", clear.name),
+        )
+        .hint("no run of this state wrote it; `chatapi token set NAME` takes a token that is known otherwise"));
     }
     store.append(context.run_info("state rescue").event(), Timestamp::now())?;
-    for packet in &wanted {
+    for packet in wanted.iter().copied() {
         bring_back(&mut store, packet)?;
     }
     store.sync()?;
     let told: Vec<String> = wanted.iter().map(|packet| told(store.state(), packet)).collect();
+    let store_state = Box::new(store.state().clone());
     Box::new(store).close()?;
     context.done(told.join("\n"))?;
-    context.console.note(format_args!("delete the rescued file: what was in it is in the state now"));
-    Ok(Exit::Done)
+    if others.is_empty() && unreadable == 0 {
+        context.console.note("what was in it is in the state now: it can be deleted");
+        return Ok(Exit::Done);
+    }
+    for packet in &others {
+        context.console.warn(why_not(store_state.as_ref(), packet));
+    }
+    if unreadable > 0 {
+        context.console.warn(format_args!("{unreadable} lines that should hold an answer cannot be read: keep the log"));
+    }
+    Ok(Exit::Partly)
 }
 
 /// Whether its attempt waits for an answer.
@@ -85,16 +101,17 @@ fn is_awaited(state: &State, packet: &Packet) -> bool {
         && matches!(record, Some(Phase::InDoubt(attempt, doubt)) if attempt.id == packet.attempt && doubt.answer.is_none())
 }
 
-fn nothing_fits(store: &FileStore, packets: &[Packet]) -> CliError {
-    let state = store.state();
-    let why = match packets {
-        [] => "it holds no rescued answer".to_owned(),
-        [one, ..] if one.lineage != state.lineage => format!("it belongs to another state, of lineage {}", one.lineage),
-        [one, ..] => {
-            let status = state.record(&one.name).map_or("not recorded", |record| record.status());
-            format!("`{}` is {status}: attempt {} does not wait for an answer", one.name, one.attempt)
-        }
-    };
+/// Why a packet is not taken in.
+fn why_not(state: &State, packet: &Packet) -> String {
+    if packet.lineage != state.lineage {
+        return format!("the answer of `{}` belongs to another state, of lineage {}", packet.name, packet.lineage);
+    }
+    let status = state.record(&packet.name).map_or("not recorded", |record| record.status());
+    format!("`{}` is {status}: attempt {} does not wait for an answer", packet.name, packet.attempt)
+}
+
+fn nothing_fits(store: &FileStore, packets: &[&Packet]) -> CliError {
+    let why = packets.first().map_or_else(|| "it holds no rescued answer".to_owned(), |one| why_not(store.state(), one));
     CliError::message(Exit::Error, why).hint("`chatapi doubts` shows the attempts that do")
 }
 
@@ -103,17 +120,22 @@ fn bring_back(store: &mut FileStore, packet: &Packet) -> Result<(), CliError> {
     let Packet { attempt, answer, .. } = packet.clone();
     let serial = store.append(Event::Received { attempt: attempt.clone(), answer: answer.clone() }, Timestamp::now())?;
     store.sync()?;
+    let status = answer.status;
     let outline = answer.clear().map_or(answer.outline, |answer| Some(judge(&answer).outline()));
+    let outline = outline.map(|outline| outline.without_words(status));
     store.append(conclusion(attempt, serial, outline), Timestamp::now())?;
     Ok(())
 }
 
-fn conclusion(attempt: crate::state::AttemptId, serial: Serial, outline: Option<Outline>) -> Event {
+fn conclusion(attempt: AttemptId, serial: Serial, outline: Option<Outline>) -> Event {
     match outline {
         Some(Outline::Created { id, api_url, has_token }) => {
             Event::Created { attempt, id, api_url, token_in: has_token.then_some(serial), token: None }
         }
-        Some(Outline::Refused { reason, .. } | Outline::Later { reason, .. }) => Event::Refused { attempt, reason },
+        // A file is no proof that nothing was created: a person says so, with `resolve`.
+        Some(Outline::Refused { reason, .. } | Outline::Later { reason, .. }) => {
+            Event::Doubted { attempt, reason: format!("the rescued answer refuses it ({reason})") }
+        }
         Some(Outline::Doubt { reason }) => Event::Doubted { attempt, reason },
         None => Event::Doubted { attempt, reason: "the recorded answer could not be read".to_owned() },
     }
@@ -131,30 +153,34 @@ fn told(state: &State, packet: &Packet) -> String {
     }
 }
 
-/// The packets in a rescue file, or in the lines of a log.
-fn packets(path: &Path) -> Result<Vec<Packet>, CliError> {
+/// The packets in a rescue file, or in the lines of a log, by attempt; and how many lines have the mark and no packet.
+fn packets(path: &Path) -> Result<(BTreeMap<AttemptId, Packet>, usize), CliError> {
     let fail =
         |error: &dyn std::error::Error| CliError::new(Exit::Error, error).context(format!("cannot read {}", path.display()));
     let mut text = String::new();
     if path.as_os_str() == "-" {
         io::stdin().take(LOG_MAX).read_to_string(&mut text).map_err(|error| fail(&error))?;
     } else {
-        File::open(path).and_then(|file| file.take(LOG_MAX).read_to_string(&mut text)).map_err(|error| fail(&error))?;
+        super::regular(path).and_then(|file| file.take(LOG_MAX).read_to_string(&mut text)).map_err(|error| fail(&error))?;
     }
-    let packets: Vec<Packet> = match serde_json::from_str(&text) {
-        Ok(packet) => vec![packet],
+    let (packets, unreadable): (Vec<Packet>, usize) = match serde_json::from_str(&text) {
+        Ok(packet) => (vec![packet], 0),
         Err(error) if text.trim_start().starts_with('{') => return Err(fail(&error)),
-        // What only speaks of such a line is none.
-        Err(_) => text.lines().filter_map(|line| in_line(line.split_once(MARK)?.1)).collect(),
+        Err(_) => {
+            // What only speaks of such a line is none: a packet is one long word.
+            let words = text.lines().filter_map(|line| line.split_once(MARK)?.1.split_whitespace().next());
+            let (good, bad): (Vec<_>, Vec<_>) = words.filter(|word| word.len() > 64).map(in_line).partition(Option::is_some);
+            (good.into_iter().flatten().collect(), bad.len())
+        }
     };
     if packets.iter().any(|packet| !packet.is_known()) {
         return Err(CliError::message(Exit::Error, "a newer version of chatapi wrote it").hint("use that version"));
     }
-    Ok(packets)
+    Ok((packets.into_iter().map(|packet| (packet.attempt.clone(), packet)).collect(), unreadable))
 }
 
-/// The packet behind the mark in a line of a log.
-fn in_line(rest: &str) -> Option<Packet> {
-    let json = zeroize::Zeroizing::new(STANDARD.decode(rest.split_whitespace().next()?).ok()?);
+/// The packet in a word of a log.
+fn in_line(word: &str) -> Option<Packet> {
+    let json = zeroize::Zeroizing::new(STANDARD.decode(word).ok()?);
     serde_json::from_slice(&json).ok()
 }
