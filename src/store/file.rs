@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::journal::{self, Medium, Scan, Witness};
-use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, history, sled};
+use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, LockedInstance, StateStore, StoreError, disk, history, sled};
 use crate::failpoint::{self, Stage};
 use crate::instance::InstanceName;
 use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
@@ -392,7 +392,11 @@ pub(super) fn check_lock(
         Some(_) => return behind(format!("their histories differ at serial {}", lock.serial)),
         None => {}
     }
-    if let Some((name, instance)) = lock.known().find(|(_, instance)| !state.known_ids().contains_key(&instance.id)) {
+    // A name that is held is not created, whatever its id will turn out to be.
+    let is_held = |name: &InstanceName| state.record(name).is_some_and(|record| record.open_attempt().is_some());
+    let is_free =
+        |(name, instance): &(&InstanceName, &LockedInstance)| !state.known_ids().contains_key(&instance.id) && !is_held(name);
+    if let Some((name, instance)) = lock.known().find(is_free) {
         return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
     }
     let is_known = |name: &InstanceName| state.record(name).is_some();

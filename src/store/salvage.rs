@@ -262,6 +262,12 @@ impl Pieces {
         for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
             let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
+            let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
+            if let Some(attempt) = held {
+                added += usize::from(
+                    self.add(state, resolved(attempt, instance.id.clone(), "the lock file, after the journal was damaged")),
+                );
+            }
             let is_added = self.add(state, event);
             added += usize::from(is_added);
             if is_added && lock.released.contains_key(name) {

@@ -2,6 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use chatapi::instance::InstanceId;
+use chatapi::state::{Event, Who};
+use chatapi::store::{FileStore, Hold, Holder, StateStore as _};
+use jiff::Timestamp;
 
 use crate::stage::{Gateway, Project, manifest};
 
@@ -162,4 +168,36 @@ fn p3_p11_where_no_second_place_takes_it_the_sealed_answer_is_in_the_log_and_a_c
     let pointed = pointed.with("CHATAPI_API_KEY", "key-of-these-tests").with("CHATAPI_RESCUE_DIR", ".");
     pointed.call(["apply"]).env(full.0, full.1).run().exits(3).warns("it is kept in");
     assert_eq!(gateway.creates(), 3);
+}
+
+/// A journal that has grown so far that the next command rotates it.
+fn grow(project: &Project) {
+    let me = Holder { pid: 1, verb: "test".into(), since: Timestamp::UNIX_EPOCH, who: Who::default() };
+    let hold = Hold::acquire(&project.state(), &me, Duration::from_secs(5), &mut |_| {}).unwrap();
+    let mut store = FileStore::open(&project.state(), hold, None).unwrap();
+    let ids: Vec<_> = (1_000_000..1_040_000).map(|id| InstanceId::parse(&id.to_string()).unwrap()).collect();
+    while fs::metadata(project.path("state/journal.jsonl")).unwrap().len() < 9 << 20 {
+        store.append(Event::Listed { ids: ids.clone() }, Timestamp::UNIX_EPOCH).unwrap();
+    }
+    Box::new(store).close().unwrap();
+}
+
+#[test]
+fn p3_a_run_goes_on_in_the_journal_that_has_the_name_whatever_became_of_a_rotation() {
+    for fault in ["replace-written=full@1", "replace-renamed=error@1", "replace-written=full@2", "replace-renamed=error@2"] {
+        let gateway = Gateway::start(&[]);
+        let project = Project::at(&gateway.url(), &["a"]);
+        project.run("apply").exits(0);
+        grow(&project);
+        project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+        let run = project.call(["apply"]).env("CHATAPI_FAILPOINT", fault).run();
+        run.exits(0).prints("1 created, 1 unchanged").warns("has grown and could not be compacted in full");
+        for (name, id) in project.ids() {
+            assert_eq!(project.token(&name), gateway.tokens()[&id], "{fault}");
+        }
+        project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+        assert!(fs::metadata(project.path("state/journal.jsonl")).unwrap().len() < 9 << 20, "the next run rotates");
+        project.run("state verify").exits(0);
+        assert_eq!(gateway.creates(), 2, "{fault}");
+    }
 }
