@@ -56,7 +56,7 @@ pub use reader::{Reading, Source, has_state, read, read_entries};
 pub use rotate::{Reseal, Rotated};
 pub use salvage::{Salvage, salvage};
 pub use sled::is_guarded as is_index_guarded;
-pub use verify::{Finding, Severity, verify};
+pub use verify::{Finding, Severity, old_journals, verify};
 
 use crate::state::{Entry, Event, Head, Illegal, Serial, State};
 

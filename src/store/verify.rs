@@ -51,6 +51,9 @@ pub fn verify(dir: &Path, lock: Option<&LockFile>) -> Vec<Finding> {
     }
     check_history(dir, &mut findings);
     check_files(dir, &mut findings);
+    findings.extend(old_journals(dir).into_iter().map(|name| {
+        warning("files", format!("{name} holds what the journal held, tokens too: delete it when it is no longer needed"))
+    }));
     findings
 }
 
@@ -107,6 +110,14 @@ fn check_history(dir: &Path, findings: &mut Vec<Finding>) {
         // The journal's own finding says why.
         Err(_) => {}
     }
+}
+
+/// Copies of damaged journals that rebuilding has left.
+pub fn old_journals(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|file| file.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("journal.jsonl.damaged-")).collect();
+    names.sort();
+    names
 }
 
 /// Everything below the state directory is its owner's alone.

@@ -104,6 +104,7 @@ fn p5_a_damaged_journal_is_rebuilt_from_what_is_left_and_nothing_is_created_agai
         project.write("state/journal.jsonl", &broken);
         project.run("apply").exits(8).warns("damaged at line");
         project.run("state rebuild --from journal").exits(0).prints("Rebuilt: 2 names").warns("journal.jsonl.damaged-");
+        project.run("state verify").exits(0).prints("holds what the journal held");
         let run = project.run("apply").exits(3);
         assert_eq!(gateway.creates(), 2, "line {line}: {run}");
         assert_eq!(project.ids().get("a"), ids.get("a"), "line {line}: {run}");

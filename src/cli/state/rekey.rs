@@ -66,6 +66,10 @@ pub(super) fn run(
     Box::new(store).close()?;
     let kept = if only_new { "what is kept stays as it was".to_owned() } else { format!("{count} kept texts sealed anew") };
     context.done(format!("Sealed to {wanted} from now on; {kept}."))?;
+    for name in store::old_journals(&context.state_dir) {
+        let path = context.state_dir.join(name);
+        context.console.warn(format_args!("{} still holds tokens as they were: delete it", path.display()));
+    }
     if only_new {
         context.console.note("tokens that were kept before open with the old keys only");
     }
