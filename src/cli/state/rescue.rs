@@ -48,7 +48,8 @@ impl Rescue for Elsewhere {
         let compact = serde_json::to_vec(packet).ok()?;
         self.context.console.warn(format_args!("the answer of {} can be kept nowhere: keep this line", packet.name));
         self.context.console.error_line(format_args!("{MARK} {}", STANDARD.encode(compact)));
-        Some("the log: the line that begins with `chatapi-rescue:`".to_owned())
+        // Without the colon: only the line itself has the mark.
+        Some("the log: the line that begins with `chatapi-rescue`".to_owned())
     }
 }
 
@@ -131,6 +132,22 @@ fn told(state: &State, packet: &Packet) -> String {
     }
 }
 
+/// Those that can be read, each once: a log says many things, and some of them twice. The first error, if it has none.
+fn whole(read: impl Iterator<Item = Result<Packet, CliError>>) -> Result<Vec<Packet>, CliError> {
+    let (mut packets, mut failed) = (Vec::new(), None);
+    for packet in read {
+        match packet {
+            Ok(packet) if packets.contains(&packet) => {}
+            Ok(packet) => packets.push(packet),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        Some(error) if packets.is_empty() => Err(error),
+        _ => Ok(packets),
+    }
+}
+
 /// The packets in a rescue file, or in the lines of a log.
 fn packets(path: &Path) -> Result<Vec<Packet>, CliError> {
     let fail =
@@ -146,11 +163,11 @@ fn packets(path: &Path) -> Result<Vec<Packet>, CliError> {
         Err(error) if text.trim_start().starts_with('{') => return Err(fail(&error)),
         Err(_) => {
             let marked = text.lines().filter_map(|line| line.split_once(MARK).map(|(_, rest)| rest.trim()));
-            let packets = marked.map(|packet| {
+            let read = marked.map(|packet| {
                 let json = STANDARD.decode(packet.split_whitespace().next().unwrap_or_default()).map_err(|error| fail(&error))?;
                 serde_json::from_slice(&json).map_err(|error| fail(&error))
             });
-            packets.collect::<Result<_, _>>()?
+            whole(read)?
         }
     };
     if packets.iter().any(|packet| !packet.is_known()) {
