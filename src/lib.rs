@@ -61,6 +61,7 @@
 //! | file | what | who may lose it |
 //! |---|---|---|
 //! | `state/journal.jsonl` | the truth: events, chained by hash, synced by us | nobody: tokens are only here |
+//! | `state/history/` | earlier journals without their secrets, after a compaction | whoever does not look back |
 //! | `state/index/` | sled: what plan and the queries read; no secret | anybody: it is rebuilt |
 //! | `state/lock` | held by the writer, says who | anybody |
 //! | `state/emulator/` | what the embedded emulator created | whoever only tries things out |

@@ -23,7 +23,7 @@ use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::{Event, Head, State};
-use crate::store::{FileStore, Hold, LockFile, StateStore, StoreError};
+use crate::store::{self, FileStore, Hold, LockFile, StateStore, StoreError};
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
 const DRAIN: Duration = Duration::from_secs(9);
@@ -42,7 +42,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             ProviderKind::Emulator => None,
         };
         let begun = open(context, args, &manifest, lock.as_ref(), stop.clone()).await;
-        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path, &context.command()))?;
+        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path, (&context.state_dir, &context.command())))?;
         let server = match server {
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
@@ -77,6 +77,10 @@ async fn open(
     let may_begin = args.init || !context.is_ci || manifest.provider == ProviderKind::Emulator;
     if !may_begin && !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {
         return Err(absent_in_ci(context));
+    }
+    if !context.state_dir.exists() && lock.is_some_and(LockFile::records_anything) {
+        // An empty directory would be in the way of a copy that is brought back.
+        store::read(&context.state_dir, lock)?;
     }
     let hold = hold(context, args.lock.lock_timeout, stop).await?;
     if may_begin {
@@ -274,7 +278,12 @@ impl Run<'_> {
         for (record, attempt, doubt) in state.doubts() {
             let (name, id) = (&record.name, &attempt.id);
             let since = doubt.since.round(jiff::Unit::Second).unwrap_or(doubt.since);
-            console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {}", doubt.reason));
+            // This run knows more than it could write down.
+            let reason = match report.outcomes.get(name) {
+                Some(Outcome::InDoubt { reason, .. }) => reason,
+                _ => &doubt.reason,
+            };
+            console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {reason}"));
             console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts --refresh` asks the server; then one of"));
             console.note(format_args!("        {command} resolve {name} --attempt {id} --created ID"));
             console.note(format_args!("        {command} resolve {name} --attempt {id} --not-created"));

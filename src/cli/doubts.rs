@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::{signals, state};
 use crate::apply::{Examination, examine};
-use crate::plan::Proposal;
+use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
 use crate::state::State;
 
@@ -29,7 +29,8 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
         context.console.line("No doubts.");
     } else {
         for doubt in &doubts {
-            show(context, doubt, proposal(&doubt.name));
+            let new = examination.as_ref().map_or(&[][..], |seen| seen.candidates.of_kind(doubt.kind));
+            show(context, doubt, proposal(&doubt.name), new);
         }
     }
     Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
@@ -46,7 +47,7 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
+fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: &[Candidate]) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
@@ -78,6 +79,10 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>) {
         }
         Some(Proposal::Unknown { why }) => {
             console.line(format_args!("    list      does not tell: {why}"));
+            if !new.is_empty() {
+                let ids: Vec<&str> = new.iter().map(|candidate| candidate.id.as_str()).collect();
+                console.line(format_args!("    new       {}", ids.join(", ")));
+            }
             settle("--created ID --despite-list --reason TEXT");
             settle("--not-created --despite-list --reason TEXT");
         }

@@ -18,6 +18,8 @@ pub(super) struct CliError {
     pub(super) hints: Vec<String>,
     /// The state is not there as it was.
     is_lost: bool,
+    /// The state is there, and not readable from end to end.
+    is_damaged: bool,
 }
 
 /// What is to be shown.
@@ -38,12 +40,12 @@ impl CliError {
             chain.push(escape(&cause.to_string()).into_owned());
             link = cause.source();
         }
-        Self { exit, content: Content::Chain(chain), hints: Vec::new(), is_lost: false }
+        Self { exit, content: Content::Chain(chain), hints: Vec::new(), is_lost: false, is_damaged: false }
     }
 
     /// An error without a cause behind it.
     pub(super) fn message(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), is_lost: false }
+        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), is_lost: false, is_damaged: false }
     }
 
     /// A lock file that cannot be written. Nothing is wrong with the state.
@@ -58,21 +60,23 @@ impl CliError {
         self
     }
 
-    /// Adds the ways out of a state that cannot be used.
-    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, command: &str) -> Self {
+    /// Adds the ways out of the state in `state_dir` that cannot be used.
+    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, (state_dir, command): (&Path, &str)) -> Self {
         let beside = lock_path.with_file_name("state");
-        let shown = if self.is_lost && has_state(&beside) && !command.contains("--state") {
-            self.hint(format!("there is a state beside the lock file: `--state {}`", beside.display()))
-        } else {
-            self
-        };
-        let shown = if shown.is_lost {
+        let is_elsewhere = self.is_lost && !has_state(state_dir) && has_state(&beside);
+        let mut shown = self;
+        if is_elsewhere {
+            shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", beside.display()));
+        }
+        if shown.is_lost && !has_state(state_dir) {
             let rebuild = format!("{command} state rebuild --from-lock {}", lock_path.display());
             let hint = "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one";
-            shown.hint(format!("{hint}: `{rebuild}`"))
-        } else {
-            shown
-        };
+            shown = shown.hint(format!("{hint}: `{rebuild}`"));
+        } else if shown.is_lost || shown.is_damaged {
+            let rebuild = format!("{command} state rebuild --from journal --lock-file {}", lock_path.display());
+            let hint = "if no better copy is left, this keeps what can be read, its tokens too, and what the lock file knows";
+            shown = shown.hint(format!("{hint}: `{rebuild}`"));
+        }
         match (shown.exit, provider) {
             (Exit::State, ProviderKind::Emulator) if is_emulators(lock_path) => {
                 let hint =
@@ -85,6 +89,10 @@ impl CliError {
 
     fn lost(self) -> Self {
         Self { is_lost: true, ..self }
+    }
+
+    fn damaged(self) -> Self {
+        Self { is_damaged: true, ..self }
     }
 
     /// Puts what was attempted before the error.
@@ -104,7 +112,7 @@ fn is_emulators(lock_path: &Path) -> bool {
 
 impl From<Diagnostics> for CliError {
     fn from(problems: Diagnostics) -> Self {
-        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new(), is_lost: false }
+        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new(), is_lost: false, is_damaged: false }
     }
 }
 
@@ -139,7 +147,7 @@ impl From<&StoreError> for CliError {
                 .hint("if the state is right and the lock file is another's, bring the lock file back from version control")
                 .lost(),
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
-                shown.hint("nothing was sent; bring the newest intact copy of the state directory back")
+                shown.hint("nothing was sent; bring the newest intact copy of the state directory back").damaged()
             }
             StoreError::Newer { .. } => shown.hint("the state was left as it is; use that version of chatapi"),
             StoreError::Io { source, .. }
@@ -160,7 +168,7 @@ impl From<&StoreError> for CliError {
 fn remedy(path: &str, why: Hazard) -> Vec<String> {
     match why {
         Hazard::Writable(_) => vec![
-            format!("see that its files are the ones you know, then close it: `chmod 700 {path}`"),
+            format!("see that its files are the ones you know, then close it: `chmod -R go-rwx {path}`"),
             "or name a directory inside it, which chatapi makes for itself: `--state DIR/state`".to_owned(),
         ],
         Hazard::Foreign(user) => vec![
@@ -181,6 +189,8 @@ fn remedy(path: &str, why: Hazard) -> Vec<String> {
 
 impl From<LockFileError> for CliError {
     fn from(error: LockFileError) -> Self {
-        Self::new(Exit::State, &error).hint("restore the lock file from version control; it tells a lost state from a first run")
+        Self::new(Exit::State, &error)
+            .hint("restore the lock file from version control; it tells a lost state from a first run")
+            .hint("after a merge: take the side with the higher `serial`, whole; no line of the other belongs into it")
     }
 }

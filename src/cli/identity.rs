@@ -103,7 +103,7 @@ impl From<TokenError> for CliError {
         match &error {
             TokenError::Sealed(OpenError::NotForUs(_)) => Self::new(Exit::Error, &error)
                 .hint("name the secret key: `--identity FILE`, `--identity-command COMMAND`, or CHATAPI_IDENTITY")
-                .hint("if no such key is left, the token is lost: get another from the provider and `chatapi token set NAME`"),
+                .hint("if no such key is left, the token is lost: get another from the provider, `chatapi token set NAME --replace`"),
             TokenError::Sealed(OpenError::Newer) => Self::new(Exit::Error, &error).hint("use that version of chatapi"),
             TokenError::Sealed(OpenError::Altered) | TokenError::Absent => {
                 Self::new(Exit::State, &error).hint("`chatapi state verify` tells more; a backup of the state may be whole")

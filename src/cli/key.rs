@@ -53,6 +53,7 @@ fn tell(context: &Context, keys: &[Recipient]) -> Result<(), CliError> {
     }
     for key in keys {
         context.console.line(key);
+        context.console.note(format_args!("messages and `state show` call it {}", key.id()));
     }
     Ok(())
 }

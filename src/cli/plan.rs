@@ -32,7 +32,9 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
             Some(reading.state)
         }
         Err(StoreError::Absent(_)) => None,
-        Err(error) => return Err(CliError::from(error).on(manifest.provider, &lock_path, &context.command())),
+        Err(error) => {
+            return Err(CliError::from(error).on(manifest.provider, &lock_path, (&context.state_dir, &context.command())));
+        }
     };
     let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
     let summary = plan.summary();

@@ -121,7 +121,10 @@ impl Observer for Display {
             Progress::Rescued { name, place } => {
                 console.warn(format_args!("the answer of {name} could not be recorded; it is kept in {place}"));
                 let command = self.context.command();
-                console.note(format_args!("  {BOLD}hint{BOLD:#}: mend the disk, then `{command} state rescue FILE`"));
+                console.note(format_args!(
+                    "  {BOLD}hint{BOLD:#}: mend the disk, then `{command} state rescue FILE` (a log: `… | {command} state rescue -`)"
+                ));
+                console.note("        before you settle it in another way: `resolve` leaves it without its token");
             }
             Progress::Done { name, outcome, took } => {
                 self.advance();

@@ -50,6 +50,7 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
     if state.records().is_empty() {
         return Ok(Pinning::Pin(wanted.clone()));
     }
+    let identity = if state.recipients.is_empty() { "" } else { " --identity FILE" };
     let message = format!("the keys to seal to have changed: the state has {}, wanted are {wanted}", state.recipients);
     if wanted.is_empty() {
         return Err(CliError::message(Exit::Guard, message)
@@ -58,7 +59,7 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
     }
     Err(CliError::message(Exit::Guard, message)
         .hint("nothing was sent: whoever has the secret half of a new key would read every later token")
-        .hint(format!("if the change is meant: `{command} state rekey --identity FILE MANIFEST…`, once, where the key is")))
+        .hint(format!("if the change is meant: `{command} state rekey{identity} MANIFEST…`, once, where the secret key is")))
 }
 
 /// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money.

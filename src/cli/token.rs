@@ -25,11 +25,11 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
     let record = state.record(name).ok_or_else(|| unknown(name))?;
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
-            .hint(format!("`chatapi state show {name}` tells more")));
+            .hint(format!("`{} state show {name}` tells more", context.command())));
     };
     let Some(at) = &instance.token else {
         return Err(CliError::message(Exit::InDoubt, format!("the token of `{name}` is missing"))
-            .hint(format!("`chatapi token set {name} < FILE` sets it")));
+            .hint(format!("`{} token set {name} < FILE` sets it", context.command())));
     };
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([at.entry]))?;
     let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
@@ -44,7 +44,7 @@ pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs
     let record = state.record(name).ok_or_else(|| unknown(name))?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
-            .hint(format!("`chatapi state history {name}` shows what happened"))
+            .hint(format!("`{} state history {name}` shows what happened", context.command()))
     };
     let (serial, sealed_as) = match &record.phase {
         Phase::Created(instance) | Phase::Released(instance) => {

@@ -2,7 +2,7 @@
 //! by it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
@@ -45,7 +45,10 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
     let mut current = Vec::new();
     let mut checkpoint = None;
     let path = dir.join(JOURNAL);
-    let mut file = BufReader::new(File::open(&path).map_err(StoreError::io("open", &path))?);
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Absent(dir.to_owned())),
+        opened => BufReader::new(opened.map_err(StoreError::io("open", &path))?),
+    };
     let read = journal::entries(&mut file, &mut |entry, _| {
         if let Event::Checkpoint(found) = &entry.event {
             checkpoint = Some(found.clone());

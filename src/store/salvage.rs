@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::checkpoint::{Snapshot, referred};
-use super::file::JOURNAL;
+use super::file::{JOURNAL, check_lock};
 use super::journal::LINE_MAX;
 use super::{LockFile, StoreError, journal, sled};
 use crate::instance::InstanceId;
@@ -39,7 +39,8 @@ struct Loose {
     event: Event,
 }
 
-/// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read.
+/// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read,
+/// [`StoreError::Behind`] if `lock` is another state's.
 pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Salvage, StoreError> {
     let mut pieces = Pieces {
         state: None,
@@ -57,6 +58,8 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before + pieces.read));
     pieces.doubt_what_was_begun(&mut state);
     let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
+    // Another state's lock file is not overwritten: what it names would be created again.
+    check_lock(dir, &state, None, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
     let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
     pieces.add_settings(&mut state, index.as_ref(), lock);

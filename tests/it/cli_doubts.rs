@@ -14,6 +14,15 @@ fn doubtful(fault: &str) -> (Gateway, Project, String) {
 }
 
 #[test]
+fn p16_where_the_list_does_not_tell_it_shows_what_is_new() {
+    let (gateway, project, _) = doubtful("drop-after");
+    let ours = gateway.tokens().pop_last().unwrap().0;
+    Project::at(&gateway.url(), &["somebody-elses"]).run("apply").exits(0);
+    let theirs = gateway.tokens().pop_last().unwrap().0;
+    project.run("doubts --refresh").exits(3).prints("more new instances").prints(&format!("new       {ours}, {theirs}"));
+}
+
+#[test]
 fn p16_a_doubt_is_shown_with_its_evidence_and_its_command() {
     let (gateway, project, attempt) = doubtful("drop-after");
     let run = project.run("doubts").exits(3).prints("? b (whatsapp)").prints(&attempt).prints("not asked");

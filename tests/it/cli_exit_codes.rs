@@ -139,6 +139,7 @@ fn p5_exit_8_where_the_state_is_lost_and_the_lock_file_remembers() {
     for line in ["apply", "apply --init", "plan", "apply --parallelism 1"] {
         project.run(line).exits(8).warns("the lock file").warns("nothing was sent");
     }
+    assert!(!project.state().exists(), "an empty directory would be in the way of a backup");
     let empty = project.call(["apply"]).env("CHATAPI_STATE", "elsewhere").run();
     empty.exits(8).warns("state rebuild --from-lock");
     assert_eq!(gateway.requests(), before);
@@ -179,10 +180,16 @@ fn p5_exit_8_for_an_older_copy_of_the_state() {
     let newer = project.copy_of_state();
     project.restore(&older);
     for line in ["apply", "plan"] {
-        project.run(line).exits(8).warns("older");
+        let run =
+            project.run(line).exits(8).warns("older").warns("`chatapi state rebuild --from journal --lock-file chatapi.lock`");
+        assert!(!run.stderr.contains("beside the lock file"), "it is the one that was looked at: {run}");
     }
     project.restore(&newer);
     project.run("apply").exits(0).prints("Nothing to do: 2");
+    // What the hint says is what helps where nothing newer is left: the names that it lacks come from the lock file.
+    project.restore(&older);
+    project.run("state rebuild --from journal --lock-file chatapi.lock").exits(0).prints("Rebuilt: 2 names");
+    project.run("apply").exits(3).warns("b exists and its token is missing");
     assert_eq!(gateway.creates(), 2);
 }
 
@@ -195,6 +202,8 @@ fn p5_exit_8_for_another_states_lock_file() {
     two.write("chatapi.lock", one.read("chatapi.lock"));
     two.declare(&manifest("{kind: chatapi}", &["a", "b"]));
     two.run("apply").exits(8).warns("nothing was sent");
+    two.run("state rebuild --from journal").exits(8).warns("the lock file says");
+    assert_eq!(two.read("chatapi.lock"), one.read("chatapi.lock"), "it is not overwritten");
     assert_eq!(gateway.creates(), 2);
 }
 

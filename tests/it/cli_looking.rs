@@ -70,7 +70,15 @@ fn p12_looking_needs_no_key_and_no_network_and_changes_no_byte() {
 #[test]
 fn p12_looking_where_nothing_is_makes_nothing() {
     let project = Project::at("http://127.0.0.1:1/", &["a"]);
-    for (line, code) in [("plan", 0), ("validate", 0), ("state list", 8), ("state show", 8), ("doubts", 8), ("token get a", 8)] {
+    for (line, code) in [
+        ("plan", 0),
+        ("validate", 0),
+        ("state list", 8),
+        ("state show", 8),
+        ("state history", 8),
+        ("doubts", 8),
+        ("token get a", 8),
+    ] {
         look(&project, line).exits(code);
     }
     for line in ["state mv a b", "token set a", "resolve a --attempt x --not-created --offline"] {

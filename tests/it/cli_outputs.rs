@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 29] = [
     "",
     "plan",
     "apply",
@@ -17,6 +17,17 @@ const VERBS: [&str; 18] = [
     "state show",
     "state mv",
     "state rebuild",
+    "state rm",
+    "state verify",
+    "state history",
+    "state compact",
+    "state export",
+    "state import",
+    "state rescue",
+    "state rekey",
+    "token answer",
+    "key generate",
+    "key show",
     "doubts",
     "resolve",
     "token",
@@ -44,7 +55,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..17] {
+    for verb in &VERBS[..28] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

@@ -226,6 +226,24 @@ fn p3_a_rescued_answer_is_brought_back_from_its_file_or_from_a_log() {
     }
 }
 
+/// Budget: 2 s.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p3_the_whole_log_of_a_run_that_could_not_record_an_answer_brings_it_back() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    let key = project.run("key generate --output key.txt").exits(0).stdout;
+    let project = project.with("CHATAPI_SEAL_TO", key.trim());
+    let failing = project.call("apply --parallelism 1 --rescue-dir nowhere".split(' '));
+    let run = failing.env("CHATAPI_FAILPOINT", "journal-before-received=error@2").run();
+    let run = run.exits(3).warns("keep this line").warns("b is in doubt").warns("it is kept in the log");
+    let log = format!("{}{}{}", run.stdout, run.stderr, run.stderr.replace("chatapi-rescue: ey", "chatapi-rescue: cut short ey"));
+    project.call(["state", "rescue", "-"]).input(log).run().exits(0).prints("its token is kept");
+    project.run("apply").exits(0);
+    let token = project.run("token get b --identity key.txt").exits(0).stdout;
+    assert_eq!(token.trim(), gateway.tokens()[&project.ids()["b"]].as_str());
+}
+
 #[test]
 fn a_rescue_file_of_another_state_attempt_or_kind_is_refused() {
     let (gateway, project) = doubtful();
@@ -302,7 +320,7 @@ fn p5_a_rebuild_does_not_take_over_another_states_lock_file() {
     other.run("apply").exits(0);
     put_back(&project, &journal(&other));
     let lock = project.read("chatapi.lock");
-    project.run("state rebuild --from journal").exits(8).warns("belongs to another state").warns("nothing was changed");
+    project.run("state rebuild --from journal").exits(8).warns("the lineage is").warns("the lock file says");
     assert_eq!(project.read("chatapi.lock"), lock);
     project.run("apply").exits(8);
     assert_eq!(gateway.creates(), 3);

@@ -4,8 +4,8 @@
 //! asserted.
 //!
 //! ```text
-//! CHATAPI_SIM_SEEDS=1000000 cargo test --release --lib simulation::many -- --nocapture      # a long run
-//! CHATAPI_SIM_SEED=4711 cargo test --lib simulation::many -- --nocapture                    # one seed, with its trace
+//! CHATAPI_SIM_SEEDS=1000000 cargo test --release --lib simulation::p1 -- --nocapture      # a long run
+//! CHATAPI_SIM_SEED=4711 cargo test --lib simulation::p1 -- --nocapture                    # one seed, with its trace
 //! ```
 
 mod chance;

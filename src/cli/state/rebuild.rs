@@ -32,9 +32,6 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
         error => error.into(),
     })?;
     let Salvage { snapshot, lost, from_elsewhere } = salvaged;
-    if let Some(other) = lock.as_ref().filter(|lock| lock.records_anything() && lock.lineage != snapshot.checkpoint.lineage) {
-        return Err(another(lock_path, other));
-    }
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
     copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
@@ -57,14 +54,6 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     }
     console.note(format_args!("next: `{} doubts --refresh`", context.command()));
     Ok(Exit::Done)
-}
-
-/// The lock file is of a state that is not this one: what it names would be forgotten.
-fn another(lock_path: &Path, lock: &LockFile) -> CliError {
-    let message = format!("{} belongs to another state, of lineage {}", lock_path.display(), lock.lineage);
-    CliError::message(Exit::State, message).hint(
-        "nothing was changed: name the lock file of this state with `--lock-file PATH`, or the other state with `--state DIR`",
-    )
 }
 
 /// A private copy. No second name for the same file: should this run end here, that would not be safe to use any more.

@@ -48,7 +48,8 @@ impl Rescue for Elsewhere {
         let compact = serde_json::to_vec(packet).ok()?;
         self.context.console.warn(format_args!("the answer of {} can be kept nowhere: keep this line", packet.name));
         self.context.console.error_line(format_args!("{MARK} {}", STANDARD.encode(compact)));
-        Some("the log: the line that begins with `chatapi-rescue:`".to_owned())
+        // Without the colon: only the line itself has the mark.
+        Some("the log: the line that begins with `chatapi-rescue`".to_owned())
     }
 }
 

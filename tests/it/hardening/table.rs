@@ -1,4 +1,5 @@
-//! `docs/threats.md` names the tests that stand against each threat: every one of them exists.
+//! `docs/threats.md` names the tests that stand against each threat, `docs/trust.md` those that carry each promise: every one of
+//! them exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,25 +18,53 @@ fn tests_in(dir: &Path, into: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn every_threat_has_a_row_and_every_test_that_is_named_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The row of `text` that begins with `number`, in cells.
+fn row<'a>(text: &'a str, number: &str) -> Vec<&'a str> {
+    let start = format!("| {number} |");
+    let row = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{number} has no row"));
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// The tests that a cell names, each of which exists.
+fn named<'a>(cell: &'a str, tests: &BTreeSet<String>) -> Vec<&'a str> {
+    let names: Vec<_> = cell.split(", ").filter_map(|name| name.strip_prefix('`')?.strip_suffix('`')).collect();
+    assert!(names.iter().all(|name| tests.contains(*name)), "one of these tests does not exist: {cell}");
+    names
+}
+
+fn all_tests(root: &Path) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     tests_in(&root.join("src"), &mut tests);
     tests_in(&root.join("tests"), &mut tests);
+    tests
+}
+
+#[test]
+fn every_threat_has_a_row_and_every_test_that_is_named_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = all_tests(root);
     let text = fs::read_to_string(root.join("docs/threats.md")).unwrap();
-    let mut named = 0;
+    let mut count = 0;
     for number in 1..=31 {
-        let start = format!("| T{number} |");
-        let row = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("T{number} has no row"));
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 5, "{row}");
-        for name in cells[3].split(", ").filter_map(|name| name.strip_prefix('`')?.strip_suffix('`')) {
-            assert!(tests.contains(name), "T{number} names the test {name}, which does not exist");
-            named += 1;
-        }
+        let cells = row(&text, &format!("T{number}"));
+        assert_eq!(cells.len(), 5, "{cells:?}");
+        count += named(cells[3], &tests).len();
         let is_covered = cells[3].contains('`');
         assert!(is_covered || !cells[4].is_empty(), "T{number} has neither a test nor a word about what is open");
     }
-    assert!(named >= 60, "{named}");
+    assert!(count >= 60, "{count}");
+}
+
+#[test]
+fn every_promise_has_a_row_and_every_test_that_is_named_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = all_tests(root);
+    let text = fs::read_to_string(root.join("docs/trust.md")).unwrap();
+    for number in 1..=16 {
+        let cells = row(&text, &format!("P{number}"));
+        assert_eq!(cells.len(), 4, "{cells:?}");
+        let names = named(cells[3], &tests);
+        let mark = format!("p{number}_");
+        assert!(names.len() >= 2 && names.iter().any(|name| name.contains(&mark)), "P{number}: {names:?}");
+    }
 }
