@@ -221,6 +221,7 @@ mod tests {
             (200, r#"{"result":{"status":"error"}}"#.into(), "doubt", "an error status"),
             (200, r#"{"result":"created"}"#.into(), "doubt", "a result of another shape"),
             (200, r#"{"result":null}"#.into(), "doubt", "nothing at all"),
+            (200, r#"{"error":"x","result":null,"instance":{"id":"7"}}"#.into(), "doubt", "an instance beside an empty result"),
             (200, "{}".into(), "doubt", "an empty object"),
             (200, String::new(), "doubt", "an empty body"),
             (200, "<html>ok</html>".into(), "doubt", "a gateway page"),

@@ -215,8 +215,8 @@ pub enum DeleteError {
     InDoubt(String),
 }
 
-/// What an answer to a listing shows.
-pub(crate) fn read_listing(answer: &Answer, secret: &Redactor) -> Result<Listing, ListError> {
+/// What an answer to a listing shows; nothing of it holds `secret`. Pure.
+pub fn read_listing(answer: &Answer, secret: &Redactor) -> Result<Listing, ListError> {
     let status = answer.status;
     if matches!(status, 404 | 405 | 501) {
         return Err(ListError::Unsupported(status));

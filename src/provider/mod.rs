@@ -14,9 +14,7 @@ pub mod wire;
 use std::future::Future;
 use std::pin::Pin;
 
-#[cfg(test)]
-pub(crate) use http::read_listing;
-pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError};
+pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError, read_listing};
 pub use url::{BaseUrl, BaseUrlError};
 
 use crate::instance::InstanceType;

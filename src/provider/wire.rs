@@ -87,7 +87,8 @@ impl<'a> Envelope<'a> {
             },
             Some(_) => return None,
         };
-        Some(Self { error, result: result.or(instance) })
+        let is_there = |json: &&RawValue| json.get() != "null";
+        Some(Self { error, result: result.filter(is_there).or(instance).or(result) })
     }
 
     /// The result's JSON; null counts as none.

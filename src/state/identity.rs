@@ -12,10 +12,10 @@ use crate::text::hex;
 pub struct Serial(pub u64);
 
 impl Serial {
-    /// The one after this.
+    /// The one after this. No journal gets as far as the last one, but bytes may claim it: nothing comes after it.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -55,7 +55,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     pieces.read_journal(dir)?;
     let mut state = pieces.state.take().ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
     // Lines that do not follow, and numbers that no line has.
-    let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before + pieces.read));
+    let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before.saturating_add(pieces.read)));
     pieces.doubt_what_was_begun(&mut state);
     let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
     // Another state's lock file is not overwritten: what it names would be created again.

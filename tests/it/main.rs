@@ -24,6 +24,7 @@ mod disk_full;
 mod emulator;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
+mod fuzz;
 mod hardening;
 mod kill_loop;
 mod kill_verbs;
@@ -34,6 +35,7 @@ mod manifest_files;
 mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
+mod properties;
 mod raw_server;
 mod signals_at_random;
 mod soak;
