@@ -19,6 +19,8 @@ mod stop;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod simulation;
 
 use std::collections::BTreeMap;

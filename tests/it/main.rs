@@ -32,6 +32,7 @@ mod kills;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
+mod mutants;
 mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
