@@ -16,7 +16,7 @@ use ring::digest::{Context, SHA256};
 use super::checkpoint::{Snapshot, referred, too_long};
 use super::file::{FileStore, JOURNAL, check_lock};
 use super::history::{self, Line};
-use super::{Hold, LockFile, StateStore, StoreError, disk, journal};
+use super::{Hold, LockFile, StateStore, StoreError, disk, journal, sled};
 use crate::seal::Recipients;
 use crate::state::{Entry, Hash, Head, History, Record, Serial};
 
@@ -95,7 +95,7 @@ impl FileStore {
     ) -> Result<Self, StoreError> {
         let state = snapshot.state()?;
         check_lock(dir, &state, Some(&snapshot.checkpoint), lock)?;
-        if let Some(head) = super::sled::head(dir).filter(|head| head.serial > snapshot.after().serial) {
+        if let Some(head) = sled::head(dir).filter(|head| head.serial > snapshot.after().serial) {
             let why = format!("it ends at serial {}, and serial {} was seen", snapshot.after().serial, head.serial);
             return Err(StoreError::Behind { witness: "the index that is there", why });
         }

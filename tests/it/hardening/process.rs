@@ -135,7 +135,7 @@ fn t12_a_key_among_the_arguments_is_refused_and_not_shown() {
         format!("apply --lock-file x-{CANARY}-y"),
         format!("token set a {CANARY}"),
     ] {
-        let run = project.run(&line).exits(1).warns("holds the API key");
+        let run = project.run(&line).exits(1).warns("holds a secret key");
         assert!(!format!("{run}").contains(CANARY), "{run}");
     }
     for line in ["apply --api-key=Another1Canary2Key3", "apply --key Another1Canary2Key3", "apply -kAnother1Canary2Key3"] {
