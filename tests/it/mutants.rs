@@ -23,10 +23,10 @@ fn each_mutant_applies_and_names_its_test() {
         let text = fs::read_to_string(&path).unwrap();
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("# --lib ") || line.starts_with("# --test it "), "{}: {line}", path.display());
-        let test = line.rsplit([' ', ':']).find(|word| !word.is_empty()).unwrap();
-        let word = format!("(fn|mod) {test}\\b");
+        let wanted = line.rsplit([' ', ':']).find(|word| !word.is_empty()).unwrap();
+        let word = format!("(fn|mod) {wanted}\\b");
         let found = Command::new("git").current_dir(root).args(["grep", "-qE", &word, "--", "*.rs"]).status().unwrap();
-        assert!(found.success(), "{}: there is no test {test}", path.display());
+        assert!(found.success(), "{}: there is no test {wanted}", path.display());
         let applied = Command::new("git").current_dir(root).args(["apply", "--check"]).arg(&path).output().unwrap();
         assert!(applied.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&applied.stderr));
     }

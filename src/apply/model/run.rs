@@ -21,8 +21,8 @@ pub(super) enum Run {
     Examining {
         first: Option<u8>,
     },
-    /// Writes verdicts: none for a name, not created, or the instance.
-    Resolving([Option<Option<u8>>; 2]),
+    /// Writes what the rules say of each name, if anything.
+    Resolving([Option<Ruling>; 2]),
     Fencing,
     /// Has a fence or not.
     Working([Work; 2], bool),
@@ -44,8 +44,15 @@ pub(super) enum Work {
     Over,
 }
 
+/// What a rule says of a doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Ruling {
+    Exists(u8),
+    NotCreated,
+}
+
 impl Run {
-    pub(super) fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(self) -> bool {
         !matches!(self, Self::Idle | Self::Done | Self::Dead)
     }
 }
@@ -150,7 +157,7 @@ impl World {
     }
 
     fn open(&self, run: usize, setting: Setting, next: &mut Vec<Self>) -> Result<(), String> {
-        let is_locked = self.runs.iter().any(Run::is_alive) && setting.defect != Some(Defect::NoLock);
+        let is_locked = self.runs.iter().any(|run| run.is_alive()) && setting.defect != Some(Defect::NoLock);
         if is_locked || (run == 1 && self.runs[0] == Run::Idle) {
             return Ok(());
         }
@@ -213,8 +220,8 @@ impl World {
             return Run::Examining { first: Some(list) };
         }
         let verdict = |index| match proposals.get(&name(index)) {
-            Some((_, Proposal::Exists(found))) => Some(Some(number(&found.id))),
-            Some((_, Proposal::NotCreated)) => Some(None),
+            Some((_, Proposal::Exists(found))) => Some(Ruling::Exists(number(&found.id))),
+            Some((_, Proposal::NotCreated)) => Some(Ruling::NotCreated),
             _ => None,
         };
         Run::Resolving([verdict(0), verdict(1)])
@@ -223,7 +230,7 @@ impl World {
     fn resolve(
         &self,
         run: usize,
-        mut verdicts: [Option<Option<u8>>; 2],
+        mut verdicts: [Option<Ruling>; 2],
         setting: Setting,
         next: &mut Vec<Self>,
     ) -> Result<(), String> {
@@ -231,10 +238,13 @@ impl World {
             next.push(self.planned(run, setting)?);
             return Ok(());
         };
-        let verdict = verdicts[index].take().unwrap();
+        let found = match verdicts[index].take().unwrap() {
+            Ruling::Exists(found) => Some(found),
+            Ruling::NotCreated => None,
+        };
         let record = self.state(run).record(&name(u8::try_from(index).unwrap())).unwrap();
         let tried = record.open_attempt().unwrap().id.as_str().as_bytes()[2] - b'0';
-        let world = self.record(run, Fact::Resolved(tried, verdict), next)?;
+        let world = self.record(run, Fact::Resolved(tried, found), next)?;
         next.push(world.at(run, Run::Resolving(verdicts)));
         Ok(())
     }

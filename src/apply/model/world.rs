@@ -115,7 +115,7 @@ impl World {
 
     /// What is durable is kept, and as much of the rest as pleases.
     fn cut_power(&self, next: &mut Vec<Self>) {
-        let is_anybody_alive = self.runs.iter().any(Run::is_alive);
+        let is_anybody_alive = self.runs.iter().any(|run| run.is_alive());
         if !is_anybody_alive && self.durable == self.journal.len() {
             return;
         }
@@ -149,8 +149,8 @@ impl World {
 
     fn serve(&self, tried: Tried, next: &mut Vec<Self>) -> Result<(), String> {
         let answered = |mut world: Self, said| {
-            let net = if world.waits_for(tried) { Net::Answered(said) } else { Net::Quiet };
-            world.net[usize::from(tried)] = net;
+            let is_heard = world.waits_for(tried);
+            world.net[usize::from(tried)] = if is_heard { Net::Answered(said) } else { Net::Quiet };
             world
         };
         let mut lost = self.clone();
