@@ -84,7 +84,7 @@ fn recover(dir: &Path, bytes: &[u8]) {
             let lost = shown.ids.iter().find(|id| !ids.contains(id.as_str()));
             assert_eq!(lost, None, "an instance is gone after line {intact}");
         }
-        comes_back(salvaged.snapshot);
+        comes_back(&salvaged.snapshot);
     } else {
         assert!(reading.is_err(), "what can be read can be salvaged");
     }
@@ -100,9 +100,9 @@ fn ids_of(state: &State) -> BTreeSet<String> {
 }
 
 /// An export is read as what it was made of.
-fn comes_back(snapshot: Snapshot) -> Vec<u8> {
+fn comes_back(snapshot: &Snapshot) -> Vec<u8> {
     let text = serde_json::to_vec_pretty(&Export::new(snapshot.clone()).unwrap()).unwrap();
-    assert_eq!(Export::read(&text).unwrap(), snapshot);
+    assert_eq!(Export::read(&text).unwrap(), *snapshot);
     text
 }
 
@@ -114,7 +114,7 @@ pub(super) fn f6_round_trip(data: &[u8]) {
         let Ok(reading) = read(place.path(), None) else { return };
         let kept = read_entries(place.path(), &referred(&reading.state)).unwrap();
         let snapshot = Snapshot::of(&reading.state, reading.head, &kept, None);
-        let text = comes_back(snapshot.clone());
+        let text = comes_back(&snapshot);
         let step = 1 + text.len() / 16;
         for at in (data.len() % step..text.len()).step_by(step) {
             let mut changed = text.clone();

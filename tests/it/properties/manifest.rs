@@ -2,6 +2,7 @@
 
 use chatapi::diagnostic::Colour;
 use chatapi::manifest::{Manifest, Source};
+use chatapi::seal::Recipients;
 
 use super::text::assert_harmless;
 
@@ -32,22 +33,19 @@ fn parse(bytes: &[u8]) -> Result<Manifest, chatapi::diagnostic::Diagnostics> {
 
 /// The manifest as YAML. Every text is in quotes: a name may look like a number.
 fn written(manifest: &Manifest) -> String {
-    let mut text = format!("version: 1\nprovider:\n  kind: {}\n  exclusive: {}\n", manifest.provider, manifest.exclusive);
+    let mut lines = vec![format!("provider: {{kind: {}, exclusive: {}}}", manifest.provider, manifest.exclusive)];
     if let Some(recipients) = &manifest.seal_to {
-        let keys: Vec<String> = recipients.iter().map(|key| format!("\"{key}\"")).collect();
-        text += &format!("seal_to: [{}]\n", keys.join(", "));
+        lines.push("seal_to:".to_owned());
+        lines.extend(recipients.iter().map(|key| format!("  - \"{key}\"")));
     }
-    text += "instances:";
-    text += if manifest.declarations().is_empty() { " []\n" } else { "\n" };
-    for declared in manifest.declarations() {
-        text += &format!("  - {{name: \"{}\", type: {}}}\n", declared.name, declared.kind);
-    }
-    text
+    lines.push(if manifest.declarations().is_empty() { "instances: []" } else { "instances:" }.to_owned());
+    let declared = manifest.declarations().iter();
+    lines.extend(declared.map(|declared| format!("  - {{name: \"{}\", type: {}}}", declared.name, declared.kind)));
+    lines.join("\n")
 }
 
 /// All that it says, without the places.
-fn said(manifest: &Manifest) -> (String, bool, Option<String>, Vec<(String, &'static str)>) {
+fn said(manifest: &Manifest) -> (String, bool, Option<&Recipients>, Vec<(String, &'static str)>) {
     let instances = manifest.declarations().iter().map(|declared| (declared.name.to_string(), declared.kind.as_str()));
-    let recipients = manifest.seal_to.as_ref().map(|keys| keys.iter().map(|key| format!("{key} ")).collect());
-    (manifest.provider.to_string(), manifest.exclusive, recipients, instances.collect())
+    (manifest.provider.to_string(), manifest.exclusive, manifest.seal_to.as_ref(), instances.collect())
 }

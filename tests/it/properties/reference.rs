@@ -113,7 +113,7 @@ fn chain(before: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// `payload` with its hash.
 fn sealed(payload: &[u8], hash: &[u8]) -> Vec<u8> {
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hash.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     [payload, BEFORE_HASH, digits.as_bytes(), b"\"}"].concat()
 }
 
