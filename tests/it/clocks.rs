@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use chatapi::instance::{InstanceId, InstanceName, InstanceType};
+use chatapi::seal::Recipients;
 use chatapi::state::{AttemptId, Event, Serial, Who};
 use chatapi::store::StateStore as _;
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::damage::intact::open;
 use super::kill_loop::gateway::{Gateway, Manner};
 use super::kill_loop::number;
-use super::kill_loop::project::{Ended, Project, Run};
+use super::kill_loop::project::{Ended, Project, Run, identities};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const DECADE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
@@ -65,6 +66,7 @@ fn doubt(project: &Project, old: &InstanceId, at: Timestamp, boot: Option<String
         Event::Listed { ids: vec![old.clone()] },
         Event::Intent { attempt: attempt.clone(), name, kind: InstanceType::WhatsApp, fence: Some(Serial(3)) },
         Event::Sent { attempt },
+        Event::Recipients { to: Recipients::new([identities()[0].recipient().unwrap()]).unwrap() },
     ] {
         store.append(event, at).unwrap();
     }
