@@ -92,3 +92,18 @@ fn one_room_names_each_outside_thing() {
         }
     }
 }
+
+/// Between its fork and its exec a child has every open file of the test program, locks too: a lock that another test has just let
+/// go would still be held. So tests that start programs and tests that hold locks live in different programs.
+#[test]
+fn unit_tests_start_no_program() {
+    for (path, text) in sources() {
+        let tests = text.split_once("#[cfg(test)]\nmod tests {").map_or("", |(_, tests)| tests);
+        let is_test = path.components().any(|part| part.as_os_str().to_string_lossy().contains("tests"));
+        let code = if is_test { &text } else { tests };
+        assert!(!code.contains("Command::new"), "{} starts a program", path.display());
+    }
+    let starters: Vec<_> =
+        sources().into_iter().filter(|(_, text)| text.contains("process::Command")).map(|(path, _)| path).collect();
+    assert_eq!(starters, [Path::new("cli/process.rs")], "who starts programs");
+}

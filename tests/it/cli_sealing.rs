@@ -81,13 +81,16 @@ fn t22_ci_creates_with_the_public_key_and_only_the_secret_one_reads() {
 }
 
 #[test]
-fn t13_the_command_that_prints_the_key_does_not_inherit_our_secrets() {
+fn t13_the_command_that_prints_the_key_inherits_no_secret_and_no_open_file() {
     let (_gateway, project, _) = sealed(&[], &["a"]);
     project.run("apply").exits(0);
-    let words = ["token", "get", "a", "--identity-command", "env > seen.txt; cat key.txt"];
-    project.call(words).env("CHATAPI_API_KEY", "a-key-of-the-account").env("CHATAPI_IDENTITY", "x").run().exits(0);
-    let seen = project.read("seen.txt");
-    assert!(!seen.contains("CHATAPI_API_KEY=") && !seen.contains("CHATAPI_IDENTITY="), "{seen}");
+    // A rekey holds the state's lock meanwhile: a file that is open.
+    let words = ["state", "rekey", "--identity-command", "env > seen.txt; ls -l /proc/$$/fd > open.txt; cat key.txt"];
+    let run = project.call(words).env("CHATAPI_API_KEY", "a-key-of-the-account").env("CHATAPI_IDENTITY", "x").env("KEPT", "kept");
+    run.run().exits(0);
+    let (seen, open) = (project.read("seen.txt"), project.read("open.txt"));
+    assert!(seen.contains("KEPT=kept") && !seen.contains("CHATAPI_"), "{seen}");
+    assert!(open.contains("0 ->") && !open.contains("/state"), "{open}");
 }
 
 #[test]

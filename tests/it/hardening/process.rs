@@ -98,6 +98,20 @@ fn t14_an_abort_leaves_no_core() {
     }
 }
 
+#[cfg(feature = "failpoints")]
+#[test]
+fn t14_a_panic_shows_its_place_and_not_its_message() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    // Into a file: what a program of these tests says of a panic fails its test.
+    let words = ["-c", "exec \"$0\" apply 2> said.txt", BINARY];
+    let call = Call::of("/bin/sh", project.dir().to_owned(), words).envs(project.env());
+    call.env("CHATAPI_FAILPOINT", "told=panic").run().exits(101);
+    let said = project.read("said.txt");
+    assert!(said.contains("panicked at src/failpoint.rs:") && said.contains("hint: what was created is on record"), "{said}");
+    assert!(!said.contains("BUG: wanted"), "{said}");
+}
+
 #[test]
 fn t17_the_umask_is_closed_and_broken_pipes_are_errors() {
     let mut command = Command::new(BINARY);
