@@ -60,6 +60,8 @@ fn seal(context: &Context, args: &ApplyArgs, manifest: &Manifest, mut store: Fil
     let pinning = sealing::check(&wanted, store.state(), &context.command())?;
     sealing::prepare(context, manifest, &wanted, args.require_seal)?;
     if let Pinning::Pin(to) = pinning {
+        // The trail says who pinned them.
+        store.append(context.run_info("apply").event(), Timestamp::now())?;
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
     store.tidy(Timestamp::now());

@@ -81,7 +81,7 @@ pub(super) struct Global {
     /// Say more; twice: log at debug level, three times: at trace level.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
-    /// Say nothing beside results and errors.
+    /// Say nothing beside results, warnings and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
     /// How log lines are printed; which ones is said by `CHATAPI_LOG`, for example `debug`.

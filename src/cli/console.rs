@@ -28,7 +28,7 @@ pub(super) const BOLD: Style = Style::new().bold();
 /// How loud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loudness {
-    /// Errors only.
+    /// Results, warnings and errors only.
     Quiet,
     /// What a person wants to know.
     Normal,

@@ -75,10 +75,7 @@ impl Context {
     pub(super) fn command(&self) -> String {
         match self.state_dir.to_str() {
             Some("state") => "chatapi".to_owned(),
-            Some(dir) if dir.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) => {
-                format!("chatapi --state {dir}")
-            }
-            _ => format!("chatapi --state '{}'", escape(&self.state_dir.to_string_lossy()).replace('\'', r"'\''")),
+            _ => format!("chatapi --state {}", typed(&self.state_dir)),
         }
     }
 
@@ -201,6 +198,13 @@ impl Context {
     }
 }
 
+/// A path as it has to be typed in a shell.
+pub(super) fn typed(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(&byte));
+    if is_plain { text.into_owned() } else { format!("'{}'", escape(&text).replace('\'', r"'\''")) }
+}
+
 /// The kind of provider that a state is bound to.
 pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
     match binding {
@@ -222,7 +226,8 @@ pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(
     );
     Err(other
         .hint("nothing was sent")
-        .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)"))
+        .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)")
+        .hint("if it is the same account under another key or address: `chatapi state rebind`"))
 }
 
 /// When an absence from the list counts.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::context::typed;
 use super::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::manifest::ProviderKind;
@@ -66,14 +67,14 @@ impl CliError {
         let is_elsewhere = self.is_lost && !has_state(state_dir) && has_state(&beside);
         let mut shown = self;
         if is_elsewhere {
-            shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", beside.display()));
+            shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", typed(&beside)));
         }
         if shown.is_lost && !has_state(state_dir) {
-            let rebuild = format!("{command} state rebuild --from-lock {}", lock_path.display());
+            let rebuild = format!("{command} state rebuild --from-lock {}", typed(lock_path));
             let hint = "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one";
             shown = shown.hint(format!("{hint}: `{rebuild}`"));
         } else if shown.is_lost || shown.is_damaged {
-            let rebuild = format!("{command} state rebuild --from journal --lock-file {}", lock_path.display());
+            let rebuild = format!("{command} state rebuild --from journal --lock-file {}", typed(lock_path));
             let hint = "if no better copy is left, this keeps what can be read, its tokens too, and what the lock file knows";
             shown = shown.hint(format!("{hint}: `{rebuild}`"));
         }

@@ -4,8 +4,12 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::args::IdentityArgs;
 use super::context::read_secret;
@@ -20,24 +24,31 @@ use crate::state::{Entry, Event, Lineage, TokenAt, about_answer, about_token};
 /// The key itself, for a CI job that may read tokens.
 const VARIABLE: &str = "CHATAPI_IDENTITY";
 
-/// The keys that were named: a file's, else what a command prints, else the environment's; none if nothing was.
+/// The keys that were named: a file's, else what a command prints, else the environment's; none if nothing was. What was typed
+/// goes before what the environment says.
 pub(super) fn identities(args: &IdentityArgs) -> Result<Vec<Identity>, CliError> {
+    let set = |variable| env::var_os(variable).filter(|text| !text.is_empty());
+    let is_typed = args.identity.is_some() || args.identity_command.is_some();
+    let file = args.identity.clone().or_else(|| set("CHATAPI_IDENTITY_FILE").filter(|_| !is_typed).map(PathBuf::from));
+    let file = file.filter(|path| !path.as_os_str().is_empty());
+    let command = args.identity_command.clone().or_else(|| {
+        let command = set("CHATAPI_IDENTITY_COMMAND").filter(|_| !is_typed);
+        command.map(|command| command.to_string_lossy().into_owned())
+    });
+    let command = command.filter(|command| !command.is_empty());
     let is_key = |text: &str| text.to_ascii_uppercase().contains(SECRET);
-    let in_path = args.identity.as_ref().is_some_and(|path| is_key(&path.to_string_lossy()));
-    if in_path || args.identity_command.as_deref().is_some_and(is_key) {
+    if file.as_ref().is_some_and(|path| is_key(&path.to_string_lossy())) || command.as_deref().is_some_and(is_key) {
         return Err(CliError::message(Exit::Error, "a secret key stands where a file or a command belongs; it is not shown")
             .hint("put the key into a file (0600) and name that, or into CHATAPI_IDENTITY; where others have seen it, make a new one"));
     }
-    let (from, text) = if let Some(path) = args.identity.as_ref().filter(|path| !path.as_os_str().is_empty()) {
-        ("the file that `--identity` names".to_owned(), read_file(path)?)
-    } else if let Some(command) = args.identity_command.as_ref().filter(|command| !command.is_empty()) {
-        ("what `--identity-command` printed".to_owned(), run(command)?)
-    } else {
-        match env::var(VARIABLE) {
+    let (from, text) = match (file, command) {
+        (Some(path), _) => ("the file that `--identity` names".to_owned(), read_file(&path)?),
+        (None, Some(command)) => ("what `--identity-command` printed".to_owned(), run(&command, args.identity_timeout)?),
+        (None, None) => match env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => (VARIABLE.to_owned(), Secret::new(text)),
             Ok(_) | Err(env::VarError::NotPresent) => return Ok(Vec::new()),
             Err(env::VarError::NotUnicode(_)) => return Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
-        }
+        },
     };
     Identity::read_all(text.expose())
         .map_err(|error| CliError::new(Exit::Error, &error).context(format!("{from} is not usable as a secret key")))
@@ -56,13 +67,27 @@ fn read_file(path: &Path) -> Result<Secret, CliError> {
     read_secret(File::open(path).map_err(fail)?).map_err(fail)
 }
 
-fn run(command: &str) -> Result<Secret, CliError> {
+/// What `command` prints, if it ends well within `limit`.
+fn run(command: &str, limit: Duration) -> Result<Secret, CliError> {
     let fail = |error: &dyn std::error::Error| CliError::new(Exit::Error, error).context("`--identity-command` failed");
     let mut shell = child_command("/bin/sh");
+    // In our own process group: a command that asks at the terminal may read from it.
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = shell.spawn().map_err(|error| fail(&error))?;
-    let printed = child.stdout.take().map(|out| read_secret(out.take(1 << 16))).transpose().map_err(|error| fail(&error))?;
-    let status = child.wait().map_err(|error| fail(&error))?;
+    let pid = Pid::from_child(&child);
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let printed = child.stdout.take().map(|out| read_secret(out.take(1 << 16))).transpose();
+        // Whoever has given up waiting listens no more.
+        drop(tell.send(printed.and_then(|printed| Ok((printed, child.wait()?)))));
+    });
+    let Ok(ended) = told.recv_timeout(limit) else {
+        // It may have ended just now.
+        let _ = kill_process(pid, Signal::KILL);
+        return Err(CliError::message(Exit::Error, format!("`--identity-command` did not end within {limit:?}"))
+            .hint("does it wait for somebody? `--identity-timeout 10m` gives it longer"));
+    };
+    let (printed, status) = ended.map_err(|error| fail(&error))?;
     if !status.success() {
         return Err(CliError::message(Exit::Error, format!("`--identity-command` failed: {status}"))
             .hint("run it by itself: it has to print the secret key and to end with 0"));

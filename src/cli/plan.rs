@@ -8,7 +8,7 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::sealing;
+use super::sealing::{self, Pinning};
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
@@ -39,11 +39,19 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
     let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
     let summary = plan.summary();
     let guards: Vec<Guard> = plan.guards(&[]).into_iter().chain(plan.over_budget(args.budget.max_creates)).collect();
+    let wanted = sealing::wanted(&manifest)?;
+    let sealing =
+        state.as_ref().map_or(Ok(Pinning::Pin(wanted.clone())), |state| sealing::check(&wanted, state, &context.command()));
     if context.is_json() {
-        context.document(&PlanDocument::new(&plan, state.as_ref(), &guards))?;
+        let pinned = state.as_ref().map(|state| &state.recipients);
+        context.document(&PlanDocument::new(&plan, state.as_ref(), &guards).sealing(pinned, &wanted, sealing.is_err()))?;
     } else {
         show(&context.console, &plan);
-        remark(context, &manifest, state.as_ref(), (&plan, &guards));
+        remark(context, &manifest, state.is_none(), (&plan, &guards));
+    }
+    if let Err(error) = sealing {
+        context.console.warn("an apply will stop:");
+        context.console.error(&error);
     }
     Ok(match summary {
         PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
@@ -119,7 +127,7 @@ fn sentence(summary: &PlanSummary) -> String {
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, (plan, guards): (&Plan, &[Guard])) {
+fn remark(context: &Context, manifest: &Manifest, is_first: bool, (plan, guards): (&Plan, &[Guard])) {
     let console = &context.console;
     for guard in guards {
         console.warn(format_args!("an apply will stop: {}", report::guard_text(guard)));
@@ -133,12 +141,7 @@ fn remark(context: &Context, manifest: &Manifest, state: Option<&State>, (plan, 
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
-    let recipients = state.map(|state| sealing::wanted(manifest).and_then(|wanted| sealing::check(&wanted, state, &command)));
-    if let Some(Err(error)) = recipients {
-        console.warn("an apply will stop:");
-        console.error(&error);
-    }
-    if state.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
+    if is_first && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
     }
 }

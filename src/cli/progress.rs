@@ -124,7 +124,6 @@ impl Observer for Display {
                 console.note(format_args!(
                     "  {BOLD}hint{BOLD:#}: mend the disk, then `{command} state rescue FILE` (a log: `… | {command} state rescue -`)"
                 ));
-                console.note("        before you settle it in another way: `resolve` leaves it without its token");
             }
             Progress::Done { name, outcome, took } => {
                 self.advance();

@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
-use crate::state::State;
+use crate::state::{Phase, Record, State};
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
 
@@ -37,7 +37,7 @@ fn parse(text: &str) -> Result<Recipients, CliError> {
 pub(super) enum Pinning {
     /// They are what the state has.
     Kept,
-    /// The state is empty: they are pinned now.
+    /// Nothing is pinned and nothing was ever sent: they are pinned now.
     Pin(Recipients),
 }
 
@@ -47,7 +47,8 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
     if *wanted == state.recipients {
         return Ok(Pinning::Kept);
     }
-    if state.records().is_empty() {
+    let is_untouched = |record: &Record| matches!(record.phase, Phase::Absent { .. });
+    if state.recipients.is_empty() && state.records().values().all(is_untouched) {
         return Ok(Pinning::Pin(wanted.clone()));
     }
     let identity = if state.recipients.is_empty() { "" } else { " --identity FILE" };

@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::state::{read, unknown};
 use crate::instance::InstanceName;
+use crate::report::TokenDocument;
 use crate::seal::SealError;
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
@@ -34,7 +35,11 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([at.entry]))?;
     let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
     let token = token_in(entry, at, &state.lineage, &identities(args)?)?;
-    context.console.verbatim(token.expose());
+    if context.is_json() {
+        context.document(&TokenDocument::new(name, &instance.id, &token))?;
+    } else {
+        context.console.verbatim(token.expose());
+    }
     Ok(Exit::Done)
 }
 

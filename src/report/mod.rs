@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 pub use state::{
-    DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, VerifyDocument,
+    DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
+    VerifyDocument,
 };
 
 use crate::apply::{Halt, Outcome, Report};
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary};
-use crate::seal::{KeyId, Recipient};
+use crate::seal::{KeyId, Recipient, Recipients};
 use crate::state::{AttemptId, Head, Lineage, Serial, State};
 
 /// The version of every document here.
@@ -32,6 +33,18 @@ pub struct PlanDocument {
     summary: SummaryData,
     changes: Vec<ChangeData>,
     guards: Vec<GuardData>,
+    sealing: SealingData,
+}
+
+/// Whom tokens are sealed to, and whether an apply would stop for that.
+#[derive(Debug, Default, Serialize)]
+struct SealingData {
+    /// What the state has pinned; none: there is no state yet.
+    pinned: Option<Vec<KeyId>>,
+    /// What the manifest or the environment says.
+    wanted: Vec<KeyId>,
+    /// An apply would stop: they differ.
+    is_refused: bool,
 }
 
 /// A plan's counts.
@@ -122,7 +135,16 @@ impl PlanDocument {
             summary: plan.summary().into(),
             changes: plan.changes.iter().map(change).collect(),
             guards: guards.iter().map(GuardData::from).collect(),
+            sealing: SealingData::default(),
         }
+    }
+
+    /// With the public keys that the state has pinned and those that are wanted.
+    #[must_use]
+    pub fn sealing(mut self, pinned: Option<&Recipients>, wanted: &Recipients, is_refused: bool) -> Self {
+        let ids = |keys: &Recipients| keys.iter().map(Recipient::id).collect();
+        self.sealing = SealingData { pinned: pinned.map(ids), wanted: ids(wanted), is_refused };
+        self
     }
 }
 

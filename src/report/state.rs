@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::FORMAT_VERSION;
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::plan::Proposal;
-use crate::seal::Recipients;
+use crate::seal::{KeyId, Recipients};
 use crate::secret::Secret;
 use crate::state::{Attempt, AttemptId, Doubt, Entry, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State, Verdict};
 use crate::store::{Finding, Severity};
@@ -221,6 +221,7 @@ impl Happening {
 fn detail(event: &Event) -> String {
     match event {
         Event::Bound(binding) => binding.origin.to_string(),
+        Event::Rebound { to, grounds } => format!("{}: {grounds}", to.origin),
         Event::Run { verb, version, .. } => format!("{verb}, version {version}"),
         Event::Recipients { to } => to.to_string(),
         Event::Listed { ids } => format!("{} instances", ids.len()),
@@ -259,7 +260,24 @@ impl HistoryDocument {
     }
 }
 
-/// `state export --reveal`: the one document with tokens in it, and so without `Debug`.
+/// `token get --format json`.
+#[derive(Serialize)]
+#[expect(missing_debug_implementations, reason = "it holds a token in the clear")]
+pub struct TokenDocument<'a> {
+    format_version: &'static str,
+    name: &'a InstanceName,
+    id: &'a InstanceId,
+    token: &'a str,
+}
+
+impl<'a> TokenDocument<'a> {
+    /// The token of `name`.
+    pub fn new(name: &'a InstanceName, id: &'a InstanceId, token: &'a Secret) -> Self {
+        Self { format_version: FORMAT_VERSION, name, id, token: token.expose() }
+    }
+}
+
+/// `state export --reveal`: all tokens in one document, and so without `Debug`.
 #[derive(Serialize)]
 #[expect(missing_debug_implementations, reason = "it holds tokens in the clear")]
 pub struct RevealedDocument {
@@ -274,6 +292,9 @@ struct RevealedData {
     #[serde(flatten)]
     instance: InstanceData,
     token: Option<String>,
+    /// There is a token, and none of the given keys opens it: these do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sealed_to: Vec<KeyId>,
 }
 
 impl RevealedDocument {
@@ -283,9 +304,9 @@ impl RevealedDocument {
         Self { format_version: FORMAT_VERSION, lineage, serial, instances: Vec::new() }
     }
 
-    /// Adds a record with its token.
-    pub fn push(&mut self, record: &Record, token: Option<&Secret>) {
+    /// Adds a record with its token, or with the keys that open it.
+    pub fn push(&mut self, record: &Record, token: Option<&Secret>, sealed_to: Vec<KeyId>) {
         let token = token.map(|token| token.expose().to_owned());
-        self.instances.push(RevealedData { instance: InstanceData::from(record), token });
+        self.instances.push(RevealedData { instance: InstanceData::from(record), token, sealed_to });
     }
 }

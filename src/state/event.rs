@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{AttemptId, Binding, Head, KeptAnswer, KeptBody, KeptSecret, Lineage, Record, Run, Serial};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
-use crate::seal::Recipients;
+use crate::seal::{Recipients, Sealed};
 use crate::secret::Secret;
 
 /// The version of the stored format. A journal with a higher one is refused and left as it is.
@@ -58,6 +58,13 @@ pub enum Event {
     },
     /// The state belongs to this server and account from here on.
     Bound(Binding),
+    /// An operator says that the same account has another key, or another address, from here on.
+    Rebound {
+        /// What the state belongs to now.
+        to: Binding,
+        /// What shows that it is the same account.
+        grounds: String,
+    },
     /// A command that changes the state has begun; what follows is its doing.
     Run {
         /// The command: `apply`, `resolve`, …
@@ -287,6 +294,19 @@ impl Event {
         }
     }
 
+    /// The sealed text in it: a token, or an answer.
+    pub fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            Self::Received { answer, .. } => match &answer.body {
+                KeptBody::Sealed(sealed) => Some(sealed),
+                KeptBody::Clear(_) => None,
+            },
+            Self::Created { token: Some(KeptSecret::Sealed(sealed)), .. }
+            | Self::TokenSet { token: KeptSecret::Sealed(sealed), .. } => Some(sealed),
+            _ => None,
+        }
+    }
+
     /// The format that holds from this entry on, where it says one.
     pub const fn format(&self) -> Option<u32> {
         match self {
@@ -301,6 +321,7 @@ impl Event {
         match self {
             Self::Genesis { .. } => "genesis",
             Self::Bound(_) => "bound",
+            Self::Rebound { .. } => "rebound",
             Self::Run { .. } => "run",
             Self::Format { .. } => "format",
             Self::Recipients { .. } => "recipients",

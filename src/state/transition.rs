@@ -122,6 +122,10 @@ impl State {
                     Ok(())
                 }
             },
+            Event::Rebound { to, .. } => {
+                self.binding = Some(to.clone());
+                Ok(())
+            }
             Event::Run { who, boot, up, .. } => {
                 let begun = up.map(|up| Begun { at: entry.at, up });
                 self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun });

@@ -2,31 +2,65 @@
 //! by it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::file::JOURNAL;
-use super::{StoreError, journal, place};
+use super::{StoreError, disk, journal, place};
 use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial};
 
 pub(super) const DIR: &str = "history";
 /// Files longer than this were not written by a rotation.
 const FILE_MAX: u64 = 1 << 30;
 
-/// One line of a history file: an entry without secrets, and its hash in the journal that it was in.
+/// One line of a history file: an entry without secrets, and its hash in the journal that it was in; none: that journal was
+/// damaged before it, so that its position proves nothing.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
     #[serde(flatten)]
     pub(super) entry: Entry,
-    pub(super) hash: Hash,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) hash: Option<Hash>,
 }
 
 /// The name of the history file that ends at `last`.
 pub(super) fn file_name(last: Serial) -> String {
     format!("until-{:012}.jsonl", last.0)
+}
+
+/// Takes in one entry with its hash.
+pub(super) type Put<'a> = dyn FnMut(Entry, Option<Hash>) -> Result<(), StoreError> + 'a;
+
+/// Keeps the entries that `copy` hands over as the history until `last`, without their secrets.
+pub(super) fn write(
+    dir: &Path,
+    last: Serial,
+    copy: &mut dyn FnMut(&mut Put<'_>) -> Result<(), StoreError>,
+) -> Result<History, StoreError> {
+    let folder = dir.join(DIR);
+    disk::make_private_dir(&folder).map_err(StoreError::io("make", &folder))?;
+    let file = file_name(last);
+    let path = folder.join(&file);
+    let mut sum = Context::new(&SHA256);
+    let written = disk::replace_with(&path, 0o600, |to| {
+        let mut to = BufWriter::new(to);
+        let copied = copy(&mut |entry, hash| {
+            let line = serde_json::to_vec(&Line { entry: entry.without_secrets(), hash });
+            let mut line = line.map_err(|error| StoreError::io("encode for", "the history")(error.into()))?;
+            line.push(b'\n');
+            sum.update(&line);
+            to.write_all(&line).map_err(StoreError::io("write", "the history"))
+        });
+        copied.map_err(std::io::Error::other)?;
+        to.flush()
+    });
+    written.map_err(StoreError::io("write", &path))?;
+    let mut hash = Hash::ZERO;
+    hash.0.copy_from_slice(sum.finish().as_ref());
+    Ok(History { file, sum: hash })
 }
 
 /// Everything that is left of the past.
@@ -66,6 +100,10 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
     while let Some(History { file, sum }) = next.as_ref().and_then(|checkpoint| checkpoint.history.clone()) {
         match one(dir, &file, sum) {
             Ok((entries, before)) => {
+                let pairs = entries.iter().zip(entries.iter().skip(1)).map(|(one, next)| (one.entry.serial, next.entry.serial));
+                for (one, next) in pairs.filter(|(one, next)| one.next() != *next) {
+                    past.gaps.push(format!("between serial {one} and {next} the journal was damaged"));
+                }
                 earlier.push(entries);
                 next = before;
             }
@@ -92,7 +130,7 @@ pub(super) fn hash_at(dir: &Path, checkpoint: &Checkpoint, serial: Serial) -> Op
         let History { file, sum } = checkpoint.history?;
         let (lines, before) = one(dir, &file, sum).ok()?;
         if let Some(line) = lines.iter().find(|line| line.entry.serial == serial) {
-            return Some(line.hash);
+            return line.hash;
         }
         next = before;
     }

@@ -11,12 +11,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256};
 
 use super::checkpoint::{Snapshot, referred, too_long};
 use super::file::{FileStore, JOURNAL, check_lock};
-use super::history::{self, Line};
-use super::{Hold, LockFile, StateStore, StoreError, disk, journal, sled};
+use super::{Hold, LockFile, StateStore, StoreError, disk, history, journal, sled};
 use crate::seal::Recipients;
 use crate::state::{Entry, Hash, Head, History, Record, Serial};
 
@@ -118,29 +116,10 @@ impl FileStore {
 
     /// The journal without its secrets, as a file of the history.
     fn write_history(&self, dir: &Path, head: Head) -> Result<History, StoreError> {
-        let folder = dir.join(history::DIR);
-        disk::make_private_dir(&folder).map_err(StoreError::io("make", &folder))?;
-        let file = history::file_name(head.serial);
-        let path = folder.join(&file);
-        let io = StoreError::io("write", &path);
-        let mut sum = Context::new(&SHA256);
-        let written = disk::replace_with(&path, 0o600, |to| {
-            let mut to = BufWriter::new(to);
-            let mut reader = self.reader()?;
-            let copied = journal::entries(&mut *reader, &mut |entry, hash| {
-                let line = serde_json::to_vec(&Line { entry: entry.without_secrets(), hash });
-                let mut line = line.map_err(|error| StoreError::io("encode for", "the history")(error.into()))?;
-                line.push(b'\n');
-                sum.update(&line);
-                to.write_all(&line).map_err(StoreError::io("write", "the history"))
-            });
-            copied.map_err(std::io::Error::other)?;
-            to.flush()
-        });
-        written.map_err(io)?;
-        let mut hash = Hash::ZERO;
-        hash.0.copy_from_slice(sum.finish().as_ref());
-        Ok(History { file, sum: hash })
+        let mut reader = self.reader().map_err(StoreError::io("open", dir.join(JOURNAL)))?;
+        history::write(dir, head.serial, &mut |put| {
+            journal::entries(&mut *reader, &mut |entry, hash| put(entry, Some(hash))).map(drop)
+        })
     }
 }
 

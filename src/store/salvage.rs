@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::checkpoint::{Snapshot, referred};
 use super::file::{JOURNAL, check_lock};
 use super::journal::LINE_MAX;
-use super::{LockFile, StoreError, journal, sled};
+use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
 use crate::instance::InstanceId;
 use crate::state::{AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
 
@@ -29,6 +29,20 @@ pub struct Salvage {
     pub lost: u64,
     /// Names that only the index or the lock file knew.
     pub from_elsewhere: usize,
+    /// What could be read, without secrets: the history of the new journal.
+    past: Vec<(Entry, Option<Hash>)>,
+}
+
+impl Salvage {
+    /// Begins a state with it, in the place of the damaged one in `dir`; what could be read of that stays as its history.
+    pub fn restore(self, dir: &Path, hold: Hold, at: Timestamp) -> Result<FileStore, StoreError> {
+        let Self { mut snapshot, past, .. } = self;
+        let mut past = past.into_iter();
+        let history =
+            history::write(dir, snapshot.after().serial, &mut |put| past.try_for_each(|(entry, hash)| put(entry, hash)))?;
+        snapshot.checkpoint.history = Some(history);
+        FileStore::restore(dir, hold, None, snapshot, at)
+    }
 }
 
 /// A line as far as it can be read, its hash unverified.
@@ -50,6 +64,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
         lines: 0,
         read: 0,
         before: 0,
+        past: Vec::new(),
         at,
     };
     pieces.read_journal(dir)?;
@@ -70,7 +85,8 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     if let Some(missing) = missing {
         return Err(StoreError::NoEntry(missing));
     }
-    Ok(Salvage { snapshot: Snapshot::of(&state, after, &pieces.kept, None), lost, from_elsewhere })
+    let snapshot = Snapshot::of(&state, after, &pieces.kept, None);
+    Ok(Salvage { snapshot, lost, from_elsewhere, past: pieces.past })
 }
 
 /// What must have stood before `event`, where its own line is gone: an answer has been sent for.
@@ -106,6 +122,8 @@ struct Pieces {
     read: u64,
     /// Entries before the first line.
     before: u64,
+    /// What was read, without secrets; those before the damage with their hashes.
+    past: Vec<(Entry, Option<Hash>)>,
     at: Timestamp,
 }
 
@@ -115,9 +133,10 @@ impl Pieces {
         let open = |path: &Path| File::open(path).map(BufReader::new).map_err(StoreError::io("open", path));
         let mut intact = 0;
         // The damage itself is what this is about.
-        let _ = journal::entries(&mut open(&path)?, &mut |entry, _| {
+        let _ = journal::entries(&mut open(&path)?, &mut |entry, hash| {
             intact += 1;
             self.take(&entry);
+            self.past.push((entry.without_secrets(), Some(hash)));
             Ok(())
         });
         let mut rest = open(&path)?;
@@ -147,6 +166,7 @@ impl Pieces {
             } else {
                 self.hold(&entry);
             }
+            self.past.push((entry.without_secrets(), None));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::file::{JOURNAL, check_lock, missing, witnesses};
-use super::{LockFile, history, journal, place, sled};
+use super::{LockFile, LockFileError, history, journal, place, read_entries, referred, sled};
 use crate::state::{Head, State};
 
 /// How bad a finding is.
@@ -23,7 +23,7 @@ pub enum Severity {
 /// What was seen of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The part: `journal`, `index`, `lock file`, `history`, `files`.
+    /// The part: `journal`, `index`, `tokens`, `lock file`, `history`, `files`.
     pub part: &'static str,
     /// How bad.
     pub severity: Severity,
@@ -32,15 +32,23 @@ pub struct Finding {
 }
 
 /// Looks at the state in `dir`.
-pub fn verify(dir: &Path, lock: Option<&LockFile>) -> Vec<Finding> {
+pub fn verify(dir: &Path, lock: Result<Option<&LockFile>, &LockFileError>) -> Vec<Finding> {
     if let Err(error) = place::check(dir, place::Purpose::Look) {
         return vec![error_of("files", error.to_string())];
     }
     let index = sled::load(dir);
     let mut findings = Vec::new();
+    let unreadable = lock.err();
+    let lock = lock.ok().flatten();
     let state = check_journal(dir, index.as_ref().map(|(_, head)| *head), lock, &mut findings);
     check_index(dir, index, state.as_ref(), &mut findings);
+    if let Some((state, _)) = &state {
+        check_tokens(dir, state, &mut findings);
+    }
     match (lock, &state) {
+        (None, _) if unreadable.is_some() => {
+            findings.extend(unreadable.map(|error| error_of("lock file", with_causes(error))));
+        }
         (None, _) => findings.push(warning("lock file", "there is none: a lost state would look like a first run")),
         (Some(_), None) => {}
         (Some(lock), Some((_, head))) if lock.head() == *head => findings.push(good("lock file", "stands at the journal's head")),
@@ -99,6 +107,53 @@ fn check_index(dir: &Path, index: Option<(State, Head)>, state: Option<&(State, 
         (Some(_), Some(_)) => error_of("index", "differs from the journal: delete the folder `index`, it is rebuilt".to_owned()),
         (Some((_, head)), None) => warning("index", format!("is whole and stands at serial {}", head.serial)),
     });
+}
+
+/// Whether the keys that the state seals to are the ones that open what it keeps.
+fn check_tokens(dir: &Path, state: &State, findings: &mut Vec<Finding>) {
+    let Ok(entries) = read_entries(dir, &referred(state)) else { return };
+    let (mut kept, mut clear, mut foreign) = (0_usize, Vec::new(), Vec::new());
+    for record in state.records().values() {
+        for entry in record.entries().filter_map(|serial| entries.get(&serial)) {
+            kept += 1;
+            match entry.event.sealed() {
+                None if entry.event.holds_secret_in_clear() => clear.push(record.name.as_str()),
+                Some(sealed) if !sealed.keys().any(|key| state.recipients.iter().any(|to| to.id() == *key)) => {
+                    foreign.push(record.name.as_str());
+                }
+                _ => {}
+            }
+        }
+    }
+    let to = &state.recipients;
+    if !clear.is_empty() && !to.is_empty() {
+        let message =
+            format!("{} stand in the clear, and the state seals to {to}: {}; `chatapi state rekey`", clear.len(), some(&clear));
+        findings.push(warning("tokens", message));
+    }
+    if !foreign.is_empty() {
+        let message = format!("{} are sealed to keys that the state does not name: {}", foreign.len(), some(&foreign));
+        findings.push(warning(
+            "tokens",
+            format!("{message}; `chatapi state rekey`, or `chatapi token set NAME --replace` if such a key is lost"),
+        ));
+    }
+    if foreign.is_empty() && (clear.is_empty() || to.is_empty()) {
+        let how = if to.is_empty() { "in the clear".to_owned() } else { format!("sealed to {to}") };
+        findings.push(good("tokens", format!("{kept} kept, {how}")));
+    }
+}
+
+/// The first of the names.
+fn some(names: &[&str]) -> String {
+    let more = if names.len() > 10 { ", …" } else { "" };
+    names.iter().copied().take(10).collect::<Vec<_>>().join(", ") + more
+}
+
+/// An error and why it came to it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn check_history(dir: &Path, findings: &mut Vec<Finding>) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "",
     "plan",
     "apply",
@@ -16,6 +16,7 @@ const VERBS: [&str; 29] = [
     "state list",
     "state show",
     "state mv",
+    "state rebind",
     "state rebuild",
     "state rm",
     "state verify",
@@ -55,7 +56,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..28] {
+    for verb in &VERBS[..29] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

@@ -339,3 +339,91 @@ fn t22_an_answer_in_the_clear_does_not_enter_a_sealed_state_by_rescue() {
     project.run("apply").exits(3);
     assert_eq!(gateway.creates(), 1);
 }
+
+/// Budget: 2 s.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p3_a_sealed_answer_that_was_rescued_after_its_doubt_was_resolved_needs_the_key() {
+    let (gateway, project, _) = sealed(&[], &["a"]);
+    let run = project.call(["apply", "--rescue-dir", "."]).env("CHATAPI_FAILPOINT", "journal-before-received=error").run();
+    run.exits(3).warns("it is kept in ./chatapi-rescue-");
+    let (id, token) = gateway.tokens().pop_last().unwrap();
+    let attempt = project.attempt("a");
+    project.call(["resolve", "a", "--attempt", &attempt, "--created", &id, "--offline"]).run().exits(0);
+    let file = format!("chatapi-rescue-{attempt}.json");
+    project.call(["state", "rescue", &file]).run().exits(1).warns("the token is sealed");
+    project.call(["state", "rescue", &file, "--identity", "key.txt"]).run().exits(0).prints("its token is kept");
+    assert_eq!(get(&project, "a", "key.txt").exits(0).stdout.trim_end(), token);
+    holds_no_token(&gateway, &project);
+}
+
+#[test]
+fn t22_tokens_that_only_a_lost_key_opens_are_named() {
+    let (gateway, project, _) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    let new = generate(&project, "new.txt");
+    seal_to(&project, &[&new]);
+    project.declare(&crate::stage::manifest("{kind: chatapi}", &["a", "b"]));
+    seal_to(&project, &[&new]);
+    project.run("state rekey --only-new").exits(0);
+    project.run("apply").exits(0).prints("1 created, 1 unchanged");
+    project.run("state verify").exits(0).prints("! tokens     1 are sealed to keys that the state does not name: a;");
+    let run = project.run("state export --reveal --identity new.txt").exits(4).warns("opens the tokens of a");
+    let document = run.json();
+    let (a, b) = (&document["instances"][0], &document["instances"][1]);
+    assert_eq!((a["token"].is_null(), a["sealed_to"].as_array().unwrap().len()), (true, 1), "{document}");
+    assert_eq!(b["token"], gateway.tokens()[&project.ids()["b"]].as_str());
+    let run = project.run("state export --reveal").exits(1).warns("the token is sealed");
+    assert!(run.stdout.is_empty(), "{run}");
+    project.run("state rekey --identity key.txt --identity new.txt").exits(1);
+    project.write("both.txt", project.read("key.txt") + &project.read("new.txt"));
+    project.run("state rekey --identity both.txt").exits(0).prints("2 kept texts sealed anew");
+    project.run("state verify").exits(0).prints("= tokens     2 kept, sealed to");
+}
+
+#[test]
+fn what_is_typed_goes_before_what_the_environment_says() {
+    let (gateway, project, _) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    generate(&project, "other.txt");
+    let token = gateway.tokens()[&project.ids()["a"]].clone();
+    let call = |words: &[&str]| {
+        let call = project.call([&["token", "get", "a"], words].concat());
+        call.env("CHATAPI_IDENTITY_FILE", "other.txt").env("CHATAPI_IDENTITY_COMMAND", "cat other.txt").run()
+    };
+    call(&[]).exits(1).warns("none of the given secret keys");
+    assert_eq!(call(&["--identity", "key.txt"]).exits(0).stdout.trim_end(), token);
+    assert_eq!(call(&["--identity-command", "cat key.txt"]).exits(0).stdout.trim_end(), token);
+    let document = call(&["--identity", "key.txt", "--format", "json"]).exits(0).json();
+    assert_eq!((document["name"].as_str(), document["token"].as_str()), (Some("a"), Some(token.as_str())));
+}
+
+#[test]
+fn p13_a_command_for_the_key_that_does_not_end_is_not_waited_for() {
+    let (_gateway, project, _) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    let words = ["token", "get", "a", "--identity-timeout", "100ms", "--identity-command", "cat key.txt; exec sleep 60"];
+    let run = project.call(words).run().exits(1).warns("did not end within 100ms").warns("--identity-timeout");
+    assert!(run.stdout.is_empty(), "{run}");
+}
+
+#[test]
+fn t22_keys_are_pinned_by_the_first_apply_that_sends_and_not_by_one_that_nothing_came_of() {
+    let (gateway, project, public) = sealed(&["create:nth=1=refuse:no"], &["a"]);
+    let stranger = generate(&project, "stranger.txt");
+    // In the clear, and refused: nothing was sealed to anybody, so there is nothing to rekey.
+    seal_to(&project, &[]);
+    project.run("apply").exits(1).prints("1 refused");
+    seal_to(&project, &[&public]);
+    project.run("apply --max-creates 0").exits(6).warns("1 instances would be created");
+    // Pinned now, although nothing exists.
+    seal_to(&project, &[&stranger]);
+    project.run("apply").exits(6).warns("the keys to seal to have changed");
+    let plan = project.run("plan --format json").exits(0).warns("the keys to seal to have changed").json();
+    assert_eq!(plan["sealing"]["is_refused"], true, "{plan}");
+    assert_ne!(plan["sealing"]["pinned"], plan["sealing"]["wanted"], "{plan}");
+    seal_to(&project, &[&public]);
+    project.run("apply").exits(0).prints("1 created");
+    assert_eq!(project.run("plan --format json").exits(0).json()["sealing"]["is_refused"], false);
+    assert_eq!(gateway.tokens().len(), 1);
+}

@@ -4,6 +4,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chatapi::emulator::account_hash;
 use serde_json::{Value, json};
 
 use crate::stage::{Gateway, Project, manifest};
@@ -441,4 +442,107 @@ fn p5_an_import_that_would_not_open_writes_nothing() {
     let device = Project::at(&gateway.url(), &["a"]);
     device.run("state import /dev/zero").exits(1).warns("it is not a file");
     device.run("apply").exits(0);
+}
+
+#[test]
+fn t1_the_same_account_under_another_key_and_address_is_bound_when_the_list_shows_that_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start_in(data.path());
+    let project = Project::at(&gateway.url(), &["a", "b"]).with("CHATAPI_API_KEY", "the-first-key-of-it");
+    project.run("apply").exits(0);
+    let other_key = |words: &[&str]| project.call(words).env("CHATAPI_API_KEY", "the-renewed-key-of-it").run();
+    other_key(&["apply"]).exits(1).warns("the API key differs").warns("state rebind");
+    other_key(&["state", "rebind"]).exits(6).warns("does not list 2 of this state's 2 instances: 100001, 100002");
+    gateway.stop();
+    // The provider gives the account another key; the server comes up at another address.
+    let ledger = data.path().join("ledger.jsonl");
+    let text = fs::read_to_string(&ledger).unwrap();
+    let renewed = text.replace(&account_hash("the-first-key-of-it"), &account_hash("the-renewed-key-of-it"));
+    assert_ne!(text, renewed);
+    fs::write(&ledger, renewed).unwrap();
+    let gateway = Gateway::start_in(data.path());
+    let project = project.with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", "the-renewed-key-of-it");
+    project.run("apply").exits(1).warns("the state belongs to").warns("state rebind");
+    project.run("state rebind").exits(0).prints("lists all of its instances (2)");
+    project.run("state rebind").exits(0).prints("already");
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+    project.call(["apply"]).env("CHATAPI_API_KEY", "the-first-key-of-it").run().exits(1).warns("the API key differs");
+    project.run("state history").exits(0).prints("rebound").prints("lists all of its instances (2)");
+    assert_eq!(gateway.creates(), 0);
+}
+
+#[test]
+fn t1_another_account_is_not_taken_for_the_same() {
+    let (gateway, project) = doubtful();
+    let other = Gateway::start(&[]);
+    let elsewhere = |words: &[&str]| project.call(words).env("CHATAPI_URL", other.url()).run();
+    elsewhere(&["apply"]).exits(1).warns("not to").warns("state rebind");
+    let refused = elsewhere(&["state", "rebind"]).exits(6).warns("does not list 1 of this state's 1 instances: ");
+    refused.warns("--despite-list --reason").warns("nothing was changed");
+    elsewhere(&["state", "rebind", "--despite-list"]).exits(1).warns("--reason");
+    let despite = ["state", "rebind", "--despite-list", "--reason", "moved by the provider"];
+    elsewhere(&despite).exits(6).warns("something is in doubt").warns("doubts --refresh");
+    let attempt = project.attempt("b");
+    project.call(["resolve", "b", "--attempt", &attempt, "--not-created", "--offline", "--reason", "test"]).run().exits(0);
+    elsewhere(&despite).exits(0).prints("from now on").prints("does not list 1");
+    elsewhere(&["plan"]).exits(0).prints("1 to create");
+    project.run("state history").exits(0).prints("moved by the provider");
+    assert_eq!((gateway.creates(), other.creates()), (2, 0));
+}
+
+#[test]
+fn what_is_bound_to_nothing_or_to_the_emulator_is_not_rebound() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.run("apply").exits(0);
+    project.run("state rebind").exits(1).warns("no server yet");
+    project.declare(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").exits(0);
+    project.run("state rebind").exits(1).warns("embedded emulator");
+    assert_eq!(gateway.requests(), 0);
+}
+
+#[test]
+fn p3_a_rescued_answer_brings_its_token_though_the_doubt_was_resolved_before() {
+    let (gateway, project) = doubtful();
+    let (packet, attempt) = (packet(&gateway, &project), project.attempt("b"));
+    let id = gateway.tokens().pop_last().unwrap().0;
+    project
+        .call(["resolve", "b", "--attempt", &attempt, "--created", &id, "--offline"])
+        .run()
+        .exits(0)
+        .prints("token is missing");
+    let run = project.call(["state", "rescue", "-"]).input(packet.to_string()).run();
+    run.exits(0).prints("its token is kept");
+    assert_eq!(project.token("b"), gateway.tokens()[&id]);
+    project.call(["state", "rescue", "-"]).input(packet.to_string()).run().exits(1).warns("does not wait for an answer");
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+}
+
+#[test]
+fn verify_goes_on_where_the_lock_file_cannot_be_read() {
+    let (_gateway, project) = done(&["a"]);
+    fs::write(project.lock_file(), "<<<<<<< ours\n").unwrap();
+    let run = project
+        .run("state verify")
+        .exits(8)
+        .prints("x lock file")
+        .prints("= journal")
+        .prints("= tokens     1 kept, in the clear");
+    run.prints("= index      equals the journal");
+}
+
+#[test]
+fn p16_the_past_survives_a_rebuild_of_a_damaged_journal_and_says_what_is_missing() {
+    let (_gateway, project) = done(&["a", "b"]);
+    let journal = project.read("state/journal.jsonl");
+    let token = project.token("a");
+    let lines: Vec<_> = journal.lines().enumerate().map(|(at, line)| if at == 5 { "{\"serial\":" } else { line }).collect();
+    project.write("state/journal.jsonl", lines.join("\n") + "\n");
+    fs::remove_dir_all(project.state().join("index")).unwrap();
+    project.run("state rebuild --from journal").exits(0);
+    let run = project.run("state history").exits(0).prints("genesis").prints("intent").prints("state rebuild (");
+    let run = run.warns("between serial 5 and 7 the journal was damaged");
+    assert!(!run.stdout.contains(&token), "{run}");
+    project.run("state verify").exits(0).prints("! history");
 }

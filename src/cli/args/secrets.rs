@@ -1,21 +1,25 @@
 //! The words of `chatapi key …` and `chatapi token …`, and how a secret key is named.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{LockArgs, name};
+use super::{LockArgs, duration, name};
 use crate::instance::InstanceName;
 
 /// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct IdentityArgs {
-    /// A file with the secret key that opens tokens (0600).
-    #[arg(long, value_name = "FILE", env = "CHATAPI_IDENTITY_FILE", hide_env_values = true)]
+    /// A file with the secret key that opens tokens (0600) [env: `CHATAPI_IDENTITY_FILE`].
+    #[arg(long, value_name = "FILE")]
     pub(in crate::cli) identity: Option<PathBuf>,
-    /// A command that prints it, run by `sh`: `pass show chatapi`, `vault kv get …`.
-    #[arg(long, value_name = "COMMAND", env = "CHATAPI_IDENTITY_COMMAND", hide_env_values = true, conflicts_with = "identity")]
+    /// A command that prints it, run by `sh`: `pass show chatapi`, `vault kv get …` [env: `CHATAPI_IDENTITY_COMMAND`].
+    #[arg(long, value_name = "COMMAND", conflicts_with = "identity")]
     pub(in crate::cli) identity_command: Option<String>,
+    /// How long that command may take: it may have to ask a person.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_IDENTITY_TIMEOUT", hide_env_values = true, default_value = "2m")]
+    pub(in crate::cli) identity_timeout: Duration,
 }
 
 /// `key …`.

@@ -51,6 +51,22 @@ pub(in crate::cli) enum StateVerb {
         #[command(flatten)]
         lock: LockArgs,
     },
+    /// The same account has another key or another address: use that from now on.
+    #[command(
+        after_help = "Example:\n  CHATAPI_API_KEY_FILE=/run/secrets/new-key chatapi state rebind\n\nThe server is asked first: it has to list, for that key, every instance that this state records."
+    )]
+    Rebind {
+        /// Rebind although the server does not list all of them; nothing may be in doubt then.
+        #[arg(long, requires = "reason")]
+        despite_list: bool,
+        /// Why you are sure, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        lock: LockArgs,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Check all of it: the journal's chain, its index, the lock file, owners and modes.
     #[command(after_help = "Examples:\n  chatapi state verify\n  chatapi state verify --format json | jq .findings")]
     Verify(LockFileArg),
@@ -99,6 +115,8 @@ pub(in crate::cli) enum StateVerb {
         /// The file, or `-` for standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        #[command(flatten)]
+        identity: IdentityArgs,
         #[command(flatten)]
         lock: LockArgs,
     },

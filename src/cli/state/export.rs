@@ -9,8 +9,9 @@ use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::identity::{identities, token_in};
+use crate::cli::identity::{TokenError, identities, token_in};
 use crate::report::RevealedDocument;
+use crate::seal::OpenError;
 use crate::state::Record;
 use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
 
@@ -37,14 +38,35 @@ pub(super) fn reveal(context: &Context, args: &IdentityArgs) -> Result<Exit, Cli
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     let keys = identities(args)?;
     let mut document = RevealedDocument::new(&reading.state, reading.head);
+    let (mut opened, mut closed) = (0_usize, Vec::new());
     for record in reading.state.records().values() {
-        let token = record.token().and_then(|at| Some((at, kept.get(&at.entry)?)));
-        let token = token.map(|(at, entry)| token_in(entry, at, &reading.state.lineage, &keys));
-        let token = token.transpose().map_err(|error| CliError::from(error).context(format!("`{}`", record.name)))?;
-        document.push(record, token.as_ref());
+        let Some((at, entry)) = record.token().and_then(|at| Some((at, kept.get(&at.entry)?))) else {
+            document.push(record, None, Vec::new());
+            continue;
+        };
+        match token_in(entry, at, &reading.state.lineage, &keys) {
+            Ok(token) => {
+                opened += 1;
+                document.push(record, Some(&token), Vec::new());
+            }
+            Err(error @ TokenError::Sealed(OpenError::NotForUs(_))) => {
+                let to = entry.event.sealed().map(|sealed| sealed.keys().cloned().collect());
+                document.push(record, None, to.unwrap_or_default());
+                closed.push((&record.name, error));
+            }
+            Err(error) => return Err(CliError::from(error).context(format!("`{}`", record.name))),
+        }
     }
-    context.document(&document)?;
-    Ok(Exit::Done)
+    let names: Vec<&str> = closed.iter().map(|(name, _)| name.as_str()).collect();
+    match closed.pop() {
+        Some((name, error)) if opened == 0 => return Err(CliError::from(error).context(format!("`{name}`"))),
+        _ => context.document(&document)?,
+    }
+    if names.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(CliError::message(Exit::Partly, format!("none of the given secret keys opens the tokens of {}", names.join(", ")))
+        .hint("the document has everything else; `sealed_to` in it names the keys that do"))
 }
 
 pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lock: &LockArgs) -> Result<Exit, CliError> {

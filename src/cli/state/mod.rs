@@ -3,6 +3,7 @@
 mod care;
 mod export;
 mod past;
+mod rebind;
 mod rebuild;
 mod rekey;
 mod rescue;
@@ -30,13 +31,16 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
         StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
         StateVerb::Rebuild(args) => rebuild::run(context, &args),
+        StateVerb::Rebind { despite_list, reason, lock, server } => {
+            rebind::run(context, despite_list, reason.as_deref(), &lock, &server)
+        }
         StateVerb::Verify(args) => care::verify(context, &args),
         StateVerb::Compact(lock) => care::compact(context, &lock),
         StateVerb::History { name } => past::run(context, name.as_ref()),
         StateVerb::Export { reveal: true, identity, .. } => export::reveal(context, &identity),
         StateVerb::Export { unsealed, .. } => export::export(context, unsealed),
         StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
-        StateVerb::Rescue { file, lock } => rescue::run(context, &file, &lock),
+        StateVerb::Rescue { file, identity, lock } => rescue::run(context, &file, &identity, &lock),
         StateVerb::Rekey { manifests, only_new, unseal, identity, lock } => {
             rekey::run(context, &manifests, rekey::How { only_new, unseal }, &identity, &lock)
         }

@@ -31,11 +31,11 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
         StoreError::Absent(_) => CliError::from(error).hint("not even its beginning can be read: `--from lock` begins anew"),
         error => error.into(),
     })?;
-    let Salvage { snapshot, lost, from_elsewhere } = salvaged;
+    let Salvage { lost, from_elsewhere, .. } = salvaged;
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
     copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
-    let mut rebuilt = FileStore::restore(&context.state_dir, hold, None, snapshot, Timestamp::now())?;
+    let mut rebuilt = salvaged.restore(&context.state_dir, hold, Timestamp::now())?;
     rebuilt.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     rebuilt.sync()?;
     let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());

@@ -10,12 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::apply::{Packet, Rescue};
-use crate::cli::args::LockArgs;
+use crate::cli::args::{IdentityArgs, LockArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::provider::certainty::judge;
-use crate::state::{AttemptId, Event, Outline, Phase, Serial, State};
+use crate::cli::identity::{TokenError, identities};
+use crate::cli::token;
+use crate::provider::certainty::{Verdict, judge};
+use crate::secret::Secret;
+use crate::state::{AttemptId, Event, Outline, Phase, Serial, State, about_answer};
 use crate::store::{self, FileStore, StateStore};
 
 /// How a line of a log begins that holds a packet.
@@ -59,13 +62,15 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn run(context: &Context, file: &Path, lock: &LockArgs) -> Result<Exit, CliError> {
+pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock: &LockArgs) -> Result<Exit, CliError> {
     let (packets, unreadable) = packets(file)?;
     let mut store = context.open("state rescue", lock.lock_timeout, None)?;
-    let (wanted, others): (Vec<&Packet>, Vec<&Packet>) = packets.values().partition(|packet| is_awaited(store.state(), packet));
+    let (wanted, others): (Vec<&Packet>, Vec<&Packet>) =
+        packets.values().partition(|packet| is_awaited(store.state(), packet) || lacks_token(store.state(), packet));
     if wanted.is_empty() {
         return Err(nothing_fits(&store, &others));
     }
+    let tokens = tokens(store.state(), &wanted, identity)?;
     if let Some(clear) = wanted.iter().find(|packet| !store.state().recipients.is_empty() && !packet.is_sealed()) {
         return Err(CliError::message(
             Exit::Error,
@@ -75,7 +80,13 @@ pub(super) fn run(context: &Context, file: &Path, lock: &LockArgs) -> Result<Exi
     }
     store.append(context.run_info("state rescue").event(), Timestamp::now())?;
     for packet in wanted.iter().copied() {
-        bring_back(&mut store, packet)?;
+        match tokens.get(&packet.attempt) {
+            Some(token) => {
+                let token = token::keep(store.state(), &packet.name, token.clone())?;
+                store.append(Event::TokenSet { name: packet.name.clone(), token }, Timestamp::now())?;
+            }
+            None => bring_back(&mut store, packet)?,
+        }
     }
     store.sync()?;
     let told: Vec<String> = wanted.iter().map(|packet| told(store.state(), packet)).collect();
@@ -100,6 +111,45 @@ fn is_awaited(state: &State, packet: &Packet) -> bool {
     let record = state.record(&packet.name).map(|record| &record.phase);
     packet.lineage == state.lineage
         && matches!(record, Some(Phase::InDoubt(attempt, doubt)) if attempt.id == packet.attempt && doubt.answer.is_none())
+}
+
+/// Whether its attempt was settled by hand meanwhile, and only the token is missing.
+fn lacks_token(state: &State, packet: &Packet) -> bool {
+    let record = state.record(&packet.name).map(|record| &record.phase);
+    let outline = packet.answer.clear().map_or_else(|| packet.answer.outline.clone(), |answer| Some(judge(&answer).outline()));
+    let Some(Outline::Created { id, .. }) = outline else { return false };
+    packet.lineage == state.lineage
+        && matches!(record, Some(Phase::Created(instance)) if instance.token.is_none() && instance.id == id)
+}
+
+/// The tokens of those whose attempts were settled meanwhile: an answer belongs to an open attempt only, so it is opened for them.
+fn tokens(state: &State, wanted: &[&Packet], identity: &IdentityArgs) -> Result<BTreeMap<AttemptId, Secret>, CliError> {
+    let mut tokens = BTreeMap::new();
+    for packet in wanted.iter().filter(|packet| lacks_token(state, packet)) {
+        let about = about_answer(&packet.lineage, &packet.name, &packet.attempt);
+        let keys = if packet.is_sealed() { identities(identity)? } else { Vec::new() };
+        let answer = packet.answer.open(&keys, &about).map_err(TokenError::from)?;
+        match judge(&answer) {
+            Verdict::Created(instance)
+                if state
+                    .record(&packet.name)
+                    .is_some_and(|record| record.instance().is_some_and(|known| known.id == instance.id)) =>
+            {
+                let token = instance.token.ok_or_else(|| {
+                    CliError::message(Exit::InDoubt, format!("the rescued answer for `{}` has no token in it", packet.name))
+                })?;
+                tokens.insert(packet.attempt.clone(), token);
+            }
+            _ => {
+                return Err(CliError::message(
+                    Exit::Error,
+                    format!("the rescued answer for `{}` is not about {}", packet.name, packet.name),
+                )
+                .hint("`chatapi token set NAME` takes a token that is known otherwise"));
+            }
+        }
+    }
+    Ok(tokens)
 }
 
 /// Why a packet is not taken in.

@@ -1,6 +1,7 @@
 //! The emulator in this process, so that what it really did can be held against what the binary says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use chatapi::emulator::{Emulator, EmulatorConfig, FaultPlan, LedgerOp, Operation};
 use tokio::runtime::Runtime;
@@ -16,6 +17,14 @@ impl Gateway {
         let faults = FaultPlan::new(rules.iter().map(|rule| rule.parse().unwrap()).collect());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let emulator = runtime.block_on(Emulator::start(EmulatorConfig { faults, ..EmulatorConfig::default() })).unwrap();
+        Self { emulator, runtime }
+    }
+
+    /// Goes on from the ledger in `data`.
+    pub(crate) fn start_in(data: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let config = EmulatorConfig { data: Some(data.to_owned()), ..EmulatorConfig::default() };
+        let emulator = runtime.block_on(Emulator::start(config)).unwrap();
         Self { emulator, runtime }
     }
 

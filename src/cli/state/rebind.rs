@@ -1,0 +1,100 @@
+//! `chatapi state rebind`: the same account under another key, or at another address.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::cli::args::{LockArgs, ServerArgs};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::signals;
+use crate::instance::InstanceId;
+use crate::listing::Listing;
+use crate::manifest::ProviderKind;
+use crate::provider::Provider as _;
+use crate::state::{Binding, Event, Phase, State};
+use crate::store::StateStore as _;
+
+/// Ids that a message names at the most.
+const NAMED: usize = 5;
+
+pub(super) fn run(
+    context: &Context,
+    is_despite_list: bool,
+    reason: Option<&str>,
+    lock: &LockArgs,
+    server: &ServerArgs,
+) -> Result<Exit, CliError> {
+    let mut store = context.open("state rebind", lock.lock_timeout, None)?;
+    check(store.state())?;
+    let (to, listing) = ask(context, store.state(), server)?;
+    if store.state().binding.as_ref() == Some(&to) {
+        context.done(format!("The state belongs to {} and this key already.", to.origin))?;
+        return Ok(Exit::Done);
+    }
+    let shown = match evidence(store.state(), &listing) {
+        Ok(shown) => shown,
+        Err(_) if is_despite_list && store.state().records().values().any(|record| record.open_attempt().is_some()) => {
+            return Err(CliError::message(
+                Exit::Guard,
+                "something is in doubt here, and another account's list would settle it wrongly",
+            )
+            .hint("nothing was changed; settle it first, with the old key: `chatapi doubts --refresh`"));
+        }
+        Err(shown) if is_despite_list => shown,
+        Err(against) => {
+            return Err(CliError::message(Exit::Guard, against)
+                .hint("nothing was changed: on another account every later apply would pay for what this one has already")
+                .hint("if you are sure that it is the same account: `--despite-list --reason TEXT`"));
+        }
+    };
+    let grounds = reason.map_or_else(|| shown.clone(), |reason| format!("{shown}; {reason}"));
+    let origin = to.origin.clone();
+    store.append(context.run_info("state rebind").event(), Timestamp::now())?;
+    store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
+    Box::new(store).close()?;
+    context.done(format!("The state belongs to {origin} and this key from now on: {shown}."))?;
+    Ok(Exit::Done)
+}
+
+/// Only what is bound to a real server can be bound to another.
+fn check(state: &State) -> Result<(), CliError> {
+    match &state.binding {
+        None => Err(CliError::message(Exit::Error, "the state belongs to no server yet: its first create binds it")
+            .hint("nothing is to be done: set CHATAPI_URL and the key, and apply")),
+        Some(bound) if bound.origin.is_emulator() => {
+            Err(CliError::message(Exit::Error, "the state belongs to the embedded emulator, and so do its instances")
+                .hint("begin another state for a real server: `--state DIR`"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<(Binding, Listing), CliError> {
+    signals::runtime()?.block_on(async {
+        let server = context.connect(ProviderKind::Chatapi, args).await?;
+        let listing = server.provider.list().await;
+        let listing = listing.map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was changed"))?;
+        Ok((server.binding(&state.lineage), listing))
+    })
+}
+
+/// That the server lists everything which this state created and still manages; an error says what is against it.
+fn evidence(state: &State, listing: &Listing) -> Result<String, String> {
+    let listed: BTreeSet<&InstanceId> = listing.instances.iter().map(|instance| &instance.id).collect();
+    let records = state.records().values().filter(|record| matches!(record.phase, Phase::Created(_)));
+    let ids: Vec<&InstanceId> = records.filter_map(|record| Some(&record.instance()?.id)).collect();
+    let mut missing: Vec<&str> = ids.iter().filter(|id| !listed.contains(*id)).map(|id| id.as_str()).collect();
+    missing.sort_unstable();
+    if ids.is_empty() {
+        return Err("this state records no instance by which the account could be known again".to_owned());
+    }
+    if missing.is_empty() {
+        return Ok(format!("the server lists all of its instances ({})", ids.len()));
+    }
+    let more = if missing.len() > NAMED { ", …" } else { "" };
+    let named: Vec<&str> = missing.iter().copied().take(NAMED).collect();
+    let named = named.join(", ");
+    Err(format!("the server does not list {} of this state's {} instances: {named}{more}", missing.len(), ids.len()))
+}
