@@ -3,8 +3,9 @@
 //! sled 0.34.7 is kept at arm's length, because of what was measured of it: its `flush` does not fsync, a kill while it opens
 //! leaves a `snap.*.generating` that makes every later open fail, it panics on some damage and silently forgets records on
 //! other, and it may wait for ever after a write that failed. So: it holds nothing that the journal does not have, and no
-//! secret; half-written snapshots are removed under our lock; panics are caught; it is waited for only so long; its file is fsynced by us; the content is counted and summed, and what does not add up, or does
-//! not stand at the journal's head, is not used.
+//! secret; half-written snapshots are removed under our lock; panics are caught; it is waited for only so long; what was written is
+//! read again, and its file is fsynced by us; the content is counted and summed, and what does not add up, or does not stand at the
+//! journal's head, is not used.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,23 +138,28 @@ pub(super) fn update(dir: &Path, state: State, head: Head, names: Option<BTreeSe
         move |db: &::sled::Db| write_all(db, &state, head)
     };
     let every = all.clone();
-    let done = patient(&path, move |db| match &names {
+    let written = patient(&path, move |db| match &names {
         Some(names) => write_some(db, &state, head, names).or_else(|_| every(db)),
         None => every(db),
     });
-    let done = match done {
+    // Opening it once more writes the snapshot that a reader's opening would write otherwise, and shows whether it kept what it
+    // took: after a kill sled may take everything and give back what was there before. sled lets go of its files some moments
+    // after it is dropped, so that this may have to wait for ourselves.
+    let kept = move |db: &::sled::Db| match meta(db)? {
+        Some(meta) if meta.head == head => Ok(()),
+        _ => Err(Unusable::Content("it does not keep what is written")),
+    };
+    let done = match written.and_then(|()| patient(&path, kept)) {
         Err(error) if !is_busy(&error) && !matches!(error, Unusable::Stuck) => {
             fs::remove_dir_all(&path).map_err(Unusable::Io).and_then(|()| {
                 tracing::debug!(%error, "the index is built anew");
                 failpoint::pass("index-removed");
-                patient(&path, all)
+                patient(&path, all).and_then(|()| patient(&path, kept))
             })
         }
         done => done,
     };
-    // Opening it once more writes the snapshot that a reader's opening would write otherwise. sled lets go of its files some
-    // moments after it is dropped, so that this may have to wait for ourselves.
-    let settled = done.and_then(|()| patient(&path, |_| Ok(()))).and_then(|()| Ok(sync(&path)?));
+    let settled = done.and_then(|()| Ok(sync(&path)?));
     if let Err(error) = settled {
         tracing::warn!(%error, "the index could not be brought up to date; the journal is read instead");
     }
@@ -319,6 +325,28 @@ fn sync(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The files of an index that a kill has left: sled 0.34.7 takes what is written to it without an error, and gives back what
+    /// was there before.
+    #[test]
+    fn an_index_that_does_not_keep_what_is_written_is_built_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = dir.path().join(DIR);
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/index-forgetful");
+        fs::create_dir(&index).unwrap();
+        fs::create_dir(index.join("blobs")).unwrap();
+        for file in fs::read_dir(kept).unwrap().flatten() {
+            fs::copy(file.path(), index.join(file.file_name())).unwrap();
+        }
+        // As long as sled makes it; what is left out of the kept file is zeros.
+        fs::OpenOptions::new().write(true).open(index.join("db")).unwrap().set_len(524_287).unwrap();
+        let before = head(dir.path()).unwrap();
+        assert_eq!(before.serial, Serial(21));
+        let state = State::new(Lineage::from_bytes([7; 16]), Serial(40), FORMAT);
+        let now = Head { serial: Serial(40), hash: before.hash };
+        update(dir.path(), state.clone(), now, None);
+        assert_eq!(load(dir.path()), Some((state, now)));
+    }
 
     #[test]
     fn p13_an_index_that_never_comes_back_is_not_waited_for() {
