@@ -40,7 +40,8 @@ fn p4_p11_p13_every_bad_manifest_is_refused_by_the_binary_in_its_place() {
         }
     };
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
-    assert!(inputs.len() >= 250, "{}", inputs.len());
+    println!("{} bad manifests", inputs.len());
+    assert!(inputs.len() >= 300, "{}", inputs.len());
 }
 
 #[test]

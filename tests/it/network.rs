@@ -182,6 +182,7 @@ where
                 std::panic::resume_unwind(error.into_panic());
             }
         }
+        println!("{count} cases");
         count
     })
 }

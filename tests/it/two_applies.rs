@@ -123,6 +123,8 @@ enum Fate {
 #[derive(Debug, Default)]
 struct Figures {
     runs: usize,
+    /// Two applies that were started one after the other without waiting: of eight there are 28.
+    pairs: usize,
     locked: usize,
     kills: usize,
     pauses: usize,
@@ -130,7 +132,7 @@ struct Figures {
 }
 
 /// Mostly two applies at random offsets, now and then up to eight; one of them killed or stopped for a while; and plans, lists
-/// and tokens read all the while. 40 crowds in the ordinary set (at most 30 s); `CHATAPI_PAIRS=5000` is the long campaign.
+/// and tokens read all the while. 40 crowds in the ordinary set (at most 30 s); `CHATAPI_PAIRS=1300`, more than 5,000 pairs, is the long campaign.
 #[test]
 fn p6_p1_p12_many_applies_at_once_create_what_is_declared() {
     let rounds = number("CHATAPI_PAIRS", 40);
@@ -141,6 +143,7 @@ fn p6_p1_p12_many_applies_at_once_create_what_is_declared() {
         (crowds((0..rounds).step_by(2), seed), other.join().unwrap())
     });
     all.runs += other.runs;
+    all.pairs += other.pairs;
     all.locked += other.locked;
     all.kills += other.kills;
     all.pauses += other.pauses;
@@ -173,6 +176,7 @@ fn crowds(rounds: impl Iterator<Item = u64>, seed: u64) -> Figures {
             site.printed.extend(ended.printed());
         }
         figures.runs += ended.len();
+        figures.pairs += ended.len() * (ended.len() - 1) / 2;
         let doubts = site.judge(&what);
         assert!(doubts == 0 || ended.iter().any(|ended| ended.code().is_none()), "{what}: a doubt without a kill");
     }
