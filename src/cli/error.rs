@@ -133,7 +133,7 @@ impl From<&StoreError> for CliError {
         let shown = Self::new(exit, error);
         match error {
             StoreError::Unsafe { path, why } => {
-                let remedy = remedy(&path.display().to_string(), *why);
+                let remedy = remedy(path, *why);
                 remedy.into_iter().fold(shown.hint("nothing was sent"), Self::hint)
             }
             StoreError::Locked { .. } => shown
@@ -166,7 +166,8 @@ impl From<&StoreError> for CliError {
 }
 
 /// What to type when `path` is not safe.
-fn remedy(path: &str, why: Hazard) -> Vec<String> {
+fn remedy(path: &Path, why: Hazard) -> Vec<String> {
+    let path = typed(path);
     match why {
         Hazard::Writable(_) => vec![
             format!("see that its files are the ones you know, then close it: `chmod -R go-rwx {path}`"),

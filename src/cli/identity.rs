@@ -7,9 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::channel;
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
 
 use super::args::IdentityArgs;
 use super::context::read_secret;
@@ -74,24 +72,31 @@ fn run(command: &str, limit: Duration) -> Result<Secret, CliError> {
     // In our own process group: a command that asks at the terminal may read from it.
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = shell.spawn().map_err(|error| fail(&error))?;
-    let pid = Pid::from_child(&child);
+    let give_up = Instant::now() + limit;
     let (tell, told) = channel();
-    std::thread::spawn(move || {
-        let printed = child.stdout.take().map(|out| read_secret(out.take(1 << 16))).transpose();
-        // Whoever has given up waiting listens no more.
-        drop(tell.send(printed.and_then(|printed| Ok((printed, child.wait()?)))));
-    });
-    let Ok(ended) = told.recv_timeout(limit) else {
-        // It may have ended just now.
-        let _ = kill_process(pid, Signal::KILL);
-        return Err(CliError::message(Exit::Error, format!("`--identity-command` did not end within {limit:?}"))
-            .hint("does it wait for somebody? `--identity-timeout 10m` gives it longer"));
+    let out = child.stdout.take();
+    // Whoever has given up waiting listens no more.
+    std::thread::spawn(move || drop(tell.send(out.map(|out| read_secret(out.take(1 << 16))).transpose())));
+    let printed = told.recv_timeout(limit);
+    let status = loop {
+        match child.try_wait().map_err(|error| fail(&error))? {
+            Some(status) if printed.is_ok() => break status,
+            None if printed.is_ok() && Instant::now() < give_up => std::thread::park_timeout(Duration::from_millis(2)),
+            // What it has printed ends when all have ended that it started.
+            _ => {
+                // It may have ended just now.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(CliError::message(Exit::Error, format!("`--identity-command` did not end within {limit:?}"))
+                    .hint("does it wait for somebody, or leave something running? `--identity-timeout 10m` gives it longer"));
+            }
+        }
     };
-    let (printed, status) = ended.map_err(|error| fail(&error))?;
     if !status.success() {
         return Err(CliError::message(Exit::Error, format!("`--identity-command` failed: {status}"))
             .hint("run it by itself: it has to print the secret key and to end with 0"));
     }
+    let printed = printed.unwrap_or(Ok(None)).map_err(|error| fail(&error))?;
     printed.ok_or_else(|| CliError::message(Exit::Error, "`--identity-command` printed nothing"))
 }
 

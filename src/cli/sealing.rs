@@ -37,7 +37,7 @@ fn parse(text: &str) -> Result<Recipients, CliError> {
 pub(super) enum Pinning {
     /// They are what the state has.
     Kept,
-    /// Nothing is pinned and nothing was ever sent: they are pinned now.
+    /// Nothing is pinned, and nothing was created that may have a token: they are pinned now.
     Pin(Recipients),
 }
 

@@ -367,6 +367,9 @@ pub struct Checkpoint {
     pub run: Option<Run>,
     /// Whom secrets are sealed to.
     pub recipients: Recipients,
+    /// The earlier journal was damaged: so many of its entries could not be read. Its positions prove nothing about this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost: Option<u64>,
     /// Where the earlier entries are, without their secrets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub history: Option<History>,

@@ -66,6 +66,7 @@ impl Snapshot {
             binding: state.binding.clone(),
             run: state.run.clone(),
             recipients: state.recipients.clone(),
+            lost: None,
             history,
         };
         Self { checkpoint, fences, records }

@@ -400,8 +400,8 @@ pub(super) fn check_lock(
         return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
     }
     let is_known = |name: &InstanceName| state.record(name).is_some();
-    match lock.in_doubt.iter().find(|(name, doubt)| doubt.attempt.is_some() && !is_known(name)) {
-        Some((name, _)) => behind(format!("`{name}` may exist, and the state does not know it")),
+    match lock.in_doubt.keys().find(|name| !is_known(name)) {
+        Some(name) => behind(format!("`{name}` may exist, and the state does not know it")),
         None => Ok(()),
     }
 }

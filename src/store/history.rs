@@ -16,14 +16,12 @@ pub(super) const DIR: &str = "history";
 /// Files longer than this were not written by a rotation.
 const FILE_MAX: u64 = 1 << 30;
 
-/// One line of a history file: an entry without secrets, and its hash in the journal that it was in; none: that journal was
-/// damaged before it, so that its position proves nothing.
+/// One line of a history file: an entry without secrets, and its hash in the journal that it was in.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
     #[serde(flatten)]
     pub(super) entry: Entry,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) hash: Option<Hash>,
+    pub(super) hash: Hash,
 }
 
 /// The name of the history file that ends at `last`.
@@ -32,7 +30,7 @@ pub(super) fn file_name(last: Serial) -> String {
 }
 
 /// Takes in one entry with its hash.
-pub(super) type Put<'a> = dyn FnMut(Entry, Option<Hash>) -> Result<(), StoreError> + 'a;
+pub(super) type Put<'a> = dyn FnMut(Entry, Hash) -> Result<(), StoreError> + 'a;
 
 /// Keeps the entries that `copy` hands over as the history until `last`, without their secrets.
 pub(super) fn write(
@@ -97,13 +95,13 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
     }
     let mut earlier = Vec::new();
     let mut next = checkpoint;
-    while let Some(History { file, sum }) = next.as_ref().and_then(|checkpoint| checkpoint.history.clone()) {
+    while let Some(Checkpoint { lost, history, after, .. }) = next.clone() {
+        if let Some(lost @ 1..) = lost {
+            past.gaps.push(format!("{lost} entries up to serial {} could not be read: the journal was damaged", after.serial));
+        }
+        let Some(History { file, sum }) = history else { break };
         match one(dir, &file, sum) {
             Ok((entries, before)) => {
-                let pairs = entries.iter().zip(entries.iter().skip(1)).map(|(one, next)| (one.entry.serial, next.entry.serial));
-                for (one, next) in pairs.filter(|(one, next)| one.next() != *next) {
-                    past.gaps.push(format!("between serial {one} and {next} the journal was damaged"));
-                }
                 earlier.push(entries);
                 next = before;
             }
@@ -119,18 +117,19 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
     Ok(past)
 }
 
-/// The hash of the entry `serial`, from before `checkpoint`, as far as the history has it whole.
+/// The hash of the entry `serial`, from before `checkpoint`, as far as the history has it whole. What a damaged journal went on
+/// from proves nothing: an entry may be in the history whose effect was lost.
 pub(super) fn hash_at(dir: &Path, checkpoint: &Checkpoint, serial: Serial) -> Option<Hash> {
     let mut next = Some(checkpoint.clone());
     loop {
-        let checkpoint = next?;
+        let checkpoint = next.filter(|checkpoint| checkpoint.lost.is_none())?;
         if checkpoint.after.serial == serial {
             return Some(checkpoint.after.hash);
         }
         let History { file, sum } = checkpoint.history?;
         let (lines, before) = one(dir, &file, sum).ok()?;
         if let Some(line) = lines.iter().find(|line| line.entry.serial == serial) {
-            return line.hash;
+            return Some(line.hash);
         }
         next = before;
     }

@@ -117,9 +117,7 @@ impl FileStore {
     /// The journal without its secrets, as a file of the history.
     fn write_history(&self, dir: &Path, head: Head) -> Result<History, StoreError> {
         let mut reader = self.reader().map_err(StoreError::io("open", dir.join(JOURNAL)))?;
-        history::write(dir, head.serial, &mut |put| {
-            journal::entries(&mut *reader, &mut |entry, hash| put(entry, Some(hash))).map(drop)
-        })
+        history::write(dir, head.serial, &mut |put| journal::entries(&mut *reader, put).map(drop))
     }
 }
 

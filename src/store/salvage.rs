@@ -17,7 +17,7 @@ use super::checkpoint::{Snapshot, referred};
 use super::file::{JOURNAL, check_lock};
 use super::journal::LINE_MAX;
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
-use crate::instance::InstanceId;
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
 
 /// A state put together from pieces.
@@ -30,7 +30,7 @@ pub struct Salvage {
     /// Names that only the index or the lock file knew.
     pub from_elsewhere: usize,
     /// What could be read, without secrets: the history of the new journal.
-    past: Vec<(Entry, Option<Hash>)>,
+    past: Vec<(Entry, Hash)>,
 }
 
 impl Salvage {
@@ -64,7 +64,10 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
         lines: 0,
         read: 0,
         before: 0,
+        keys_at: Serial(0),
         past: Vec::new(),
+        unsure: BTreeMap::new(),
+        newer: None,
         at,
     };
     pieces.read_journal(dir)?;
@@ -77,6 +80,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     check_lock(dir, &state, None, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
     let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
+    pieces.hold_unsure(&mut state);
     pieces.add_settings(&mut state, index.as_ref(), lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
     // No entry of the old chain has this position, so nothing that names one contradicts it.
@@ -85,7 +89,8 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     if let Some(missing) = missing {
         return Err(StoreError::NoEntry(missing));
     }
-    let snapshot = Snapshot::of(&state, after, &pieces.kept, None);
+    let mut snapshot = Snapshot::of(&state, after, &pieces.kept, None);
+    snapshot.checkpoint.lost = Some(lost);
     Ok(Salvage { snapshot, lost, from_elsewhere, past: pieces.past })
 }
 
@@ -109,6 +114,11 @@ fn resolved(attempt: AttemptId, id: InstanceId, by: &str) -> Event {
     Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds }
 }
 
+/// What stands for an attempt that nobody knows any more.
+fn lost_attempt(name: &InstanceName) -> AttemptId {
+    AttemptId::typed(&format!("a-lost-{name}"))
+}
+
 struct Pieces {
     state: Option<State>,
     /// Entries with tokens and answers, under the serials that the state knows.
@@ -122,8 +132,14 @@ struct Pieces {
     read: u64,
     /// Entries before the first line.
     before: u64,
-    /// What was read, without secrets; those before the damage with their hashes.
-    past: Vec<(Entry, Option<Hash>)>,
+    /// The old serial of the last line that said whom secrets are sealed to.
+    keys_at: Serial,
+    /// What was read, without secrets, each with the hash that its line has.
+    past: Vec<(Entry, Hash)>,
+    /// Names of lines that nothing vouches for, with their types and attempts.
+    unsure: BTreeMap<InstanceName, (Option<InstanceType>, AttemptId)>,
+    /// A format that this version does not know, of an intact line.
+    newer: Option<u32>,
     at: Timestamp,
 }
 
@@ -135,10 +151,14 @@ impl Pieces {
         // The damage itself is what this is about.
         let _ = journal::entries(&mut open(&path)?, &mut |entry, hash| {
             intact += 1;
+            self.newer = self.newer.max(entry.event.format().filter(|format| *format > FORMAT));
             self.take(&entry);
-            self.past.push((entry.without_secrets(), Some(hash)));
+            self.past.push((entry.without_secrets(), hash));
             Ok(())
         });
+        if let Some(found) = self.newer {
+            return Err(StoreError::Newer { found, known: FORMAT });
+        }
         let mut rest = open(&path)?;
         let mut line = Vec::new();
         // The hash that the line before claims for itself, whether it has it or not.
@@ -166,13 +186,17 @@ impl Pieces {
             } else {
                 self.hold(&entry);
             }
-            self.past.push((entry.without_secrets(), None));
+            self.past.push((entry.without_secrets(), claimed.unwrap_or(Hash::ZERO)));
         }
         Ok(())
     }
 
-    /// An entry whose bytes are not what was written: nothing is concluded from it but that an attempt may have been made.
+    /// An entry that nothing vouches for: nothing is concluded from it but that its name is not free.
     fn hold(&mut self, entry: &Entry) {
+        if entry.event.attempt().is_none() {
+            self.note_unsure(&entry.event);
+            return;
+        }
         let event = match &entry.event {
             Event::Intent { .. } => entry.event.clone(),
             other => match other.attempt() {
@@ -190,6 +214,36 @@ impl Pieces {
         let _ = state.apply(&entry);
     }
 
+    fn note_unsure(&mut self, event: &Event) {
+        let (name, kind, attempt) = match event {
+            Event::Restored { record, .. } if matches!(record.phase, Phase::Absent { .. }) => return,
+            Event::Restored { record, .. } => {
+                (&record.name, Some(record.kind), record.open_attempt().map(|attempt| attempt.id.clone()))
+            }
+            Event::Adopted { name, kind, .. } => (name, Some(*kind), None),
+            Event::Moved { from, to } => {
+                let known = self.state.as_ref().and_then(|state| state.record(from)).map(|record| record.kind);
+                (to, known.or_else(|| self.unsure.get(from)?.0), None)
+            }
+            Event::TokenSet { name, .. } | Event::Released { name } | Event::Reclaimed { name } => (name, None, None),
+            _ => return,
+        };
+        let attempt = attempt.unwrap_or_else(|| lost_attempt(name));
+        let unsure = self.unsure.entry(name.clone()).or_insert((None, attempt));
+        unsure.0 = unsure.0.or(kind);
+    }
+
+    /// Names that are known of such lines only: held, for there may be a paid instance.
+    fn hold_unsure(&self, state: &mut State) {
+        for (name, (kind, attempt)) in &self.unsure {
+            if state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. })) {
+                // Of a type that nobody knows any more either would do: what is held is not created.
+                let kind = kind.unwrap_or(InstanceType::WhatsApp);
+                self.add(state, Event::AdoptedDoubt { attempt: attempt.clone(), name: name.clone(), kind });
+            }
+        }
+    }
+
     /// Takes in an entry if it follows, under the next serial.
     fn take(&mut self, entry: &Entry) {
         let old = entry.serial;
@@ -202,6 +256,7 @@ impl Pieces {
                 let whole = crate::state::Checkpoint { entries: u64::MAX, ..checkpoint.clone() };
                 self.state = Some(State::from_checkpoint(&whole, old));
                 self.before = checkpoint.after.serial.0;
+                self.keys_at = old;
             }
             (None, _) => return,
             (Some(state), event) => {
@@ -219,6 +274,9 @@ impl Pieces {
                     return;
                 }
                 self.renumbered.insert(old, entry.serial);
+                if matches!(entry.event, Event::Recipients { .. }) {
+                    self.keys_at = old;
+                }
                 match entry.event {
                     Event::Restored { kept, .. } => {
                         self.kept.extend(kept.into_iter().map(|entry| (entry.serial, entry)));
@@ -269,7 +327,11 @@ impl Pieces {
         if let (None, Some(binding)) = (&state.binding, bound.or_else(origin)) {
             self.add(state, Event::Bound(binding));
         }
-        let to = index.map(|index| index.recipients.clone()).or_else(|| lock.map(|lock| lock.seal_to.clone()));
+        // What the journal still says goes first: an older copy may have the keys from before a `rekey`, and a lock file may come
+        // with a pull request. The index alone can be newer than what is left of the journal.
+        let newer = index.filter(|index| index.serial > self.keys_at).map(|index| index.recipients.clone());
+        let to =
+            newer.or_else(|| lock.map(|lock| lock.seal_to.clone()).filter(|_| state.recipients.is_empty() && index.is_none()));
         if let Some(to) = to.filter(|to| *to != state.recipients) {
             self.add(state, Event::Recipients { to });
         }
@@ -298,7 +360,7 @@ impl Pieces {
             }
         }
         for (name, doubt) in &lock.in_doubt {
-            let attempt = doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}")));
+            let attempt = doubt.attempt.clone().unwrap_or_else(|| lost_attempt(name));
             if state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. })) {
                 added += usize::from(self.add(state, Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }));
             }

@@ -1,5 +1,6 @@
 //! Looks at everything that a state consists of and says what is wrong with it. Changes nothing.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use super::file::{JOURNAL, check_lock, missing, witnesses};
 use super::{LockFile, LockFileError, history, journal, place, read_entries, referred, sled};
+use crate::seal::{KeyId, Recipient};
 use crate::state::{Head, State};
 
 /// How bad a finding is.
@@ -112,15 +114,16 @@ fn check_index(dir: &Path, index: Option<(State, Head)>, state: Option<&(State, 
 /// Whether the keys that the state seals to are the ones that open what it keeps.
 fn check_tokens(dir: &Path, state: &State, findings: &mut Vec<Finding>) {
     let Ok(entries) = read_entries(dir, &referred(state)) else { return };
-    let (mut kept, mut clear, mut foreign) = (0_usize, Vec::new(), Vec::new());
+    let wanted: BTreeSet<KeyId> = state.recipients.iter().map(Recipient::id).collect();
+    let (mut kept, mut clear, mut foreign, mut other) = (0_usize, Vec::new(), Vec::new(), Vec::new());
     for record in state.records().values() {
         for entry in record.entries().filter_map(|serial| entries.get(&serial)) {
             kept += 1;
-            match entry.event.sealed() {
-                None if entry.event.holds_secret_in_clear() => clear.push(record.name.as_str()),
-                Some(sealed) if !sealed.keys().any(|key| state.recipients.iter().any(|to| to.id() == *key)) => {
-                    foreign.push(record.name.as_str());
-                }
+            let name = record.name.as_str();
+            match entry.event.sealed().map(|sealed| sealed.keys().cloned().collect::<BTreeSet<_>>()) {
+                None if entry.event.holds_secret_in_clear() => clear.push(name),
+                Some(keys) if keys.is_disjoint(&wanted) => foreign.push(name),
+                Some(keys) if keys != wanted => other.push(name),
                 _ => {}
             }
         }
@@ -138,7 +141,11 @@ fn check_tokens(dir: &Path, state: &State, findings: &mut Vec<Finding>) {
             format!("{message}; `chatapi state rekey`, or `chatapi token set NAME --replace` if such a key is lost"),
         ));
     }
-    if foreign.is_empty() && (clear.is_empty() || to.is_empty()) {
+    if !other.is_empty() {
+        let message = format!("{} are sealed to some of the state's keys only, or to more: {}", other.len(), some(&other));
+        findings.push(warning("tokens", format!("{message}; `chatapi state rekey`")));
+    }
+    if foreign.is_empty() && other.is_empty() && (clear.is_empty() || to.is_empty()) {
         let how = if to.is_empty() { "in the clear".to_owned() } else { format!("sealed to {to}") };
         findings.push(good("tokens", format!("{kept} kept, {how}")));
     }

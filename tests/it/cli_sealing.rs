@@ -379,6 +379,10 @@ fn t22_tokens_that_only_a_lost_key_opens_are_named() {
     project.write("both.txt", project.read("key.txt") + &project.read("new.txt"));
     project.run("state rekey --identity both.txt").exits(0).prints("2 kept texts sealed anew");
     project.run("state verify").exits(0).prints("= tokens     2 kept, sealed to");
+    let third = generate(&project, "third.txt");
+    seal_to(&project, &[&new, &third]);
+    project.run("state rekey --only-new").exits(0);
+    project.run("state verify").exits(0).prints("! tokens     2 are sealed to some of the state's keys only, or to more: a, b;");
 }
 
 #[test]
@@ -405,6 +409,12 @@ fn p13_a_command_for_the_key_that_does_not_end_is_not_waited_for() {
     let words = ["token", "get", "a", "--identity-timeout", "100ms", "--identity-command", "cat key.txt; exec sleep 60"];
     let run = project.call(words).run().exits(1).warns("did not end within 100ms").warns("--identity-timeout");
     assert!(run.stdout.is_empty(), "{run}");
+    // What it leaves running holds its output open.
+    let left = "cat key.txt; sleep 60 2> /dev/null & echo $! > left.txt";
+    let run = project.call(["token", "get", "a", "--identity-timeout", "1s", "--identity-command", left]).run();
+    run.exits(1).warns("leave something running");
+    let pid = project.read("left.txt").trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
 }
 
 #[test]
@@ -426,4 +436,25 @@ fn t22_keys_are_pinned_by_the_first_apply_that_sends_and_not_by_one_that_nothing
     project.run("apply").exits(0).prints("1 created");
     assert_eq!(project.run("plan --format json").exits(0).json()["sealing"]["is_refused"], false);
     assert_eq!(gateway.tokens().len(), 1);
+}
+
+#[test]
+fn t22_a_rebuild_keeps_the_keys_that_the_journal_pins() {
+    let (_gateway, project, old) = sealed(&[], &["a"]);
+    project.run("apply").exits(0);
+    let new = generate(&project, "new.txt");
+    seal_to(&project, &[&new]);
+    project.run("state rekey --identity key.txt").exits(0);
+    // The lock file still has the old key, and the index is gone.
+    assert!(project.read("chatapi.lock").contains(&old));
+    let mut lines: Vec<String> = project.read("state/journal.jsonl").lines().map(str::to_owned).collect();
+    project.run("apply").exits(0);
+    lines.push("#".to_owned());
+    project.write("state/journal.jsonl", lines.join("\n") + "\n");
+    fs::remove_dir_all(project.state().join("index")).unwrap();
+    let run = project.run("state rebuild --from journal").exits(0);
+    let document = project.run("state show --format json").exits(0).json();
+    assert_eq!(document["seal_to"], serde_json::json!([new]), "{run}");
+    seal_to(&project, &[&old]);
+    project.run("apply").exits(6).warns("the keys to seal to have changed");
 }

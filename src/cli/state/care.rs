@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::cli::args::{LockArgs, LockFileArg};
 use crate::cli::console::{BAD, DOUBT, GOOD};
-use crate::cli::context::Context;
+use crate::cli::context::{Context, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::report::VerifyDocument;
@@ -31,9 +31,15 @@ pub(super) fn verify(context: &Context, args: &LockFileArg) -> Result<Exit, CliE
         return Ok(Exit::Done);
     }
     let command = context.command();
+    if let Err(error) = lock
+        && findings.iter().all(|finding| finding.severity < Severity::Error || finding.part == "lock file")
+    {
+        return Err(error.into());
+    }
+    let lock_path = typed(&Context::lock_file(&[], args.lock_file.as_ref()));
     Err(CliError::message(Exit::State, "the state is not as it was written: nothing is created from it")
         .hint("bring the newest intact copy of the state directory back")
-        .hint(format!("if there is none: `{command} state rebuild --from journal`, or `--from lock`")))
+        .hint(format!("if there is none: `{command} state rebuild --from journal --lock-file {lock_path}`, or `--from lock`")))
 }
 
 pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliError> {

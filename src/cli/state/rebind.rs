@@ -9,11 +9,10 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::signals;
-use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
-use crate::state::{Binding, Event, Phase, State};
+use crate::state::{Binding, Event, State};
 use crate::store::StateStore as _;
 
 /// Ids that a message names at the most.
@@ -33,15 +32,17 @@ pub(super) fn run(
         context.done(format!("The state belongs to {} and this key already.", to.origin))?;
         return Ok(Exit::Done);
     }
+    let is_moved = store.state().binding.as_ref().is_some_and(|bound| bound.origin != to.origin);
+    let is_open = store.state().records().values().any(|record| record.open_attempt().is_some());
+    // On one server an id is one instance, whatever key shows it; another server may have the same ids.
+    if is_open && (is_moved || is_despite_list) {
+        let message = "something is in doubt here, and another server's list would settle it wrongly";
+        return Err(CliError::message(Exit::Guard, message)
+            .hint("nothing was changed; settle it first, with the old key and address: `chatapi doubts --refresh`")
+            .hint("if that is gone: `chatapi resolve … --offline`, by what the provider says"));
+    }
     let shown = match evidence(store.state(), &listing) {
         Ok(shown) => shown,
-        Err(_) if is_despite_list && store.state().records().values().any(|record| record.open_attempt().is_some()) => {
-            return Err(CliError::message(
-                Exit::Guard,
-                "something is in doubt here, and another account's list would settle it wrongly",
-            )
-            .hint("nothing was changed; settle it first, with the old key: `chatapi doubts --refresh`"));
-        }
         Err(shown) if is_despite_list => shown,
         Err(against) => {
             return Err(CliError::message(Exit::Guard, against)
@@ -80,12 +81,12 @@ fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<(Binding, 
     })
 }
 
-/// That the server lists everything which this state created and still manages; an error says what is against it.
+/// That the server lists everything which this state created and still manages, with its type; an error says what is against it.
 fn evidence(state: &State, listing: &Listing) -> Result<String, String> {
-    let listed: BTreeSet<&InstanceId> = listing.instances.iter().map(|instance| &instance.id).collect();
-    let records = state.records().values().filter(|record| matches!(record.phase, Phase::Created(_)));
-    let ids: Vec<&InstanceId> = records.filter_map(|record| Some(&record.instance()?.id)).collect();
-    let mut missing: Vec<&str> = ids.iter().filter(|id| !listed.contains(*id)).map(|id| id.as_str()).collect();
+    let listed: BTreeSet<_> = listing.instances.iter().map(|instance| (&instance.id, instance.kind)).collect();
+    let records = state.records().values();
+    let ids: Vec<_> = records.filter_map(|record| Some((&record.instance()?.id, Some(record.kind)))).collect();
+    let mut missing: Vec<&str> = ids.iter().filter(|id| !listed.contains(*id)).map(|(id, _)| id.as_str()).collect();
     missing.sort_unstable();
     if ids.is_empty() {
         return Err("this state records no instance by which the account could be known again".to_owned());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::cli::args::{RebuildArgs, RebuildSource};
-use crate::cli::context::{Context, draw_lineage};
+use crate::cli::console::BOLD;
+use crate::cli::context::{Context, draw_lineage, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{signals, state};
@@ -38,6 +39,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     let mut rebuilt = salvaged.restore(&context.state_dir, hold, Timestamp::now())?;
     rebuilt.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     rebuilt.sync()?;
+    let to = rebuilt.state().recipients.to_string();
     let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());
     if lock.is_some() {
         keep_old(lock_path)?;
@@ -49,6 +51,14 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     ))?;
     let console = &context.console;
     console.note(format_args!("the damaged journal is kept as {}", aside.display()));
+    if lock.is_none() {
+        let path = typed(lock_path);
+        console.warn(format_args!(
+            "there is no {path}: what only the lock file knows may be created again; if it is elsewhere, name it"
+        ));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `{} state rebuild --from journal --lock-file PATH`", context.command()));
+    }
+    console.note(format_args!("tokens are sealed to: {to}"));
     if lost > 0 {
         console.warn("what stood in the entries that are gone is not known: compare the server's list before you apply");
     }

@@ -39,12 +39,13 @@ pub(super) fn run(
             .hint("name the keys in `seal_to:` of the manifest, or in CHATAPI_SEAL_TO")
             .hint("to keep every token in the clear from now on: `--unseal`, with no key named"));
     }
+    // Before the lock is taken: a command for the key may wait for a person.
+    let keys = if only_new { Vec::new() } else { identities(args)? };
     let mut store = context.open("state rekey", lock.lock_timeout, None)?;
     let state = store.state().clone();
     let mut anew = Vec::new();
     if !only_new {
         // All of them are opened before anything is written.
-        let keys = identities(args)?;
         let entries = store.entries(&store::referred(&state))?;
         for record in state.records().values() {
             for serial in record.entries() {

@@ -16,7 +16,9 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities};
 use crate::cli::token;
-use crate::provider::certainty::{Verdict, judge};
+use crate::instance::{InstanceId, InstanceName};
+use crate::provider::certainty::{CreatedInstance, Verdict, judge};
+use crate::seal::Identity;
 use crate::secret::Secret;
 use crate::state::{AttemptId, Event, Outline, Phase, Serial, State, about_answer};
 use crate::store::{self, FileStore, StateStore};
@@ -25,6 +27,7 @@ use crate::store::{self, FileStore, StateStore};
 const MARK: &str = "chatapi-rescue:";
 /// Longest text that is searched for packets.
 const LOG_MAX: u64 = 64 << 20;
+const LOOK: &str = "`chatapi doubts` shows the attempts that wait for an answer";
 
 /// A file in a second place, else, if it is sealed, a line on standard error.
 pub(crate) struct Elsewhere {
@@ -64,46 +67,85 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 
 pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock: &LockArgs) -> Result<Exit, CliError> {
     let (packets, unreadable) = packets(file)?;
+    let needs_key = |state: &State| packets.values().any(|packet| packet.is_sealed() && lacks_token(state, packet).is_some());
+    // Looked at before the lock is taken: a command for the key may wait for a person.
+    let keys = if needs_key(&super::read(context)?.state) { identities(identity)? } else { Vec::new() };
     let mut store = context.open("state rescue", lock.lock_timeout, None)?;
-    let (wanted, others): (Vec<&Packet>, Vec<&Packet>) =
-        packets.values().partition(|packet| is_awaited(store.state(), packet) || lacks_token(store.state(), packet));
-    if wanted.is_empty() {
-        return Err(nothing_fits(&store, &others));
-    }
-    let tokens = tokens(store.state(), &wanted, identity)?;
-    if let Some(clear) = wanted.iter().find(|packet| !store.state().recipients.is_empty() && !packet.is_sealed()) {
-        return Err(CliError::message(
-            Exit::Error,
-            format!("the answer of `{}` is not sealed, and this state seals", clear.name),
-        )
-        .hint("no run of this state wrote it; `chatapi token set NAME` takes a token that is known otherwise"));
-    }
-    store.append(context.run_info("state rescue").event(), Timestamp::now())?;
-    for packet in wanted.iter().copied() {
-        match tokens.get(&packet.attempt) {
-            Some(token) => {
-                let token = token::keep(store.state(), &packet.name, token.clone())?;
-                store.append(Event::TokenSet { name: packet.name.clone(), token }, Timestamp::now())?;
-            }
-            None => bring_back(&mut store, packet)?,
+    let (mut awaited, mut tokens, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    for packet in packets.values() {
+        match fit(store.state(), packet, &keys) {
+            Ok(Fit::Awaited) => awaited.push(packet),
+            Ok(Fit::Token(name, token)) => tokens.push((packet, name, token)),
+            Err(why) => left.push(why),
         }
     }
+    if awaited.is_empty() && tokens.is_empty() {
+        let nothing = || CliError::message(Exit::Error, "it holds no rescued answer").hint(LOOK);
+        return Err(left.into_iter().next().unwrap_or_else(nothing));
+    }
+    store.append(context.run_info("state rescue").event(), Timestamp::now())?;
+    let mut told_of = Vec::new();
+    for packet in awaited {
+        bring_back(&mut store, packet)?;
+        told_of.push(packet.name.clone());
+    }
+    for (_, name, token) in tokens {
+        let token = token::keep(store.state(), &name, token)?;
+        store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
+        told_of.push(name);
+    }
     store.sync()?;
-    let told: Vec<String> = wanted.iter().map(|packet| told(store.state(), packet)).collect();
-    let store_state = Box::new(store.state().clone());
+    let told: Vec<String> = told_of.iter().map(|name| told(store.state(), name)).collect();
     Box::new(store).close()?;
     context.done(told.join("\n"))?;
-    if others.is_empty() && unreadable == 0 {
+    if left.is_empty() && unreadable == 0 {
         context.console.note("what was in it is in the state now: it can be deleted");
         return Ok(Exit::Done);
     }
-    for packet in &others {
-        context.console.warn(why_not(store_state.as_ref(), packet));
+    for why in &left {
+        context.console.error(why);
     }
     if unreadable > 0 {
         context.console.warn(format_args!("{unreadable} lines that should hold an answer cannot be read: keep the log"));
     }
     Ok(Exit::Partly)
+}
+
+/// What a packet is good for.
+enum Fit {
+    /// Its attempt waits for an answer.
+    Awaited,
+    /// Its attempt was settled by hand, and the instance of that name lacks this token.
+    Token(InstanceName, Secret),
+}
+
+/// What `packet` is good for; an error says why for nothing.
+fn fit(state: &State, packet: &Packet, keys: &[Identity]) -> Result<Fit, CliError> {
+    let is_for_an_attempt = is_awaited(state, packet);
+    let name = lacks_token(state, packet);
+    if !is_for_an_attempt && name.is_none() {
+        return Err(CliError::message(Exit::Error, why_not(state, packet)).hint(LOOK));
+    }
+    if !state.recipients.is_empty() && !packet.is_sealed() {
+        return Err(CliError::message(
+            Exit::Error,
+            format!("the answer of `{}` is not sealed, and this state seals", packet.name),
+        )
+        .hint("no run of this state wrote it; `chatapi token set NAME` takes a token that is known otherwise"));
+    }
+    let Some((name, id)) = name.filter(|_| !is_for_an_attempt) else { return Ok(Fit::Awaited) };
+    // An answer belongs to an open attempt only, so the token is taken out of it.
+    let about = about_answer(&packet.lineage, &packet.name, &packet.attempt);
+    let answer = packet.answer.open(keys, &about).map_err(|error| {
+        CliError::from(TokenError::from(error)).context(format!("the token of `{name}` cannot be brought back"))
+    })?;
+    match judge(&answer) {
+        Verdict::Created(CreatedInstance { token: Some(token), id: answered, .. }) if answered == id => {
+            Ok(Fit::Token(name, token))
+        }
+        _ => Err(CliError::message(Exit::Error, format!("the rescued answer for `{}` is not about {id}", packet.name))
+            .hint("`chatapi token set NAME` takes a token that is known otherwise")),
+    }
 }
 
 /// Whether its attempt waits for an answer.
@@ -113,43 +155,15 @@ fn is_awaited(state: &State, packet: &Packet) -> bool {
         && matches!(record, Some(Phase::InDoubt(attempt, doubt)) if attempt.id == packet.attempt && doubt.answer.is_none())
 }
 
-/// Whether its attempt was settled by hand meanwhile, and only the token is missing.
-fn lacks_token(state: &State, packet: &Packet) -> bool {
-    let record = state.record(&packet.name).map(|record| &record.phase);
+/// The instance, under whatever name it has by now, whose attempt was settled by hand and whose token is only in the packet.
+fn lacks_token(state: &State, packet: &Packet) -> Option<(InstanceName, InstanceId)> {
     let outline = packet.answer.clear().map_or_else(|| packet.answer.outline.clone(), |answer| Some(judge(&answer).outline()));
-    let Some(Outline::Created { id, .. }) = outline else { return false };
-    packet.lineage == state.lineage
-        && matches!(record, Some(Phase::Created(instance)) if instance.token.is_none() && instance.id == id)
-}
-
-/// The tokens of those whose attempts were settled meanwhile: an answer belongs to an open attempt only, so it is opened for them.
-fn tokens(state: &State, wanted: &[&Packet], identity: &IdentityArgs) -> Result<BTreeMap<AttemptId, Secret>, CliError> {
-    let mut tokens = BTreeMap::new();
-    for packet in wanted.iter().filter(|packet| lacks_token(state, packet)) {
-        let about = about_answer(&packet.lineage, &packet.name, &packet.attempt);
-        let keys = if packet.is_sealed() { identities(identity)? } else { Vec::new() };
-        let answer = packet.answer.open(&keys, &about).map_err(TokenError::from)?;
-        match judge(&answer) {
-            Verdict::Created(instance)
-                if state
-                    .record(&packet.name)
-                    .is_some_and(|record| record.instance().is_some_and(|known| known.id == instance.id)) =>
-            {
-                let token = instance.token.ok_or_else(|| {
-                    CliError::message(Exit::InDoubt, format!("the rescued answer for `{}` has no token in it", packet.name))
-                })?;
-                tokens.insert(packet.attempt.clone(), token);
-            }
-            _ => {
-                return Err(CliError::message(
-                    Exit::Error,
-                    format!("the rescued answer for `{}` is not about {}", packet.name, packet.name),
-                )
-                .hint("`chatapi token set NAME` takes a token that is known otherwise"));
-            }
-        }
-    }
-    Ok(tokens)
+    let Some(Outline::Created { id, has_token: true, .. }) = outline.filter(|_| packet.lineage == state.lineage) else {
+        return None;
+    };
+    let name = state.known_ids().get(&id)?.clone();
+    let instance = state.record(&name)?.instance()?;
+    instance.token.is_none().then_some((name, id))
 }
 
 /// Why a packet is not taken in.
@@ -159,11 +173,6 @@ fn why_not(state: &State, packet: &Packet) -> String {
     }
     let status = state.record(&packet.name).map_or("not recorded", |record| record.status());
     format!("`{}` is {status}: attempt {} does not wait for an answer", packet.name, packet.attempt)
-}
-
-fn nothing_fits(store: &FileStore, packets: &[&Packet]) -> CliError {
-    let why = packets.first().map_or_else(|| "it holds no rescued answer".to_owned(), |one| why_not(store.state(), one));
-    CliError::message(Exit::Error, why).hint("`chatapi doubts` shows the attempts that do")
 }
 
 /// Records the answer, and what it proves.
@@ -192,8 +201,7 @@ fn conclusion(attempt: AttemptId, serial: Serial, outline: Option<Outline>) -> E
     }
 }
 
-fn told(state: &State, packet: &Packet) -> String {
-    let name = &packet.name;
+fn told(state: &State, name: &InstanceName) -> String {
     match state.record(name).map(|record| &record.phase) {
         Some(Phase::Created(instance)) if instance.token.is_some() => {
             format!("`{name}` exists as {}, and its token is kept.", instance.id)
