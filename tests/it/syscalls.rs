@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 
@@ -287,4 +288,51 @@ fn p8_an_interrupted_call_is_no_error() {
         site.judge(&ended, fault.what).unwrap_or_else(|broken| panic!("{fault}: {broken}"));
         site.mend().unwrap_or_else(|broken| panic!("{fault}: {broken}"));
     }
+}
+
+/// P2, P5: a new or renamed file of the state, and the lock file, is durable in its directory before anything is sent, and in the
+/// end. A file system may forget a name otherwise, however often its file was synced.
+#[test]
+fn p2_p5_every_new_name_is_durable_before_anything_is_sent() {
+    if let Err(why) = strace::is_there() {
+        println!("skipped: {why}");
+        return;
+    }
+    let site = Site::new(Prior::Nothing);
+    let (ended, log) = strace::names(&site.project, &WORDS[0]);
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let mut waiting = BTreeMap::new();
+    let (mut names, mut requests) = (0, 0);
+    for line in log.lines().filter(|line| !line.contains(" = -1 ") || line.contains("EINPROGRESS")) {
+        let call = line.split_once(' ').unwrap_or_default().1.trim_start();
+        if call.starts_with("connect(") && call.contains("AF_INET") {
+            requests += 1;
+            assert!(waiting.is_empty(), "{waiting:?} at {line}\n{log}");
+        } else if let Some(path) = synced(call) {
+            waiting.remove(&path);
+        } else if let Some(path) = named(call).filter(|path| is_kept(path)) {
+            names += 1;
+            waiting.insert(path.parent().unwrap().to_owned(), path);
+        }
+    }
+    assert!(waiting.is_empty(), "{waiting:?}\n{log}");
+    assert!(names >= 3 && requests >= 2, "{names} names, {requests} requests: {log}");
+}
+
+/// The directory or file that a call makes durable.
+fn synced(call: &str) -> Option<PathBuf> {
+    let inner = call.strip_prefix("fsync(")?;
+    Some(PathBuf::from(inner.split_once('<')?.1.split_once('>')?.0))
+}
+
+/// The name that a call makes.
+fn named(call: &str) -> Option<PathBuf> {
+    let makes = call.starts_with("rename") || (call.starts_with("openat(") && call.contains("O_CREAT"));
+    makes.then(|| call.rsplit('"').nth(1).map(PathBuf::from)).flatten()
+}
+
+/// Whether something would be lost with it: not a file that is renamed later, not the lock, which holds nothing, not the index.
+fn is_kept(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.is_absolute() && !name.ends_with(".new") && name != "lock" && !path.components().any(|part| part.as_os_str() == "index")
 }

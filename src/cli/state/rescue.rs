@@ -62,7 +62,9 @@ impl Rescue for Elsewhere {
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = store::make_new(path, 0o600)?;
     file.write_all(text)?;
-    file.sync_all()
+    file.sync_all()?;
+    // As durable as the journal would have been.
+    store::sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock: &LockArgs) -> Result<Exit, CliError> {

@@ -106,6 +106,14 @@ fn traced(project: &Project, options: &[String], at: &[PathBuf], words: &[&str])
     command
 }
 
+/// What a run of `words` does to names and directories, and when it goes to the network: the trace, one call a line, with paths in
+/// the place of file numbers.
+pub(super) fn names(project: &Project, words: &[&str]) -> (Ended, String) {
+    let options = ["-y", "-e", "trace=openat,rename,renameat,renameat2,fsync,connect"].map(str::to_owned);
+    let ended = Run::start(traced(project, &options, &[], words)).end();
+    (ended, log(project))
+}
+
 /// How often a thread makes each call in a run of `words`, at the most.
 pub(super) fn count(project: &Project, words: &[&str]) -> BTreeMap<&'static str, usize> {
     let mut most = BTreeMap::new();
