@@ -50,10 +50,7 @@ pub(super) fn absence((attempt, doubt): (&Attempt, &Doubt), is_agreeing: bool, n
     let later = |from: Timestamp, time| from.checked_add(time).unwrap_or(Timestamp::MAX);
     let settles = later(doubt.since, settling.after);
     let left = now.passed(attempt, doubt.since).map(|passed| settling.after.saturating_sub(passed));
-    let settles = match left {
-        Some(left) if !left.is_zero() => settles.max(later(now.wall, left)),
-        _ => settles,
-    };
+    let settles = left.map_or(settles, |left| settles.max(later(now.wall, left)));
     if now.wall >= settles && is_agreeing { Proposal::NotCreated } else { Proposal::NotYetSettled { at: settles } }
 }
 
