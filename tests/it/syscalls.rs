@@ -333,6 +333,7 @@ fn named(call: &str) -> Option<PathBuf> {
 
 /// Whether something would be lost with it: not a file that is renamed later, not the lock, which holds nothing, not the index.
 fn is_kept(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    path.is_absolute() && !name.ends_with(".new") && name != "lock" && !path.components().any(|part| part.as_os_str() == "index")
+    let is_renamed_later = path.extension().is_some_and(|extension| extension == "new");
+    let is_lock = path.file_name().is_some_and(|name| name == "lock");
+    path.is_absolute() && !is_renamed_later && !is_lock && !path.components().any(|part| part.as_os_str() == "index")
 }

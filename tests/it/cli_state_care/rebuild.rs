@@ -1,0 +1,250 @@
+//! `chatapi state rebuild`: a state from what is left of it, and what must never come of that.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::{done, doubtful, journal, put_back};
+use crate::stage::{Project, manifest};
+
+#[test]
+fn p5_a_damaged_journal_is_rebuilt_from_what_is_left_and_nothing_is_created_again() {
+    let (gateway, project) = doubtful();
+    let journal = project.read("state/journal.jsonl");
+    let (ids, token) = (project.ids(), project.token("a"));
+    for line in 2..journal.lines().count() {
+        let mut broken = String::new();
+        for (number, text) in journal.lines().enumerate() {
+            broken.push_str(if number == line { "{\"serial\":" } else { text });
+            broken.push('\n');
+        }
+        project.write("state/journal.jsonl", &broken);
+        project.run("apply").exits(8).warns("damaged at line");
+        project.run("state rebuild --from journal").exits(0).prints("Rebuilt: 2 names").warns("journal.jsonl.damaged-");
+        project.run("state verify").exits(0).prints("holds what the journal held");
+        let run = project.run("apply").exits(3);
+        assert_eq!(gateway.creates(), 2, "line {line}: {run}");
+        assert_eq!(project.ids().get("a"), ids.get("a"), "line {line}: {run}");
+        let kept = project.run("token get a");
+        assert!(kept.stdout.trim_end() == token || kept.code == 3, "line {line}: {kept}");
+        // As it was, for the next line.
+        fs::remove_dir_all(project.state()).unwrap();
+        fs::create_dir(project.state()).unwrap();
+        project.write("state/journal.jsonl", &journal);
+        fs::remove_file(project.lock_file()).unwrap();
+        project.run("apply").exits(3);
+    }
+}
+
+#[test]
+fn a_state_is_rebuilt_from_what_the_server_lists_and_a_person_names() {
+    let (gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("apply").exits(8);
+    project.run("state rebuild --from server").exits(1).prints(&ids["a"]).warns("--adopt NAME=");
+    project.run("state rebuild --from server --adopt a=999999").exits(1).warns("lists no 999999");
+    project.run("state rebuild --from server --adopt a").exits(1).warns("NAME=ID");
+    let words = format!("state rebuild --from server --adopt a={} --adopt b={}", ids["a"], ids["b"]);
+    project.run(&words).exits(0).prints("2 instances without token");
+    project.run("apply").exits(3).warns("its token is missing");
+    for (name, id) in &ids {
+        project.call(["token", "set", name]).input(gateway.tokens()[id].clone()).run().exits(0);
+    }
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances");
+    assert_eq!((project.ids(), gateway.creates()), (ids, 2));
+}
+
+#[test]
+fn p5_a_rebuild_does_not_take_over_another_states_lock_file() {
+    let (gateway, project) = done(&["a", "b"]);
+    let other = Project::at(&gateway.url(), &["x"]);
+    other.run("apply").exits(0);
+    put_back(&project, &journal(&other));
+    let lock = project.read("chatapi.lock");
+    project.run("state rebuild --from journal").exits(8).warns("the lineage is").warns("the lock file says");
+    assert_eq!(project.read("chatapi.lock"), lock);
+    project.run("apply").exits(8);
+    assert_eq!(gateway.creates(), 3);
+}
+
+#[test]
+fn p5_a_rebuild_from_the_server_keeps_what_the_lock_file_knows_besides() {
+    let (gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run(&format!("state rebuild --from server --adopt a={}", ids["a"])).exits(0).prints("2 instances without token");
+    project.run("apply").exits(3);
+    assert_eq!((project.ids(), gateway.creates()), (ids, 2));
+}
+
+#[test]
+fn p9_a_released_name_stays_released_when_its_state_is_lost() {
+    let (gateway, project) = done(&["a", "b"]);
+    project.run("state rm b").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    project.run("apply").exits(0);
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from lock").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(3).warns("was released").prints("nothing was sent");
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p5_a_rebuild_that_misses_its_lock_file_is_stopped_by_it_later() {
+    let (gateway, project) = done(&["a", "b"]);
+    fs::create_dir(project.path("team")).unwrap();
+    for file in ["instances.yaml", "chatapi.lock"] {
+        fs::rename(project.path(file), project.path(&format!("team/{file}"))).unwrap();
+    }
+    let broken: Vec<String> = journal(&project)
+        .lines()
+        .map(|line| if line.contains("\"intent\"") && line.contains("\"b\"") { "#".to_owned() } else { line.to_owned() })
+        .collect();
+    put_back(&project, &(broken.join("\n") + "\n"));
+    project.run("state rebuild --from journal").exits(0);
+    project.run("apply team/instances.yaml").exits(8).warns("`b` exists as");
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p15_a_rebuild_leaves_a_newer_state_as_it_is() {
+    let (_gateway, project) = done(&["a"]);
+    let newer = journal(&project).replacen("\"format\":2", "\"format\":99", 1);
+    put_back(&project, &newer);
+    project.run("state rebuild --from journal").exits(8).warns("newer version");
+    assert_eq!(journal(&project), newer);
+}
+
+#[test]
+fn p3_a_line_whose_bytes_were_changed_gives_no_token_and_no_name() {
+    let (gateway, project) = done(&["a", "b"]);
+    let whole = journal(&project);
+    let token = project.token("a");
+    let body = |line: &str| {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        entry["event"]["received"]["answer"]["body"].as_str().map(str::to_owned)
+    };
+    let holds_it = |line: &&str| {
+        let bytes = body(line).and_then(|body| STANDARD.decode(body).ok());
+        bytes.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains(&token))
+    };
+    let line = whole.lines().find(holds_it).unwrap();
+    // Four letters of base64 in the middle of the answer: three other bytes.
+    let body = body(line).unwrap();
+    let other = format!("{}AAAA{}", &body[..40], &body[44..]);
+    let changed = line.replace(&body, &other);
+    put_back(&project, &whole.replace(line, &changed));
+    project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
+    project.run("apply").exits(3);
+    let got = project.run("token get a");
+    assert_ne!(got.code, 0, "{got}");
+    // A name that was changed is no name.
+    put_back(&project, &whole.replacen("\"name\":\"b\"", "\"name\":\"q\"", 1));
+    project.run("state rebuild --from journal").exits(0);
+    let run = project.run("apply");
+    assert_eq!(gateway.creates(), 2, "{run}");
+}
+
+#[test]
+fn p16_the_past_survives_a_rebuild_of_a_damaged_journal_and_says_what_is_missing() {
+    let (_gateway, project) = done(&["a", "b"]);
+    let journal = project.read("state/journal.jsonl");
+    let token = project.token("a");
+    let lines: Vec<_> = journal.lines().enumerate().map(|(at, line)| if at == 5 { "{\"serial\":" } else { line }).collect();
+    project.write("state/journal.jsonl", lines.join("\n") + "\n");
+    fs::remove_dir_all(project.state().join("index")).unwrap();
+    project.run("state rebuild --from journal").exits(0);
+    let run = project.run("state history").exits(0).prints("genesis").prints("intent").prints("state rebuild (");
+    let run = run.warns("entries up to serial").warns("could not be read: the journal was damaged");
+    assert!(!run.stdout.contains(&token), "{run}");
+    project.run("state verify").exits(0).prints("! history");
+}
+
+/// `infra/` has the manifest and the lock file, so that a rebuild without `--lock-file` does not find it.
+fn elsewhere(project: &Project) {
+    fs::create_dir(project.path("infra")).unwrap();
+    for file in ["instances.yaml", "chatapi.lock"] {
+        fs::rename(project.path(file), project.path(&format!("infra/{file}"))).unwrap();
+    }
+}
+
+/// The journal with every line that `is_bad` replaced by one that cannot be read, and no index.
+fn garble(project: &Project, is_bad: impl Fn(&str) -> bool) {
+    let lines: Vec<String> =
+        journal(project).lines().map(|line| if is_bad(line) { "#".to_owned() } else { line.to_owned() }).collect();
+    project.write("state/journal.jsonl", lines.join("\n") + "\n");
+    fs::remove_dir_all(project.state().join("index")).unwrap();
+}
+
+#[test]
+fn p5_what_went_before_a_damaged_checkpoint_vouches_for_no_lock_file() {
+    let (gateway, project) = done(&["a", "b", "c"]);
+    project.run("state compact").exits(0);
+    elsewhere(&project);
+    garble(&project, |line| line.contains("\"restored\"") && line.contains("\"name\":\"b\""));
+    let run = project.run("state rebuild --from journal").exits(0);
+    let run = run.warns("there is no chatapi.lock").warns("--lock-file PATH").warns("tokens are sealed to");
+    // The line after the unreadable one can be read, and nothing vouches for it: its name is held.
+    assert!(run.stdout.contains("Rebuilt: 2 names, 1 of them in doubt"), "{run}");
+    project.run("apply infra/instances.yaml").exits(8).warns("the state does not know it");
+    project.run("state rebuild --from journal --lock-file infra/chatapi.lock").exits(0);
+    project.run("apply infra/instances.yaml").exits(3).prints("0 created");
+    assert_eq!((gateway.creates(), project.ids().len()), (3, 3));
+}
+
+/// Budget: 1 s.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p5_a_name_that_was_about_to_be_created_is_not_free_after_a_rebuild_without_its_lock_file() {
+    let (gateway, project) = done(&["a"]);
+    project.declare(&manifest("{kind: chatapi}", &["a", "z"]));
+    assert_ne!(project.call(["apply"]).env("CHATAPI_FAILPOINT", "body-handed=kill").run().code, 0);
+    elsewhere(&project);
+    garble(&project, |line| line.contains("\"name\":\"z\"") || line.contains("\"sent\""));
+    let before = gateway.creates();
+    project.run("state rebuild --from journal").exits(0);
+    project.run("apply infra/instances.yaml").exits(8).warns("`z` may exist");
+    project.run("state rebuild --from journal --lock-file infra/chatapi.lock").exits(0);
+    project.run("apply infra/instances.yaml").exits(3).warns("z is in doubt");
+    assert_eq!(gateway.creates(), before);
+}
+
+#[test]
+fn p15_a_rebuild_refuses_an_intact_journal_that_goes_on_in_a_newer_format() {
+    let (_gateway, project) = done(&["a"]);
+    let text = journal(&project);
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let payload = format!(
+        "{{\"serial\":{},\"at\":\"2026-11-22T00:00:00Z\",\"event\":{{\"format\":{{\"format\":99}}}}",
+        last["serial"].as_u64().unwrap() + 1
+    );
+    project.write("state/journal.jsonl", text + &chained(&payload, last["hash"].as_str().unwrap()));
+    let before = journal(&project);
+    project.run("apply").exits(8).warns("use that version");
+    project.run("state rebuild --from journal").exits(8).warns("use that version");
+    assert_eq!(journal(&project), before);
+}
+
+/// A line of the journal: `payload` lacks its last brace; its hash goes on from `before`.
+fn chained(payload: &str, before: &str) -> String {
+    let bytes: Vec<u8> = (0..before.len()).step_by(2).map(|at| u8::from_str_radix(&before[at..at + 2], 16).unwrap()).collect();
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(&bytes);
+    context.update(payload.as_bytes());
+    let hash = context.finish().as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    format!("{payload},\"hash\":\"{hash}\"}}\n")
+}
+
+#[test]
+fn p16_entries_that_are_lost_at_the_end_are_told_of() {
+    let (_gateway, project) = done(&["a"]);
+    let last = journal(&project).lines().last().unwrap().to_owned();
+    garble(&project, |line| line == last);
+    project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
+    project.run("state history").exits(0).warns("1 entries up to serial");
+    project.run("state verify").exits(0).prints("! history    1 entries up to serial");
+}
