@@ -111,7 +111,28 @@ fn traced(project: &Project, options: &[String], at: &[PathBuf], words: &[&str])
 pub(super) fn names(project: &Project, words: &[&str]) -> (Ended, String) {
     let options = ["-y", "-e", "trace=openat,rename,renameat,renameat2,fsync,connect"].map(str::to_owned);
     let ended = Run::start(traced(project, &options, &[], words)).end();
-    (ended, log(project))
+    (ended, whole_calls(&log(project)))
+}
+
+/// Each call in one line, where it ended: while others call, strace writes one in two parts.
+fn whole_calls(log: &str) -> String {
+    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut whole = String::new();
+    for line in log.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or_default();
+        let call = call.trim_start();
+        if let Some(beginning) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(thread, beginning);
+            continue;
+        }
+        let rest = call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"));
+        let (beginning, rest) = match rest {
+            Some((_, rest)) => (begun.remove(thread).unwrap_or_default(), rest),
+            None => ("", call),
+        };
+        whole.extend([thread, " ", beginning, rest, "\n"]);
+    }
+    whole
 }
 
 /// How often a thread makes each call in a run of `words`, at the most.
