@@ -307,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn p16_candidates_are_told_by_type_and_all_together() {
+        let state = state(Some(&["1"]), &["1"], &["x"]);
+        let mut shown = listing(&["1", "4", "3", "2"]);
+        shown.instances[1].kind = None;
+        shown.instances[2].kind = Some(InstanceType::WhatsAppDev);
+        let candidates = Candidates::from_listing(&state, &shown);
+        let of = |kind| candidates.of_kind(kind).iter().map(|candidate| candidate.id.clone()).collect::<Vec<_>>();
+        assert_eq!((of(InstanceType::WhatsApp), of(InstanceType::WhatsAppDev)), (vec![id("2")], vec![id("3")]));
+        assert_eq!(candidates.ids(), [id("2"), id("3"), id("4")]);
+    }
+
+    #[test]
     fn p1_a_new_instance_of_another_or_unknown_type_speaks_against_an_absence() {
         let state = state(Some(&["1"]), &["1"], &["x"]);
         for kind in [None, Some(InstanceType::WhatsAppDev)] {
