@@ -197,6 +197,23 @@ fn the_index_is_rebuilt_whatever_was_done_to_it() {
     }
 }
 
+/// The largest answer that is taken from a server fits into a line.
+#[test]
+fn p3_an_answer_of_a_mebibyte_is_recorded_and_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = FileStore::begin(dir.path(), hold(dir.path()), Lineage::from_bytes([9; 16]), AT).unwrap();
+    let mut one = life("one", "1");
+    one.truncate(3);
+    let Event::Received { answer, .. } = &mut one[2] else { panic!("not received") };
+    let body = vec![b'"'; 1 << 20];
+    *answer = Answer { status: 200, complete: true, retry_after: None, body: body.clone() }.into();
+    let serials: Vec<Serial> = one.into_iter().map(|event| store.append(event, AT).unwrap()).collect();
+    drop(store);
+    let mut store = FileStore::open(dir.path(), hold(dir.path()), None).unwrap();
+    let Event::Received { answer, .. } = store.entry(serials[2]).unwrap().event else { panic!("not received") };
+    assert!(answer.clear().unwrap().body == body);
+}
+
 #[test]
 fn a_cut_short_entry_is_dropped_and_nothing_else() {
     let (dir, ..) = closed();
