@@ -324,3 +324,33 @@ fn write_the_fixture_of_format_2() {
     fs::write(fixtures.join("journal-2.jsonl"), bytes(dir.path())).unwrap();
     fs::write(fixtures.join("identity-1.txt"), format!("# of the fixtures only\n{}\n", identity.to_secret().expose())).unwrap();
 }
+
+#[test]
+fn p5_each_witness_and_each_damage_is_told_by_its_line() {
+    let (dir, ..) = closed();
+    let whole = bytes(dir.path());
+    let scan = |bytes: &[u8], head: Option<Head>| {
+        let witnesses: Vec<Witness> = head.into_iter().map(|head| Witness { name: "a witness", head }).collect();
+        journal::scan(&mut &bytes[..], &witnesses).map(Option::unwrap)
+    };
+    let mut length = 0;
+    for (number, line) in (1..).zip(whole.split_inclusive(|byte| *byte == b'\n')) {
+        length += line.len();
+        let part = scan(&whole[..length], None).unwrap();
+        assert_eq!((part.vouched, part.length), (0, length as u64), "line {number}");
+        assert_eq!(scan(&whole, Some(part.head)).unwrap().vouched, length as u64, "line {number}");
+        let other = Head { hash: Hash::ZERO, ..part.head };
+        assert!(matches!(scan(&whole, Some(other)), Err(StoreError::Behind { .. })), "line {number}");
+        let mut broken = whole.clone();
+        broken[length - 10] ^= 1;
+        assert!(matches!(scan(&broken, None), Err(StoreError::Damaged { line, .. }) if line == number), "line {number}");
+    }
+    let mut store = open(dir.path());
+    let before = store.head();
+    store.rotate(AT, None, &mut same).unwrap();
+    drop(store);
+    let whole = bytes(dir.path());
+    assert!(scan(&whole, Some(before)).unwrap().vouched > 0, "a checkpoint vouches for itself");
+    let other = Head { hash: Hash::ZERO, ..before };
+    assert!(matches!(scan(&whole, Some(other)), Err(StoreError::Behind { .. })), "the checkpoint goes on from another entry");
+}
