@@ -34,6 +34,11 @@ impl BaseUrl {
     /// Checks `text`.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let text = text.trim();
+        // A host of other characters is written in its ASCII form, `xn--…`: nobody mistakes that for another one. And the library
+        // looks into nothing else in a host.
+        if !is_plain_host(text) {
+            return Err(BaseUrlError::Syntax);
+        }
         // The library's debug assertions do not bear a capital beside the characters that it refuses in a host.
         Url::parse(&text.to_ascii_lowercase()).map_err(|_| BaseUrlError::Syntax)?;
         let mut url = Url::parse(text).map_err(|_| BaseUrlError::Syntax)?;
@@ -76,6 +81,13 @@ impl BaseUrl {
     }
 }
 
+/// Whether all is visible ASCII, and no host is hidden behind `%`.
+fn is_plain_host(text: &str) -> bool {
+    let authority = text.split_once(':').map_or("", |(_, rest)| rest.trim_start_matches(['/', '\\']));
+    let authority = authority.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    text.bytes().all(|byte| byte.is_ascii_graphic()) && !authority.contains('%')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +114,10 @@ mod tests {
             ("https://gw.ехample/", BaseUrlError::Syntax),
             ("https://GW.ехample/", BaseUrlError::Syntax),
             ("https://gw%2eexample%00/", BaseUrlError::Syntax),
+            ("https://gw%4Eexample/", BaseUrlError::Syntax),
+            ("https:\\\\gw%4Eexample\u{d6}/", BaseUrlError::Syntax),
+            ("https://gw.example/\u{d6}", BaseUrlError::Syntax),
+            ("https://gw.example/a b", BaseUrlError::Syntax),
         ] {
             assert_eq!(BaseUrl::parse(bad), Err(error), "{bad}");
         }

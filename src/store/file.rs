@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::journal::{self, Medium, Scan, Witness};
-use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, LockedInstance, StateStore, StoreError, disk, history, sled};
+use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, history, sled};
 use crate::failpoint::{self, Stage};
 use crate::instance::InstanceName;
-use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Serial, State};
+use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Phase, Serial, State};
 
 pub(super) const JOURNAL: &str = "journal.jsonl";
 /// What the entries besides the answers may take, and then some.
@@ -371,6 +371,17 @@ pub(super) fn missing(dir: &Path, witnesses: &[Witness]) -> StoreError {
     }
 }
 
+/// Whether the lock file is this state's.
+pub(super) fn check_lineage(state: &State, lock: Option<&LockFile>) -> Result<(), StoreError> {
+    match lock.filter(|lock| lock.records_anything() && lock.lineage != state.lineage) {
+        Some(lock) => {
+            let why = format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage);
+            Err(StoreError::Behind { witness: "the lock file", why })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether `state`, whose journal begins after `checkpoint`, is the one that the lock file belongs to.
 ///
 /// A lock file from before the checkpoint is not contradicted by any line of the journal, and not vouched for either: its position
@@ -383,8 +394,13 @@ pub(super) fn check_lock(
 ) -> Result<(), StoreError> {
     let Some(lock) = lock.filter(|lock| lock.records_anything()) else { return Ok(()) };
     let behind = |why| Err(StoreError::Behind { witness: "the lock file", why });
-    if lock.lineage != state.lineage {
-        return behind(format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage));
+    check_lineage(state, Some(lock))?;
+    // Whatever else vouches for it: a lock file may have been merged by hand, its head from one side and its names from both.
+    if let Some((name, instance)) = lock.known().find(|(_, instance)| !state.known_ids().contains_key(&instance.id)) {
+        let is_held = state.record(name).is_some_and(|record| record.open_attempt().is_some());
+        if !is_held {
+            return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
+        }
     }
     let Some(checkpoint) = checkpoint.filter(|checkpoint| lock.serial < checkpoint.after.serial) else { return Ok(()) };
     match history::hash_at(dir, checkpoint, lock.serial) {
@@ -392,15 +408,9 @@ pub(super) fn check_lock(
         Some(_) => return behind(format!("their histories differ at serial {}", lock.serial)),
         None => {}
     }
-    // A name that is held is not created, whatever its id will turn out to be.
-    let is_held = |name: &InstanceName| state.record(name).is_some_and(|record| record.open_attempt().is_some());
-    let is_free =
-        |(name, instance): &(&InstanceName, &LockedInstance)| !state.known_ids().contains_key(&instance.id) && !is_held(name);
-    if let Some((name, instance)) = lock.known().find(is_free) {
-        return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
-    }
-    let is_known = |name: &InstanceName| state.record(name).is_some();
-    match lock.in_doubt.keys().find(|name| !is_known(name)) {
+    // Nothing proves that the state has all that the lock file saw: then every name in it has to be taken.
+    let is_free = |name: &&InstanceName| state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. }));
+    match lock.known().map(|(name, _)| name).chain(lock.in_doubt.keys()).find(is_free) {
         Some(name) => behind(format!("`{name}` may exist, and the state does not know it")),
         None => Ok(()),
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::JOURNAL;
 use super::{StoreError, disk, journal, place};
-use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial};
+use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial, State};
 
 pub(super) const DIR: &str = "history";
 /// Files longer than this were not written by a rotation.
@@ -133,6 +133,20 @@ pub(super) fn hash_at(dir: &Path, checkpoint: &Checkpoint, serial: Serial) -> Op
         }
         next = before;
     }
+}
+
+/// The state at the end of a file, without what it refers to; none: the file is not whole.
+pub(super) fn state_of(dir: &Path, History { file, sum }: &History) -> Option<State> {
+    let (lines, _) = one(dir, file, *sum).ok()?;
+    let mut lines = lines.into_iter().map(|line| line.entry);
+    let first = lines.next()?;
+    let mut state = match &first.event {
+        Event::Genesis { lineage, format } => State::new(lineage.clone(), first.serial, *format),
+        Event::Checkpoint(checkpoint) => State::from_checkpoint(checkpoint, first.serial),
+        _ => return None,
+    };
+    lines.try_for_each(|entry| state.apply(&entry)).ok()?;
+    Some(state)
 }
 
 /// One file's lines, and the checkpoint that it began with.

@@ -230,7 +230,7 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
             if witnesses.iter().any(|witness| witness.head == scan.head) {
                 scan.vouched = scan.length;
             }
-            if let Some(Checkpoint { after, .. }) = scan.checkpoint.as_ref().filter(|_| scan.length == length) {
+            if let Some(Checkpoint { after, .. }) = &scan.checkpoint {
                 witnesses.iter().try_for_each(|witness| witness.contradicts(*after))?;
             }
             witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head))?;

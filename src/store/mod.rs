@@ -54,7 +54,7 @@ pub use memory::MemoryStore;
 pub use place::{Hazard, check_file_system};
 pub use reader::{Reading, Source, has_state, read, read_entries};
 pub use rotate::{Reseal, Rotated};
-pub use salvage::{Salvage, salvage};
+pub use salvage::{Proves, Salvage, salvage};
 pub use sled::is_guarded as is_index_guarded;
 pub use verify::{Finding, Severity, old_journals, verify};
 

@@ -14,11 +14,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::checkpoint::{Snapshot, referred};
-use super::file::{JOURNAL, check_lock};
+use super::file::{JOURNAL, check_lineage};
 use super::journal::LINE_MAX;
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::state::{AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, Phase, Record, Serial, State, Verdict};
+use crate::state::{
+    AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, History, KeptAnswer, Phase, Record, Serial, State, Verdict,
+};
 
 /// A state put together from pieces.
 #[derive(Debug)]
@@ -53,9 +55,12 @@ struct Loose {
     event: Event,
 }
 
+/// Whether an answer proves that an instance was created.
+pub type Proves<'a> = dyn Fn(&KeptAnswer) -> bool + 'a;
+
 /// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read,
 /// [`StoreError::Behind`] if `lock` is another state's.
-pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Salvage, StoreError> {
+pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Proves<'_>) -> Result<Salvage, StoreError> {
     let mut pieces = Pieces {
         state: None,
         kept: BTreeMap::new(),
@@ -65,6 +70,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
         read: 0,
         before: 0,
         keys_at: Serial(0),
+        history: None,
         past: Vec::new(),
         unsure: BTreeMap::new(),
         newer: None,
@@ -74,12 +80,13 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp) -> Result<Sal
     let mut state = pieces.state.take().ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
     // Lines that do not follow, and numbers that no line has.
     let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before.saturating_add(pieces.read)));
-    pieces.doubt_what_was_begun(&mut state);
+    pieces.doubt_what_was_begun(&mut state, proves);
     let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
     // Another state's lock file is not overwritten: what it names would be created again.
-    check_lock(dir, &state, None, lock)?;
+    check_lineage(&state, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
     let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
+    pieces.hold_past(&mut state, dir);
     pieces.hold_unsure(&mut state);
     pieces.add_settings(&mut state, index.as_ref(), lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
@@ -134,6 +141,8 @@ struct Pieces {
     before: u64,
     /// The old serial of the last line that said whom secrets are sealed to.
     keys_at: Serial,
+    /// Where the entries before the first line are.
+    history: Option<History>,
     /// What was read, without secrets, each with the hash that its line has.
     past: Vec<(Entry, Hash)>,
     /// Names of lines that nothing vouches for, with their types and attempts.
@@ -193,7 +202,7 @@ impl Pieces {
 
     /// An entry that nothing vouches for: nothing is concluded from it but that its name is not free.
     fn hold(&mut self, entry: &Entry) {
-        if entry.event.attempt().is_none() {
+        if entry.event.attempt().is_none() || matches!(entry.event, Event::AdoptedDoubt { .. }) {
             self.note_unsure(&entry.event);
             return;
         }
@@ -221,6 +230,7 @@ impl Pieces {
                 (&record.name, Some(record.kind), record.open_attempt().map(|attempt| attempt.id.clone()))
             }
             Event::Adopted { name, kind, .. } => (name, Some(*kind), None),
+            Event::AdoptedDoubt { name, kind, attempt } => (name, Some(*kind), Some(attempt.clone())),
             Event::Moved { from, to } => {
                 let known = self.state.as_ref().and_then(|state| state.record(from)).map(|record| record.kind);
                 (to, known.or_else(|| self.unsure.get(from)?.0), None)
@@ -257,6 +267,7 @@ impl Pieces {
                 self.state = Some(State::from_checkpoint(&whole, old));
                 self.before = checkpoint.after.serial.0;
                 self.keys_at = old;
+                self.history.clone_from(&checkpoint.history);
             }
             (None, _) => return,
             (Some(state), event) => {
@@ -271,6 +282,7 @@ impl Pieces {
                 let Some(state) = &mut self.state else { return };
                 let entry = Entry { serial: state.serial.next(), at: entry.at, event };
                 if state.apply(&entry).is_err() {
+                    self.note_unsure(&entry.event);
                     return;
                 }
                 self.renumbered.insert(old, entry.serial);
@@ -304,13 +316,19 @@ impl Pieces {
     }
 
     /// Lines may be gone that said that these were sent.
-    fn doubt_what_was_begun(&self, state: &mut State) {
+    fn doubt_what_was_begun(&self, state: &mut State, proves: &Proves<'_>) {
         state.expect_restored(false);
+        // Nor is it known what came after an answer: only one that proves the instance leads to nothing else.
+        let is_proof = |serial| match self.kept.get(serial).map(|entry| &entry.event) {
+            Some(Event::Received { answer, .. }) => proves(answer),
+            _ => false,
+        };
         let begun: Vec<AttemptId> = state
             .records()
             .values()
             .filter_map(|record| match &record.phase {
                 Phase::Intent(attempt) => Some(attempt.id.clone()),
+                Phase::Received(attempt, answer) if !is_proof(answer) => Some(attempt.id.clone()),
                 _ => None,
             })
             .collect();
@@ -343,6 +361,9 @@ impl Pieces {
         for record in index.into_iter().flat_map(|index| index.records().values()) {
             added += usize::from(self.add_record(state, record));
         }
+        for record in index.into_iter().flat_map(|index| index.records().values()) {
+            added += usize::from(record.id().is_some() && self.hold_vacant(state, &record.name, record.kind));
+        }
         let Some(lock) = lock else { return added };
         for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
@@ -358,14 +379,39 @@ impl Pieces {
             if is_added && lock.released.contains_key(name) {
                 self.add(state, Event::Released { name: name.clone() });
             }
+            added += usize::from(self.hold_vacant(state, name, instance.kind));
         }
         for (name, doubt) in &lock.in_doubt {
+            let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
+            if let Some(held) = held.filter(|held| doubt.attempt.as_ref().is_some_and(|known| known != held)) {
+                // Its settling time begins anew: it was made later than the one that is known here.
+                let reason = "another attempt was made later, and its entries are lost".to_owned();
+                self.add(state, Event::Doubted { attempt: held, reason });
+            }
             let attempt = doubt.attempt.clone().unwrap_or_else(|| lost_attempt(name));
             if state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. })) {
                 added += usize::from(self.add(state, Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }));
             }
         }
         added
+    }
+
+    /// A newer witness has an instance under this name, whose id stands under another one here: the name is not free.
+    fn hold_vacant(&self, state: &mut State, name: &InstanceName, kind: InstanceType) -> bool {
+        let is_vacant = state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. }));
+        is_vacant && self.add(state, Event::AdoptedDoubt { attempt: lost_attempt(name), name: name.clone(), kind })
+    }
+
+    /// Names of the state that a checkpoint went on from, where their own lines are gone. It is older than the journal, so that an id
+    /// under another name was moved.
+    fn hold_past(&self, state: &mut State, dir: &Path) {
+        let Some(before) = self.history.as_ref().and_then(|past| history::state_of(dir, past)) else { return };
+        for record in before.records().values() {
+            let is_moved = record.id().is_some_and(|id| state.known_ids().contains_key(id));
+            if !is_moved && !matches!(record.phase, Phase::Absent { .. }) && !self.add_record(state, record) {
+                self.hold_vacant(state, &record.name, record.kind);
+            }
+        }
     }
 
     fn add_record(&self, state: &mut State, record: &Record) -> bool {

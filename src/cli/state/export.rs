@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities, token_in};
 use crate::report::RevealedDocument;
 use crate::seal::OpenError;
-use crate::state::Record;
+use crate::state::{Event, Phase, Record};
 use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
 
 /// Longest export that is read.
@@ -82,8 +82,15 @@ pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lo
     if let Some(known) = &known {
         check(&snapshot, known)?;
     }
-    let mut imported = FileStore::restore(&context.state_dir, hold, None, snapshot, Timestamp::now())?;
+    let mut imported = FileStore::restore(&context.state_dir, hold, known.as_ref(), snapshot, Timestamp::now())?;
     imported.append(context.run_info("state import").event(), Timestamp::now())?;
+    // What was being created when it was exported may have been sent since.
+    let open = |record: &Record| matches!(record.phase, Phase::Intent(_)).then(|| Some(record.open_attempt()?.id.clone()))?;
+    let begun: Vec<_> = imported.state().records().values().filter_map(open).collect();
+    for attempt in begun {
+        let reason = "it was begun when the state was exported".to_owned();
+        imported.append(Event::Doubted { attempt, reason }, Timestamp::now())?;
+    }
     imported.sync()?;
     let records: Vec<&Record> = imported.state().records().values().collect();
     let message = format!("Imported {} names at serial {}.", records.len(), imported.head().serial);

@@ -13,7 +13,8 @@ use crate::cli::{signals, state};
 use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
-use crate::state::{AttemptId, Binding, Event};
+use crate::provider::certainty::judge;
+use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
@@ -28,7 +29,7 @@ pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliErro
 fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
     let lock = LockFile::read(lock_path)?;
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
-    let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now()).map_err(|error| match error {
+    let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &proves).map_err(|error| match error {
         StoreError::Absent(_) => CliError::from(error).hint("not even its beginning can be read: `--from lock` begins anew"),
         error => error.into(),
     })?;
@@ -64,6 +65,11 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     }
     console.note(format_args!("next: `{} doubts --refresh`", context.command()));
     Ok(Exit::Done)
+}
+
+fn proves(answer: &KeptAnswer) -> bool {
+    let outline = answer.clear().map_or_else(|| answer.outline.clone(), |answer| Some(judge(&answer).outline()));
+    matches!(outline, Some(Outline::Created { .. }))
 }
 
 /// A private copy. No second name for the same file: should this run end here, that would not be safe to use any more.
@@ -146,6 +152,8 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
     if args.adopt.is_empty() {
         return Err(unnamed(context, &listing));
     }
+    let known = LockFile::read(lock_path)?;
+    check_adopted(args, known.as_ref())?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);
@@ -164,11 +172,27 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
         let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), source };
         store.append(event, Timestamp::now())?;
     }
-    if let Some(known) = LockFile::read(lock_path)? {
+    if let Some(known) = known {
         // Names that nobody gave an id to were created, or may have been: they are not free.
         add_known(&mut store, &known)?;
     }
     finish(context, store, lock_path)
+}
+
+/// Each name and each id once, and none against the lock file: one of the two would be dropped, and created again.
+fn check_adopted(args: &RebuildArgs, known: Option<&LockFile>) -> Result<(), CliError> {
+    let wrong = |message: String| Err(CliError::message(Exit::Error, message).hint("nothing was written"));
+    for (at, (name, id)) in args.adopt.iter().enumerate() {
+        if args.adopt.iter().take(at).any(|(other, taken)| other == name || taken == id) {
+            return wrong(format!("`--adopt {name}={id}` names one of them a second time"));
+        }
+        let against =
+            known.into_iter().flat_map(LockFile::known).find(|(other, instance)| (*other == name) != (instance.id == *id));
+        if let Some((other, instance)) = against {
+            return wrong(format!("`--adopt {name}={id}` is against the lock file, where `{other}` is {}", instance.id));
+        }
+    }
+    Ok(())
 }
 
 /// What the server lists, and the command with a gap for each name: the server knows none of them.

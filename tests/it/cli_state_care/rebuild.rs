@@ -4,10 +4,10 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{done, doubtful, journal, put_back};
-use crate::stage::{Project, manifest};
+use crate::stage::{Gateway, Project, manifest};
 
 #[test]
 fn p5_a_damaged_journal_is_rebuilt_from_what_is_left_and_nothing_is_created_again() {
@@ -45,7 +45,8 @@ fn a_state_is_rebuilt_from_what_the_server_lists_and_a_person_names() {
     fs::remove_dir_all(project.state()).unwrap();
     project.run("apply").exits(8);
     project.run("state rebuild --from server").exits(1).prints(&ids["a"]).warns("--adopt NAME=");
-    project.run("state rebuild --from server --adopt a=999999").exits(1).warns("lists no 999999");
+    project.run("state rebuild --from server --adopt a=999999").exits(1).warns("against the lock file");
+    project.run("state rebuild --from server --adopt c=999999").exits(1).warns("lists no 999999");
     project.run("state rebuild --from server --adopt a").exits(1).warns("NAME=ID");
     let words = format!("state rebuild --from server --adopt a={} --adopt b={}", ids["a"], ids["b"]);
     project.run(&words).exits(0).prints("2 instances without token");
@@ -181,13 +182,27 @@ fn garble(project: &Project, is_bad: impl Fn(&str) -> bool) {
 }
 
 #[test]
-fn p5_what_went_before_a_damaged_checkpoint_vouches_for_no_lock_file() {
+fn p5_what_a_damaged_checkpoint_has_lost_comes_back_from_the_history() {
     let (gateway, project) = done(&["a", "b", "c"]);
     project.run("state compact").exits(0);
     elsewhere(&project);
     garble(&project, |line| line.contains("\"restored\"") && line.contains("\"name\":\"b\""));
     let run = project.run("state rebuild --from journal").exits(0);
     let run = run.warns("there is no chatapi.lock").warns("--lock-file PATH").warns("tokens are sealed to");
+    // The history has the names; without it, the line after the unreadable one holds its name.
+    assert!(run.stdout.contains("Rebuilt: 3 names, 0 of them in doubt"), "{run}");
+    project.run("apply infra/instances.yaml").exits(3).prints("0 created");
+    assert_eq!((gateway.creates(), project.ids().len()), (3, 3));
+}
+
+#[test]
+fn p5_a_checkpoint_that_lost_names_without_a_history_is_stopped_by_its_lock_file() {
+    let (gateway, project) = done(&["a", "b", "c"]);
+    project.run("state compact").exits(0);
+    elsewhere(&project);
+    garble(&project, |line| line.contains("\"restored\"") && line.contains("\"name\":\"b\""));
+    fs::remove_dir_all(project.state().join("history")).unwrap();
+    let run = project.run("state rebuild --from journal").exits(0);
     // The line after the unreadable one can be read, and nothing vouches for it: its name is held.
     assert!(run.stdout.contains("Rebuilt: 2 names, 1 of them in doubt"), "{run}");
     project.run("apply infra/instances.yaml").exits(8).warns("the state does not know it");
@@ -247,4 +262,102 @@ fn p16_entries_that_are_lost_at_the_end_are_told_of() {
     project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
     project.run("state history").exits(0).warns("1 entries up to serial");
     project.run("state verify").exits(0).prints("! history    1 entries up to serial");
+}
+
+/// What exit code 8 suggests.
+fn rebuilt(project: &Project) -> crate::stage::Run {
+    project.run("state rebuild --from journal --lock-file chatapi.lock").exits(0)
+}
+
+#[test]
+fn p1_an_answer_whose_conclusion_is_lost_frees_no_name() {
+    let gateway = Gateway::start(&["create:nth=1=refuse"]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(1);
+    project.run("apply").exits(0);
+    garble(&project, |line| line.contains("\"refused\":"));
+    rebuilt(&project);
+    project.run("apply").done_or_doubtful();
+    assert_eq!(gateway.tokens().len(), 1);
+}
+
+#[test]
+fn p1_a_name_that_a_newer_lock_file_has_under_another_id_is_held() {
+    let (gateway, project) = done(&["a"]);
+    let older = journal(&project);
+    project.run("state mv a b").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0).prints("1 created");
+    put_back(&project, &older);
+    project.run("apply").exits(8);
+    rebuilt(&project);
+    project.run("apply").done_or_doubtful();
+    assert_eq!(gateway.creates(), 2);
+    // The same where only the line of the rename is gone.
+    let (gateway, project) = done(&["a"]);
+    project.run("state mv a b").exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0).prints("1 created");
+    garble(&project, |line| line.contains("\"moved\""));
+    rebuilt(&project);
+    project.run("apply").done_or_doubtful();
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p5_a_lock_file_that_was_merged_by_hand_is_held_against_every_id() {
+    let (gateway, project) = done(&["a"]);
+    let mut lock: Value = serde_json::from_str(&project.read("chatapi.lock")).unwrap();
+    lock["instances"]["b"] = json!({"id": "424242", "type": "whatsapp"});
+    fs::write(project.lock_file(), lock.to_string()).unwrap();
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(8).warns("`b` exists as 424242, and the state does not know it");
+    rebuilt(&project);
+    project.run("apply").exits(3);
+    assert_eq!((gateway.creates(), project.ids()["b"].as_str()), (1, "424242"));
+}
+
+#[test]
+fn p1_an_import_is_held_against_the_names_of_the_lock_file() {
+    let (gateway, project) = done(&["a"]);
+    let older = journal(&project);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0);
+    // Two copies: the older one goes on until its serial is the larger one.
+    let other = Project::at(&gateway.url(), &["a"]);
+    fs::create_dir(other.state()).unwrap();
+    other.write("state/journal.jsonl", &older);
+    fs::set_permissions(other.state(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for _ in 0..8 {
+        other.run("state compact").exits(0);
+    }
+    project.write("longer.json", other.run("state export --unsealed").exits(0).stdout);
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state import longer.json").exits(8).warns("the state does not know it");
+    assert!(!project.path("state/journal.jsonl").exists());
+    assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn p1_what_is_adopted_is_named_once_and_not_against_the_lock_file() {
+    let (_gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    for (one, two, why) in [("a", "a", "a second time"), ("a", "b", "a second time"), ("c", "c", "against the lock file")] {
+        let words = format!("state rebuild --from server --adopt {one}={} --adopt {two}={}", ids["a"], ids["a"]);
+        let words = if one == "c" { format!("state rebuild --from server --adopt c={}", ids["a"]) } else { words };
+        project.run(&words).exits(1).warns(why).warns("nothing was written");
+        assert!(!project.path("state/journal.jsonl").exists(), "{words}");
+    }
+}
+
+#[test]
+fn p5_names_that_only_the_history_has_are_held() {
+    let (gateway, project) = done(&["a", "b"]);
+    project.run("state compact").exits(0);
+    fs::remove_file(project.lock_file()).unwrap();
+    garble(&project, |line| line.contains("\"restored\""));
+    project.run("state rebuild --from journal").exits(0).prints("Rebuilt: 2 names");
+    project.run("apply").exits(3);
+    assert_eq!((gateway.creates(), project.ids().len()), (2, 2));
 }

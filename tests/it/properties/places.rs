@@ -7,12 +7,11 @@ use chatapi::provider::BaseUrl;
 use reqwest::Url;
 
 /// An address is accepted if and only if the policy, applied to what the URL library reads in it, allows it; its origin is the
-/// library's, and stays the same when it is read again.
+/// library's, and stays the same when it is read again. Of visible ASCII only, and with no `%` in its host.
 pub(super) fn f8_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let base = BaseUrl::parse(&text);
-    // In lower case first: `BaseUrl::parse` says why.
-    let url = Url::parse(&text.trim().to_ascii_lowercase()).and_then(|_| Url::parse(text.trim())).ok();
+    let url = read(text.trim());
     assert_eq!(base.is_ok(), url.as_ref().is_some_and(is_allowed), "{text:?}: {base:?}");
     if let (Ok(base), Some(url)) = (base, url) {
         let origin = base.origin();
@@ -24,11 +23,22 @@ pub(super) fn f8_url(data: &[u8]) {
     }
     if let Ok(address) = ApiUrl::parse(&text) {
         let is_plain_text = address.as_str().bytes().all(|byte| byte.is_ascii_graphic());
-        let has_user = Url::parse(&address.as_str().to_ascii_lowercase())
-            .is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+        let has_user = read(address.as_str()).is_some_and(|url| !url.username().is_empty() || url.password().is_some());
         assert!(is_plain_text && !has_user, "{address}");
         assert!(address.join("status").ends_with("/status"));
     }
+}
+
+/// What the URL library reads, of a text whose host is plain.
+fn read(text: &str) -> Option<Url> {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let after_scheme = text.bytes().skip_while(|byte| *byte != b':').skip(1).skip_while(is_slash);
+    let mut host = after_scheme.take_while(|byte| !is_slash(byte) && !matches!(byte, b'?' | b'#'));
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) || host.any(|byte| byte == b'%') {
+        return None;
+    }
+    // In lower case first: `BaseUrl::parse` says why.
+    Url::parse(&text.to_ascii_lowercase()).and_then(|_| Url::parse(text)).ok()
 }
 
 /// The policy: https, or http to this machine; nothing in it but a place.

@@ -210,6 +210,11 @@ impl Run {
 
     /// Nothing is left to be said of it.
     #[track_caller]
+    /// It ended well, or something is in doubt.
+    pub(crate) fn done_or_doubtful(self) {
+        assert!(matches!(self.code, 0 | 3), "{self}");
+    }
+
     pub(crate) fn done(self) {
         assert_eq!(self.code, 0, "{self}");
     }
