@@ -356,3 +356,24 @@ fn p5_each_witness_and_each_damage_is_told_by_its_line() {
     let other = Head { hash: Hash::ZERO, ..before };
     assert!(matches!(scan(&whole, Some(other)), Err(StoreError::Behind { .. })), "the checkpoint goes on from another entry");
 }
+
+#[test]
+fn p5_a_journal_begins_where_it_says_that_it_begins() {
+    let scanned = |entry: &Entry| {
+        let (line, _) = journal::encode(entry, Hash::ZERO).unwrap();
+        journal::scan(&mut &line[..], &[]).map(|scan| scan.unwrap().head.serial)
+    };
+    let (dir, ..) = closed();
+    let mut store = open(dir.path());
+    let genesis = store.entry(Serial(1)).unwrap();
+    let mut checkpoint = store.snapshot().unwrap().checkpoint;
+    checkpoint.entries = 0;
+    let next = checkpoint.after.serial.next();
+    let begins = |serial, event: &Event| scanned(&Entry { serial, at: AT, event: event.clone() });
+    let checkpoint = Event::Checkpoint(checkpoint);
+    assert_eq!(begins(Serial(1), &genesis.event).unwrap(), Serial(1));
+    assert_eq!(begins(next, &checkpoint).unwrap(), next);
+    for (serial, event) in [(Serial(2), &genesis.event), (next.next(), &checkpoint), (Serial(1), &checkpoint)] {
+        assert!(matches!(begins(serial, event), Err(StoreError::Damaged { line: 1, .. })), "{serial}");
+    }
+}
