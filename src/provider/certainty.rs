@@ -296,6 +296,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_is_told() {
+        for (status, body, words) in [
+            (200, "{}", "(status 200) holds neither a result nor an error"),
+            (200, "<html>", "(status 200) cannot be read"),
+            (299, "", "(status 299) cannot be read"),
+            (300, "", "status 300 does not say whether"),
+            (500, "{}", "status 500 does not say whether"),
+            (307, "", "status 307: the server asks to repeat the request elsewhere; set CHATAPI_URL"),
+            (308, "{}", "status 308: the server asks to repeat the request elsewhere; set CHATAPI_URL"),
+            (400, "", "status 400"),
+            (400, r#"{"error":"no more"}"#, "no more (status 400)"),
+        ] {
+            let (Verdict::Refused { reason, .. } | Verdict::Doubt { reason }) = judge(&answer(status, body)) else {
+                panic!("{status} {body}")
+            };
+            assert!(reason.contains(words), "{reason}");
+        }
+        assert_eq!((quote("a"), quote(&"b".repeat(QUOTE_MAX))), ("a".to_owned(), "b".repeat(QUOTE_MAX)));
+        assert_eq!(quote(&"b".repeat(QUOTE_MAX + 1)), "b".repeat(QUOTE_MAX) + "…");
+    }
+
+    #[test]
     fn t10_a_servers_words_are_escaped_and_cut() {
         let Verdict::Refused { reason, .. } = judge(&answer(400, "{\"error\":\"a\\u001b[31m\\n::set-output::\\u202e\"}")) else {
             panic!("not refused")

@@ -19,7 +19,8 @@ use super::journal::LINE_MAX;
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{
-    AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, History, KeptAnswer, Phase, Record, Serial, State, Verdict,
+    AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, History, KeptAnswer, Lineage, Phase, Record, Serial, State,
+    Verdict,
 };
 
 /// A state put together from pieces.
@@ -61,6 +62,7 @@ pub type Proves<'a> = dyn Fn(&KeptAnswer) -> bool + 'a;
 /// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read,
 /// [`StoreError::Behind`] if `lock` is another state's.
 pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Proves<'_>) -> Result<Salvage, StoreError> {
+    let index = sled::load(dir).map(|(state, _)| state);
     let mut pieces = Pieces {
         state: None,
         kept: BTreeMap::new(),
@@ -74,6 +76,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Prov
         past: Vec::new(),
         unsure: BTreeMap::new(),
         newer: None,
+        lineage: index.as_ref().map(|index| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
         at,
     };
     pieces.read_journal(dir)?;
@@ -81,7 +84,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Prov
     // Lines that do not follow, and numbers that no line has.
     let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before.saturating_add(pieces.read)));
     pieces.doubt_what_was_begun(&mut state, proves);
-    let index = sled::load(dir).map(|(state, _)| state).filter(|index| index.lineage == state.lineage);
+    let index = index.filter(|index| index.lineage == state.lineage);
     // Another state's lock file is not overwritten: what it names would be created again.
     check_lineage(&state, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
@@ -147,6 +150,8 @@ struct Pieces {
     past: Vec<(Entry, Hash)>,
     /// Names of lines that nothing vouches for, with their types and attempts.
     unsure: BTreeMap<InstanceName, (Option<InstanceType>, AttemptId)>,
+    /// The state's lineage as the index or the lock file has it: should the line that says it be gone.
+    lineage: Option<Lineage>,
     /// A format that this version does not know, of an intact line.
     newer: Option<u32>,
     at: Timestamp,
@@ -189,6 +194,7 @@ impl Pieces {
                 return Err(StoreError::Newer { found, known: FORMAT });
             }
             self.last = self.last.max(serial);
+            self.begin_without_beginning(serial);
             let entry = Entry { serial, at, event };
             if is_chained {
                 self.take(&entry);
@@ -198,6 +204,13 @@ impl Pieces {
             self.past.push((entry.without_secrets(), claimed.unwrap_or(Hash::ZERO)));
         }
         Ok(())
+    }
+
+    /// Where the first line is gone, the state begins with what else tells its lineage.
+    fn begin_without_beginning(&mut self, serial: Serial) {
+        if let (None, Some(lineage)) = (&self.state, &self.lineage) {
+            self.state = Some(State::new(lineage.clone(), serial, FORMAT));
+        }
     }
 
     /// An entry that nothing vouches for: nothing is concluded from it but that its name is not free.

@@ -30,7 +30,13 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     let lock = LockFile::read(lock_path)?;
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
     let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &proves).map_err(|error| match error {
-        StoreError::Absent(_) => CliError::from(error).hint("not even its beginning can be read: `--from lock` begins anew"),
+        StoreError::Absent(_) => CliError::message(Exit::State, "not even the beginning of the journal can be read")
+            .hint("with the lock file of this state (`--lock-file PATH`) the rest of it can be")
+            .hint(format!(
+                "without: move {} aside, then `{} state rebuild --from server`",
+                typed(&context.state_dir),
+                context.command()
+            )),
         error => error.into(),
     })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;

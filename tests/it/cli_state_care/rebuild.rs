@@ -361,3 +361,26 @@ fn p5_names_that_only_the_history_has_are_held() {
     project.run("apply").exits(3);
     assert_eq!((gateway.creates(), project.ids().len()), (2, 2));
 }
+
+#[test]
+fn p3_a_journal_without_its_first_line_keeps_its_tokens() {
+    for is_compacted in [false, true] {
+        let (gateway, project) = done(&["a", "b", "c"]);
+        if is_compacted {
+            project.run("state compact").exits(0);
+        }
+        let (ids, first) = (project.ids(), journal(&project).lines().next().unwrap().to_owned());
+        garble(&project, |line| line == first);
+        project.run("apply").exits(8);
+        project.write("aside", project.read("chatapi.lock"));
+        fs::remove_file(project.lock_file()).unwrap();
+        project.run("state rebuild --from journal").exits(8).warns("not even the beginning").warns("--lock-file PATH");
+        fs::rename(project.path("aside"), project.lock_file()).unwrap();
+        rebuilt(&project);
+        project.run("apply").done_or_doubtful();
+        assert_eq!((gateway.creates(), project.ids()), (3, ids.clone()), "{is_compacted}");
+        let kept =
+            ids.iter().filter(|(name, id)| project.run(&format!("token get {name}")).stdout.trim_end() == gateway.tokens()[*id]);
+        assert!(kept.count() >= 2, "{is_compacted}");
+    }
+}
