@@ -313,6 +313,8 @@ mod tests {
             };
             assert!(reason.contains(words), "{reason}");
         }
+        let Verdict::Refused { reason, for_all: false } = judge(&answer(400, "{}")) else { panic!("not refused") };
+        assert_eq!(reason, "status 400");
         assert_eq!((quote("a"), quote(&"b".repeat(QUOTE_MAX))), ("a".to_owned(), "b".repeat(QUOTE_MAX)));
         assert_eq!(quote(&"b".repeat(QUOTE_MAX + 1)), "b".repeat(QUOTE_MAX) + "…");
     }
