@@ -339,5 +339,14 @@ mod tests {
                 assert!(!shown.contains("Canary"), "{shown}");
             }
         }
+        // Ids and addresses are shown, and committed with the lock file.
+        let created = |id: &str, url: &str| {
+            let body = format!(r#"{{"result":{{"status":"created","instance":{{"id":"{id}","apiUrl":"{url}","token":"t"}}}}}}"#);
+            judge_without(&secret, &answer(200, &body))
+        };
+        let Verdict::Doubt { reason } = created("xCanaryKey123", "https://eu.example/") else { panic!("not in doubt") };
+        assert_eq!(reason, "the id in the answer holds the API key");
+        let Verdict::Created(instance) = created("7", "https://eu.example/?uid=CanaryKey123") else { panic!("not created") };
+        assert_eq!((instance.id.as_str(), instance.api_url), ("7", None));
     }
 }
