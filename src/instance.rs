@@ -171,7 +171,8 @@ impl ApiUrl {
     pub fn parse(text: &str) -> Result<Self, ApiUrlError> {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(ApiUrlError)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let printable = text.len() <= API_URL_MAX && text.bytes().all(|b| b.is_ascii_graphic());
+        // To a browser a backslash is a slash: what stands before an `@` would be a user.
+        let printable = text.len() <= API_URL_MAX && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         if printable && !authority.is_empty() && !authority.contains('@') { Ok(Self(text.to_owned())) } else { Err(ApiUrlError) }
     }
 
