@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities, token_in};
 use crate::report::RevealedDocument;
 use crate::seal::OpenError;
-use crate::state::{Event, Phase, Record};
+use crate::state::{Doubt, Phase, Record};
 use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
 
 /// Longest export that is read.
@@ -70,7 +70,7 @@ pub(super) fn reveal(context: &Context, args: &IdentityArgs) -> Result<Exit, Cli
 }
 
 pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lock: &LockArgs) -> Result<Exit, CliError> {
-    let snapshot = read(file)?;
+    let mut snapshot = read(file)?;
     let lock_path = Context::lock_file(&[], lock_file.lock_file.as_ref());
     let known = LockFile::read(&lock_path)?;
     let hold = context.hold("state import", lock.lock_timeout)?;
@@ -82,15 +82,16 @@ pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lo
     if let Some(known) = &known {
         check(&snapshot, known)?;
     }
+    // What was being created when it was exported may have been sent since. Said in what is written at once, for a process may die.
+    for restored in &mut snapshot.records {
+        if let Phase::Intent(attempt) = &restored.record.phase {
+            let reason = "it was begun when the state was exported".to_owned();
+            let doubt = Doubt { since: Timestamp::now(), reason, answer: None };
+            restored.record.phase = Phase::InDoubt(attempt.clone(), doubt);
+        }
+    }
     let mut imported = FileStore::restore(&context.state_dir, hold, known.as_ref(), snapshot, Timestamp::now())?;
     imported.append(context.run_info("state import").event(), Timestamp::now())?;
-    // What was being created when it was exported may have been sent since.
-    let open = |record: &Record| matches!(record.phase, Phase::Intent(_)).then(|| Some(record.open_attempt()?.id.clone()))?;
-    let begun: Vec<_> = imported.state().records().values().filter_map(open).collect();
-    for attempt in begun {
-        let reason = "it was begun when the state was exported".to_owned();
-        imported.append(Event::Doubted { attempt, reason }, Timestamp::now())?;
-    }
     imported.sync()?;
     let records: Vec<&Record> = imported.state().records().values().collect();
     let message = format!("Imported {} names at serial {}.", records.len(), imported.head().serial);
