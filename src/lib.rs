@@ -44,8 +44,9 @@
 //! | [`text`], [`secret`], [`instance`] | checked words: names, types, ids, addresses; texts that cannot be printed or do harm |
 //! | [`failpoint`] | where a test makes the program die; nothing at all in a release |
 //! | [`seal`] | secrets encrypted to public keys |
-//! | [`diagnostic`], [`listing`], [`state`] | problems with places; what a server lists; the state, its events and transitions |
+//! | [`diagnostic`], [`listing`], [`price`], [`state`] | problems with places; what a server lists; amounts of money; the state, its events and transitions |
 //! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
+//! | [`saved`] | a plan that was reviewed, as a file |
 //! | [`store`], [`provider`] | the rim: journal, index, lock; HTTP, and what an answer proves |
 //! | [`client`], [`apply`], [`emulator`] | the drivers: the library's face; the applier; the server, played on this machine |
 //! | [`report`] | what a command shows, as data |
@@ -83,8 +84,10 @@ pub mod instance;
 pub mod listing;
 pub mod manifest;
 pub mod plan;
+pub mod price;
 pub mod provider;
 pub mod report;
+pub mod saved;
 pub mod seal;
 pub mod secret;
 pub mod state;

@@ -11,6 +11,7 @@ use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::InstanceName;
+use crate::listing::Listing;
 use crate::plan::{Action, Plan};
 use crate::provider::{ListError, Provider};
 use crate::state::{Binding, Event, Phase, Serial};
@@ -77,6 +78,26 @@ impl Applier {
         self.look(|store| store.sync()).await?.map_err(|error| RecordError::Store(error.into()))
     }
 
+    /// Lists what the account has, for a look at it before anything is created; the list is the fence of the creates then. None:
+    /// the run was asked to stop.
+    pub async fn survey(&self) -> Option<Result<Listing, ListError>> {
+        let mut stop = self.shared.stop.clone();
+        let listed = tokio::select! {
+            biased;
+            _ = stop.wait() => return None,
+            listed = self.shared.provider.list() => listed,
+        };
+        if let Ok(listing) = &listed {
+            self.shared.keep_survey(Some(listing.clone()));
+        }
+        Some(listed)
+    }
+
+    /// The account is to be listed again for the fence.
+    pub fn forget_survey(&self) {
+        self.shared.keep_survey(None);
+    }
+
     /// Creates what `plan` wants created. Every such name is in the report, whatever happens.
     pub async fn create(&self, plan: &Plan, binding: Binding) -> Report {
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (change.name.clone(), change.kind)).collect();
@@ -136,12 +157,11 @@ impl Applier {
         if bound.as_ref() != Some(&binding) {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
-        let mut stop = self.shared.stop.clone();
-        let listed = tokio::select! {
-            biased;
-            _ = stop.wait() => return Ok(None),
-            listed = self.shared.provider.list() => listed,
+        let surveyed = match self.shared.keep_survey(None) {
+            Some(listing) => Some(Ok(listing)),
+            None => self.survey().await,
         };
+        let Some(listed) = surveyed else { return Ok(None) };
         let reached = failpoint::at("listed").map_err(|error| ListError::Failed(error.to_string()));
         match reached.and(listed) {
             Ok(listing) if listing.instances.len() > FENCE_MAX => {
@@ -150,6 +170,7 @@ impl Applier {
                 Ok(None)
             }
             Ok(listing) => {
+                self.shared.keep_survey(None);
                 tracing::debug!(instances = listing.instances.len(), "listed what is there already");
                 let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
                 self.shared.pen.note(Event::Listed { ids }).await.map(Some)

@@ -37,7 +37,7 @@ pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Moment, Settling};
-use crate::state::{AttemptId, Event, Who};
+use crate::state::{AttemptId, Event, PlanId, Who};
 
 /// The time, as the journal records it. A parameter so that tests choose it.
 pub type Clock = fn() -> Timestamp;
@@ -91,6 +91,8 @@ pub struct RunInfo {
     pub up: fn() -> Option<Duration>,
     /// Whether the file system under the state keeps what was synced, as far as is known of its kind.
     pub keeps_what_is_synced: bool,
+    /// The saved plan that it carries out.
+    pub plan: Option<PlanId>,
 }
 
 impl RunInfo {
@@ -102,6 +104,7 @@ impl RunInfo {
             who: self.who.clone(),
             boot: self.boot.clone(),
             up: (self.up)().and_then(|up| u64::try_from(up.as_millis()).ok()),
+            plan: self.plan.clone(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::pace::Pace;
 use super::recorder::{Pen, RecordError};
 use super::{Halt, Observer, Options, Progress, Report, StopSignal};
 use crate::instance::{InstanceName, InstanceType};
+use crate::listing::Listing;
 use crate::provider::Provider;
 use crate::state::Serial;
 
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     report: Mutex<Report>,
     in_flight: AtomicUsize,
     begun: OnceCell<()>,
+    survey: Mutex<Option<Listing>>,
 }
 
 impl Shared {
@@ -57,7 +59,13 @@ impl Shared {
             report: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             begun: OnceCell::new(),
+            survey: Mutex::default(),
         }
+    }
+
+    /// Keeps what the server listed, until the fence is made of it.
+    pub(super) fn keep_survey(&self, listing: Option<Listing>) -> Option<Listing> {
+        std::mem::replace(&mut *self.survey.lock().unwrap_or_else(PoisonError::into_inner), listing)
     }
 
     /// Puts names into the queue.

@@ -1,5 +1,10 @@
 //! `chatapi apply`.
 
+mod begin;
+mod strangers;
+mod subject;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,21 +14,25 @@ use jiff::Timestamp;
 
 use super::args::ApplyArgs;
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, Server, check_binding, draw_lineage, settling, steady_now};
+use super::context::{Context, Server, check_binding, settling, steady_now, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::plan::{declared, guard_hint};
+use super::plan::{declared, guard_hint, plan_hash, tell_cost};
 use super::progress::Display;
 use super::sealing::{self, Pinning};
-use super::signals;
 use super::state::Elsewhere;
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, StopSignal, Tries};
+use super::{saved, signals};
+use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, StopSignal, Tries};
 use crate::failpoint;
+use crate::instance::InstanceName;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Guard, PlanSummary};
+use crate::plan::{Action, Cost, Guard, Limits, Plan};
+use crate::provider::Provider;
 use crate::report::{self, ApplyDocument, ApplySummary};
-use crate::state::{Event, Head, State};
-use crate::store::{self, FileStore, Hold, LockFile, StateStore, StoreError};
+use crate::saved::SavedPlan;
+use crate::state::{Event, Hash, Head, State};
+use crate::store::{FileStore, LockFile, StateStore};
+use subject::Subject;
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
 const DRAIN: Duration = Duration::from_secs(9);
@@ -31,9 +40,9 @@ const DRAIN: Duration = Duration::from_secs(9);
 const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let manifest = Context::manifest(&args.manifests.files)?;
-    let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
-    let lock = LockFile::read(&lock_path)?;
+    let subject = Subject::read(args)?;
+    let Subject { manifest, lock_path, saved } = &subject;
+    let lock = LockFile::read(lock_path)?;
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
@@ -41,16 +50,21 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             ProviderKind::Chatapi => Some(context.connect(ProviderKind::Chatapi, &args.server).await?),
             ProviderKind::Emulator => None,
         };
-        let begun = open(context, args, &manifest, lock.as_ref(), stop.clone()).await;
-        let store = begun.map_err(|error| error.on(manifest.provider, &lock_path, (&context.state_dir, &context.command())))?;
+        let begun = begin::open(context, args, &subject, lock.as_ref(), stop.clone()).await;
+        let store = begun.map_err(|error| error.on(manifest.provider, lock_path, (&context.state_dir, &context.command())))?;
         let server = match server {
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
         check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
-        let store = seal(context, args, &manifest, store)?;
-        let run = Run { context, args, manifest: &manifest, lock_path: &lock_path, server };
-        run.go(store, lock, stop).await
+        if let Some(plan) = saved {
+            let checked = plan.check_server(server.provider.origin());
+            checked.map_err(|stale| saved::stale(context, plan, &stale))?;
+        }
+        let store = seal(context, args, manifest, store)?;
+        let limits = subject.limits(args, context.is_ci);
+        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, server, stop };
+        run.go(store, lock).await
     })
 }
 
@@ -68,69 +82,16 @@ fn seal(context: &Context, args: &ApplyArgs, manifest: &Manifest, mut store: Fil
     Ok(store)
 }
 
-/// Opens the state, or begins it where that is no mistake.
-async fn open(
-    context: &Arc<Context>,
-    args: &ApplyArgs,
-    manifest: &Manifest,
-    lock: Option<&LockFile>,
-    stop: StopSignal,
-) -> Result<FileStore, CliError> {
-    let may_begin = args.init || !context.is_ci || manifest.provider == ProviderKind::Emulator;
-    if !may_begin && !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {
-        return Err(absent_in_ci(context));
-    }
-    if !context.state_dir.exists() && lock.is_some_and(LockFile::records_anything) {
-        // An empty directory would be in the way of a copy that is brought back.
-        store::read(&context.state_dir, lock)?;
-    }
-    let hold = hold(context, args.lock.lock_timeout, stop).await?;
-    if may_begin {
-        return Ok(FileStore::open_or_begin(&context.state_dir, hold, lock, draw_lineage()?, Timestamp::now())?);
-    }
-    match FileStore::open(&context.state_dir, hold, lock) {
-        Err(StoreError::Absent(_)) => Err(absent_in_ci(context)),
-        // A state without a record may be one that a cache brings back from before the first apply, every time.
-        Ok(store) if store.state().records().is_empty() && !lock.is_some_and(LockFile::records_anything) => {
-            Err(absent_in_ci(context))
-        }
-        opened => Ok(opened?),
-    }
-}
-
-/// Takes the state's lock; a signal ends the wait for it.
-async fn hold(context: &Arc<Context>, timeout: Duration, mut stop: StopSignal) -> Result<Hold, CliError> {
-    let (tell, held) = tokio::sync::oneshot::channel();
-    let waiting = Arc::clone(context);
-    // A thread of its own and none of the runtime's, which would be waited for at the end. Nobody is told after a signal: the
-    // lock is then let go at once.
-    std::thread::spawn(move || drop(tell.send(waiting.hold("apply", timeout))));
-    tokio::select! {
-        biased;
-        // Whoever waits ends without an answer only by a panic: nothing would ever come.
-        held = held => held.unwrap_or_else(|_| {
-            Err(CliError::message(Exit::Error, "BUG: waiting for the state's lock broke off").hint("nothing was sent"))
-        }),
-        signal = stop.wait() => {
-            let message = format!("stopped by {} while waiting for the state's lock", signal.as_str());
-            Err(CliError::message(Exit::Signal(signal), message).hint("nothing was sent"))
-        }
-    }
-}
-
-fn absent_in_ci(context: &Context) -> CliError {
-    CliError::message(Exit::State, format!("there is no state in {}, or an empty one", context.state_dir.display()))
-        .hint("nothing was sent: in CI a missing state is more often a lost one than a first run")
-        .hint("if this is the first run: `chatapi apply --init …`, once; and keep the state directory from run to run")
-}
-
 /// One run, with everything that it needs.
 struct Run<'a> {
     context: &'a Arc<Context>,
     args: &'a ApplyArgs,
     manifest: &'a Manifest,
     lock_path: &'a Path,
+    saved: Option<&'a SavedPlan>,
+    limits: Limits<'a>,
     server: Server,
+    stop: StopSignal,
 }
 
 /// How far a run got.
@@ -141,20 +102,28 @@ enum Ended {
     Applied(Report),
 }
 
+/// What a run was to do.
+struct Task {
+    plan: Plan,
+    hash: Hash,
+    /// What could be created now and was not reviewed.
+    unreviewed: BTreeSet<InstanceName>,
+}
+
 /// A run's end, and the state then.
 struct Finished {
     ended: Ended,
-    before: PlanSummary,
+    task: Task,
     state: State,
     head: Head,
 }
 
 impl Run<'_> {
-    async fn go(&self, store: FileStore, lock: Option<LockFile>, stop: StopSignal) -> Result<Exit, CliError> {
+    async fn go(&self, store: FileStore, lock: Option<LockFile>) -> Result<Exit, CliError> {
         let display = Arc::new(Display::new(Arc::clone(self.context)));
         let provider = Arc::clone(&self.server.provider);
         let observer = Arc::clone(&display);
-        let applier = Applier::new(Box::new(store), provider, observer, self.options(), stop);
+        let applier = Applier::new(Box::new(store), provider, observer, self.options(), self.stop.clone());
         let result = self.steps(&applier, &display).await;
         display.end();
         if let Ok(result) = &result {
@@ -188,7 +157,7 @@ impl Run<'_> {
             settling: settling(&self.args.server),
             tries: TRIES,
             drain: DRAIN,
-            run: self.context.run_info("apply"),
+            run: RunInfo { plan: self.saved.map(|saved| saved.id.clone()), ..self.context.run_info("apply") },
             rescue: Arc::new(Elsewhere { context: Arc::clone(self.context), dir: self.rescue_dir() }),
             clock: steady_now,
         }
@@ -208,15 +177,16 @@ impl Run<'_> {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
         }
         let (state, head) = look(applier).await?;
-        let plan = crate::plan::plan(&declared(self.manifest), &state);
-        let before = plan.summary();
-        let mut guards = plan.guards(&self.args.not_a_rename);
-        guards.extend(plan.over_budget(self.args.budget.max_creates));
+        let task = self.task(&state)?;
+        let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
+        let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
+        if guards.is_empty() && !wanted.is_empty() {
+            guards.extend(self.look_for_strangers(applier, &state).await?);
+        }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), before, state, head });
+            return Ok(Finished { ended: Ended::Guarded(guards), task, state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
-        let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
@@ -226,9 +196,32 @@ impl Run<'_> {
             creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
         }
         display.begin(wanted.len());
-        let report = applier.create(&plan, self.server.binding(&state.lineage)).await;
+        let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
+        report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
-        Ok(Finished { ended: Ended::Applied(report), before, state, head })
+        Ok(Finished { ended: Ended::Applied(report), task, state, head })
+    }
+
+    /// What is to be done in `state`: what was reviewed, and nothing else.
+    fn task(&self, state: &State) -> Result<Task, CliError> {
+        let plan = crate::plan::plan(&declared(self.manifest), state);
+        let (plan, unreviewed) = match self.saved {
+            Some(saved) => saved.restrict(plan),
+            None => (plan, BTreeSet::new()),
+        };
+        let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
+        match self.args.checksum {
+            Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
+            _ => Ok(Task { plan, hash, unreviewed }),
+        }
+    }
+
+    fn not_reviewed(&self, reviewed: Hash, found: Hash) -> CliError {
+        let message = format!("the plan is not the reviewed one: its hash is {found}, and {reviewed} was reviewed");
+        let files = self.args.manifests.files.iter().map(|file| typed(file)).collect::<Vec<_>>().join(" ");
+        CliError::message(Exit::Stale, message)
+            .hint("nothing was sent")
+            .hint(format!("look at `{} plan {files}`, then take its hash (`--checksum`)", self.context.command()))
     }
 
     fn tell(&self, result: &Finished, display: &Display) -> Result<Exit, CliError> {
@@ -237,19 +230,36 @@ impl Run<'_> {
             Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
             Ended::Applied(report) => (report, &[][..]),
         };
-        let summary = ApplySummary::of(report, &recovered, result.before, &result.state);
+        let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = exit(report, guards, &summary);
         if self.context.is_json() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
+            let document = document.carrying_out(result.task.hash, self.cost(result), self.saved.map(|saved| &saved.id));
             self.context.document(&document.stopped_by(guards).exiting(exit.code()))?;
         } else {
             let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
+            tell_cost(&self.context.console, self.cost(result).as_ref());
         }
         self.explain(report, guards, &result.state);
+        for name in &result.task.unreviewed {
+            let told = format!("{name} can be created now, and is not in the saved plan: plan again");
+            self.context.console.warn(told);
+        }
         failpoint::pass("told");
         Ok(exit)
+    }
+
+    /// What the run has added a month, and what all that exists costs; of a run that was stopped: what it would have.
+    fn cost(&self, result: &Finished) -> Option<Cost> {
+        let prices = self.manifest.prices.as_ref()?;
+        let before = result.task.plan.cost(prices);
+        if matches!(result.ended, Ended::Guarded(_)) {
+            return Some(before);
+        }
+        let now = crate::plan::plan(&declared(self.manifest), &result.state).cost(prices);
+        Some(Cost { added: now.existing().less(before.existing()), total: now.existing(), ..now })
     }
 
     /// What needs a person, and what to type.

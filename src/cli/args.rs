@@ -15,6 +15,9 @@ pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
+use crate::plan::Limits;
+use crate::price::Amount;
+use crate::state::Hash;
 
 /// Declare chat-gateway instances in YAML; plan, then create only the missing ones: never twice, never losing a token.
 #[derive(Debug, Parser)]
@@ -37,7 +40,8 @@ Exit codes:
   0 done                        4 partly done
   1 error, nothing created      5 locked by another run
   2 changes (plan only)         6 stopped by a guard
-  3 in doubt, token missing     8 state missing, damaged or older
+  3 in doubt, token missing     7 saved plan stale or spent
+                                8 state missing, damaged or older
   129, 130, 143 stopped by a signal"
 )]
 pub(super) struct Cli {
@@ -114,12 +118,15 @@ pub(super) enum Color {
 pub(super) enum Verb {
     /// Show what an apply would do. Changes nothing, needs no key and no network.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --format json team/ | jq .summary"
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary"
     )]
     Plan(PlanArgs),
-    /// Create what is missing, and only that.
+    /// Show a saved plan.
+    #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
+    Show(ShowArgs),
+    /// Create what is missing, and only that; or carry out a saved plan.
     #[command(
-        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
+        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
     )]
     Apply(Box<ApplyArgs>),
     /// Check manifests, and say all that is wrong with them.
@@ -199,9 +206,41 @@ pub(super) struct LockArgs {
 /// How much one run may cost.
 #[derive(Debug, Args)]
 pub(super) struct BudgetArgs {
-    /// Stop before anything is sent if more instances than these would be created; without it, there is no limit.
+    /// Stop before anything is sent if more instances than these would be created. If not said: in CI, more than 10 and more than
+    /// 30 of a hundred existing ones stop; elsewhere there is no limit.
     #[arg(long, value_name = "N", env = "CHATAPI_MAX_CREATES", hide_env_values = true)]
     pub(super) max_creates: Option<usize>,
+    /// Stop before anything is sent if everything together would cost more a month, by the manifest's `prices`.
+    #[arg(long, value_name = "AMOUNT", env = "CHATAPI_MAX_MONTHLY_COST", hide_env_values = true)]
+    pub(super) max_monthly_cost: Option<Amount>,
+}
+
+impl BudgetArgs {
+    /// With what else was said.
+    pub(super) fn limits<'a>(&self, not_renames: &'a [InstanceName], is_unattended: bool) -> Limits<'a> {
+        let Self { max_creates, max_monthly_cost } = *self;
+        Limits { not_renames, max_creates, max_monthly_cost, is_unattended }
+    }
+}
+
+/// How many instances an account may have that the state does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// So many at the most.
+    Most(usize),
+    /// Any number, also where the account cannot be listed.
+    All,
+}
+
+impl std::str::FromStr for Allowance {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => text.parse().map(Self::Most).map_err(|_| "write a number, or `all`"),
+        }
+    }
 }
 
 /// `plan`.
@@ -213,9 +252,29 @@ pub(super) struct PlanArgs {
     pub(super) lock_file: LockFileArg,
     #[command(flatten)]
     pub(super) budget: BudgetArgs,
+    /// The name is new, although another of its type has left: no rename.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(super) not_a_rename: Vec<InstanceName>,
+    /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// How long a saved plan is good, at most 30 days.
+    #[arg(long, value_name = "DURATION", value_parser = validity, env = "CHATAPI_PLAN_VALID_FOR", hide_env_values = true, default_value = "24h")]
+    pub(super) valid_for: Duration,
+    /// Print nothing but the plan's hash, for `chatapi apply --checksum HASH`.
+    #[arg(long)]
+    pub(super) checksum: bool,
     /// Exit 2 if there are changes.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The saved plan.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
 }
 
 /// `apply`.
@@ -246,6 +305,13 @@ pub(super) struct ApplyArgs {
     /// The name is new, although another of its type has left: no rename.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(super) not_a_rename: Vec<InstanceName>,
+    /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
+    #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
+    pub(super) checksum: Option<Hash>,
+    /// How many instances the account may have that this state neither knows nor has seen before: a number, or `all`. If not said:
+    /// none in CI and with a saved plan; elsewhere a terminal asks.
+    #[arg(long, value_name = "N", env = "CHATAPI_ALLOW_UNKNOWN", hide_env_values = true)]
+    pub(super) allow_unknown: Option<Allowance>,
     /// Accepted and without effect: an apply never asks.
     #[arg(long, hide = true, visible_alias = "yes", short = 'y')]
     pub(super) auto_approve: bool,
@@ -356,9 +422,22 @@ impl From<ErrorStatusArg> for ErrorStatus {
 /// `30s`, `10m`, `1h 30m`; at most a day.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a duration such as `500ms`, `30s` or `10m`, at most a day".to_owned();
-    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from(span).map_err(|_| wrong())?;
-    if duration <= Duration::from_secs(24 * 60 * 60) { Ok(duration) } else { Err(wrong()) }
+    read_duration(text).filter(|duration| *duration <= Duration::from_hours(24)).ok_or_else(wrong)
+}
+
+/// `24h`, `72h`; at most 30 days.
+fn validity(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a duration such as `24h`, at most 720h".to_owned();
+    read_duration(text).filter(|duration| *duration <= Duration::from_hours(30 * 24)).ok_or_else(wrong)
+}
+
+fn read_duration(text: &str) -> Option<Duration> {
+    let span: jiff::SignedDuration = text.trim().parse().ok()?;
+    Duration::try_from(span).ok()
+}
+
+fn hash(text: &str) -> Result<Hash, &'static str> {
+    Hash::try_from(text.to_ascii_lowercase())
 }
 
 fn adoption(text: &str) -> Result<(InstanceName, InstanceId), String> {

@@ -15,6 +15,7 @@ use super::args::{Format, Global, ServerArgs};
 use super::console::Console;
 use super::error::CliError;
 use super::exit::Exit;
+use super::saved;
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
 use crate::manifest::{Manifest, ProviderKind, Stdin};
@@ -97,6 +98,7 @@ impl Context {
 
     /// Reads manifests, from files and standard input.
     pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
+        saved::refuse_where_manifests_are_meant(files)?;
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
         let manifest = Manifest::read(files, stdin).map_err(|problems| match files {
@@ -194,7 +196,7 @@ impl Context {
 
     /// What the journal says of this run.
     pub(super) fn run_info(&self, verb: &'static str) -> RunInfo {
-        RunInfo { verb, who: who(), boot: boot_id(), up, keeps_what_is_synced: keeps_what_is_synced(&self.state_dir) }
+        RunInfo { verb, who: who(), boot: boot_id(), up, keeps_what_is_synced: keeps_what_is_synced(&self.state_dir), plan: None }
     }
 }
 
@@ -245,9 +247,12 @@ pub(super) fn draw_seed() -> u64 {
 
 /// A new lineage.
 pub(super) fn draw_lineage() -> Result<Lineage, CliError> {
-    let bytes = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
-    let bytes = bytes.map_err(|_| CliError::message(Exit::Error, "the system gives no random numbers"))?;
-    Ok(Lineage::from_bytes(bytes.expose()))
+    draw_bytes().map(Lineage::from_bytes)
+}
+
+pub(super) fn draw_bytes<T: ring::rand::RandomlyConstructable>() -> Result<T, CliError> {
+    let bytes = ring::rand::generate::<T>(&ring::rand::SystemRandom::new());
+    Ok(bytes.map_err(|_| CliError::message(Exit::Error, "the system gives no random numbers"))?.expose())
 }
 
 /// The key: from a file if one is named, else from the environment. Never from the command line.

@@ -19,6 +19,8 @@ pub(super) enum Exit {
     Locked,
     /// A guard stopped the run before anything was sent.
     Guard,
+    /// A saved plan is stale, spent, expired, or for another state.
+    Stale,
     /// The state is missing, damaged or older than it should be.
     State,
     /// Stopped by a signal, with everything in flight accounted for.
@@ -36,6 +38,7 @@ impl Exit {
             Self::Partly => 4,
             Self::Locked => 5,
             Self::Guard => 6,
+            Self::Stale => 7,
             Self::State => 8,
             Self::Signal(Signal::HangUp) => 129,
             Self::Signal(Signal::Interrupt) => 130,

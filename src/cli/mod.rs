@@ -17,6 +17,7 @@ mod plan;
 mod process;
 mod progress;
 mod resolve;
+mod saved;
 mod sealing;
 mod signals;
 mod state;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Plan(args) => plan::run(context, &args),
+        Verb::Show(args) => plan::show_saved(context, &args),
         Verb::Apply(args) => apply::run(context, &args),
         Verb::Validate(args) => validate::run(context, &args),
         Verb::State(verb) => state::run(context, verb),

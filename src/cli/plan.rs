@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use super::args::PlanArgs;
+use jiff::Timestamp;
+
+use super::args::{PlanArgs, ShowArgs};
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
-use super::context::Context;
+use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::sealing::{self, Pinning};
+use super::{saved, sealing};
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
+use crate::plan::{Action, Change, Cost, Guard, Plan, PlanSummary, Reason};
 use crate::report::{self, PlanDocument};
-use crate::state::{FORMAT, Lineage, Serial, State};
-use crate::store::{self, LockFile, Source, StoreError};
+use crate::saved::SavedPlan;
+use crate::seal::Recipients;
+use crate::state::{FORMAT, Hash, Lineage, Serial, State};
+use crate::store::{self, LockFile, Reading, Source, StoreError};
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
@@ -26,38 +31,156 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
     });
     let manifest = manifest?;
     let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock.as_ref()));
-    let state = match reading {
+    let reading = match reading {
         Ok(reading) => {
             tracing::info!(serial = %reading.head.serial, from_index = reading.source == Source::Index, "read the state");
-            Some(reading.state)
+            Some(reading)
         }
         Err(StoreError::Absent(_)) => None,
         Err(error) => {
             return Err(CliError::from(error).on(manifest.provider, &lock_path, (&context.state_dir, &context.command())));
         }
     };
-    let plan = crate::plan::plan(&declared(&manifest), state.as_ref().unwrap_or(&nothing()));
-    let summary = plan.summary();
-    let guards: Vec<Guard> = plan.guards(&[]).into_iter().chain(plan.over_budget(args.budget.max_creates)).collect();
-    let wanted = sealing::wanted(&manifest)?;
-    let sealing =
-        state.as_ref().map_or(Ok(Pinning::Pin(wanted.clone())), |state| sealing::check(&wanted, state, &context.command()));
+    let made = Made::of(context, args, manifest, reading)?;
+    let exit = made.exit(args.detailed_exitcode);
+    made.tell(context, args, &lock_path)?;
+    Ok(exit)
+}
+
+/// A plan, what it was made of, and what would stop an apply of it.
+struct Made {
+    manifest: Manifest,
+    reading: Option<Reading>,
+    plan: Plan,
+    hash: Hash,
+    guards: Vec<Guard>,
+    wanted: Recipients,
+    sealing: Option<CliError>,
+}
+
+impl Made {
+    fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
+        let state = reading.as_ref().map(|reading| &reading.state);
+        let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
+        let hash = plan_hash(&plan, state, manifest.provider)?;
+        let guards = plan.guards(&args.budget.limits(&args.not_a_rename, context.is_ci), manifest.prices.as_ref());
+        let wanted = sealing::wanted(&manifest)?;
+        let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing })
+    }
+
+    fn exit(&self, is_detailed: bool) -> Exit {
+        match self.plan.summary() {
+            PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
+            summary if is_detailed && report::has_changes(&summary) => Exit::Changes,
+            _ => Exit::Done,
+        }
+    }
+
+    fn tell(self, context: &Context, args: &PlanArgs, lock_path: &Path) -> Result<(), CliError> {
+        if args.checksum {
+            context.console.line(self.hash);
+        } else if !context.is_json() {
+            show(&context.console, &self.plan);
+            tell_cost(&context.console, self.cost().as_ref());
+        }
+        if !context.is_json() {
+            remark(context, &self);
+        }
+        if let Some(error) = &self.sealing {
+            context.console.warn("an apply will stop:");
+            context.console.error(error);
+        }
+        let document = context.is_json().then(|| self.document());
+        let saved = match &args.out {
+            Some(path) => Some(self.save(context, args, (path, lock_path))?),
+            None => None,
+        };
+        match (document, saved) {
+            (Some(document), Some(saved)) => context.document(&document.saved_as(&saved)),
+            (Some(document), None) => context.document(&document),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        self.manifest.prices.as_ref().map(|prices| self.plan.cost(prices))
+    }
+
+    fn document(&self) -> PlanDocument {
+        let state = self.reading.as_ref().map(|reading| &reading.state);
+        let known = state.map(|state| (&state.lineage, state.serial));
+        let document = PlanDocument::new((&self.plan, self.hash), known, &self.guards).costing(self.cost());
+        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some())
+    }
+
+    /// Saves it, if an apply of it would not be stopped.
+    fn save(self, context: &Context, args: &PlanArgs, (path, lock_path): (&Path, &Path)) -> Result<SavedPlan, CliError> {
+        let command = context.command();
+        if let Some(error) = self.sealing {
+            return Err(error.hint("the plan was not saved"));
+        }
+        if let Some(guard) = self.guards.first() {
+            let refused = CliError::message(Exit::Guard, "the plan was not saved: an apply of it would stop");
+            return Err(refused.hint(report::guard_text(guard)).hint(guard_hint(guard, &command)));
+        }
+        let Some(Reading { state, head, .. }) = self.reading else {
+            let absent = CliError::message(Exit::State, "a saved plan is for one state, and there is none here");
+            return Err(absent.hint(format!("`{command} init` begins one, if none is lost; then plan again")));
+        };
+        let saved = saved::write(path, args, (&self.manifest, lock_path), (&state, head), (self.plan, self.hash))?;
+        let (path, until) = (typed(path), saved.expires.round(jiff::Unit::Second).unwrap_or(saved.expires));
+        context.console.note(format_args!("saved as {path} ({}), good for one apply until {until}", saved.id));
+        context.console.note(format_args!("next: `{command} show {path}`, `{command} apply {path}`"));
+        Ok(saved)
+    }
+}
+
+/// `chatapi show`.
+pub(super) fn show_saved(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    if !saved::is_one(&args.file) {
+        let message = format!("{} is no saved plan", args.file.display());
+        let shown = CliError::message(Exit::Error, message).hint("`chatapi plan --out FILE` saves one");
+        return Err(shown.hint("an instance is shown by `chatapi state show NAME`"));
+    }
+    let saved = saved::read(&args.file)?;
+    let manifest = saved.manifest.manifest();
+    let cost = manifest.prices.as_ref().map(|prices| saved.plan.cost(prices));
     if context.is_json() {
-        let pinned = state.as_ref().map(|state| &state.recipients);
-        context.document(&PlanDocument::new(&plan, state.as_ref(), &guards).sealing(pinned, &wanted, sealing.is_err()))?;
-    } else {
-        show(&context.console, &plan);
-        remark(context, &manifest, state.is_none(), (&plan, &guards));
+        let known = Some((&saved.lineage, saved.head.serial));
+        let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).costing(cost);
+        context.document(&document.saved_as(&saved))?;
+        return Ok(Exit::Done);
     }
-    if let Err(error) = sealing {
-        context.console.warn("an apply will stop:");
-        context.console.error(&error);
+    show(&context.console, &saved.plan);
+    tell_cost(&context.console, cost.as_ref());
+    let round = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
+    let by = [&saved.made.by.job, &saved.made.by.user].into_iter().flatten().next();
+    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+    context.console.note(format_args!("{} made {}{by}, for {}", saved.id, round(saved.made.at), saved.origin));
+    context.console.note(format_args!("  state   {} at serial {}", saved.lineage, saved.head.serial));
+    context.console.note(format_args!("  hash    {}", saved.plan_hash));
+    match saved.check_time(Timestamp::now()) {
+        Ok(()) => context.console.note(format_args!("  until   {}", round(saved.expires))),
+        Err(stale) => context.console.warn(stale),
     }
-    Ok(match summary {
-        PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
-        _ if args.detailed_exitcode && report::has_changes(&summary) => Exit::Changes,
-        _ => Exit::Done,
-    })
+    Ok(Exit::Done)
+}
+
+/// The plan's hash.
+pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, provider: ProviderKind) -> Result<Hash, CliError> {
+    let hash = plan.checksum(saved::recorded_lineage(state), provider.as_str());
+    hash.map_err(|error| CliError::new(Exit::Error, &error))
+}
+
+/// What it costs, as a line.
+pub(super) fn tell_cost(console: &Console, cost: Option<&Cost>) {
+    let Some(Cost { currency, added, total, unpriced }) = cost else { return };
+    let without = match unpriced.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        kinds => format!("; no price is known for {kinds}"),
+    };
+    console.line(format_args!("Cost: {added} {currency} more a month, {total} {currency} in all{without}."));
 }
 
 /// The declared names and types.
@@ -127,7 +250,7 @@ fn sentence(summary: &PlanSummary) -> String {
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, manifest: &Manifest, is_first: bool, (plan, guards): (&Plan, &[Guard])) {
+fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made) {
     let console = &context.console;
     for guard in guards {
         console.warn(format_args!("an apply will stop: {}", report::guard_text(guard)));
@@ -141,7 +264,7 @@ fn remark(context: &Context, manifest: &Manifest, is_first: bool, (plan, guards)
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
-    if is_first && context.is_ci && manifest.provider == ProviderKind::Chatapi {
+    if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
     }
 }
@@ -155,9 +278,18 @@ pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
         Guard::Released { name, .. } => {
             format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
         }
-        Guard::Budget { wanted, .. } => {
+        Guard::Budget { wanted, .. } | Guard::Growth { wanted, .. } => {
             format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")
         }
+        Guard::Cost { total, .. } => {
+            format!(
+                "if so much is meant: `--max-monthly-cost {total}`, or CHATAPI_MAX_MONTHLY_COST where your CI keeps its settings"
+            )
+        }
+        Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
+        Guard::Strangers { count, .. } => format!(
+            "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {count}`, once"
+        ),
         Guard::ProbableRename { from, to, .. } => {
             format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, apply with `--not-a-rename {to}`")
         }

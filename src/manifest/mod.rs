@@ -11,15 +11,17 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Span};
 use crate::instance::{InstanceName, InstanceType};
+use crate::price::Prices;
 use crate::seal::Recipients;
 
 mod document;
 mod encoding;
 mod names;
+mod prices;
 mod report;
 mod scalar;
 mod sealing;
@@ -45,7 +47,7 @@ pub const TOTAL_MAX: usize = 64 << 20;
 pub const NODES_MAX: usize = 1_000_000;
 
 /// Who provides the instances.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
     /// The paid service, under the address that the environment gives.
@@ -92,6 +94,8 @@ pub struct Manifest {
     pub provider: ProviderKind,
     /// Whether the operator says that nobody else creates instances on this account.
     pub exclusive: bool,
+    /// What an instance costs a month, where it says so.
+    pub prices: Option<Prices>,
     /// The public keys that secrets are sealed to, where it names any.
     pub seal_to: Option<Recipients>,
     declarations: Vec<Declaration>,
@@ -131,16 +135,27 @@ impl Manifest {
     }
 
     fn finish(gathered: Gathered, mut problems: Diagnostics, views: &[View<'_>]) -> Result<Self, Diagnostics> {
-        let Gathered { provider, seal_to, candidates } = gathered;
+        let Gathered { provider, prices, seal_to, candidates } = gathered;
         let declarations = names::unique(candidates, &mut problems);
         if problems.is_empty() {
             let Settings { kind, exclusive } = provider.map(|(settings, _)| settings).unwrap_or_default();
-            let seal_to = seal_to.map(|(recipients, _)| recipients);
-            return Ok(Self { provider: kind, exclusive, seal_to, declarations });
+            let (prices, seal_to) = (prices.map(|(prices, _)| prices), seal_to.map(|(recipients, _)| recipients));
+            return Ok(Self { provider: kind, exclusive, prices, seal_to, declarations });
         }
         problems.sort();
         report::show(&mut problems, views);
         Err(problems)
+    }
+
+    /// From parts that were a manifest before.
+    pub(crate) fn assembled(
+        provider: ProviderKind,
+        exclusive: bool,
+        (prices, seal_to): (Option<Prices>, Option<Recipients>),
+        mut declarations: Vec<Declaration>,
+    ) -> Self {
+        declarations.sort_by(|one, other| one.name.cmp(&other.name));
+        Self { provider, exclusive, prices, seal_to, declarations }
     }
 
     /// The declarations, sorted by name.
@@ -165,6 +180,7 @@ struct Limits {
 #[derive(Default)]
 struct Gathered {
     provider: Option<(Settings, Place)>,
+    prices: Option<(Prices, Place)>,
     seal_to: Option<(Recipients, Place)>,
     candidates: Vec<(usize, Candidate)>,
 }
@@ -193,6 +209,7 @@ fn read_file<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_
 fn gather(content: Content, report: &mut Report<'_>, gathered: &mut Gathered) {
     gathered.candidates.extend(content.candidates.into_iter().map(|candidate| (report.order(), candidate)));
     agree("provider", &mut gathered.provider, content.provider, report);
+    agree("prices", &mut gathered.prices, content.prices, report);
     agree("seal_to", &mut gathered.seal_to, content.seal_to, report);
 }
 

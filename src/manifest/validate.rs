@@ -6,19 +6,24 @@ use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
 use super::syntax::shortened;
-use super::{ProviderKind, VERSION, sealing};
+use super::{ProviderKind, VERSION, prices, sealing};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::instance::{InstanceName, InstanceType, NameError};
+use crate::price::Prices;
 use crate::seal::Recipients;
 
 /// Keys of the whole file, of `provider` and of an instance.
-const TOP: [&str; 4] = ["version", "provider", "seal_to", "instances"];
+const TOP: [&str; 5] = ["version", "provider", "prices", "seal_to", "instances"];
 const PROVIDER: [&str; 2] = ["kind", "exclusive"];
 const INSTANCE: [&str; 2] = ["name", "type"];
 
 /// Where each key belongs, for one that stands elsewhere.
-const HOMES: [(&[&str], &str); 3] =
-    [(&TOP, "at the top of the file"), (&PROVIDER, "under `provider`"), (&INSTANCE, "in an entry of `instances`")];
+const HOMES: [(&[&str], &str); 4] = [
+    (&TOP, "at the top of the file"),
+    (&PROVIDER, "under `provider`"),
+    (&INSTANCE, "in an entry of `instances`"),
+    (&prices::KEYS, "under `prices`"),
+];
 
 /// Furthest distance, in edits, of something that was probably meant.
 const EDITS_MAX: usize = 2;
@@ -34,6 +39,7 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) provider: Option<(Settings, Span)>,
+    pub(super) prices: Option<(Prices, Span)>,
     pub(super) seal_to: Option<(Recipients, Span)>,
     pub(super) candidates: Vec<Candidate>,
 }
@@ -49,12 +55,15 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
         expected("a mapping with `instances`", root, root.span, help, report);
         return content;
     };
-    let [version, provider, seal_to, instances] = fields(entries, TOP, report);
+    let [version, provider, prices, seal_to, instances] = fields(entries, TOP, report);
     if let Found::Entry(entry) = version {
         check_version(entry, report);
     }
     if let Found::Entry(entry) = provider {
         content.provider = settings(entry, report).map(|settings| (settings, entry.key.span));
+    }
+    if let Found::Entry(entry) = prices {
+        content.prices = prices::prices(entry, report).map(|prices| (prices, entry.key.span));
     }
     if let Found::Entry(entry) = seal_to {
         content.seal_to = sealing::recipients(entry, report).map(|recipients| (recipients, entry.key.span));
@@ -72,7 +81,7 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
 
 /// A key that a mapping may have.
 #[derive(Clone, Copy)]
-enum Found<'n, 'a> {
+pub(super) enum Found<'n, 'a> {
     Entry(&'n Entry<'a>),
     /// Not there, but something like it, which was reported.
     Misspelt,
@@ -80,7 +89,7 @@ enum Found<'n, 'a> {
 }
 
 /// The entries of the `known` keys; the first one where a key is there twice. All other keys are reported.
-fn fields<'n, 'a, const N: usize>(
+pub(super) fn fields<'n, 'a, const N: usize>(
     entries: &'n [Entry<'a>],
     known: [&'static str; N],
     report: &mut Report<'_>,
@@ -152,7 +161,7 @@ pub(super) fn expected(wanted: &str, node: &Node<'_>, span: Span, help: &str, re
 }
 
 /// Where to point at for a value: at its key if nothing stands there.
-fn span_of(entry: &Entry<'_>) -> Span {
+pub(super) fn span_of(entry: &Entry<'_>) -> Span {
     if entry.value.span.is_empty() { entry.key.span } else { entry.value.span }
 }
 

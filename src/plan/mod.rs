@@ -2,6 +2,8 @@
 //!
 //! A plan is complete: applying it leaves nothing to decide. A [`Reason`] explains and never decides.
 
+mod cost;
+mod guard;
 mod planner;
 mod recovery;
 #[cfg(test)]
@@ -11,16 +13,20 @@ mod settling;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+pub use cost::Cost;
+pub use guard::{Guard, Limits, strangers};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
 pub use settling::{Moment, Settling};
 
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::state::AttemptId;
+use crate::state::{AttemptId, Hash, Lineage};
 
 /// What will be done for one name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Create it.
     Create,
@@ -51,7 +57,8 @@ impl Action {
 }
 
 /// Why an action is what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reason {
     /// Nothing is recorded under the name.
     New,
@@ -133,22 +140,26 @@ impl fmt::Display for Reason {
 }
 
 /// What is planned for one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Change {
     /// The name.
     pub name: InstanceName,
     /// The declared type; of what is not declared, the recorded one.
+    #[serde(rename = "type")]
     pub kind: InstanceType,
     /// What will be done.
     pub action: Action,
     /// Why.
     pub reason: Reason,
     /// A create only: an instance of this type that has just left the manifest, so that this may be a rename.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<InstanceName>,
 }
 
 /// The plan: every declared name in order, then what is recorded and not declared, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The changes.
     pub changes: Vec<Change>,
@@ -181,6 +192,13 @@ impl Plan {
         self.changes.iter().filter(move |change| change.action == action)
     }
 
+    /// What was reviewed, in one number: what would be created, by which kind of provider, for the state of `lineage`; none: for
+    /// one that records nothing. Two plans with the same one create the same.
+    pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
+        let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
+        serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates)).map(|bytes| Hash::of(&bytes))
+    }
+
     /// Counts the changes.
     pub fn summary(&self) -> PlanSummary {
         let mut summary = PlanSummary::default();
@@ -203,63 +221,4 @@ impl Plan {
         }
         summary
     }
-
-    /// What forbids the run, whatever else it would do: nothing is sent while this is not empty. `not_renames`: names that
-    /// the operator says are new.
-    pub fn guards(&self, not_renames: &[InstanceName]) -> Vec<Guard> {
-        let conflicts = self.with(Action::Conflict).filter_map(|change| match &change.reason {
-            Reason::OtherType { recorded } => {
-                Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
-            }
-            Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
-            _ => None,
-        });
-        let renames = self.changes.iter().filter(|change| !not_renames.contains(&change.name)).filter_map(|change| {
-            Some(Guard::ProbableRename { from: change.renamed_from.clone()?, to: change.name.clone(), kind: change.kind })
-        });
-        conflicts.chain(renames).collect()
-    }
-
-    /// The guard of a run that may create `most` instances and would create more. None for `most`: as many as are declared.
-    pub fn over_budget(&self, most: Option<usize>) -> Option<Guard> {
-        let wanted = self.with(Action::Create).count();
-        most.filter(|most| wanted > *most).map(|most| Guard::Budget { wanted, most })
-    }
-}
-
-/// A reason to stop before anything is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Guard {
-    /// The declared type differs from the recorded one.
-    TypeChange {
-        /// The name.
-        name: InstanceName,
-        /// What exists.
-        recorded: InstanceType,
-        /// What is declared.
-        declared: InstanceType,
-    },
-    /// The name is of an instance that was released.
-    Released {
-        /// The name.
-        name: InstanceName,
-        /// The instance.
-        id: InstanceId,
-    },
-    /// More creates than the operator allows one run.
-    Budget {
-        /// How many the plan asks for.
-        wanted: usize,
-        /// How many are allowed.
-        most: usize,
-    },
-    /// A new name and one that has just left, of one type.
-    ProbableRename {
-        /// The one that left.
-        from: InstanceName,
-        /// The new one.
-        to: InstanceName,
-        /// Their type.
-        kind: InstanceType,
-    },
 }

@@ -90,7 +90,7 @@ fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
 mod tests {
     use super::*;
     use crate::instance::InstanceId;
-    use crate::plan::Guard;
+    use crate::plan::{Guard, Limits};
     use crate::state::{AttemptId, Entry, Event, KeptSecret, Lineage, Serial};
 
     fn name(text: &str) -> InstanceName {
@@ -264,8 +264,9 @@ mod tests {
         let plan = planned(&[("a", "dev"), ("c", "wa")], &[("a", "wa", "created"), ("b", "wa", "created")]);
         let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
         let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa") };
-        assert_eq!(plan.guards(&[]), [type_change.clone(), rename]);
-        assert_eq!(plan.guards(&[name("c")]), [type_change]);
+        assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
+        let limits = Limits { not_renames: &[name("c")], ..Limits::default() };
+        assert_eq!(plan.guards(&limits, None), [type_change]);
     }
 
     #[test]

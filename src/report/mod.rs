@@ -2,12 +2,15 @@
 //!
 //! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one.
 
+mod guard;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
+pub use guard::{GuardData, guard_text};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
@@ -16,9 +19,11 @@ pub use state::{
 use crate::apply::{Halt, Outcome, Report};
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::plan::{Action, Change, Guard, Plan, PlanSummary};
+use crate::plan::{Action, Change, Cost, Guard, Plan, PlanSummary};
+use crate::price::{Amount, Currency};
+use crate::saved::{Made, SavedPlan};
 use crate::seal::{KeyId, Recipient, Recipients};
-use crate::state::{AttemptId, Head, Lineage, Serial, State};
+use crate::state::{AttemptId, Hash, Head, Lineage, Origin, PlanId, Serial, State};
 
 /// The version of every document here.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -34,6 +39,40 @@ pub struct PlanDocument {
     changes: Vec<ChangeData>,
     guards: Vec<GuardData>,
     sealing: SealingData,
+    /// What was reviewed: [`Plan::checksum`].
+    plan_hash: Hash,
+    /// None: the manifest says no prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostData>,
+    /// None: it is not saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<SavedData>,
+}
+
+/// Costs a month, as decimal texts.
+#[derive(Debug, Serialize)]
+pub struct CostData {
+    currency: Currency,
+    added: Amount,
+    total: Amount,
+    /// Types in the plan of which nobody said what they cost.
+    unpriced: BTreeSet<InstanceType>,
+}
+
+impl From<Cost> for CostData {
+    fn from(cost: Cost) -> Self {
+        let Cost { currency, added, total, unpriced } = cost;
+        Self { currency, added, total, unpriced }
+    }
+}
+
+/// Where a saved plan comes from, and until when it is good.
+#[derive(Debug, Serialize)]
+struct SavedData {
+    id: PlanId,
+    made: Made,
+    expires: Timestamp,
+    origin: Origin,
 }
 
 /// Whom tokens are sealed to, and whether an apply would stop for that.
@@ -78,49 +117,9 @@ struct ChangeData {
     renamed_from: Option<InstanceName>,
 }
 
-/// A guard in a document.
-#[derive(Debug, Serialize)]
-pub struct GuardData {
-    guard: &'static str,
-    /// None: the guard is about the whole run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<InstanceName>,
-    message: String,
-}
-
-impl From<&Guard> for GuardData {
-    fn from(guard: &Guard) -> Self {
-        let (word, name) = match guard {
-            Guard::TypeChange { name, .. } => ("type_change", Some(name)),
-            Guard::Released { name, .. } => ("released", Some(name)),
-            Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
-            Guard::Budget { .. } => ("budget", None),
-        };
-        Self { guard: word, name: name.cloned(), message: guard_text(guard) }
-    }
-}
-
-/// A guard in words.
-pub fn guard_text(guard: &Guard) -> String {
-    match guard {
-        Guard::TypeChange { name, recorded, declared } => {
-            format!("`{name}` is declared as {declared} and exists as {recorded}; a type cannot be changed")
-        }
-        Guard::Released { name, id } => {
-            format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
-        }
-        Guard::Budget { wanted, most } => {
-            format!("{wanted} instances would be created, and each costs money; this run may create {most}")
-        }
-        Guard::ProbableRename { from, to, kind } => {
-            format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
-        }
-    }
-}
-
 impl PlanDocument {
-    /// From a plan, the state that it was made against, and what would stop an apply of it.
-    pub fn new(plan: &Plan, state: Option<&State>, guards: &[Guard]) -> Self {
+    /// From a plan with its hash, the state that it was made against, and what would stop an apply of it.
+    pub fn new((plan, plan_hash): (&Plan, Hash), state: Option<(&Lineage, Serial)>, guards: &[Guard]) -> Self {
         let change = |change: &Change| ChangeData {
             name: change.name.clone(),
             kind: change.kind,
@@ -130,13 +129,31 @@ impl PlanDocument {
         };
         Self {
             format_version: FORMAT_VERSION,
-            lineage: state.map(|state| state.lineage.clone()),
-            serial: state.map_or(Serial(0), |state| state.serial),
+            lineage: state.map(|(lineage, _)| lineage.clone()),
+            serial: state.map_or(Serial(0), |(_, serial)| serial),
             summary: plan.summary().into(),
             changes: plan.changes.iter().map(change).collect(),
             guards: guards.iter().map(GuardData::from).collect(),
             sealing: SealingData::default(),
+            plan_hash,
+            cost: None,
+            saved: None,
         }
+    }
+
+    /// With what it costs.
+    #[must_use]
+    pub fn costing(mut self, cost: Option<Cost>) -> Self {
+        self.cost = cost.map(CostData::from);
+        self
+    }
+
+    /// As it was saved.
+    #[must_use]
+    pub fn saved_as(mut self, saved: &SavedPlan) -> Self {
+        let SavedPlan { id, made, expires, origin, .. } = saved;
+        self.saved = Some(SavedData { id: id.clone(), made: made.clone(), expires: *expires, origin: origin.clone() });
+        self
     }
 
     /// With the public keys that the state has pinned and those that are wanted.
@@ -160,6 +177,14 @@ pub struct ApplyDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<StoppedData>,
     guards: Vec<GuardData>,
+    /// What was reviewed: [`Plan::checksum`] of what this run was to create.
+    plan_hash: Hash,
+    /// The saved plan that was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanId>,
+    /// Before the run began; none: the manifest says no prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostData>,
 }
 
 /// The counts of an apply. `in_doubt`, `token_missing`, `unchanged` and `orphaned` are of the whole state, the rest of this run.
@@ -277,7 +302,17 @@ impl ApplyDocument {
             results: results.collect(),
             stopped,
             guards: Vec::new(),
+            plan_hash: Hash::ZERO,
+            plan: None,
+            cost: None,
         }
+    }
+
+    /// With the plan that it carried out: its hash, what it costs, and its id if it was a saved one.
+    #[must_use]
+    pub fn carrying_out(mut self, plan_hash: Hash, cost: Option<Cost>, plan: Option<&PlanId>) -> Self {
+        (self.plan_hash, self.cost, self.plan) = (plan_hash, cost.map(CostData::from), plan.cloned());
+        self
     }
 
     /// With the guards that stopped it.

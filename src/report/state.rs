@@ -222,6 +222,7 @@ fn detail(event: &Event) -> String {
     match event {
         Event::Bound(binding) => binding.origin.to_string(),
         Event::Rebound { to, grounds } => format!("{}: {grounds}", to.origin),
+        Event::Run { verb, version, plan: Some(plan), .. } => format!("{verb} of {plan}, version {version}"),
         Event::Run { verb, version, .. } => format!("{verb}, version {version}"),
         Event::Recipients { to } => to.to_string(),
         Event::Listed { ids } => format!("{} instances", ids.len()),

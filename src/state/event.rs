@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{AttemptId, Binding, Head, KeptAnswer, KeptBody, KeptSecret, Lineage, Record, Run, Serial};
+use super::{AttemptId, Binding, Head, KeptAnswer, KeptBody, KeptSecret, Lineage, PlanId, Record, Run, Serial};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::seal::{Recipients, Sealed};
 use crate::secret::Secret;
@@ -79,6 +79,9 @@ pub enum Event {
         /// Milliseconds since that start: tells how long ago this was, whatever people do to the clock.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         up: Option<u64>,
+        /// The saved plan that it carries out, which is spent with this entry.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        plan: Option<PlanId>,
     },
     /// From here on the format is this one: what follows may be unknown to earlier versions.
     Format {

@@ -66,6 +66,13 @@ impl Hash {
     /// What stands before the first entry.
     pub const ZERO: Self = Self([0; 32]);
 
+    /// SHA-256 of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hash = Self::ZERO;
+        hash.0.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        hash
+    }
+
     /// Reads 64 lower-case hexadecimal digits.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -189,10 +196,7 @@ impl TryFrom<String> for AttemptId {
 impl AttemptId {
     /// From 8 random bytes; the caller draws them. Easy to read out: `a-` and ten of `[a-z2-7]`.
     pub fn from_bytes(bytes: [u8; 8]) -> Self {
-        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        let bits = u64::from_be_bytes(bytes);
-        let letters = (0..10).filter_map(|at| ALPHABET.get(usize::try_from(bits >> (at * 5) & 31).ok()?).copied());
-        Self(letters.fold("a-".to_owned(), |text, letter| text + char::from(letter).to_string().as_str()))
+        Self(spelt("a-", bytes))
     }
 
     /// What an operator typed; compared with the recorded ones, never used to make a new one.
@@ -210,6 +214,42 @@ impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// A saved plan. The run that carries it out names it in the journal, so that it is carried out once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PlanId(String);
+
+impl TryFrom<String> for PlanId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let letters = text.strip_prefix("p-").unwrap_or_default();
+        let fits = letters.len() == 10 && letters.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
+        if fits { Ok(Self(text)) } else { Err("a plan's id is `p-` and ten letters or digits") }
+    }
+}
+
+impl PlanId {
+    /// From 8 random bytes; the caller draws them. `p-` and ten of `[a-z2-7]`.
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(spelt("p-", bytes))
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// `prefix` and ten of `[a-z2-7]`.
+fn spelt(prefix: &str, bytes: [u8; 8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bits = u64::from_be_bytes(bytes);
+    let letters = (0..10).filter_map(|at| ALPHABET.get(usize::try_from(bits >> (at * 5) & 31).ok()?).copied());
+    letters.fold(prefix.to_owned(), |text, letter| text + char::from(letter).to_string().as_str())
 }
 
 #[cfg(test)]
@@ -239,5 +279,15 @@ mod tests {
     fn attempt_ids_are_short_and_plain() {
         assert_eq!(AttemptId::from_bytes([0; 8]).as_str(), "a-aaaaaaaaaa");
         assert_eq!(AttemptId::from_bytes([255; 8]).as_str(), "a-7777777777");
+        assert_eq!(PlanId::from_bytes([255; 8]).to_string(), "p-7777777777");
+    }
+
+    #[test]
+    fn a_plans_id_from_a_file_is_one_that_we_would_have_drawn() {
+        let read = |text: &str| serde_json::from_value::<PlanId>(text.into()).is_ok();
+        assert!(read("p-abcdefghi2"));
+        for bad in ["", "p-", "p-abcdefghi", "p-abcdefghij2", "p-ABCDEFGHIJ", "a-abcdefghij", "p-abcdefghi1", "p-abcd;fghij"] {
+            assert!(!read(bad), "{bad}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use event::{Checkpoint, Entry, Event, FORMAT, Grounds, History, Verdict, Who};
-pub use identity::{AttemptId, Binding, Hash, Head, KeyFingerprint, Lineage, Origin, Serial};
+pub use identity::{AttemptId, Binding, Hash, Head, KeyFingerprint, Lineage, Origin, PlanId, Serial};
 pub use kept::{Answer, KeptAnswer, KeptBody, KeptSecret, Outline, about_answer, about_token};
 pub use transition::Illegal;
 
@@ -206,6 +206,11 @@ impl State {
     pub(crate) fn name_of_attempt(&self, event: &Event) -> Option<&InstanceName> {
         let attempt = event.attempt().filter(|_| !matches!(event, Event::Intent { .. } | Event::AdoptedDoubt { .. }))?;
         self.open.get(attempt)
+    }
+
+    /// The ids of the newest list that is on record; none: none was ever had.
+    pub fn newest_fence(&self) -> Option<&BTreeSet<InstanceId>> {
+        self.fences.last_key_value().map(|(_, ids)| ids)
     }
 
     /// The ids that were listed just before `attempt`; none: there was no list.

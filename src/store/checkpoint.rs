@@ -1,7 +1,7 @@
 //! A state as the beginning of a journal: what [`super::FileStore`] writes when a journal has grown, and what an export holds.
 //!
 //! A checkpoint names the position that it goes on from, and everything that is still referred to stands in it: the records,
-//! the fences of open attempts, and the entries with a token or an answer that is not concluded. What it leaves out is history.
+//! the fences of open attempts and the newest one, and the entries with a token or an answer that is not concluded. What it leaves out is history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ const SERIAL_MAX: u64 = 1 << 53;
 pub struct Snapshot {
     /// Its beginning.
     pub checkpoint: Checkpoint,
-    /// The listings that open attempts refer to.
+    /// The listings that open attempts refer to, and the newest: it says which instances of others were seen.
     pub fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
     /// The records.
     pub records: Vec<Restored>,
@@ -47,7 +47,8 @@ pub fn referred(state: &State) -> BTreeSet<Serial> {
 impl Snapshot {
     /// `state` at `after`; `kept` holds the entries that it refers to ([`referred`]).
     pub fn of(state: &State, after: Head, kept: &BTreeMap<Serial, Entry>, history: Option<History>) -> Self {
-        let used: BTreeSet<_> = state.records().values().filter_map(|record| record.open_attempt()?.fence).collect();
+        let of_attempts = state.records().values().filter_map(|record| record.open_attempt()?.fence);
+        let used: BTreeSet<_> = of_attempts.chain(state.fences().keys().next_back().copied()).collect();
         let fences: BTreeMap<_, _> =
             state.fences().iter().filter(|(serial, _)| used.contains(serial)).map(|(at, ids)| (*at, ids.clone())).collect();
         let records: Vec<_> = state

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with its floor; a module uses only lower floors.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 19] = [
     ("failpoint", 0),
     ("text", 0),
     ("secret", 0),
@@ -13,9 +13,11 @@ const FLOORS: [(&str, u8); 17] = [
     ("seal", 1),
     ("diagnostic", 2),
     ("listing", 2),
+    ("price", 2),
     ("state", 2),
     ("manifest", 3),
     ("plan", 3),
+    ("saved", 4),
     ("store", 4),
     ("provider", 4),
     ("client", 5),

@@ -32,12 +32,14 @@ mod kills;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;
+mod money;
 mod mutants;
 mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
 mod properties;
 mod raw_server;
+mod saved_plans;
 mod signals_at_random;
 mod soak;
 mod stage;

@@ -103,7 +103,14 @@ fn options(parallelism: usize, boot: &str) -> Options {
         settling: Settling::default(),
         tries: Tries { most: 3, wait: Duration::from_millis(1) },
         drain: Duration::from_secs(9),
-        run: RunInfo { verb: "apply", who: Who::default(), boot: Some(boot.into()), up: || None, keeps_what_is_synced: true },
+        run: RunInfo {
+            verb: "apply",
+            who: Who::default(),
+            boot: Some(boot.into()),
+            up: || None,
+            keeps_what_is_synced: true,
+            plan: None,
+        },
         rescue: Arc::new(NoRescue),
         clock: || Timestamp::UNIX_EPOCH,
     }

@@ -107,9 +107,14 @@ impl Fact {
     fn event(self, state: &State) -> Event {
         let reason = || "why".to_owned();
         match self {
-            Self::Run { boot: number } => {
-                Event::Run { verb: "apply".into(), version: "0".into(), who: Who::default(), boot: Some(boot(number)), up: None }
-            }
+            Self::Run { boot: number } => Event::Run {
+                verb: "apply".into(),
+                version: "0".into(),
+                who: Who::default(),
+                boot: Some(boot(number)),
+                up: None,
+                plan: None,
+            },
             Self::Listed(bits) => Event::Listed { ids: ids(bits).map(id).collect() },
             Self::Intent { tried, is_fenced } => {
                 let fence = state.fences().keys().next_back().filter(|_| is_fenced).copied();

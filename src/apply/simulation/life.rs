@@ -271,7 +271,7 @@ fn binding() -> Binding {
 }
 
 fn operator_run() -> Event {
-    RunInfo { verb: "resolve", who: Who::default(), boot: None, up: || None, keeps_what_is_synced: true }.event()
+    RunInfo { verb: "resolve", who: Who::default(), boot: None, up: || None, keeps_what_is_synced: true, plan: None }.event()
 }
 
 impl Inner {

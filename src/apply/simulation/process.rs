@@ -167,7 +167,7 @@ impl Start {
             async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
         let (state, _) = position().await?;
         let plan = plan(&self.declared, &state);
-        if !plan.guards(&[]).is_empty() {
+        if !plan.guards(&crate::plan::Limits::default(), None).is_empty() {
             return Err("a guard".into());
         }
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
@@ -221,6 +221,7 @@ impl Start {
                 boot: Some(format!("boot-{}", inner.boot)),
                 up,
                 keeps_what_is_synced: inner.chance.keeps,
+                plan: None,
             },
             rescue: Arc::new(NoRescue),
             clock: wall,

@@ -131,6 +131,7 @@ fn run() -> Event {
         who: Who::default(),
         boot: Some("boot".to_owned()),
         up: Some(7),
+        plan: None,
     }
 }
 

@@ -80,6 +80,13 @@ impl Call {
         self
     }
 
+    /// In a directory below the project's.
+    pub(crate) fn in_dir(mut self, name: &str) -> Self {
+        let below = self.command.get_current_dir().expect("it has one").join(name);
+        self.command.current_dir(below);
+        self
+    }
+
     /// Colour may come out of this one.
     pub(crate) fn coloured(mut self) -> Self {
         self.is_coloured = true;

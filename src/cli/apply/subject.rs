@@ -1,0 +1,63 @@
+//! What an apply was given: manifests, or a saved plan that stands for them.
+
+use std::path::PathBuf;
+
+use crate::cli::args::ApplyArgs;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::saved;
+use crate::instance::InstanceName;
+use crate::manifest::Manifest;
+use crate::plan::Limits;
+use crate::saved::SavedPlan;
+
+/// What is to be applied, and what goes with it.
+pub(super) struct Subject {
+    pub(super) manifest: Manifest,
+    pub(super) lock_path: PathBuf,
+    /// None: the manifests themselves.
+    pub(super) saved: Option<SavedPlan>,
+}
+
+impl Subject {
+    /// Reads what the command line names.
+    pub(super) fn read(args: &ApplyArgs) -> Result<Self, CliError> {
+        let typed = args.lock_file.lock_file.as_ref();
+        match args.manifests.files.as_slice() {
+            [path] if saved::is_one(path) => {
+                refuse_what_belongs_to_the_plan(args)?;
+                let saved = saved::read(path)?;
+                Ok(Self { manifest: saved.manifest.manifest(), lock_path: saved::lock_file(&saved, typed)?, saved: Some(saved) })
+            }
+            files => Ok(Self { manifest: Context::manifest(files)?, lock_path: Context::lock_file(files, typed), saved: None }),
+        }
+    }
+
+    /// Names that the operator calls new: those of the command line, or those of the saved plan.
+    fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
+        self.saved.as_ref().map_or(&args.not_a_rename, |saved| &saved.consent.not_a_rename)
+    }
+
+    /// What limits the run. What was said when a plan was saved holds, and what is said now holds too.
+    pub(super) fn limits<'a>(&'a self, args: &'a ApplyArgs, is_unattended: bool) -> Limits<'a> {
+        let limits = args.budget.limits(self.not_renames(args), is_unattended);
+        let consented = self.saved.as_ref().and_then(|saved| saved.consent.max_creates);
+        let max_creates = match (limits.max_creates, consented) {
+            (Some(now), Some(then)) => Some(now.min(then)),
+            (now, then) => now.or(then),
+        };
+        Limits { max_creates, ..limits }
+    }
+}
+
+/// A saved plan is applied as it was reviewed.
+fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
+    let flag = match () {
+        () if !args.not_a_rename.is_empty() => "--not-a-rename",
+        () if args.init => "--init",
+        () => return Ok(()),
+    };
+    let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
+    Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`, or leave it out"))
+}

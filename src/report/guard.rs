@@ -1,0 +1,71 @@
+//! A guard in words and in a document.
+
+use serde::Serialize;
+
+use crate::instance::{InstanceId, InstanceName};
+use crate::plan::Guard;
+
+/// A guard in a document.
+#[derive(Debug, Serialize)]
+pub struct GuardData {
+    guard: &'static str,
+    /// None: the guard is about the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<InstanceName>,
+    message: String,
+}
+
+impl From<&Guard> for GuardData {
+    fn from(guard: &Guard) -> Self {
+        let (word, name) = match guard {
+            Guard::TypeChange { name, .. } => ("type_change", Some(name)),
+            Guard::Released { name, .. } => ("released", Some(name)),
+            Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
+            Guard::Budget { .. } => ("budget", None),
+            Guard::Growth { .. } => ("growth", None),
+            Guard::Cost { .. } => ("cost", None),
+            Guard::Unpriced { .. } => ("unpriced", None),
+            Guard::Strangers { .. } => ("unknown_instances", None),
+        };
+        Self { guard: word, name: name.cloned(), message: guard_text(guard) }
+    }
+}
+
+/// A guard in words.
+pub fn guard_text(guard: &Guard) -> String {
+    match guard {
+        Guard::TypeChange { name, recorded, declared } => {
+            format!("`{name}` is declared as {declared} and exists as {recorded}; a type cannot be changed")
+        }
+        Guard::Released { name, id } => {
+            format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
+        }
+        Guard::Budget { wanted, most } => {
+            format!("{wanted} instances would be created, and each costs money; this run may create {most}")
+        }
+        Guard::Growth { wanted, existing, most } => format!(
+            "{wanted} instances would be created beside {existing} that exist; in CI at most {most} pass unless told how many are meant"
+        ),
+        Guard::Cost { total, most, currency } => {
+            format!("everything together would cost {total} {currency} a month; this run may come to {most}")
+        }
+        Guard::Unpriced { kind } => {
+            format!("the cost is limited, and nobody has said what an instance of type {kind} costs")
+        }
+        Guard::ProbableRename { from, to, kind } => {
+            format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
+        }
+        Guard::Strangers { count, allowed, some } => strangers_text(*count, *allowed, some),
+    }
+}
+
+fn strangers_text(count: usize, allowed: usize, some: &[InstanceId]) -> String {
+    let ids = some.iter().map(InstanceId::to_string).collect::<Vec<_>>().join(", ");
+    let more = if count > some.len() { ", …" } else { "" };
+    let has = match count {
+        1 => "1 instance that this state does not know".to_owned(),
+        _ => format!("{count} instances that this state does not know"),
+    };
+    let allowed = if allowed > 0 { format!(", and {allowed} are allowed") } else { String::new() };
+    format!("the account has {has}{allowed} ({ids}{more}): a run whose state was lost may have created them")
+}

@@ -1,0 +1,382 @@
+//! A saved plan: what somebody reviewed, in a file, to be applied once and as it is.
+//!
+//! It is bound to one state at one position, to one server and to the manifest that it was made from, and it expires. That a
+//! plan is spent is not in the file, which may be copied, but in the state's journal: the run that carries it out names it there,
+//! durably, before its first request. Pure: files, clock and state come as arguments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Place, Position};
+use crate::instance::{InstanceName, InstanceType};
+use crate::manifest::{Declaration, Manifest, ProviderKind};
+use crate::plan::{Action, Plan};
+use crate::price::Prices;
+use crate::seal::Recipients;
+use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
+
+/// The version of the format: a minor change adds, a major one breaks.
+const VERSION: &str = "1.0";
+/// The first member of every saved plan: how one is told from a manifest.
+const MARK: &str = "\"chatapi_plan\"";
+/// Room for a plan of half a million names.
+pub const SIZE_MAX: u64 = 256 * 1_024 * 1_024;
+/// How far the clocks of two machines may differ.
+const SKEW: Duration = Duration::from_mins(5);
+
+/// A plan that was saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPlan {
+    chatapi_plan: String,
+    /// Its name in the journal.
+    pub id: PlanId,
+    /// When, by whom and with what it was made.
+    pub made: Made,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// The state that it was made against.
+    pub lineage: Lineage,
+    /// That state's position.
+    pub head: Head,
+    /// The server that it is for.
+    pub origin: Origin,
+    /// What is declared.
+    pub manifest: SavedManifest,
+    /// What the operator said when it was made.
+    pub consent: Consent,
+    /// What was reviewed, in one number: [`Plan::checksum`].
+    pub plan_hash: Hash,
+    /// What is to be done.
+    pub plan: Plan,
+    sum: Hash,
+}
+
+/// Where a saved plan comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// When.
+    pub at: Timestamp,
+    /// Who made it.
+    pub by: Who,
+    /// The program's version.
+    pub version: String,
+}
+
+/// A manifest as a saved plan keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedManifest {
+    /// The files, as they were typed.
+    pub files: Vec<String>,
+    /// The lock file, as it was typed or found.
+    pub lock_file: String,
+    provider: ProviderKind,
+    exclusive: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prices: Option<Prices>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal_to: Option<Recipients>,
+    instances: Vec<SavedInstance>,
+}
+
+/// A declaration and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedInstance {
+    name: InstanceName,
+    #[serde(rename = "type")]
+    kind: InstanceType,
+    file: String,
+    line: u32,
+    column: u32,
+}
+
+/// What was said when a plan was made, and holds when it is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Names that are no renames.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_a_rename: Vec<InstanceName>,
+    /// Creates at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_creates: Option<usize>,
+}
+
+/// A file that is no saved plan that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedPlanError {
+    /// It cannot be read as one.
+    #[error("it is not a saved plan of chatapi, or not whole")]
+    Content(#[source] serde_json::Error),
+    /// Another version wrote it.
+    #[error("it is of version {0}, and this program reads {VERSION}: make it anew")]
+    Version(String),
+    /// Its bytes are not those that were written.
+    #[error("it was changed after it was made: its checksum differs")]
+    Changed,
+}
+
+/// Why a saved plan must not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// Its time is over.
+    #[error("the plan has expired: it was good until {0}")]
+    Expired(Timestamp),
+    /// It was made later than now.
+    #[error("the plan was made in the future, at {0}: a clock is wrong")]
+    Future(Timestamp),
+    /// It is for another state.
+    #[error("the plan is for another state: it was made against lineage {planned}, and this is {found}")]
+    OtherState {
+        /// The plan's.
+        planned: Lineage,
+        /// This one's.
+        found: Lineage,
+    },
+    /// The state has changed.
+    #[error("the state has changed since the plan was made: that was at serial {planned}, and it is at {found}")]
+    Moved {
+        /// The plan's serial.
+        planned: u64,
+        /// The state's.
+        found: u64,
+    },
+    /// It is for another server.
+    #[error("the plan is for {planned}, not for {found}")]
+    OtherServer {
+        /// The plan's.
+        planned: Origin,
+        /// The one at hand.
+        found: Origin,
+    },
+    /// The manifest says something else now.
+    #[error("the manifest has changed since the plan was made")]
+    OtherManifest,
+}
+
+impl SavedManifest {
+    /// Keeps `manifest`, which was read from `files`.
+    pub fn of(manifest: &Manifest, files: Vec<String>, lock_file: String) -> Self {
+        let instance = |declaration: &Declaration| SavedInstance {
+            name: declaration.name.clone(),
+            kind: declaration.kind,
+            file: declaration.place.file.to_string(),
+            line: declaration.place.position.line,
+            column: declaration.place.position.column,
+        };
+        Self {
+            files,
+            lock_file,
+            provider: manifest.provider,
+            exclusive: manifest.exclusive,
+            prices: manifest.prices.clone(),
+            seal_to: manifest.seal_to.clone(),
+            instances: manifest.declarations().iter().map(instance).collect(),
+        }
+    }
+
+    /// The manifest again.
+    pub fn manifest(&self) -> Manifest {
+        let declaration = |saved: &SavedInstance| Declaration {
+            name: saved.name.clone(),
+            kind: saved.kind,
+            place: Place {
+                file: saved.file.as_str().into(),
+                position: Position { line: saved.line, column: saved.column, ..Position::START },
+            },
+        };
+        let (prices, seal_to) = (self.prices.clone(), self.seal_to.clone());
+        let declarations = self.instances.iter().map(declaration).collect();
+        Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), declarations)
+    }
+
+    /// Whether `manifest` declares the same, wherever it stands.
+    fn says_what(&self, manifest: &Manifest) -> bool {
+        let same = |(saved, declared): (&SavedInstance, &Declaration)| saved.name == declared.name && saved.kind == declared.kind;
+        let settings = (self.provider, self.exclusive, &self.prices, &self.seal_to);
+        settings == (manifest.provider, manifest.exclusive, &manifest.prices, &manifest.seal_to)
+            && self.instances.len() == manifest.declarations().len()
+            && self.instances.iter().zip(manifest.declarations()).all(same)
+    }
+}
+
+impl SavedPlan {
+    /// Saves `plan`, which was made of `manifest` against the state of `lineage` at `head`, for the server at `origin`.
+    pub fn new(
+        (id, made, expires): (PlanId, Made, Timestamp),
+        (lineage, head, origin): (Lineage, Head, Origin),
+        manifest: SavedManifest,
+        (consent, plan, plan_hash): (Consent, Plan, Hash),
+    ) -> Self {
+        let chatapi_plan = VERSION.to_owned();
+        let sum = Hash::ZERO;
+        let mut saved = Self { chatapi_plan, id, made, expires, lineage, head, origin, manifest, consent, plan_hash, plan, sum };
+        saved.sum = saved.checksum().unwrap_or(Hash::ZERO);
+        saved
+    }
+
+    /// Over everything but itself.
+    fn checksum(&self) -> Result<Hash, serde_json::Error> {
+        let bare = Self { sum: Hash::ZERO, ..self.clone() };
+        serde_json::to_vec(&bare).map(|bytes| Hash::of(&bytes))
+    }
+
+    /// Its bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Whether a file that begins with `bytes` is a saved plan, good or bad, and no manifest.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        let mut significant = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+        significant.next() == Some(b'{') && significant.take(MARK.len()).eq(MARK.bytes())
+    }
+
+    /// Reads one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SavedPlanError> {
+        #[derive(Deserialize)]
+        struct Version {
+            chatapi_plan: String,
+        }
+        let Version { chatapi_plan } = serde_json::from_slice(bytes).map_err(SavedPlanError::Content)?;
+        if chatapi_plan != VERSION {
+            return Err(SavedPlanError::Version(chatapi_plan.chars().take(20).collect()));
+        }
+        let saved: Self = serde_json::from_slice(bytes).map_err(SavedPlanError::Content)?;
+        if saved.checksum().map_err(SavedPlanError::Content)? == saved.sum { Ok(saved) } else { Err(SavedPlanError::Changed) }
+    }
+
+    /// Whether it may still be applied at `now`, whatever it is for.
+    pub fn check_time(&self, now: Timestamp) -> Result<(), Stale> {
+        let late = now.checked_add(SKEW).unwrap_or(now);
+        match () {
+            () if self.made.at > late => Err(Stale::Future(self.made.at)),
+            () if now >= self.expires => Err(Stale::Expired(self.expires)),
+            () => Ok(()),
+        }
+    }
+
+    /// Whether `state` at `head` is the one that it was made against.
+    pub fn check_state(&self, state: &State, head: Head) -> Result<(), Stale> {
+        if self.lineage != state.lineage {
+            return Err(Stale::OtherState { planned: self.lineage.clone(), found: state.lineage.clone() });
+        }
+        if self.head != head {
+            return Err(Stale::Moved { planned: self.head.serial.0, found: head.serial.0 });
+        }
+        Ok(())
+    }
+
+    /// Whether `origin` is the server that it is for.
+    pub fn check_server(&self, origin: &Origin) -> Result<(), Stale> {
+        let other = || Stale::OtherServer { planned: self.origin.clone(), found: origin.clone() };
+        if self.origin == *origin { Ok(()) } else { Err(other()) }
+    }
+
+    /// Whether `manifest`, as it stands now, declares what it was made from.
+    pub fn check_manifest(&self, manifest: &Manifest) -> Result<(), Stale> {
+        if self.manifest.says_what(manifest) { Ok(()) } else { Err(Stale::OtherManifest) }
+    }
+
+    /// Of `plan`, made again when this one is applied: the same without the creates that nobody reviewed, and their names. There
+    /// are some when a doubt was settled meanwhile.
+    pub fn restrict(&self, plan: Plan) -> (Plan, BTreeSet<InstanceName>) {
+        let reviewed: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
+        let (kept, new) = plan
+            .changes
+            .into_iter()
+            .partition::<Vec<_>, _>(|change| change.action != Action::Create || reviewed.get(&change.name) == Some(&change.kind));
+        (Plan { changes: kept }, new.into_iter().map(|change| change.name).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Source;
+    use crate::plan::{Change, Reason};
+    use crate::state::Serial;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn change(name: &str, kind: InstanceType, action: Action) -> Change {
+        Change { name: InstanceName::parse(name).unwrap(), kind, action, reason: Reason::New, renamed_from: None }
+    }
+
+    fn saved(changes: Vec<Change>) -> SavedPlan {
+        let text = "prices: {currency: EUR, whatsapp: 1.5}\ninstances:\n  - {name: b, type: whatsapp}\n  - {name: a, type: whatsapp_dev}\n";
+        let manifest = Manifest::parse(&[Source::new("x.yaml", text)]).unwrap();
+        let declared = SavedManifest::of(&manifest, vec!["x.yaml".to_owned()], "chatapi.lock".to_owned());
+        let made = Made { at: at(1_000), by: Who::default(), version: "0".to_owned() };
+        let head = Head { serial: Serial(3), hash: Hash::of(b"x") };
+        let origin = Origin("https://gateway.example:443".to_owned());
+        let bound_to = (Lineage::from_bytes([1; 16]), head, origin);
+        let plan = Plan { changes };
+        SavedPlan::new((PlanId::from_bytes([2; 8]), made, at(2_000)), bound_to, declared, (Consent::default(), plan, Hash::ZERO))
+    }
+
+    #[test]
+    fn a_saved_plan_survives_its_bytes_and_gives_its_manifest_again() {
+        let saved = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]);
+        let bytes = saved.encode().unwrap();
+        assert!(SavedPlan::is_one(&bytes));
+        let read = SavedPlan::parse(&bytes).unwrap();
+        assert_eq!(read, saved);
+        let manifest = read.manifest.manifest();
+        let places: Vec<_> = manifest.declarations().iter().map(|it| format!("{} {}", it.name, it.place)).collect();
+        assert_eq!(places, ["a x.yaml:4:12", "b x.yaml:3:12"]);
+        assert_eq!(read.check_manifest(&manifest), Ok(()));
+        let mut other = manifest;
+        other.exclusive = true;
+        assert_eq!(read.check_manifest(&other), Err(Stale::OtherManifest));
+    }
+
+    #[test]
+    fn every_changed_byte_is_seen() {
+        let bytes = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]).encode().unwrap();
+        let whole = SavedPlan::parse(&bytes).unwrap();
+        for index in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut other = bytes.clone();
+                other[index] ^= 1 << bit;
+                // A space more or less, or the same number in other digits, is the same plan.
+                assert!(SavedPlan::parse(&other).map_or(true, |read| read == whole), "bit {bit} of byte {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_has_its_time() {
+        let saved = saved(Vec::new());
+        assert_eq!(saved.check_time(at(1_999)), Ok(()));
+        assert_eq!(saved.check_time(at(2_000)), Err(Stale::Expired(at(2_000))));
+        assert_eq!(saved.check_time(at(701)), Ok(()), "clocks differ a little");
+        assert_eq!(saved.check_time(at(699)), Err(Stale::Future(at(1_000))));
+    }
+
+    /// P4: a create that nobody reviewed is none; nor is one of another type.
+    #[test]
+    fn only_reviewed_creates_are_left() {
+        let (wa, dev) = (InstanceType::WhatsApp, InstanceType::WhatsAppDev);
+        let saved = saved(vec![change("a", wa, Action::Create), change("b", wa, Action::Create), change("c", wa, Action::Hold)]);
+        let now = vec![
+            change("a", wa, Action::Create),
+            change("b", dev, Action::Create),
+            change("c", wa, Action::Create),
+            change("d", wa, Action::NoOp),
+        ];
+        let (plan, new) = saved.restrict(Plan { changes: now });
+        assert_eq!(plan.changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["a", "d"]);
+        assert_eq!(new.iter().map(InstanceName::as_str).collect::<Vec<_>>(), ["b", "c"]);
+    }
+}
