@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::args::{Format, Global, ServerArgs};
 use super::console::Console;
 use super::error::CliError;
 use super::exit::Exit;
+use super::progress::in_words;
 use super::saved;
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
@@ -129,9 +130,11 @@ impl Context {
         self.check_disk()?;
         let me = Holder { pid: std::process::id(), verb: verb.to_owned(), since: Timestamp::now(), who: who() };
         let mut waits = 0_u32;
+        let began = Instant::now();
         let mut waiting = |holder: &Holder| {
             if waits.is_multiple_of(10) {
-                self.console.note(format_args!("waiting for {holder}"));
+                let left = timeout.saturating_sub(began.elapsed());
+                self.console.note(format_args!("waiting for {holder}, {} more at the most", in_words(left)));
             }
             waits += 1;
         };

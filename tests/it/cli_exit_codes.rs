@@ -97,18 +97,23 @@ fn p6_exit_5_for_the_second_of_two_applies_and_none_if_it_may_wait() {
     let (server, made) = OtherGateway::healthy(true);
     let project = Project::at(&server.url(), &["a", "b"]);
     server.hold();
-    let first = project.call(["apply"]).start();
+    let job = ["https://forge.example", "team/gateways", "4711"];
+    let variables = ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].into_iter().zip(job);
+    let first = variables.fold(project.call(["apply"]), |call, (name, value)| call.env(name, value)).start();
     server.sees_creates(2);
     let asked = server.asked().len();
     for line in
         ["apply", "apply --lock-timeout 0s", "state mv a z", "token set a", "resolve a --attempt x --not-created --offline"]
     {
         let run = project.call(line.split(' ')).input("a-token").run();
-        run.exits(5).warns("is locked by `chatapi apply` (process ").warns("nothing was sent");
+        let run = run.exits(5).warns("is locked by `chatapi apply` (process ").warns("nothing was sent");
+        let _ = run.warns("https://forge.example/team/gateways/actions/runs/4711");
     }
     assert_eq!(server.asked().len(), asked, "who is locked out sends nothing");
     let second = project.call(["apply", "--lock-timeout", "50s"]).start();
     second.says("waiting for `chatapi apply`");
+    second.says("actions/runs/4711), 4");
+    second.says(" s more at the most");
     server.release();
     first.wait().exits(0).prints("Apply: 2 created");
     second.wait().exits(0).prints("Nothing to do: 2 instances exist as declared.");
