@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "",
     "plan",
     "apply",
@@ -34,6 +34,7 @@ const VERBS: [&str; 30] = [
     "token",
     "token get",
     "token set",
+    "output",
     "init",
     "emulator",
     "version",
@@ -56,7 +57,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..29] {
+    for verb in &VERBS[..30] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

@@ -28,7 +28,7 @@ pub(in crate::cli) struct OutputArgs {
     /// The names; none: every instance that exists.
     #[arg(value_name = "NAME", value_parser = name)]
     pub(in crate::cli) names: Vec<InstanceName>,
-    /// For whom.
+    /// For whom it is written.
     // Of the same id as the global one, which clap then leaves out here.
     #[arg(long, value_name = "FORMAT", value_parser = EnumValueParser::<OutputFormat>::new().map(Format::Output), default_value = "json")]
     pub(in crate::cli) format: Format,
@@ -38,7 +38,7 @@ pub(in crate::cli) struct OutputArgs {
     /// Write to this file (0600) in the place of standard output, whole or not at all.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
-    /// What every variable begins with [default: `CHATAPI_`].
+    /// What every variable begins with [default: CHATAPI_].
     #[arg(long, value_name = "PREFIX")]
     pub(in crate::cli) prefix: Option<Prefix>,
     /// Tell GitHub's runner first, on standard error, to hide each token in its logs.
