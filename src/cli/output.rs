@@ -3,7 +3,7 @@
 //! Everything that can be refused is refused before the first byte is written. What is merely not there (a create in doubt, a
 //! token that is missing) keeps nothing else back, and is told by exit code 3.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -125,13 +125,10 @@ fn credentials(
     existing: &[&Record],
     keys: Option<&[Identity]>,
 ) -> Result<Vec<Credential>, CliError> {
-    let referred = existing.iter().filter_map(|record| Some(record.token()?.entry));
-    let entries = match keys {
-        Some(_) => store::read_entries(&context.state_dir, &referred.collect())?,
-        None => Default::default(),
-    };
+    let referred = existing.iter().filter_map(|record| Some(record.token()?.entry)).collect();
+    let entries = keys.map_or(Ok(BTreeMap::new()), |_| store::read_entries(&context.state_dir, &referred))?;
     let mut credentials = Vec::with_capacity(existing.len());
-    let mut closed: Vec<(&InstanceName, CliError)> = Vec::new();
+    let mut closed: Vec<(&InstanceName, TokenError)> = Vec::new();
     for record in existing {
         let Some(instance) = record.instance() else { continue };
         let token = match (&instance.token, keys) {
@@ -142,7 +139,7 @@ fn credentials(
                 match token_in(entry, at, &state.lineage, keys) {
                     Ok(token) => Token::Revealed(token),
                     Err(error @ TokenError::Sealed(OpenError::NotForUs(_))) => {
-                        closed.push((&record.name, error.into()));
+                        closed.push((&record.name, error));
                         continue;
                     }
                     Err(error) => return Err(CliError::from(error).context(format!("`{}`", record.name))),
@@ -154,7 +151,7 @@ fn credentials(
     }
     let names = listed(closed.iter().map(|(name, _)| *name));
     match closed.pop() {
-        Some((_, error)) => Err(error.context(format!("cannot reveal {names}; nothing was written"))),
+        Some((_, error)) => Err(CliError::from(error).context(format!("cannot reveal {names}; nothing was written"))),
         None => Ok(credentials),
     }
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::variables::{Value, Variable};
 use super::{Credential, RenderError, Rendered};
+use crate::instance::ApiUrl;
 use crate::report::FORMAT_VERSION;
 
 /// The largest Secret that Kubernetes takes: its values together.
@@ -43,7 +44,7 @@ impl<'a> Data<'a> {
             name: credential.name.as_str(),
             kind: credential.kind.as_str(),
             id: credential.id.as_str(),
-            api_url: credential.api_url.as_ref().map(|url| url.as_str()),
+            api_url: credential.api_url.as_ref().map(ApiUrl::as_str),
             has_token: credential.token.is_kept(),
             token: credential.token.text(),
         }

@@ -31,7 +31,9 @@ impl Rendered {
     }
 
     pub(super) fn push_all(&mut self, parts: &[&str]) {
-        parts.iter().for_each(|part| self.push(part));
+        for part in parts {
+            self.push(part);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -77,7 +79,9 @@ mod tests {
     fn p11_debug_shows_nothing_and_growing_loses_nothing() {
         let mut text = Rendered::default();
         let expected: String = (0..1_000).map(|number| number.to_string()).collect();
-        (0..1_000).for_each(|number| text.push(&number.to_string()));
+        for number in 0..1_000 {
+            text.push(&number.to_string());
+        }
         assert_eq!(text.expose(), expected);
         assert_eq!(format!("{text:?}"), "[redacted]");
     }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::lines::quote;
 use super::{Credential, Rendered};
+use crate::instance::ApiUrl;
 use crate::text::{Printed, disarm};
 
 /// How many steps a template may take, so that it ends.
@@ -90,7 +91,7 @@ fn value(credential: &Credential) -> Result<Value, TemplateError> {
         ("id", Value::from(credential.id.as_str())),
         ("has_token", Value::from(credential.token.is_kept())),
     ];
-    if let Some(url) = credential.api_url.as_ref().map(|url| url.as_str()) {
+    if let Some(url) = credential.api_url.as_ref().map(ApiUrl::as_str) {
         if !is_tame(url) {
             return Err(TemplateError::Value(credential.name.to_string()));
         }

@@ -92,13 +92,12 @@ pub(super) fn python_dotenv(text: &str) -> Variables {
             continue;
         }
         let (name, value) = assignment(rest).expect("an assignment");
-        let (value, after) = match value.chars().next() {
-            Some(quote @ ('\'' | '"')) => python_quoted(&value[1..], quote),
-            _ => {
-                let (line, after) = value.split_once('\n').unwrap();
-                let comment = line.find('#').filter(|at| line[..*at].ends_with(char::is_whitespace));
-                (comment.map_or(line, |at| &line[..at]).trim_end().to_owned(), after)
-            }
+        let (value, after) = if let Some(quote @ ('\'' | '"')) = value.chars().next() {
+            python_quoted(&value[1..], quote)
+        } else {
+            let (line, after) = value.split_once('\n').unwrap();
+            let comment = line.find('#').filter(|at| line[..*at].ends_with(char::is_whitespace));
+            (comment.map_or(line, |at| &line[..at]).trim_end().to_owned(), after)
         };
         assert!(!value.contains("${"), "it would be replaced: {value}");
         variables.insert(name.to_owned(), value);
