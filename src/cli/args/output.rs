@@ -12,15 +12,16 @@ use crate::report::credentials::Prefix;
 /// What `--help` shows below.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  chatapi output                                          ids and addresses of all instances, as JSON
+  chatapi output                         ids and addresses of all instances, as JSON
   chatapi output --json | jq -r '.instances[\"support-eu\"].id'
   eval \"$(chatapi output support-eu --reveal --format shell)\"
   chatapi output --reveal --format dotenv --out .env
   chatapi output --reveal --format github-env --mask >> \"$GITHUB_ENV\"
   chatapi output --reveal --format k8s-secret | kubectl apply -f -
 
-Tokens are left out without `--reveal`. Exits 3 if something that was asked for is in doubt or has no token; the
-rest is written. Nothing is written if a value cannot be written exactly. docs/outputs.md has an example of each.";
+Tokens are left out without `--reveal`. Exit 3: something that was asked for is in doubt or has
+no token; the rest is written. A value that a format cannot hold exactly is an error, and nothing
+is written.";
 
 /// `output`.
 #[derive(Debug, Args)]
