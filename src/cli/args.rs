@@ -1,5 +1,6 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod output;
 mod secrets;
 mod state;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use output::{OutputArgs, OutputFormat};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
@@ -100,6 +102,9 @@ pub(super) enum Format {
     Text,
     /// For programs; a contract.
     Json,
+    /// One that `output` alone has: its `--format` stands in the place of the global one, and so has the same type.
+    #[value(skip)]
+    Output(OutputFormat),
 }
 
 /// When to use colour.
@@ -150,6 +155,9 @@ pub(super) enum Verb {
     /// Read or set an instance's token.
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Print ids, addresses and tokens for the next step: as JSON, variables, a Secret, or by a template.
+    #[command(after_help = output::EXAMPLES)]
+    Output(Box<OutputArgs>),
     /// Make or show the keys that tokens are sealed to and opened with.
     #[command(subcommand)]
     Key(KeyVerb),

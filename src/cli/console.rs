@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
+use rustix::fs::FileType;
 
 use super::error::{CliError, Content};
 use crate::diagnostic::Colour;
@@ -124,11 +125,24 @@ impl Console {
             return;
         }
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = out.as_inner().lock().write_all(bytes)
+        let mut stdout = out.as_inner().lock();
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush())
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
+    }
+
+    /// Lines beside the result as they are, before anything else: those by which a CI system learns what it must hide.
+    pub(super) fn masks(&self, lines: &str) {
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left to tell.
+        let _ = err.write_all(lines.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// Whether the result goes into a file, and so into no log.
+    pub(super) fn is_filed() -> bool {
+        rustix::fs::fstat(io::stdout()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
     /// A line beside the result.

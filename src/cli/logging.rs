@@ -31,12 +31,14 @@ pub(super) fn start(global: &Global) -> Result<(), String> {
     };
     let printed = match global.log_format {
         Format::Json => Printed::Json,
-        Format::Text => Printed::Text,
+        Format::Text | Format::Output(_) => Printed::Text,
     };
     let lines = fmt::layer().with_writer(move || Lines { printed });
     let layer = match global.log_format {
         Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Text => lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed(),
+        Format::Text | Format::Output(_) => {
+            lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed()
+        }
     };
     // A second start, in a program that embeds this one, keeps the first.
     let _ = tracing_subscriber::registry().with(layer).try_init();

@@ -13,6 +13,7 @@ mod identity;
 mod init;
 mod key;
 mod logging;
+mod output;
 mod plan;
 mod process;
 mod progress;
@@ -75,6 +76,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Token(TokenVerb::Get { name, identity }) => token::get(context, &name, &identity),
         Verb::Token(TokenVerb::Answer { name, identity }) => token::answer(context, &name, &identity),
         Verb::Token(TokenVerb::Set { name, replace, lock }) => token::set(context, &name, replace, &lock),
+        Verb::Output(args) => output::run(context, &args),
         Verb::Key(KeyVerb::Generate { output }) => key::generate(context, &output),
         Verb::Key(KeyVerb::Show(identity)) => key::show(context, &identity),
         Verb::Init(args) => init::run(context, &args),

@@ -1,7 +1,9 @@
 //! What a command shows, as data: the JSON documents, whose shape is a contract, and what the text is made from.
 //!
-//! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one.
+//! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one, but for
+//! those whose very purpose it is: [`RevealedDocument`], [`TokenDocument`] and [`credentials`], which have no `Debug` that shows it.
 
+pub mod credentials;
 mod guard;
 mod state;
 

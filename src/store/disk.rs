@@ -182,19 +182,53 @@ pub(super) fn replace_with(path: &Path, mode: u32, write: impl FnOnce(&mut File)
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
+    let file = make_anew(&temporary, mode);
+    swap_in(file, &temporary, path, mode, write)
+}
+
+/// [`replace`] in a directory of the user's: the file that is written first stands beside `path` under a name with `mark` in it,
+/// and takes the place of no other. What `path` is must be a file, or a link to one; the link is replaced, not followed.
+pub(crate) fn replace_among_others(path: &Path, bytes: &[u8], mode: u32, mark: &str) -> io::Result<()> {
+    check_replaceable(path)?;
+    let temporary = parent_of(path).join(format!(".chatapi-{mark}.new"));
+    swap_in(make_new(&temporary, mode), &temporary, path, mode, |file| file.write_all(bytes))
+}
+
+/// Refuses what is no file: a rename would put one in the place of a device, a pipe or `/dev/stdout`.
+fn check_replaceable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("what stands there is not a file")),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let parent = parent_of(path).canonicalize()?;
+    if parent == Path::new("/dev") || parent.starts_with("/proc") {
+        return Err(io::Error::other("no files belong there"));
+    }
+    Ok(())
+}
+
+/// Fills `file`, which stands at `temporary`, and puts it in the place of `path`.
+fn swap_in(
+    file: io::Result<File>,
+    temporary: &Path,
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = file?;
     let written = (|| {
-        let mut file = make_anew(&temporary, mode)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         write(&mut file)?;
         file.sync_all()?;
         failpoint::at("replace-written")?;
-        fs::rename(&temporary, path)?;
+        fs::rename(temporary, path)?;
         failpoint::at("replace-renamed")?;
         sync_dir(parent_of(path))
     })();
     if written.is_err() {
         // The error itself is what the caller must see; a leftover file does no harm.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     written
 }

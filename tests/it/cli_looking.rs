@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::stage::{Call, Gateway, OtherGateway, Project, Run};
 
 /// The verbs that look, and their exit codes on a state with a doubt.
-const LOOKING: [(&str, i32); 9] = [
+const LOOKING: [(&str, i32); 11] = [
     ("plan", 3),
     ("plan --format json -vvv", 3),
     ("validate", 0),
@@ -17,6 +17,8 @@ const LOOKING: [(&str, i32); 9] = [
     ("state show b", 0),
     ("doubts", 3),
     ("token get a", 0),
+    ("output", 3),
+    ("output a --reveal --format shell", 0),
 ];
 
 /// `a` is created, `b` in doubt.
@@ -78,13 +80,15 @@ fn p12_looking_where_nothing_is_makes_nothing() {
         ("state history", 8),
         ("doubts", 8),
         ("token get a", 8),
+        ("output", 8),
+        ("output a --reveal --format dotenv --out made", 8),
     ] {
         look(&project, line).exits(code);
     }
     for line in ["state mv a b", "token set a", "resolve a --attempt x --not-created --offline"] {
         project.call(line.split(' ')).input("token").run().exits(8);
     }
-    assert!(!project.state().exists() && !project.lock_file().exists());
+    assert!(!project.state().exists() && !project.lock_file().exists() && !project.path("made").exists());
 }
 
 #[test]

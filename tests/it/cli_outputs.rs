@@ -35,6 +35,7 @@ const VERBS: [&str; 31] = [
     "token",
     "token get",
     "token set",
+    "output",
     "init",
     "emulator",
     "version",

@@ -19,6 +19,7 @@ mod cli_state_care;
 mod clocks;
 #[cfg(feature = "failpoints")]
 mod crash_points;
+mod credentials;
 mod damage;
 mod disk_full;
 mod emulator;

@@ -42,7 +42,7 @@ pub(in crate::cli) enum KeyVerb {
 /// `token …`.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum TokenVerb {
-    /// Print an instance's token. The only command that prints one.
+    /// Print an instance's token.
     #[command(
         after_help = "Examples:\n  chatapi token get support-eu | consumer\n  chatapi token get support-eu --identity key.txt\n  chatapi token get support-eu --identity-command 'pass show chatapi'"
     )]

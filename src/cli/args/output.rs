@@ -1,0 +1,103 @@
+//! The words of `chatapi output`.
+
+use std::path::PathBuf;
+
+use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+
+use super::{Format, IdentityArgs, name};
+use crate::instance::InstanceName;
+use crate::report::credentials::Prefix;
+
+/// What `--help` shows below.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  chatapi output                         ids and addresses of all instances, as JSON
+  chatapi output --json | jq -r '.instances[\"support-eu\"].id'
+  eval \"$(chatapi output support-eu --reveal --format shell)\"
+  chatapi output --reveal --format dotenv --out .env
+  chatapi output --reveal --format github-env --mask >> \"$GITHUB_ENV\"
+  chatapi output --reveal --format k8s-secret | kubectl apply -f -
+
+Tokens are left out without `--reveal`. Exit 3: something that was asked for is in doubt or has
+no token; the rest is written. A value that a format cannot hold exactly is an error, and nothing
+is written.";
+
+/// `output`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutputArgs {
+    /// The names; none: every instance that exists.
+    #[arg(value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) names: Vec<InstanceName>,
+    /// For whom it is written.
+    // Of the same id as the global one, which clap then leaves out here.
+    #[arg(long, value_name = "FORMAT", value_parser = EnumValueParser::<OutputFormat>::new().map(Format::Output), default_value = "json")]
+    pub(in crate::cli) format: Format,
+    /// Print the tokens, too; those that are sealed need the secret key.
+    #[arg(long)]
+    pub(in crate::cli) reveal: bool,
+    /// Write to this file (0600) in the place of standard output, whole or not at all.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// What every variable begins with [default: CHATAPI_].
+    #[arg(long, value_name = "PREFIX")]
+    pub(in crate::cli) prefix: Option<Prefix>,
+    /// Tell GitHub's runner first, on standard error, to hide each token in its logs.
+    #[arg(long, requires = "reveal")]
+    pub(in crate::cli) mask: bool,
+    /// The Secret's name [default: chatapi].
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) k8s_name: Option<String>,
+    /// The Secret's namespace; none: that of whoever applies it.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(in crate::cli) k8s_namespace: Option<String>,
+    /// A file with a template; says `--format template` too.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) template: Option<PathBuf>,
+    /// The template itself.
+    #[arg(long, value_name = "TEXT", conflicts_with = "template")]
+    pub(in crate::cli) template_text: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) identity: IdentityArgs,
+}
+
+/// For whom credentials are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OutputFormat {
+    /// For programs.
+    Json,
+    /// The same, as YAML.
+    Yaml,
+    /// `NAME='value'`, read alike by python-dotenv and node's dotenv.
+    Dotenv,
+    /// `export NAME='value'`, for `eval` in a POSIX shell.
+    Shell,
+    /// Blocks to append to `$GITHUB_ENV`.
+    GithubEnv,
+    /// A Secret for `kubectl apply`.
+    K8sSecret,
+    /// `NAME=value`, for `docker run --env-file`.
+    DockerEnv,
+    /// What `--template` says.
+    Template,
+}
+
+impl OutputFormat {
+    /// Whether it has variables, whose names have a prefix.
+    pub(in crate::cli) const fn has_variables(self) -> bool {
+        !matches!(self, Self::Json | Self::Yaml | Self::Template)
+    }
+}
+
+impl OutputArgs {
+    /// What was typed, or what follows from it; what the environment says for all commands is JSON or text, and both mean JSON here.
+    pub(in crate::cli) fn format(&self) -> OutputFormat {
+        match self.format {
+            Format::Output(OutputFormat::Json) if self.template.is_some() || self.template_text.is_some() => {
+                OutputFormat::Template
+            }
+            Format::Output(format) => format,
+            Format::Text | Format::Json => OutputFormat::Json,
+        }
+    }
+}

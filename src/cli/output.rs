@@ -1,0 +1,264 @@
+//! `chatapi output`: credentials of what was created, for the next step of a pipeline.
+//!
+//! Everything that can be refused is refused before the first byte is written. What is merely not there (a create in doubt, a
+//! token that is missing) keeps nothing else back, and is told by exit code 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use super::args::{OutputArgs, OutputFormat};
+use super::console::Console;
+use super::context::{Context, draw_seed};
+use super::error::CliError;
+use super::exit::Exit;
+use super::identity::{TokenError, identities, token_in};
+use super::state::read;
+use crate::instance::InstanceName;
+use crate::report::credentials::{
+    Credential, Grammar, RenderError, Rendered, SecretPlace, Shape, Template, TemplateError, Token, masks, render,
+};
+use crate::seal::{Identity, OpenError};
+use crate::state::{Phase, Record, State};
+use crate::store::{self, StoreError};
+
+/// Longest template that is read, in bytes.
+const TEMPLATE_MAX: u64 = 1 << 20;
+
+pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError> {
+    let format = args.format();
+    check_fit(args, format)?;
+    let state = read(context)?.state;
+    let asked = ask(&state, &args.names, context)?;
+    let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
+    let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
+    let rendered = shaped(args, format, &credentials)?;
+    if args.mask {
+        context.console.masks(masks(&credentials).expose());
+    }
+    let out = args.out.as_deref().filter(|path| path.as_os_str() != "-");
+    if args.reveal && out.is_none() && context.is_ci && !Console::is_filed() {
+        context.console.warn("tokens go to standard output, and a CI system keeps that in its log: `--out FILE`, or `> FILE`");
+    }
+    match out {
+        None => context.console.bytes(rendered.expose().as_bytes()),
+        Some(path) => {
+            deliver(path, &rendered)?;
+            context.console.note(format_args!("wrote {} instances to {}", credentials.len(), path.display()));
+        }
+    }
+    if !args.reveal && credentials.iter().any(|credential| matches!(credential.token, Token::Hidden)) {
+        context.console.note("tokens are left out; `--reveal` adds them");
+    }
+    Ok(tell(context, &asked, &credentials))
+}
+
+/// Refuses a flag that the format would ignore.
+fn check_fit(args: &OutputArgs, format: OutputFormat) -> Result<(), CliError> {
+    let is_secret = format == OutputFormat::K8sSecret;
+    let is_template = format == OutputFormat::Template;
+    let misfits = [
+        ("--prefix", args.prefix.is_some() && !format.has_variables()),
+        ("--k8s-name", args.k8s_name.is_some() && !is_secret),
+        ("--k8s-namespace", args.k8s_namespace.is_some() && !is_secret),
+        ("--template", args.template.is_some() && !is_template),
+        ("--template-text", args.template_text.is_some() && !is_template),
+    ];
+    if let Some((flag, _)) = misfits.into_iter().find(|(_, is_misfit)| *is_misfit) {
+        return Err(CliError::message(Exit::Error, format!("`{flag}` means nothing to this `--format`")));
+    }
+    if args.mask && env::var_os("GITHUB_ACTIONS").is_none_or(|value| value != "true") {
+        return Err(CliError::message(Exit::Error, "`--mask` prints the tokens for GitHub's runner to read, and none runs this")
+            .hint("leave it out: it works in GitHub Actions only (GITHUB_ACTIONS=true)"));
+    }
+    Ok(())
+}
+
+/// What was asked for, by where it stands.
+struct Asked<'a> {
+    existing: Vec<&'a Record>,
+    /// A create may have happened, and what it made is not known yet.
+    open: Vec<&'a Record>,
+}
+
+/// Every name is looked at before anything is said.
+fn ask<'a>(state: &'a State, names: &[InstanceName], context: &Context) -> Result<Asked<'a>, CliError> {
+    let names: BTreeSet<&InstanceName> = names.iter().collect();
+    let records: Vec<&Record> = if names.is_empty() {
+        state.records().values().collect()
+    } else {
+        let known = |name: &&&InstanceName| state.record(name).is_some_and(|record| refusal(record).is_none());
+        if let Some(bad) = names.iter().find(|name| !known(name)) {
+            let others: Vec<String> = names.iter().filter(|name| !known(name)).map(|name| state_of(state, name)).collect();
+            let error = CliError::message(Exit::Error, others.join("; "));
+            let hint = state.record(bad).and_then(refusal).unwrap_or("`chatapi state list` shows every name");
+            return Err(error.hint(hint.replace("chatapi", &context.command()).replace("NAME", bad.as_str())));
+        }
+        names.iter().filter_map(|name| state.record(name)).collect()
+    };
+    let (existing, rest): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.instance().is_some());
+    Ok(Asked { existing, open: rest.into_iter().filter(|record| refusal(record).is_none()).collect() })
+}
+
+/// What to type for a name that has no instance and no open attempt.
+fn refusal(record: &Record) -> Option<&'static str> {
+    match record.phase {
+        Phase::Absent { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Released(_) => Some("`chatapi state rm --undo NAME` manages it again"),
+        Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) | Phase::Created(_) => None,
+    }
+}
+
+fn state_of(state: &State, name: &InstanceName) -> String {
+    match state.record(name).map(|record| &record.phase) {
+        None => format!("nothing is recorded under `{name}`"),
+        Some(Phase::Released(_)) => format!("`{name}` was released and is not managed"),
+        Some(_) => format!("`{name}` was not created"),
+    }
+}
+
+/// Their tokens too where `keys` are given, an empty list as well: then all that are kept, or an error.
+fn credentials(
+    context: &Context,
+    state: &State,
+    existing: &[&Record],
+    keys: Option<&[Identity]>,
+) -> Result<Vec<Credential>, CliError> {
+    let referred = existing.iter().filter_map(|record| Some(record.token()?.entry)).collect();
+    let entries = keys.map_or(Ok(BTreeMap::new()), |_| store::read_entries(&context.state_dir, &referred))?;
+    let mut credentials = Vec::with_capacity(existing.len());
+    let mut closed: Vec<(&InstanceName, TokenError)> = Vec::new();
+    for record in existing {
+        let Some(instance) = record.instance() else { continue };
+        let token = match (&instance.token, keys) {
+            (None, _) => Token::Missing,
+            (Some(_), None) => Token::Hidden,
+            (Some(at), Some(keys)) => {
+                let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
+                match token_in(entry, at, &state.lineage, keys) {
+                    Ok(token) => Token::Revealed(token),
+                    Err(error @ TokenError::Sealed(OpenError::NotForUs(_))) => {
+                        closed.push((&record.name, error));
+                        continue;
+                    }
+                    Err(error) => return Err(CliError::from(error).context(format!("`{}`", record.name))),
+                }
+            }
+        };
+        let (name, id, api_url) = (record.name.clone(), instance.id.clone(), instance.api_url.clone());
+        credentials.push(Credential { name, kind: record.kind, id, api_url, token });
+    }
+    let names = listed(closed.iter().map(|(name, _)| *name));
+    match closed.pop() {
+        Some((_, error)) => Err(CliError::from(error).context(format!("cannot reveal {names}; nothing was written"))),
+        None => Ok(credentials),
+    }
+}
+
+fn shaped(args: &OutputArgs, format: OutputFormat, credentials: &[Credential]) -> Result<Rendered, CliError> {
+    let prefix = || args.prefix.clone().unwrap_or_default();
+    let delimiter = format!("chatapi_{:016x}{:016x}", draw_seed(), draw_seed());
+    let template;
+    let shape = match format {
+        OutputFormat::Json => Shape::Json,
+        OutputFormat::Yaml => Shape::Yaml,
+        OutputFormat::Dotenv => Shape::Lines(Grammar::Dotenv, prefix()),
+        OutputFormat::Shell => Shape::Lines(Grammar::Shell, prefix()),
+        OutputFormat::DockerEnv => Shape::Lines(Grammar::DockerEnv, prefix()),
+        OutputFormat::GithubEnv => Shape::Lines(Grammar::GithubEnv { delimiter: &delimiter }, prefix()),
+        OutputFormat::K8sSecret => Shape::KubernetesSecret(place(args)?, prefix()),
+        OutputFormat::Template => {
+            template = self::template(args)?;
+            Shape::Template(&template)
+        }
+    };
+    render(credentials, &shape).map_err(|error| refused(&error, args.reveal))
+}
+
+fn place(args: &OutputArgs) -> Result<SecretPlace, CliError> {
+    let name = args.k8s_name.as_deref().unwrap_or("chatapi");
+    SecretPlace::new(name, args.k8s_namespace.as_deref()).map_err(|error| CliError::new(Exit::Error, &error))
+}
+
+fn template(args: &OutputArgs) -> Result<Template, CliError> {
+    let text = match (&args.template_text, &args.template) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) => read_template(path)
+            .map_err(|error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display())))?,
+        (None, None) => {
+            return Err(
+                CliError::message(Exit::Error, "no template was named").hint("`--template FILE`, or `--template-text TEXT`")
+            );
+        }
+    };
+    Template::parse(text).map_err(|error| CliError::new(Exit::Error, &error).context("the template cannot be read"))
+}
+
+fn read_template(path: &Path) -> std::io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > TEMPLATE_MAX {
+        return Err(std::io::Error::other("it is not a file of at most 1 MiB"));
+    }
+    fs::read_to_string(path)
+}
+
+fn refused(error: &RenderError, is_revealed: bool) -> CliError {
+    let shown = CliError::new(Exit::Error, error);
+    match error {
+        RenderError::Collision { .. } => {
+            shown.hint("ask for one of them at a time, or give one another name: `chatapi state mv`")
+        }
+        RenderError::Value { .. } => shown.hint("nothing was written; `--format json`, `yaml` and `k8s-secret` hold every value"),
+        RenderError::TooBig(_) => shown.hint("ask for fewer names at a time, each with a `--k8s-name` of its own"),
+        RenderError::Template(TemplateError::Undefined(_)) if !is_revealed => {
+            shown.hint("`token` is defined only with `--reveal`, and `api_url` only where it is known")
+        }
+        RenderError::Template(TemplateError::Undefined(_)) => {
+            shown.hint("`token` and `api_url` are defined only where they are known: `{% if instance.token is defined %}`")
+        }
+        RenderError::Template(_) => shown,
+    }
+}
+
+/// The whole file or the old one, readable by this user only.
+fn deliver(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
+    let mark = format!("{:016x}", draw_seed());
+    store::replace_among_others(path, rendered.expose().as_bytes(), 0o600, &mark).map_err(|error| {
+        CliError::new(Exit::Error, &error)
+            .context(format!("cannot write {}", path.display()))
+            .hint("it needs a directory that is there, writable and not full; what stood there before is as it was")
+    })
+}
+
+/// What was asked for and is not in there.
+fn tell(context: &Context, asked: &Asked<'_>, credentials: &[Credential]) -> Exit {
+    let command = context.command();
+    let without: Vec<_> = credentials.iter().filter(|credential| matches!(credential.token, Token::Missing)).collect();
+    if !without.is_empty() {
+        let names = listed(without.iter().map(|credential| &credential.name));
+        context.console.warn(format_args!("the token is missing: {names}\n  hint: `{command} token set NAME < FILE` sets one"));
+    }
+    let (doubtful, begun): (Vec<&Record>, Vec<&Record>) =
+        asked.open.iter().partition(|record| matches!(record.phase, Phase::InDoubt(..)));
+    if !doubtful.is_empty() {
+        let names = listed(doubtful.iter().map(|record| &record.name));
+        context.console.warn(format_args!("in doubt, and left out: {names}\n  hint: `{command} doubts` shows how to settle it"));
+    }
+    if !begun.is_empty() {
+        let names = listed(begun.iter().map(|record| &record.name));
+        context
+            .console
+            .warn(format_args!("begun and not finished, and left out: {names}\n  hint: `{command} apply FILE` goes on"));
+    }
+    if without.is_empty() && asked.open.is_empty() { Exit::Done } else { Exit::InDoubt }
+}
+
+/// The first names, and how many more.
+fn listed<'a>(names: impl Iterator<Item = &'a InstanceName>) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<&str> = names.map(InstanceName::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}

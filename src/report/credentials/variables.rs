@@ -1,0 +1,84 @@
+//! The variables of the credentials: `CHATAPI_SUPPORT_EU_ID` and its like, each name's its own.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::{Credential, RenderError, Token};
+
+/// What the variables begin with if nothing else was said.
+pub const PREFIX: &str = "CHATAPI_";
+/// Longest prefix, in bytes: a variable stays a fit key of a Kubernetes Secret, which has at most 253.
+pub const PREFIX_MAX: usize = 100;
+
+/// What every variable begins with: `[A-Za-z_][A-Za-z0-9_]*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// The text is no [`Prefix`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a prefix has 1 to {PREFIX_MAX} letters, digits or `_`, and does not begin with a digit")]
+pub struct PrefixError;
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self(PREFIX.to_owned())
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let begins_well = text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+        if is_word && begins_well && text.len() <= PREFIX_MAX { Ok(Self(text.to_owned())) } else { Err(PrefixError) }
+    }
+}
+
+/// One variable.
+pub(super) struct Variable<'a> {
+    pub(super) name: String,
+    pub(super) value: Value<'a>,
+}
+
+/// Its value.
+pub(super) enum Value<'a> {
+    Known(&'a str),
+    /// It is left out, and this says why.
+    Absent(&'static str),
+}
+
+/// The variables of `credentials`, four of each.
+pub(super) fn of<'a>(credentials: &'a [Credential], prefix: &Prefix) -> Result<Vec<Variable<'a>>, RenderError> {
+    let mut taken: BTreeMap<String, &Credential> = BTreeMap::new();
+    let mut variables = Vec::with_capacity(credentials.len() * 4);
+    for credential in credentials {
+        let stem = stem(credential, prefix);
+        let values = [
+            ("TYPE", Value::Known(credential.kind.as_str())),
+            ("ID", Value::Known(credential.id.as_str())),
+            ("API_URL", credential.api_url.as_ref().map_or(Value::Absent("not known"), |url| Value::Known(url.as_str()))),
+            ("TOKEN", token(&credential.token)),
+        ];
+        variables.extend(values.map(|(field, value)| Variable { name: format!("{stem}_{field}"), value }));
+        if let Some(other) = taken.insert(stem.clone(), credential) {
+            return Err(RenderError::Collision { one: other.name.clone(), other: credential.name.clone(), stem });
+        }
+    }
+    Ok(variables)
+}
+
+fn token(token: &Token) -> Value<'_> {
+    match token {
+        Token::Missing => Value::Absent("missing"),
+        Token::Hidden => Value::Absent("not revealed"),
+        Token::Revealed(secret) => Value::Known(secret.expose()),
+    }
+}
+
+/// Two names have the same one exactly if they are twins. No field's word is the end of another's, so that nothing else can meet.
+fn stem(credential: &Credential, prefix: &Prefix) -> String {
+    let name = credential.name.as_str().chars();
+    let word = name.map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    prefix.0.chars().chain(word).collect()
+}
