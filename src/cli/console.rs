@@ -118,6 +118,13 @@ impl Console {
         }
     }
 
+    /// A question, whose answer stands on the same line.
+    pub(super) fn question(&self, text: impl Display) {
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left to ask.
+        let _ = write!(err, "{}", disarm(&text.to_string(), Printed::Text)).and_then(|()| err.flush());
+    }
+
     /// A warning.
     pub(super) fn warn(&self, line: impl Display) {
         self.say(format_args!("{WARNING}warning{WARNING:#}: {line}"));

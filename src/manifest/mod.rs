@@ -22,6 +22,7 @@ mod encoding;
 mod names;
 mod report;
 mod scalar;
+mod schema;
 mod sealing;
 mod secrets;
 mod source;
@@ -29,6 +30,7 @@ mod syntax;
 mod validate;
 
 pub use document::DEPTH_MAX;
+pub use schema::schema;
 pub use source::{Loaded, Source, Stdin, load};
 
 use names::Candidate;

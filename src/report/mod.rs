@@ -2,12 +2,14 @@
 //!
 //! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one.
 
+mod doctor;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub use doctor::{DoctorDocument, DoctorSummary};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
@@ -393,6 +395,13 @@ pub struct VersionDocument {
     pub format_version: &'static str,
     /// The system that it was built for.
     pub platform: String,
+    /// The version of the manifests that it reads.
+    pub manifest_version: u32,
+    /// The commit that it was built from, where the builder said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<&'static str>,
+    /// What it was built with beside the ordinary, sorted.
+    pub features: Vec<&'static str>,
 }
 
 /// `first` and those of the counts that are not 0, as one sentence.
