@@ -64,6 +64,12 @@ impl Console {
         io::stderr().is_terminal()
     }
 
+    /// How many columns the results may have; none: nobody counts them.
+    pub(super) fn width() -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     /// How far a bar has come is drawn below what is printed.
     pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;

@@ -71,8 +71,8 @@ fn asked(context: &Context) -> Result<Choice, CliError> {
         })?;
     let Some(default) = key_file() else { return Ok(Choice { is_real, seal_to: None }) };
     let question = format!(
-        "Seal tokens, so that only a key opens them? It is {} {}; y, n, or another path",
-        if default.exists() { "the one in" } else { "made in" },
+        "Seal tokens, so that only a key opens them? {} {}: y, n, or another path",
+        if default.exists() { "The one in" } else { "A new one in" },
         typed(&default)
     );
     let path = prompt::ask(console, &question, if is_real { "y" } else { "n" }, |answer| match answer {

@@ -81,7 +81,7 @@ fn p11_a_real_server_is_offered_a_key_which_is_made_once_and_never_written_over(
     at_terminal(&project, "init other/second.yaml", "r\ny\n", &[]).exits(1);
     fs::create_dir(project.path("other")).unwrap();
     let run = at_terminal(&project, "init other/second.yaml", "r\ny\n", &[]).exits(0);
-    assert!(run.stderr.contains("the one in"), "{run}");
+    assert!(run.stderr.contains("The one in"), "{run}");
     assert_eq!(fs::read_to_string(&key).unwrap(), secret, "it is used, and not written over");
     assert!(project.read("other/second.yaml").contains(public.trim()));
     assert!(project.path("other/chatapi.schema.json").exists());

@@ -151,8 +151,10 @@ pub(super) fn covers(pattern: &str, state: &str) -> bool {
     if let Some(tail) = pattern.strip_prefix("**/") {
         return state == tail || state.ends_with(&format!("/{tail}"));
     }
-    let is_everything = matches!(pattern.as_str(), "" | "*" | "**") && !state.starts_with(['/', '~', '$']);
-    is_everything || is_below(state, &pattern) || is_below(&pattern, state)
+    if matches!(pattern.as_str(), "" | "*" | "**") {
+        return !state.starts_with(['/', '~', '$']);
+    }
+    is_below(state, &pattern) || is_below(&pattern, state)
 }
 
 #[cfg(test)]
