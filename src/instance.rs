@@ -99,6 +99,14 @@ impl InstanceType {
     /// Every type, in the order of their text.
     pub const ALL: [Self; 2] = [Self::WhatsApp, Self::WhatsAppDev];
 
+    /// What a manifest may say: our own texts, and the spellings of the C# client.
+    pub const SPELLINGS: [(&str, Self); 4] = [
+        ("whatsapp", Self::WhatsApp),
+        ("whatsapp_dev", Self::WhatsAppDev),
+        ("WhatsApp", Self::WhatsApp),
+        ("WhatsAppDev", Self::WhatsAppDev),
+    ];
+
     /// The text on the wire and in every output.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -116,13 +124,9 @@ impl InstanceType {
 impl FromStr for InstanceType {
     type Err = TypeError;
 
-    /// Accepts `whatsapp`, `whatsapp_dev` and the spellings of the C# client, `WhatsApp` and `WhatsAppDev`.
+    /// Accepts [`InstanceType::SPELLINGS`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "whatsapp" | "WhatsApp" => Ok(Self::WhatsApp),
-            "whatsapp_dev" | "WhatsAppDev" => Ok(Self::WhatsAppDev),
-            _ => Err(TypeError),
-        }
+        Self::SPELLINGS.into_iter().find(|(spelling, _)| *spelling == text).map(|(_, kind)| kind).ok_or(TypeError)
     }
 }
 

@@ -47,6 +47,7 @@
 //! | [`diagnostic`], [`listing`], [`price`], [`state`] | problems with places; what a server lists; amounts of money; the state, its events and transitions |
 //! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
 //! | [`saved`] | a plan that was reviewed, as a file |
+//! | [`doctor`] | what is wrong with a set-up: the state's place, who can read it, and the pipelines that use it |
 //! | [`store`], [`provider`] | the rim: journal, index, lock; HTTP, and what an answer proves |
 //! | [`client`], [`apply`], [`emulator`] | the drivers: the library's face; the applier; the server, played on this machine |
 //! | [`report`] | what a command shows, as data |
@@ -66,6 +67,7 @@
 //! | `state/index/` | sled: what plan and the queries read; no secret | anybody: it is rebuilt |
 //! | `state/lock` | held by the writer, says who | anybody |
 //! | `state/emulator/` | what the embedded emulator created | whoever only tries things out |
+//! | `chatapi.schema.json` | beside the manifest, for editors | anybody: `chatapi schema` writes it anew |
 //! | `chatapi.lock` | beside the manifest, committed: tells a lost state from a first run | version control brings it back |
 //!
 //! # Words
@@ -78,6 +80,7 @@ pub mod apply;
 pub mod cli;
 pub mod client;
 pub mod diagnostic;
+pub mod doctor;
 pub mod emulator;
 pub mod failpoint;
 pub mod instance;

@@ -1,6 +1,7 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
 mod output;
+mod people;
 mod secrets;
 mod state;
 
@@ -12,6 +13,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use output::{OutputArgs, OutputFormat};
+pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, SchemaOf, Shell};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
@@ -162,14 +164,37 @@ pub(super) enum Verb {
     #[command(subcommand)]
     Key(KeyVerb),
     /// Begin: an empty state, and a first manifest if there is none.
-    #[command(after_help = "Examples:\n  chatapi init\n  chatapi --state /srv/chatapi/state init")]
+    #[command(
+        after_help = "Examples:\n  chatapi init                                       asks at most two things, on a terminal\n  chatapi init --yes team/instances.yaml             asks nothing\n  chatapi --state /srv/chatapi/state init\n\nEditors with a YAML language server complete and check the manifest by the schema beside it;\n`chatapi schema --out chatapi.schema.json` renews that. Commit both. The state directory holds\ntokens, and keeps itself out of commits."
+    )]
     Init(InitArgs),
+    /// Examine the set-up: the state's place, tokens, permissions, git, and the pipelines that run `chatapi apply`.
+    #[command(
+        after_help = "Examples:\n  chatapi doctor\n  chatapi doctor team/ --format json | jq '.checks[] | select(.status == \"error\")'\n  chatapi --state /srv/chatapi/state doctor\n\nIt changes nothing, and needs neither key nor network. It reads the manifests, the state, the\nenvironment, .github/workflows/*.yml and .gitlab-ci.yml, and asks git where it is installed.\nExit code 1: there is an error."
+    )]
+    Doctor(DoctorArgs),
     /// Play the server, on this machine, with faults on demand.
     #[command(
         after_help = "Examples:\n  chatapi emulator --listen 127.0.0.1:8080 --data ./emulator\n  chatapi emulator --latency 20ms..80ms --fault create:nth=2=drop-after --fault list=lag:2s\n\nWHEN: nth=N, every=N, first=N, p=0.1. FAULT: drop-before, drop-after, reset-before, reset-after,\nstall, stall-before, delay:DURATION, refuse[:TEXT], status-before:CODE, status-after:CODE,\ntoo-many[:SECONDS], garbage, truncate:BYTES, truncate-reset:BYTES, lag:DURATION, no-token, exists, empty-list.\n\nIt prints its address on the first line. Use it with CHATAPI_URL=http://127.0.0.1:8080/ and any CHATAPI_API_KEY of 9 characters or more."
     )]
     Emulator(Box<EmulatorArgs>),
+    /// Print a JSON Schema, by which editors complete and check what you write.
+    #[command(
+        after_help = "Examples:\n  chatapi schema\n  chatapi schema --out chatapi.schema.json\n\nAn editor with a YAML language server finds it by the manifest's first line:\n  # yaml-language-server: $schema=./chatapi.schema.json"
+    )]
+    Schema(SchemaArgs),
+    /// Print what a shell needs to complete commands and flags.
+    #[command(
+        after_help = "Examples:\n  bash        chatapi completions bash > ~/.local/share/bash-completion/completions/chatapi\n  zsh         chatapi completions zsh > ~/.zfunc/_chatapi\n              with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc\n  fish        chatapi completions fish > ~/.config/fish/completions/chatapi.fish\n  PowerShell  chatapi completions powershell >> $PROFILE\n\nTo try it in this bash only: source <(chatapi completions bash)"
+    )]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    #[command(
+        after_help = "Examples:\n  chatapi man | man -l -\n  chatapi man --out ~/.local/share/man/man1      then: man chatapi-apply"
+    )]
+    Man(ManArgs),
     /// Print the version.
+    #[command(after_help = "Examples:\n  chatapi version\n  chatapi version --json | jq -r .version")]
     Version,
 }
 
@@ -371,16 +396,6 @@ pub(super) struct ResolveArgs {
     pub(super) lock: LockArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
-}
-
-/// `init`.
-#[derive(Debug, Args)]
-pub(super) struct InitArgs {
-    /// The manifest to write if it is missing.
-    #[arg(value_name = "FILE", default_value = "instances.yaml")]
-    pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) lock: LockArgs,
 }
 
 /// `emulator`.

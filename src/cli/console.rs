@@ -6,7 +6,7 @@
 //! the end, when nothing depends on it any more.
 
 use std::fmt::Display;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -25,9 +25,6 @@ pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const BOLD: Style = Style::new().bold();
-
-/// Longest answer that is read from a person.
-const ANSWER_MAX: u64 = 1_024;
 
 /// How loud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,21 +65,10 @@ impl Console {
         io::stderr().is_terminal()
     }
 
-    /// Whether a person can be asked: both sides of the conversation are a terminal.
-    pub(super) fn can_ask() -> bool {
-        io::stdin().is_terminal() && io::stderr().is_terminal()
-    }
-
-    /// Asks a question on standard error; only `y` or `yes` is yes. Blocks.
-    pub(super) fn ask(&self, question: &str) -> bool {
-        {
-            let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody is left to ask: no answer comes, and that is no yes.
-            let _ = write!(err, "{} [y/N] ", disarm(question, Printed::Text)).and_then(|()| err.flush());
-        }
-        let mut answer = String::new();
-        let read = io::stdin().lock().take(ANSWER_MAX).read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    /// How many columns the results may have; none: nobody counts them.
+    pub(super) fn width() -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
     }
 
     /// How far a bar has come is drawn below what is printed.
@@ -150,6 +136,13 @@ impl Console {
         if self.loudness > Loudness::Quiet {
             self.say(line);
         }
+    }
+
+    /// A question, whose answer stands on the same line.
+    pub(super) fn question(&self, text: impl Display) {
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left to ask.
+        let _ = write!(err, "{}", disarm(&text.to_string(), Printed::Text)).and_then(|()| err.flush());
     }
 
     /// A warning.

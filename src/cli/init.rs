@@ -1,61 +1,164 @@
-//! `chatapi init`.
+//! `chatapi init`: a state, a first manifest and its schema; on a terminal by at most two questions.
 
-use std::fs::{self, Permissions};
+use std::env;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::args::InitArgs;
-use super::context::{Context, draw_lineage};
+use super::context::{Context, draw_lineage, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::{key, prompt, schema};
+use crate::manifest::{self, ProviderKind};
+use crate::seal::Recipient;
 use crate::store::{FileStore, StateStore, make_anew};
 
-/// A first manifest: on the emulator, so that nothing costs money yet.
-const FIRST: &str = "\
-# What should exist. `chatapi plan` shows what is missing, `chatapi apply` creates it.
-version: 1
-provider:
-  kind: emulator        # costs nothing; `chatapi` is a real server, named by CHATAPI_URL
-instances:
-  - name: support-eu    # yours: letters, digits, `.`, `_`, `-`
-    type: whatsapp      # whatsapp or whatsapp_dev
-  - name: sandbox
-    type: whatsapp_dev
-";
+/// What the first manifest says.
+#[derive(Debug, Default)]
+struct Choice {
+    /// The emulator where nobody was asked: nothing costs money yet.
+    is_real: bool,
+    /// The public half of the key that tokens are sealed to.
+    seal_to: Option<Recipient>,
+}
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
+    let is_asked = args.input && !args.no_input && !args.file.exists() && prompt::is_answered(context);
+    let choice = if is_asked { asked(context)? } else { Choice::default() };
+    let mut said = vec![begin(context, args)?];
+    let file = args.file.display();
+    match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
+        Ok(()) => {
+            said.push(format!("Manifest in {file}."));
+            said.extend(if args.no_schema { None } else { write_schema(&args.file)? });
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => said.push(format!("{file} is there already.")),
+        Err(error) => return Err(unwritten(&error, &args.file)),
+    }
+    context.done(said.join("\n"))?;
+    if choice.is_real {
+        context.console.note("before the first apply: export CHATAPI_URL=https://…/ and CHATAPI_API_KEY_FILE=/path/to/key");
+    }
+    context.console.note(format_args!("next: {} plan {}", context.command(), typed(&args.file)));
+    Ok(Exit::Done)
+}
+
+/// Begins the state, or finds it.
+fn begin(context: &Context, args: &InitArgs) -> Result<String, CliError> {
     let hold = context.hold("init", args.lock.lock_timeout)?;
     let store = FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now())?;
     let (lineage, known) = (store.state().lineage.clone(), store.state().records().len());
     Box::new(store).close()?;
     let dir = context.state_dir.display();
-    let state = match known {
+    Ok(match known {
         0 => format!("State in {dir} (lineage {lineage})."),
         _ => format!("The state in {dir} records {known} names; it stays as it is."),
-    };
-    let file = args.file.display();
-    let manifest = match write_first(&args.file) {
-        Ok(()) => format!("Manifest in {file}."),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => format!("{file} is there already."),
-        Err(error) => return Err(CliError::new(Exit::Error, &error).context(format!("cannot write {file}"))),
-    };
-    context.done(format!("{state}\n{manifest}"))?;
-    context.console.note(format_args!("next: {} plan {file}", context.command()));
-    Ok(Exit::Done)
+    })
 }
 
-/// Writes the first manifest where there is none, whole or not at all. Anyone may read it: it is meant to be committed.
-fn write_first(path: &Path) -> io::Result<()> {
+/// The two questions. Nothing is written before both are answered, but for the key.
+fn asked(context: &Context) -> Result<Choice, CliError> {
+    let console = &context.console;
+    let is_real =
+        prompt::ask(console, "Where: on the emulator (free, on this machine) or on a real server?", "emulator", |answer| {
+            let word = answer.to_ascii_lowercase();
+            let is_start_of = |whole: &str| !word.is_empty() && whole.starts_with(&word);
+            if is_start_of("emulator") { Some(false) } else { (is_start_of("server") || is_start_of("real")).then_some(true) }
+        })?;
+    let Some(default) = key_file() else { return Ok(Choice { is_real, seal_to: None }) };
+    let question = format!(
+        "Seal tokens, so that only a key opens them? {} {}: y, n, or another path",
+        if default.exists() { "The one in" } else { "A new one in" },
+        typed(&default)
+    );
+    let path = prompt::ask(console, &question, if is_real { "y" } else { "n" }, |answer| match answer {
+        "y" | "Y" | "yes" => Some(Some(default.clone())),
+        "n" | "N" | "no" => Some(None),
+        path if path.contains(['/', '.']) => Some(Some(expanded(path))),
+        _ => None,
+    })?;
+    let seal_to = path.map(|path| recipient(context, &path)).transpose()?;
+    Ok(Choice { is_real, seal_to })
+}
+
+/// Where the secret key is kept that opens tokens: below the user's settings.
+pub(super) fn key_file() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let settings = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
+    Some(settings.join("chatapi/key.txt"))
+}
+
+/// `~/…` as a shell would have it.
+fn expanded(path: &str) -> PathBuf {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// The public half of the key at `path`, which is made if it is not there and never written over.
+fn recipient(context: &Context, path: &Path) -> Result<Recipient, CliError> {
     if path.exists() {
+        return key::read(path);
+    }
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| unwritten(&error, path))?;
+    }
+    let public = key::make(path)?;
+    context.console.note(format_args!("the secret half is in {}: keep it, and a copy elsewhere", path.display()));
+    Ok(public)
+}
+
+/// A first manifest.
+fn first(choice: &Choice, has_schema: bool) -> String {
+    let schema = if has_schema { format!("# yaml-language-server: $schema=./{}\n", schema::FILE) } else { String::new() };
+    let provider = if choice.is_real {
+        format!(
+            "  kind: {}         # a real server, named by CHATAPI_URL: each instance costs money; `emulator` costs nothing\n",
+            ProviderKind::Chatapi
+        )
+    } else {
+        format!("  kind: {}        # costs nothing; `chatapi` is a real server, named by CHATAPI_URL\n", ProviderKind::Emulator)
+    };
+    let seal_to = choice.seal_to.map_or_else(String::new, |key| {
+        format!("seal_to:                # tokens are sealed: only the secret half of this key opens them\n  - {key}\n")
+    });
+    format!(
+        "{schema}# What should exist. `chatapi plan` shows what is missing, `chatapi apply` creates it.\nversion: {}\nprovider:\n{provider}{seal_to}\
+         instances:\n  - name: support-eu    # yours: letters, digits, `.`, `_`, `-`\n    type: whatsapp      # whatsapp or whatsapp_dev\n  \
+         - name: sandbox\n    type: whatsapp_dev\n",
+        manifest::VERSION
+    )
+}
+
+/// The schema beside the manifest; one that is there stays.
+fn write_schema(manifest: &Path) -> Result<Option<String>, CliError> {
+    let path = manifest.with_file_name(schema::FILE);
+    match write_new(&path, schema::text(&manifest::schema())?.as_bytes()) {
+        Ok(()) => Ok(Some(format!("Schema for editors in {}.", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(unwritten(&error, &path)),
+    }
+}
+
+fn unwritten(error: &io::Error, path: &Path) -> CliError {
+    CliError::new(Exit::Error, error).context(format!("cannot write {}", path.display()))
+}
+
+/// Writes a file where there is none, whole or not at all. Anyone may read it: it is meant to be committed.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
-    let written = write_whole(temporary).and_then(|()| match fs::hard_link(temporary, path) {
+    let written = write_whole(temporary, bytes).and_then(|()| match fs::hard_link(temporary, path) {
         // Not every file system has links; a link is preferred because it replaces nothing.
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(temporary, path),
         linked => linked,
@@ -65,9 +168,9 @@ fn write_first(path: &Path) -> io::Result<()> {
     written
 }
 
-fn write_whole(path: &Path) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = make_anew(path, 0o644)?;
     new.set_permissions(Permissions::from_mode(0o644))?;
-    new.write_all(FIRST.as_bytes())?;
+    new.write_all(bytes)?;
     new.sync_all()
 }

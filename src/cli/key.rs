@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::IdentityArgs;
 use super::context::Context;
@@ -13,6 +14,15 @@ use crate::seal::{Identity, KeyError, Recipient};
 use crate::store;
 
 pub(super) fn generate(context: &Context, output: &Path) -> Result<Exit, CliError> {
+    let public = make(output)?;
+    tell(context, &[public])?;
+    context.console.note(format_args!("the secret half is in {}: keep it, and a copy elsewhere", output.display()));
+    context.console.note("next: put the public half into `seal_to:` of the manifest");
+    Ok(Exit::Done)
+}
+
+/// A new pair: the secret half goes to `output`, where nothing may stand yet.
+pub(super) fn make(output: &Path) -> Result<Recipient, CliError> {
     let identity = Identity::generate().map_err(|error| CliError::new(Exit::Error, &error))?;
     let public = identity.recipient().map_err(|error| CliError::new(Exit::Error, &error))?;
     let text = zeroize::Zeroizing::new(format!(
@@ -30,10 +40,15 @@ pub(super) fn generate(context: &Context, output: &Path) -> Result<Exit, CliErro
         }
         shown
     })?;
-    tell(context, &[public])?;
-    context.console.note(format_args!("the secret half is in {}: keep it, and a copy elsewhere", output.display()));
-    context.console.note("next: put the public half into `seal_to:` of the manifest");
-    Ok(Exit::Done)
+    Ok(public)
+}
+
+/// The public half of the first key in a file.
+pub(super) fn read(path: &Path) -> Result<Recipient, CliError> {
+    let args = IdentityArgs { identity: Some(path.to_owned()), identity_command: None, identity_timeout: Duration::ZERO };
+    let keys = identities(&args)?;
+    let first = keys.first().ok_or_else(|| CliError::message(Exit::Error, "there is no key in the file"))?;
+    first.recipient().map_err(|error| CliError::new(Exit::Error, &error))
 }
 
 pub(super) fn show(context: &Context, args: &IdentityArgs) -> Result<Exit, CliError> {

@@ -3,8 +3,10 @@
 
 mod apply;
 mod args;
+mod completions;
 mod console;
 mod context;
+mod doctor;
 mod doubts;
 mod emulator;
 mod error;
@@ -13,12 +15,15 @@ mod identity;
 mod init;
 mod key;
 mod logging;
+mod man;
 mod output;
 mod plan;
 mod process;
 mod progress;
+mod prompt;
 mod resolve;
 mod saved;
+mod schema;
 mod sealing;
 mod signals;
 mod state;
@@ -80,7 +85,11 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Key(KeyVerb::Generate { output }) => key::generate(context, &output),
         Verb::Key(KeyVerb::Show(identity)) => key::show(context, &identity),
         Verb::Init(args) => init::run(context, &args),
+        Verb::Doctor(args) => doctor::run(context, &args),
         Verb::Emulator(args) => emulator::run(context, &args),
+        Verb::Schema(args) => schema::run(context, &args),
+        Verb::Completions(args) => Ok(completions::run(context, &args)),
+        Verb::Man(args) => man::run(context, &args),
         Verb::Version => version::run(context),
     }
 }

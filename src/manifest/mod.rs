@@ -24,6 +24,7 @@ mod names;
 mod prices;
 mod report;
 mod scalar;
+mod schema;
 mod sealing;
 mod secrets;
 mod source;
@@ -31,6 +32,7 @@ mod syntax;
 mod validate;
 
 pub use document::DEPTH_MAX;
+pub use schema::schema;
 pub use source::{Loaded, Source, Stdin, load};
 
 use names::Candidate;

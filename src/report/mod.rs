@@ -4,6 +4,7 @@
 //! those whose very purpose it is: [`RevealedDocument`], [`TokenDocument`] and [`credentials`], which have no `Debug` that shows it.
 
 pub mod credentials;
+mod doctor;
 mod guard;
 mod state;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use doctor::{DoctorDocument, DoctorSummary};
 pub use guard::{GuardData, guard_text};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
@@ -430,6 +432,13 @@ pub struct VersionDocument {
     pub format_version: &'static str,
     /// The system that it was built for.
     pub platform: String,
+    /// The version of the manifests that it reads.
+    pub manifest_version: u32,
+    /// The commit that it was built from, where the builder said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<&'static str>,
+    /// What it was built with beside the ordinary, sorted.
+    pub features: Vec<&'static str>,
 }
 
 /// `first` and those of the counts that are not 0, as one sentence.

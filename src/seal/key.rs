@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::Kem;
 use crate::secret::Secret;
 
-const PUBLIC: &str = "chatapi-pub1-";
+/// How a public key begins.
+pub(crate) const PUBLIC: &str = "chatapi-pub1-";
 /// In capitals, so that people and scanners for secrets see what it is.
 pub(crate) const SECRET: &str = "CHATAPI-SECRET-KEY1-";
 /// Recipients of one state. Each costs 150 bytes in every sealed text.

@@ -11,8 +11,8 @@ mod envelope;
 mod key;
 
 pub use envelope::{About, OpenError, SealError, Sealed};
-pub(crate) use key::SECRET;
 pub use key::{Identity, KeyError, KeyId, Recipient, Recipients};
+pub(crate) use key::{PUBLIC, SECRET};
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;

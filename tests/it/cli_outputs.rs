@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 36] = [
     "",
     "plan",
     "show",
@@ -37,6 +37,10 @@ const VERBS: [&str; 31] = [
     "token set",
     "output",
     "init",
+    "doctor",
+    "schema",
+    "completions",
+    "man",
     "emulator",
     "version",
     "plan --format json",
@@ -58,7 +62,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..30] {
+    for verb in &VERBS[..35] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");
@@ -68,7 +72,11 @@ fn help_of_every_command() {
     let version = project.run("version").exits(0).stdout;
     snapshot("version.txt", &version.replace(std::env::consts::ARCH, "<ARCH>").replace(std::env::consts::OS, "<OS>"));
     project.run("--version").exits(0).prints(env!("CARGO_PKG_VERSION"));
-    assert_eq!(project.run("version --format json").exits(0).json()["version"], env!("CARGO_PKG_VERSION"));
+    let version = project.run("version --format json").exits(0).json();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&version["manifest_version"], &version["state_format"]), (&1.into(), &2.into()));
+    let features = if cfg!(feature = "failpoints") { serde_json::json!(["failpoints"]) } else { serde_json::json!([]) };
+    assert_eq!(version["features"], features);
 }
 
 #[test]

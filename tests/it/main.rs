@@ -7,11 +7,16 @@ mod bad_inputs;
 #[cfg(feature = "failpoints")]
 mod care_crashes;
 mod cli_bad_inputs;
+mod cli_completions;
+mod cli_doctor;
 mod cli_doubts;
 mod cli_exit_codes;
+mod cli_init;
 mod cli_looking;
 mod cli_main_job;
+mod cli_man;
 mod cli_outputs;
+mod cli_schema;
 mod cli_sealing;
 mod cli_secrets;
 mod cli_signals;

@@ -3,9 +3,9 @@
 use super::Run;
 use crate::apply::Applier;
 use crate::cli::args::Allowance;
-use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::prompt;
 use crate::plan::{Guard, strangers};
 use crate::report;
 use crate::state::State;
@@ -71,7 +71,7 @@ impl Run<'_> {
         match () {
             () if self.must_list() => Strictness::Stop,
             () if is_first => Strictness::Warn,
-            () if Console::can_ask() && !self.context.is_json() && !self.args.auto_approve => Strictness::Ask,
+            () if prompt::is_answered(self.context) && !self.args.auto_approve => Strictness::Ask,
             () => Strictness::Stop,
         }
     }
@@ -83,7 +83,7 @@ impl Run<'_> {
         let context = std::sync::Arc::clone(self.context);
         std::thread::spawn(move || {
             // Nobody waits for it after a signal.
-            let _ = tell.send(context.console.ask("Are they somebody else's, and shall it go on?"));
+            let _ = tell.send(prompt::ask(&context.console, "Are they somebody else's, and shall it go on?", "no", yes_or_no));
         });
         let mut stop = self.stop.clone();
         let goes_on = tokio::select! {
@@ -93,9 +93,17 @@ impl Run<'_> {
                 self.context.console.note("");
                 true
             }
-            answer = told => answer.unwrap_or(false),
+            answer = told => answer.is_ok_and(|answer| answer.unwrap_or(false)),
         };
         applier.forget_survey();
         (!goes_on).then_some(guard)
+    }
+}
+
+fn yes_or_no(answer: &str) -> Option<bool> {
+    match answer.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "n" | "no" => Some(false),
+        _ => None,
     }
 }

@@ -1,0 +1,53 @@
+//! What git says of a file. A machine without git, or a git that does not answer, is no finding.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::cli::process::child_command;
+use crate::doctor::{Git, Tracking};
+
+/// How long one question may take; in a large work tree it takes a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What git says of the journal and of the lock file; none: no git, or no work tree around `directory`.
+pub(super) fn look(directory: &Path, journal: &Path, lock: &Path) -> Option<Git> {
+    ask(directory, &["rev-parse", "--is-inside-work-tree"], None).filter(|code| *code == 0)?;
+    Some(Git { state: tracking(directory, journal), lock: tracking(directory, lock) })
+}
+
+/// None: the file is outside of the work tree.
+fn tracking(directory: &Path, file: &Path) -> Option<Tracking> {
+    // 0: ignored, 1: not; more: outside, or another error.
+    let is_ignored = match ask(directory, &["check-ignore", "--quiet", "--no-index"], Some(file))? {
+        0 => true,
+        1 => false,
+        _ => return None,
+    };
+    let is_tracked = ask(directory, &["ls-files", "--error-unmatch"], Some(file))? == 0;
+    Some(Tracking { is_ignored, is_tracked })
+}
+
+/// Git's exit code. It takes no lock, and starts no program that the repository's settings name.
+fn ask(directory: &Path, words: &[&str], file: Option<&Path>) -> Option<i32> {
+    let mut git = child_command("git");
+    git.arg("-C").arg(directory).args(["-c", "core.fsmonitor=false"]).args(words);
+    if let Some(file) = file {
+        git.arg("--").arg(file);
+    }
+    git.env("GIT_OPTIONAL_LOCKS", "0").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = git.spawn().ok()?;
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().ok()? {
+            Some(status) => return status.code(),
+            None if Instant::now() < give_up => std::thread::park_timeout(Duration::from_millis(2)),
+            None => {
+                // It may have ended just now.
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    }
+}

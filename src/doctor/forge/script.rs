@@ -1,0 +1,184 @@
+//! What a shell script runs: commands as words. No shell: substitutions are not made, and what only a shell can know is unknown.
+
+/// One command of a script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// Its words, from the program on.
+    pub words: Vec<String>,
+    /// Whether it takes the shell's place; in a pipe nothing does.
+    pub is_exec: bool,
+    /// Whether nothing comes after it.
+    pub is_last: bool,
+}
+
+/// Words before a command that leave it what it is.
+const BEFORE: [&str; 13] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "sudo", "env"];
+/// Words that end what another one began.
+const AFTER: [&str; 4] = ["fi", "done", "esac", "}"];
+
+impl Command {
+    fn of(Piece { words, is_piped }: Piece) -> Self {
+        let is_assignment = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_variable(name));
+        let is_before = |word: &String| BEFORE.contains(&word.as_str()) || word == "exec" || is_assignment(word);
+        let start = words.iter().position(|word| !is_before(word)).unwrap_or(words.len());
+        let is_exec = words.iter().take(start).any(|word| word == "exec") && !is_piped;
+        Self { words: words.into_iter().skip(start).collect(), is_exec, is_last: false }
+    }
+
+    /// Whether it is `chatapi apply`.
+    pub fn is_apply(&self) -> bool {
+        self.is("chatapi") && self.words.iter().skip(1).any(|word| word == "apply")
+    }
+
+    /// Whether it runs `program`, from whatever directory.
+    pub fn is(&self, program: &str) -> bool {
+        self.words.first().is_some_and(|word| word.rsplit('/').next() == Some(program))
+    }
+
+    /// The value of a flag, as `--flag value` or `--flag=value`.
+    pub fn value_of(&self, flag: &str) -> Option<&str> {
+        let mut words = self.words.iter();
+        let found = words.find_map(|word| match word.strip_prefix(flag)? {
+            "" => Some(None),
+            rest => rest.strip_prefix('=').map(Some),
+        })?;
+        found.or_else(|| words.next().map(String::as_str))
+    }
+
+    /// Whether one of the words is `word`, or a flag of that name with a value.
+    pub fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|given| given == word || given.strip_prefix(word).is_some_and(|rest| rest.starts_with('=')))
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The commands of `script`.
+pub(super) fn commands(script: &str) -> Vec<Command> {
+    let mut splitter = Splitter::default();
+    let script = without_blanks_in_expressions(script);
+    let mut characters = script.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (splitter.quote, character) {
+            (_, '\\') if splitter.quote != Some('\'') => match characters.next() {
+                Some('\n') | None => {}
+                Some(escaped) => splitter.word.get_or_insert_default().push(escaped),
+            },
+            (Some(quote), _) if quote == character => splitter.quote = None,
+            (None, '"' | '\'') => {
+                splitter.quote = Some(character);
+                splitter.word.get_or_insert_default();
+            }
+            (None, '#') if splitter.word.is_none() => while characters.next_if(|next| *next != '\n').is_some() {},
+            (None, '|') if characters.peek() != Some(&'|') => splitter.end_command(true),
+            (None, '|') => {
+                characters.next();
+                splitter.end_command(false);
+            }
+            (None, '\n' | ';' | '&' | '(' | ')') => splitter.end_command(false),
+            (None, _) if character.is_whitespace() => splitter.end_word(),
+            _ => splitter.word.get_or_insert_default().push(character),
+        }
+    }
+    splitter.end_command(false);
+    let mut commands: Vec<_> =
+        splitter.commands.into_iter().map(Command::of).filter(|command| !command.words.is_empty()).collect();
+    let ends = |command: &Command| command.words.first().is_some_and(|word| AFTER.contains(&word.as_str()));
+    if let Some(last) = commands.iter_mut().rfind(|command| !ends(command)) {
+        last.is_last = true;
+    }
+    commands
+}
+
+#[derive(Default)]
+struct Splitter {
+    quote: Option<char>,
+    word: Option<String>,
+    words: Vec<String>,
+    commands: Vec<Piece>,
+    is_behind_pipe: bool,
+}
+
+/// The words of a command, and whether a pipe is before or behind it.
+struct Piece {
+    words: Vec<String>,
+    is_piped: bool,
+}
+
+impl Splitter {
+    fn end_word(&mut self) {
+        self.words.extend(self.word.take());
+    }
+
+    fn end_command(&mut self, is_before_pipe: bool) {
+        self.end_word();
+        if !self.words.is_empty() {
+            let is_piped = is_before_pipe || self.is_behind_pipe;
+            self.commands.push(Piece { words: std::mem::take(&mut self.words), is_piped });
+            self.is_behind_pipe = is_before_pipe;
+        }
+    }
+}
+
+/// `${{ a.b }}` as one word.
+pub(super) fn without_blanks_in_expressions(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${{") {
+        let (inside, after) = behind.split_once("}}").unwrap_or((behind, ""));
+        out.push_str(before);
+        out.push_str("${{");
+        out.extend(inside.chars().filter(|character| !character.is_whitespace()));
+        out.push_str("}}");
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether there is an apply, by `exec`, and as the last one.
+    fn apply(script: &str) -> Option<(bool, bool)> {
+        let commands = commands(script);
+        commands.iter().find(|command| command.is_apply()).map(|command| (command.is_exec, command.is_last))
+    }
+
+    #[test]
+    fn an_apply_is_found_however_it_is_written() {
+        for (script, expected) in [
+            ("chatapi apply instances.yaml", Some((false, true))),
+            ("exec chatapi apply", Some((true, true))),
+            ("set -e\nCHATAPI_STATE=x exec ./chatapi --state y apply\n", Some((true, true))),
+            ("chatapi apply && echo done", Some((false, false))),
+            ("chatapi apply | tee log", Some((false, false))),
+            ("exec chatapi apply | tee log", Some((false, false))),
+            ("generate | exec chatapi apply -", Some((false, true))),
+            ("true || exec chatapi apply", Some((true, true))),
+            ("if ! chatapi apply; then\n  exit 1\nfi", Some((false, false))),
+            ("if true; then\n  exec chatapi apply\nfi\n", Some((true, true))),
+            ("chatapi \\\n  apply", Some((false, true))),
+            ("# chatapi apply\nchatapi plan", None),
+            ("echo 'chatapi apply'", None),
+            ("echo \"chatapi apply\" # chatapi apply", None),
+            ("chatapi plan apply.yaml", None),
+            ("", None),
+            ("'", None),
+            ("\\", None),
+        ] {
+            assert_eq!(apply(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn flags_are_read_in_both_ways() {
+        let commands = commands("chatapi --state ${{ runner.temp }}/s apply --lock-file=x");
+        assert_eq!(commands[0].value_of("--state"), Some("${{runner.temp}}/s"));
+        assert_eq!(commands[0].value_of("--lock-file"), Some("x"));
+        assert_eq!(commands[0].value_of("--init"), None);
+        assert!(commands[0].has("--lock-file") && !commands[0].has("--lock"));
+    }
+}

@@ -1,0 +1,165 @@
+//! What a run stands on: manifest, state, lock file, the place of the state, the address, the clock.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{Check, Facts, LockFacts, ManifestFacts, StateFacts, Storage};
+
+/// When this version was made, in seconds since 1970: 2026-11-22. A clock before it is wrong.
+const MADE: i64 = 1_795_305_600;
+/// How far a clock may be behind the state before that is told, in seconds.
+const SLACK: i64 = 300;
+
+pub(super) fn checks(facts: &Facts) -> Vec<Check> {
+    [
+        vec![manifest(facts), schema(facts), state(facts), lock_file(facts)],
+        place(facts),
+        vec![file_system(facts), url(facts), clock(facts)],
+    ]
+    .concat()
+}
+
+fn manifest(facts: &Facts) -> Check {
+    let id = "manifest";
+    match facts.manifest {
+        ManifestFacts::Missing => Check::skipped(id, "there is none here").hint("`chatapi init` writes a first one"),
+        ManifestFacts::Bad(count) => {
+            let s = if count == 1 { "" } else { "s" };
+            Check::error(id, format!("{count} problem{s} in it")).hint("`chatapi validate` shows each with its place")
+        }
+        ManifestFacts::Good { instances, is_paid, .. } => {
+            let (s, where_) = (if instances == 1 { "" } else { "s" }, if is_paid { "a real server" } else { "the emulator" });
+            Check::ok(id, format!("{instances} instance{s} declared, on {where_}"))
+        }
+    }
+}
+
+fn schema(facts: &Facts) -> Check {
+    let id = "schema";
+    match facts.is_schema_current {
+        None => Check::skipped(id, "no chatapi.schema.json beside the manifest: editors cannot check it"),
+        Some(true) => Check::ok(id, "chatapi.schema.json is this version's"),
+        Some(false) => {
+            let renew = "renew it: `chatapi schema --out chatapi.schema.json`, beside the manifest";
+            Check::warning(id, "chatapi.schema.json is another version's").hint(renew)
+        }
+    }
+}
+
+fn state(facts: &Facts) -> Check {
+    let id = "state";
+    match &facts.state {
+        StateFacts::Absent => {
+            Check::skipped(id, format!("none in {} yet", facts.place.shown)).hint(format!("`{} init` begins one", facts.command))
+        }
+        StateFacts::Broken { message, hint } => {
+            let check = Check::error(id, message.clone());
+            check.hint(hint.clone().unwrap_or_else(|| format!("`{} state verify` tells more", facts.command)))
+        }
+        StateFacts::Good { records, .. } => {
+            let s = if *records == 1 { "" } else { "s" };
+            Check::ok(id, format!("{} can be read and records {records} name{s}", facts.place.shown))
+        }
+    }
+}
+
+fn lock_file(facts: &Facts) -> Check {
+    let id = "lock-file";
+    let has_records = matches!(facts.state, StateFacts::Good { records: 1.., .. });
+    let of_git = facts.git.and_then(|git| git.lock);
+    match &facts.lock {
+        LockFacts::Absent if has_records => facts
+            .serious(id, "there is none beside the manifest: a lost state would look like a first run")
+            .hint("an apply writes it (`chatapi apply`), or name it: `--lock-file PATH`; then commit it"),
+        LockFacts::Absent => Check::skipped(id, "none yet; the first apply writes it, to be committed"),
+        LockFacts::Bad(why) => {
+            Check::error(id, why.clone()).hint("bring it back from version control: `git checkout -- chatapi.lock`")
+        }
+        LockFacts::Good { is_of_state: Some(false), .. } => Check::error(id, "it belongs to another state than this one")
+            .hint("name the state that it belongs to: `chatapi --state DIR doctor`; or bring the right lock file back"),
+        LockFacts::Good { shown, .. } => match of_git {
+            Some(git) if git.is_tracked => Check::ok(id, format!("{shown} is there and known to git")),
+            Some(git) if git.is_ignored => facts
+                .serious(id, format!("{shown} is ignored by git, and a clean clone would not know what exists"))
+                .hint(format!("`git check-ignore -v {shown}` names the line to remove; then `git add {shown}`")),
+            Some(_) => Check::warning(id, format!("{shown} is not committed: a clean clone would not know what exists"))
+                .hint(format!("`git add {shown}`, and commit it after each apply")),
+            None => Check::ok(id, format!("{shown} is there")),
+        },
+    }
+}
+
+fn place(facts: &Facts) -> Vec<Check> {
+    let id = "state-place";
+    let place = &facts.place;
+    let keep =
+        "keep it where it stays, for example `chatapi --state /srv/chatapi/state init`; an existing one is moved as a whole";
+    let mut findings = Vec::new();
+    let below = place.thrown_away.iter().filter(|(path, _)| place.absolute.starts_with(path));
+    if let Some((path, why)) = below.max_by_key(|(path, _)| path.as_os_str().len()) {
+        findings.push(facts.serious(id, format!("{} is below {}: {why}", place.shown, path.display())).hint(keep));
+    }
+    match place.storage {
+        Storage::Memory => {
+            findings
+                .push(facts.serious(id, format!("{} is kept in memory, and gone with the next start", place.shown)).hint(keep));
+        }
+        Storage::Container => {
+            let message = format!("{} is in a container's own layer, and gone with the container", place.shown);
+            findings.push(Check::warning(id, message).hint("mount a volume there, or name one: `--state DIR`"));
+        }
+        Storage::Disk => {}
+    }
+    if let Some(cache) = cache_above(&place.absolute) {
+        let message = format!("{} is below `{cache}`: caches are emptied by whoever needs room", place.shown);
+        findings.push(facts.serious(id, message).hint(keep));
+    }
+    super::or(findings, || Check::ok(id, format!("{} is on a disk that stays, as far as can be seen", place.shown)))
+}
+
+/// The directory above it that is called a cache.
+fn cache_above(path: &Path) -> Option<String> {
+    let mut names = path.components().map(|part| part.as_os_str().to_string_lossy());
+    names.find(|name| matches!(name.to_ascii_lowercase().as_str(), ".cache" | "cache" | "caches")).map(Cow::into_owned)
+}
+
+fn file_system(facts: &Facts) -> Check {
+    let id = "file-system";
+    match &facts.place.unsafe_locks {
+        None => Check::ok(id, "its locks keep other processes out"),
+        Some(why) => Check::error(id, why.clone())
+            .hint("keep the state on a local disk: `--state PATH`; if no other machine uses it: `--unsafe-fs`"),
+    }
+}
+
+fn url(facts: &Facts) -> Check {
+    let id = "url";
+    match &facts.url {
+        Some(Ok(())) => Check::ok(id, "CHATAPI_URL can be used"),
+        Some(Err(why)) => Check::error(id, format!("CHATAPI_URL is not usable: {why}")).hint("`export CHATAPI_URL=https://…/`"),
+        None => Check::skipped(id, "CHATAPI_URL is not set here; only an apply to a real server needs it"),
+    }
+}
+
+fn clock(facts: &Facts) -> Check {
+    let id = "clock";
+    let now = facts.now.as_second();
+    let newest = if let StateFacts::Good { newest, .. } = facts.state { newest } else { None };
+    let hint = "set it (`timedatectl set-ntp true`): times in the state would be wrong, and doubts settle by them";
+    if now < MADE {
+        return Check::error(id, format!("{} is before this program was made", shown(facts.now))).hint(hint);
+    }
+    match newest {
+        Some(newest) if now + SLACK < newest.as_second() => {
+            let message = format!("{} is before the newest entry of the state, {}", shown(facts.now), shown(newest));
+            Check::error(id, message).hint(hint)
+        }
+        _ => Check::ok(id, "later than the program and the state"),
+    }
+}
+
+fn shown(moment: Timestamp) -> Timestamp {
+    moment.round(jiff::Unit::Second).unwrap_or(moment)
+}

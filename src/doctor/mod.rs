@@ -1,0 +1,259 @@
+//! What is wrong with a set-up, before it costs money or a token: where the state lives, who can read it, whether git and the
+//! pipelines treat it well.
+//!
+//! Pure: [`Facts`] were gathered elsewhere, [`examine`] says what they mean. A finding names what is wrong and what to type next.
+
+mod forge;
+mod ground;
+mod pipelines;
+mod secrets;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use forge::{Command, FILE_MAX, Forge, Job, Pipeline, Queue, Step};
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, and should be mended.
+    Warning,
+    /// Costs money, tokens or the next run, sooner or later.
+    Error,
+    /// There was nothing to look at.
+    Skipped,
+}
+
+impl Status {
+    /// The word in every output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One finding. A check with several findings has several of these under one id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at; stable.
+    pub id: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// What was found.
+    pub message: String,
+    /// What to type next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Check {
+    fn new(id: &'static str, status: Status, message: impl Into<String>) -> Self {
+        Self { id, status, message: message.into(), hint: None }
+    }
+
+    fn ok(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Ok, message)
+    }
+
+    fn skipped(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Skipped, message)
+    }
+
+    fn warning(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Warning, message)
+    }
+
+    fn error(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Error, message)
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// The findings of one check, or what it says if there are none.
+fn or(findings: Vec<Check>, else_: impl FnOnce() -> Check) -> Vec<Check> {
+    if findings.is_empty() { vec![else_()] } else { findings }
+}
+
+/// What was seen.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The program as it has to be called for this state.
+    pub command: String,
+    /// The manifest.
+    pub manifest: ManifestFacts,
+    /// Whether the schema beside it is this program's; none: there is none.
+    pub is_schema_current: Option<bool>,
+    /// The state.
+    pub state: StateFacts,
+    /// Where it is.
+    pub place: Place,
+    /// The lock file.
+    pub lock: LockFacts,
+    /// What git says; none: no git, or no work tree.
+    pub git: Option<Git>,
+    /// Files of ours that others can read.
+    pub exposed: Vec<Exposed>,
+    /// Whether `CHATAPI_SEAL_TO` names keys.
+    pub is_sealed_by_environment: bool,
+    /// What is wrong with `CHATAPI_URL`; none: it is not set.
+    pub url: Option<Result<(), String>>,
+    /// The clock.
+    pub now: Timestamp,
+    /// The pipelines in the repository.
+    pub pipelines: Vec<Pipeline>,
+    /// Their files that could not be read.
+    pub unread: Vec<String>,
+}
+
+/// The manifest, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManifestFacts {
+    /// None where it was looked for.
+    Missing,
+    /// With so many problems.
+    Bad(usize),
+    /// It can be applied.
+    Good {
+        /// How many instances are declared.
+        instances: usize,
+        /// Whether they cost money.
+        is_paid: bool,
+        /// Whether it says whom tokens are sealed to.
+        is_sealed: bool,
+    },
+}
+
+/// The state, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateFacts {
+    /// None yet.
+    Absent,
+    /// It cannot be used.
+    Broken {
+        /// Why.
+        message: String,
+        /// What to type.
+        hint: Option<String>,
+    },
+    /// It can be read.
+    Good {
+        /// How many names it records.
+        records: usize,
+        /// Whether it is bound to a server that costs money.
+        is_paid: Option<bool>,
+        /// How many tokens or answers stand in it in the clear.
+        unsealed: usize,
+        /// Whether it names keys to seal to.
+        is_sealed: bool,
+        /// The newest moment in it.
+        newest: Option<Timestamp>,
+    },
+}
+
+/// Where the state is.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// As it has to be typed.
+    pub shown: String,
+    /// From the root of the file system.
+    pub absolute: PathBuf,
+    /// From the repository's root, if it is in one.
+    pub in_repository: Option<String>,
+    /// What it stands on.
+    pub storage: Storage,
+    /// Why its lock may not hold there.
+    pub unsafe_locks: Option<String>,
+    /// Directories that are emptied by somebody: the system's and the CI's.
+    pub thrown_away: Vec<(PathBuf, &'static str)>,
+}
+
+/// What a directory stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// A disk, as far as can be seen.
+    #[default]
+    Disk,
+    /// Memory.
+    Memory,
+    /// A container's own layer.
+    Container,
+}
+
+/// The lock file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockFacts {
+    /// None.
+    Absent,
+    /// It cannot be read.
+    Bad(String),
+    /// It can.
+    Good {
+        /// As it has to be typed.
+        shown: String,
+        /// Whether it belongs to the state; none: there is no state to compare it with.
+        is_of_state: Option<bool>,
+    },
+}
+
+/// What git says of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tracking {
+    /// It is left out of commits.
+    pub is_ignored: bool,
+    /// It is committed, or will be with the next commit.
+    pub is_tracked: bool,
+}
+
+/// What git says; none: the file is outside of the work tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Git {
+    /// Of the state's journal.
+    pub state: Option<Tracking>,
+    /// Of the lock file.
+    pub lock: Option<Tracking>,
+}
+
+/// A file that others can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposed {
+    /// What it is, in words.
+    pub what: String,
+    /// Its mode.
+    pub mode: u32,
+    /// What closes it.
+    pub remedy: String,
+}
+
+impl Facts {
+    /// Whether anything here costs money. Nobody knows: then it does.
+    fn is_paid(&self) -> bool {
+        let of_state = if let StateFacts::Good { is_paid, .. } = &self.state { *is_paid } else { None };
+        let of_manifest = if let ManifestFacts::Good { is_paid, .. } = &self.manifest { Some(*is_paid) } else { None };
+        of_state == Some(true) || of_manifest.or(of_state).unwrap_or(true)
+    }
+
+    /// An error where money is at stake, else a warning.
+    fn serious(&self, id: &'static str, message: impl Into<String>) -> Check {
+        if self.is_paid() { Check::error(id, message) } else { Check::warning(id, message) }
+    }
+}
+
+/// Everything that there is to say, in the order in which it is shown.
+pub fn examine(facts: &Facts) -> Vec<Check> {
+    [ground::checks(facts), secrets::checks(facts), pipelines::checks(facts)].concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Who can read what should be secret: sealing, modes, and what git would carry away.
+
+use super::{Check, Facts, ManifestFacts, StateFacts, Tracking};
+
+pub(super) fn checks(facts: &Facts) -> Vec<Check> {
+    [vec![sealing(facts)], permissions(facts), vec![git(facts)]].concat()
+}
+
+fn sealing(facts: &Facts) -> Check {
+    let id = "sealing";
+    let generate =
+        "`chatapi key generate --output ~/.config/chatapi/key.txt`; its public half goes into `seal_to:` of the manifest";
+    let is_wanted = facts.is_sealed_by_environment || matches!(facts.manifest, ManifestFacts::Good { is_sealed: true, .. });
+    match &facts.state {
+        StateFacts::Good { unsealed: count @ 1.., is_sealed, .. } => {
+            let tokens = if *count == 1 { "one secret stands".to_owned() } else { format!("{count} secrets stand") };
+            let rekey = format!("`{} state rekey` seals what is kept", facts.command);
+            let hint = if *is_sealed || is_wanted { rekey } else { format!("{generate}; then {rekey}") };
+            let message = format!("{tokens} in the state in the clear: whoever can read it can use them");
+            Check::warning(id, message).hint(hint)
+        }
+        StateFacts::Good { is_sealed: true, .. } => Check::ok(id, "what the state keeps is sealed"),
+        _ if is_wanted => Check::ok(id, "tokens will be sealed"),
+        _ if !facts.is_paid() => Check::skipped(id, "no key to seal to; the emulator's tokens open nothing"),
+        _ => Check::warning(id, "neither the manifest nor CHATAPI_SEAL_TO names a key: tokens will be kept in the clear")
+            .hint(generate),
+    }
+}
+
+fn permissions(facts: &Facts) -> Vec<Check> {
+    let id = "permissions";
+    let finding = |exposed: &super::Exposed| {
+        let is_groups = exposed.mode.is_multiple_of(0o10);
+        let by = if is_groups { "its group" } else { "everybody on this machine" };
+        let message = format!("{} is open to {by} (mode {:04o})", exposed.what, exposed.mode);
+        let check = if is_groups { Check::warning(id, message) } else { facts.serious(id, message) };
+        check.hint(format!("`{}`", exposed.remedy))
+    };
+    super::or(facts.exposed.iter().map(finding).collect(), || Check::ok(id, "what is secret is yours alone"))
+}
+
+fn git(facts: &Facts) -> Check {
+    let id = "git";
+    let shown = &facts.place.shown;
+    let unsealed = if let StateFacts::Good { unsealed, .. } = facts.state { unsealed } else { 0 };
+    match facts.git.map(|git| git.state) {
+        None => Check::skipped(id, "no git work tree here, or no git"),
+        Some(None) => Check::ok(id, format!("{shown} is outside of the repository")),
+        Some(Some(Tracking { is_tracked: true, .. })) if unsealed > 0 => facts
+            .serious(id, format!("{shown} is in git, and tokens stand in it in the clear"))
+            .hint(format!("`git rm -r --cached {shown}`; tokens that were pushed are known to others: have them replaced")),
+        Some(Some(Tracking { is_tracked: true, .. })) => Check::warning(
+            id,
+            format!("{shown} is in git: two branches that apply are two states, and each creates what it misses"),
+        )
+        .hint("let one branch apply, one run at a time; or keep the state elsewhere: `--state DIR`"),
+        Some(Some(Tracking { is_ignored: true, .. })) => Check::ok(id, format!("{shown} is left out of commits")),
+        Some(Some(_)) => {
+            let hint = format!("`printf '*\\n!.gitignore\\n' > {shown}/.gitignore`");
+            let message = format!("{shown} is not ignored: `git add .` would commit it");
+            let check = if unsealed > 0 {
+                facts.serious(id, message + ", and tokens in the clear with it")
+            } else {
+                Check::warning(id, message)
+            };
+            check.hint(hint)
+        }
+    }
+}

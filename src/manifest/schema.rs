@@ -1,0 +1,131 @@
+//! The format as a JSON Schema, for editors: what a file may say, and what each word means.
+//!
+//! Made from the constants that the rules in `validate` use, so that the two cannot part. It never refuses what the rules accept. They
+//! refuse more, for a schema sees neither quotes nor other entries: `name: no` without quotes, twins, a key with a wrong checksum.
+
+use serde_json::{Value, json};
+
+use super::{ProviderKind, VERSION};
+use crate::instance::{InstanceType, NAME_MAX};
+use crate::seal::PUBLIC;
+
+/// Device names, each alone or before a dot, in any case; a pattern has no switch for the case.
+const RESERVED: &str = "^(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|[cC][oO][mM][1-9]|[lL][pP][tT][1-9])(?:\\.|$)";
+
+/// The JSON Schema (draft 2020-12) of one manifest file.
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "chatapi manifest",
+        "description": "Which chat-gateway instances should exist. `chatapi plan` shows what is missing, `chatapi apply` creates it. \
+            Addresses and secrets never stand in here: they come from the environment.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["instances"],
+        "properties": {
+            "version": version(),
+            "provider": provider(),
+            "seal_to": seal_to(),
+            "instances": instances(),
+        },
+        "examples": [{
+            "version": VERSION,
+            "provider": {"kind": ProviderKind::Emulator},
+            "instances": [{"name": "support-eu", "type": InstanceType::WhatsApp}],
+        }],
+    })
+}
+
+fn version() -> Value {
+    json!({
+        "title": "Version of the format",
+        "description": format!("Always {VERSION}, without quotes. May be left out."),
+        "const": VERSION,
+        "default": VERSION,
+    })
+}
+
+fn provider() -> Value {
+    json!({
+        "title": "Provider",
+        "description": "Who provides the instances. Say it in one file only, where there are several.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "kind": {
+                "title": "Kind of provider",
+                "description": "`chatapi`: the paid service at CHATAPI_URL. `emulator`: plays the server on this machine, costs nothing.",
+                "enum": ProviderKind::ALL,
+                "default": ProviderKind::default(),
+            },
+            "exclusive": {
+                "title": "Nobody else creates on this account",
+                "description": "`true`: then a create whose answer was lost can be settled from the server's list without asking you.",
+                "type": "boolean",
+                "default": false,
+            },
+        },
+        "examples": [{"kind": ProviderKind::Emulator}, {"kind": ProviderKind::Chatapi, "exclusive": true}],
+    })
+}
+
+fn seal_to() -> Value {
+    json!({
+        "title": "Public keys that tokens are sealed to",
+        "description": "As `chatapi key show` prints them. Whoever has the secret half of one can read the tokens; CI needs none. \
+            At most 16 different ones. A change takes `chatapi state rekey`.",
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "title": "Public key",
+            "description": "`chatapi key generate --output FILE` makes a pair and prints the public half.",
+            "type": "string",
+            "pattern": format!("^{PUBLIC}[A-Za-z0-9_-]{{48}}$"),
+        },
+    })
+}
+
+fn instances() -> Value {
+    json!({
+        "title": "Instances",
+        "description": "What should exist, in any order. `[]` if nothing should.",
+        "type": "array",
+        "items": {
+            "title": "Instance",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["name", "type"],
+            "properties": {"name": name(), "type": kind()},
+        },
+        "examples": [[
+            {"name": "support-eu", "type": InstanceType::WhatsApp},
+            {"name": "sandbox", "type": InstanceType::WhatsAppDev},
+        ]],
+    })
+}
+
+fn name() -> Value {
+    let middle = NAME_MAX.saturating_sub(2);
+    json!({
+        "title": "Name",
+        "description": format!(
+            "Yours, and how the instance is found again: a new name is a new instance. Letters, digits, `.`, `_` and `-`, at most \
+             {NAME_MAX}; begins with a letter or digit, does not end with `.`; in quotes if it looks like a number, a date or `no`. \
+             Names that differ only in case or in `.`, `_`, `-` are refused."
+        ),
+        "type": "string",
+        "pattern": format!("^[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{middle}}}[A-Za-z0-9_-])?$"),
+        "not": {"pattern": RESERVED},
+        "examples": ["support-eu", "sandbox"],
+    })
+}
+
+fn kind() -> Value {
+    json!({
+        "title": "Type",
+        "description": "`whatsapp` (or `WhatsApp`): for production. `whatsapp_dev` (or `WhatsAppDev`): for development. \
+            It cannot be changed later.",
+        "enum": InstanceType::SPELLINGS.map(|(spelling, _)| spelling),
+        "examples": InstanceType::ALL,
+    })
+}

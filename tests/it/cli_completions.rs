@@ -1,0 +1,67 @@
+//! `chatapi completions`: each shell's script, read by that shell where it is installed.
+
+use std::process::Command;
+
+use crate::stage::{Call, Project};
+
+/// The verbs that the help shows.
+fn verbs() -> Vec<String> {
+    let help = Project::new("").run("--help").exits(0).stdout;
+    let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let verbs: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    assert!(verbs.len() >= 14 && verbs.contains(&"apply".to_owned()), "{verbs:?}");
+    verbs
+}
+
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+#[test]
+fn bash_completes_verbs_and_flags() {
+    let project = Project::new("");
+    project.write("completions", project.run("completions bash").exits(0).stdout);
+    let complete = |words: &[&str]| {
+        let (last, before) = (words.last().unwrap(), words[words.len() - 2]);
+        let typed = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let script = format!(
+            "source completions; complete -p chatapi >&2; COMP_WORDS=({typed}); COMP_CWORD={}; _chatapi chatapi '{last}' '{before}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.len() - 1
+        );
+        let run = Call::of("bash", project.dir().to_owned(), ["--noprofile", "--norc", "-c", &script]).run().exits(0);
+        assert!(run.stderr.contains("-F _chatapi"), "{run}");
+        run.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let offered = complete(&["chatapi", ""]);
+    for verb in verbs() {
+        assert!(offered.contains(&verb), "{verb}: {offered:?}");
+    }
+    assert_eq!(complete(&["chatapi", "doc"]), ["doctor"]);
+    assert!(complete(&["chatapi", "state", ""]).contains(&"rebuild".to_owned()));
+    assert_eq!(complete(&["chatapi", "plan", "--detailed"]), ["--detailed-exitcode"]);
+    assert_eq!(complete(&["chatapi", "--format", "j"]), ["json"]);
+}
+
+#[test]
+fn every_shell_has_a_script_with_every_verb() {
+    let project = Project::new("");
+    for (shell, check) in
+        [("bash", &["bash", "-n"][..]), ("zsh", &["zsh", "-n"]), ("fish", &["fish", "--no-execute"]), ("powershell", &[])]
+    {
+        let run = project.run(&format!("completions {shell}")).exits(0);
+        assert!(run.stderr.is_empty(), "{run}");
+        for verb in verbs() {
+            assert!(run.stdout.contains(&verb), "{shell} does not know {verb}");
+        }
+        project.write("script", &run.stdout);
+        match check {
+            [program, flag] if is_installed(program) => {
+                Call::of(program, project.dir().to_owned(), [*flag, "script"]).run().done();
+            }
+            _ => eprintln!("skipped: {shell} is not installed"),
+        }
+    }
+    project.run("completions elvish").exits(1).warns("powershell");
+    project.run("completions pwsh").exits(0).prints("Register-ArgumentCompleter");
+}
