@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::store;
 
-const EXIT_CODES: [(&str, &str); 11] = [
+const EXIT_CODES: [(&str, &str); 12] = [
     ("0", "Done, or nothing to do, or a plan was made."),
     ("1", "An error; nothing was created by this run. Wrong usage too."),
     ("2", "Only with --detailed-exitcode: there are changes."),
@@ -25,6 +25,7 @@ const EXIT_CODES: [(&str, &str); 11] = [
     ("4", "Partly done: some were created and some not, none in doubt."),
     ("5", "Another process has the state."),
     ("6", "A guard stopped the run before anything was sent."),
+    ("7", "A saved plan is stale, spent, expired, or for another state."),
     ("8", "The state is missing, damaged, or older than the lock file says."),
     ("129", "Stopped by SIGHUP, with everything in flight accounted for."),
     ("130", "The same by SIGINT."),

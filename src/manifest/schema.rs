@@ -25,6 +25,7 @@ pub fn schema() -> Value {
         "properties": {
             "version": version(),
             "provider": provider(),
+            "prices": prices(),
             "seal_to": seal_to(),
             "instances": instances(),
         },
@@ -66,6 +67,38 @@ fn provider() -> Value {
             },
         },
         "examples": [{"kind": ProviderKind::Emulator}, {"kind": ProviderKind::Chatapi, "exclusive": true}],
+    })
+}
+
+fn prices() -> Value {
+    let price = json!({
+        "title": "Price of one a month",
+        "description": "A decimal with up to four digits after the point; it is added up exactly.",
+        "type": ["number", "string"],
+        "minimum": 0,
+        "exclusiveMaximum": 1_000_000_000,
+        "pattern": "^[0-9]{1,9}(?:\\.[0-9]{1,4})?$",
+        "examples": [39.9],
+    });
+    let mut properties = json!({
+        "currency": {
+            "title": "Currency",
+            "description": "Three capital letters (ISO 4217).",
+            "type": "string",
+            "pattern": "^[A-Z]{3}$",
+            "examples": ["EUR"],
+        },
+    });
+    for kind in InstanceType::ALL {
+        properties[kind.as_str()] = price.clone();
+    }
+    json!({
+        "title": "What an instance costs",
+        "description": "A month, by type. Plan and apply show what it comes to; `--max-monthly-cost` stops a run that would cost more.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["currency"],
+        "properties": properties,
     })
 }
 
