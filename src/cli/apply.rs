@@ -8,12 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::args::ApplyArgs;
-use super::console::{BOLD, DOUBT};
+use super::console::BOLD;
 use super::context::{Context, Server, check_binding, draw_lineage, settling, steady_now};
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::{declared, guard_hint};
 use super::progress::Display;
+use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::signals;
 use super::state::Elsewhere;
@@ -21,6 +22,7 @@ use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, StopSig
 use crate::failpoint;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
+use crate::report::account::{Case, Counts, Notice};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::{Event, Head, State};
 use crate::store::{self, FileStore, Hold, LockFile, StateStore, StoreError};
@@ -162,7 +164,7 @@ impl Run<'_> {
         }
         if let Err(error) = applier.close().await {
             // Everything that counts was synced before; what follows tells what is on record.
-            self.context.console.error(&CliError::from(&error));
+            self.context.complain(&CliError::from(&error));
         }
         failpoint::pass("closed");
         self.tell(&result?, &display)
@@ -177,7 +179,7 @@ impl Run<'_> {
         }
         if let Err(error) = now.write(self.lock_path) {
             let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
-            self.context.console.error(&told);
+            self.context.complain(&told);
         }
     }
 
@@ -240,13 +242,22 @@ impl Run<'_> {
         let summary = ApplySummary::of(report, &recovered, result.before, &result.state);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = exit(report, guards, &summary);
-        if self.context.is_json() {
+        if self.context.wants_document() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
-            self.context.document(&document.stopped_by(guards).exiting(exit.code()))?;
-        } else {
-            let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
+            self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
+        }
+        let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
+        if self.context.is_text() {
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
         }
+        self.context.reports.declare(self.manifest);
+        self.context.reports.about(&result.state.lineage, result.head.serial);
+        self.context.reports.tell(|| {
+            let created = summary.created + summary.recovered;
+            let (in_doubt, refused) = (summary.in_doubt, summary.refused);
+            let counts = Counts { is_changed: created > 0, create: created, in_doubt, refused };
+            Told { headline: sentence, counts, cases: Case::of_apply(self.manifest, report, &recovered, &result.state) }
+        });
         self.explain(report, guards, &result.state);
         failpoint::pass("told");
         Ok(exit)
@@ -254,10 +265,9 @@ impl Run<'_> {
 
     /// What needs a person, and what to type.
     fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
-        let console = &self.context.console;
         for guard in guards {
             let error = CliError::message(Exit::Guard, report::guard_text(guard));
-            console.error(&error.hint(guard_hint(guard, &self.context.command())));
+            self.context.complain_as(&error.hint(guard_hint(guard, &self.context.command())), Notice::of_guard(guard));
         }
         if let Some(halt) = &report.halt {
             let hint = match halt {
@@ -274,26 +284,11 @@ impl Run<'_> {
                 Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
                 _ => CliError::message(Exit::Error, report::halt_text(halt).1),
             };
-            console.error(&error.hint(hint));
+            self.context.complain(&error.hint(hint));
         }
         let command = self.context.command();
-        for (record, attempt, doubt) in state.doubts() {
-            let (name, id) = (&record.name, &attempt.id);
-            let since = doubt.since.round(jiff::Unit::Second).unwrap_or(doubt.since);
-            // This run knows more than it could write down.
-            let reason = match report.outcomes.get(name) {
-                Some(Outcome::InDoubt { reason, .. }) => reason,
-                _ => &doubt.reason,
-            };
-            console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {reason}"));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts --refresh` asks the server; then one of"));
-            console.note(format_args!("        {command} resolve {name} --attempt {id} --created ID"));
-            console.note(format_args!("        {command} resolve {name} --attempt {id} --not-created"));
-        }
-        for record in state.records().values().filter(|record| record.status() == "token_missing") {
-            console.warn(format_args!("{DOUBT}{}{DOUBT:#} exists and its token is missing", record.name));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: {command} token set {} < FILE", record.name));
-        }
+        let needing = reports::doubts(state, report, &command).chain(reports::tokens(state, &command));
+        needing.for_each(|notice| self.context.remark(notice));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod reports;
 mod secrets;
 mod state;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
@@ -86,16 +88,27 @@ pub(super) struct Global {
     pub(super) quiet: bool,
     /// How log lines are printed; which ones is said by `CHATAPI_LOG`, for example `debug`.
     #[arg(long, global = true, value_enum, env = "CHATAPI_LOG_FORMAT", hide_env_values = true, default_value = "text")]
-    pub(super) log_format: Format,
+    pub(super) log_format: LogFormat,
 }
 
-/// Text for people or JSON for programs.
+/// How log lines are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people; may change.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Who results are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people; may change.
     Text,
     /// For programs; a contract.
     Json,
+    /// Of plan and apply: for a comment or a job's summary.
+    Markdown,
 }
 
 /// When to use colour.
@@ -126,7 +139,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  chatapi validate instances.yaml\n  chatapi validate --format json team/ other.yaml\n  generate | chatapi validate -"
     )]
-    Validate(Manifests),
+    Validate(ValidateArgs),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
@@ -164,6 +177,15 @@ pub(super) struct Manifests {
     /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "instances.yaml")]
     pub(super) files: Vec<PathBuf>,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) manifests: Manifests,
+    #[command(flatten)]
+    pub(super) forge: ForgeArgs,
 }
 
 /// Where the lock file is.
@@ -216,6 +238,8 @@ pub(super) struct PlanArgs {
     /// Exit 2 if there are changes.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
 }
 
 /// `apply`.
@@ -249,6 +273,8 @@ pub(super) struct ApplyArgs {
     /// Accepted and without effect: an apply never asks.
     #[arg(long, hide = true, visible_alias = "yes", short = 'y')]
     pub(super) auto_approve: bool,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
 }
 
 /// `doubts`.

@@ -8,10 +8,13 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
+use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
+use crate::report::account::{Case, Counts, Notice};
 use crate::report::{self, PlanDocument};
 use crate::state::{FORMAT, Lineage, Serial, State};
 use crate::store::{self, LockFile, Source, StoreError};
@@ -42,16 +45,18 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> 
     let wanted = sealing::wanted(&manifest)?;
     let sealing =
         state.as_ref().map_or(Ok(Pinning::Pin(wanted.clone())), |state| sealing::check(&wanted, state, &context.command()));
-    if context.is_json() {
+    if context.wants_document() {
         let pinned = state.as_ref().map(|state| &state.recipients);
-        context.document(&PlanDocument::new(&plan, state.as_ref(), &guards).sealing(pinned, &wanted, sealing.is_err()))?;
-    } else {
+        context.deliver(&PlanDocument::new(&plan, state.as_ref(), &guards).sealing(pinned, &wanted, sealing.is_err()))?;
+    }
+    if context.is_text() {
         show(&context.console, &plan);
         remark(context, &manifest, state.is_none(), (&plan, &guards));
     }
+    account(context, &manifest, state.as_ref(), (&plan, &guards));
     if let Err(error) = sealing {
         context.console.warn("an apply will stop:");
-        context.console.error(&error);
+        context.complain(&error);
     }
     Ok(match summary {
         PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
@@ -124,6 +129,29 @@ fn sentence(summary: &PlanSummary) -> String {
         (orphaned, "orphaned"),
     ];
     report::tally(first, &counts)
+}
+
+/// What the reports tell.
+fn account(context: &Context, manifest: &Manifest, state: Option<&State>, (plan, guards): (&Plan, &[Guard])) {
+    let (reports, command) = (&context.reports, context.command());
+    if !reports.is_wanted() {
+        return;
+    }
+    reports.declare(manifest);
+    for guard in guards {
+        reports.note(Notice::of_guard(guard).hint(&guard_hint(guard, &command)));
+    }
+    if let Some(state) = state {
+        reports.about(&state.lineage, state.serial);
+        let nothing = Report::default();
+        reports::doubts(state, &nothing, &command)
+            .chain(reports::tokens(state, &command))
+            .for_each(|notice| reports.note(notice));
+    }
+    let summary = plan.summary();
+    let (create, in_doubt) = (summary.create, summary.in_doubt);
+    let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    reports.tell(|| Told { headline: sentence(&summary), counts, cases: Case::of_plan(plan) });
 }
 
 /// What the person should know besides.

@@ -27,7 +27,7 @@ impl Display {
     pub(super) fn begin(&self, total: usize) {
         let is_wanted = Console::is_watched()
             && !self.context.is_ci
-            && !self.context.is_json()
+            && self.context.is_text()
             && self.context.console.loudness > Loudness::Quiet
             && total > 0;
         if !is_wanted {
@@ -61,7 +61,7 @@ impl Display {
     }
 
     fn outcome(&self, name: &InstanceName, outcome: &Outcome, took: Option<Duration>) {
-        if self.context.is_json() {
+        if !self.context.is_text() {
             return;
         }
         let took = took.map(|took| format!(" {DIM}({}){DIM:#}", in_words(took))).unwrap_or_default();

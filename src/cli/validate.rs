@@ -18,8 +18,11 @@ pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError>
             }
             Ok(Exit::Done)
         }
-        Err(CliError { content: Content::Problems(problems), .. }) if context.is_json() => {
-            context.document(&ValidateDocument::invalid(&problems))?;
+        Err(error @ CliError { content: Content::Problems(_), .. }) if context.is_json() => {
+            context.reports.note_error(&error);
+            if let Content::Problems(problems) = &error.content {
+                context.document(&ValidateDocument::invalid(problems))?;
+            }
             Ok(Exit::Error)
         }
         Err(error) => Err(error),

@@ -2,12 +2,18 @@
 //!
 //! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one.
 
+pub mod account;
+pub mod annotations;
+mod failure;
+pub mod github;
+pub mod markdown;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub use failure::FailureDocument;
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,

@@ -44,7 +44,7 @@ use jiff::Timestamp;
 
 pub use checkpoint::{Export, ExportError, Restored, Snapshot, referred};
 pub use disk::DiskMedium;
-pub(crate) use disk::{make_anew, make_new, sync_dir};
+pub(crate) use disk::{make_anew, make_new, replace, sync_dir};
 pub use file::FileStore;
 pub use history::{Past, history};
 pub use hold::{Hold, Holder};

@@ -12,6 +12,7 @@ mod cli_exit_codes;
 mod cli_looking;
 mod cli_main_job;
 mod cli_outputs;
+mod cli_reports;
 mod cli_sealing;
 mod cli_secrets;
 mod cli_signals;

@@ -215,6 +215,12 @@ impl Run {
         assert!(matches!(self.code, 0 | 3), "{self}");
     }
 
+    /// `text` stands on one of the streams, and no more is to be said of it.
+    #[track_caller]
+    pub(crate) fn done_with(self, text: &str) {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is nowhere in {self}");
+    }
+
     pub(crate) fn done(self) {
         assert_eq!(self.code, 0, "{self}");
     }
