@@ -6,6 +6,8 @@ pub mod account;
 pub mod annotations;
 mod failure;
 pub mod github;
+pub mod gitlab;
+pub mod junit;
 pub mod markdown;
 mod state;
 

@@ -6,6 +6,7 @@ use crate::stage::{Call, Project, Run};
 
 mod files;
 mod github;
+mod junit;
 mod markdown;
 
 /// A call as a step of a GitHub job would make it, and where its files are.

@@ -25,6 +25,12 @@ pub(in crate::cli) struct ReportArgs {
     /// Write Markdown for a comment here, at most 60,000 characters.
     #[arg(long, value_name = "FILE", env = "CHATAPI_MARKDOWN_INTO", hide_env_values = true)]
     pub(in crate::cli) markdown_into: Option<PathBuf>,
+    /// Write `JUnit` XML here: a test case for each name.
+    #[arg(long, value_name = "FILE", env = "CHATAPI_JUNIT_INTO", hide_env_values = true)]
+    pub(in crate::cli) junit_into: Option<PathBuf>,
+    /// Write GitLab's report here (`artifacts:reports:terraform`): how many are created.
+    #[arg(long, value_name = "FILE", env = "CHATAPI_GITLAB_INTO", hide_env_values = true)]
+    pub(in crate::cli) gitlab_into: Option<PathBuf>,
     /// Write counts for the next steps here, as a dotenv report.
     #[arg(long, value_name = "FILE", env = "CHATAPI_DOTENV_INTO", hide_env_values = true)]
     pub(in crate::cli) dotenv_into: Option<PathBuf>,

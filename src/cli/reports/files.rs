@@ -17,6 +17,8 @@ use crate::store;
 pub(super) enum Kind {
     Json,
     Markdown,
+    Junit,
+    Gitlab,
     Dotenv,
 }
 
@@ -25,6 +27,8 @@ impl Kind {
         match self {
             Self::Json => "--json-into",
             Self::Markdown => "--markdown-into",
+            Self::Junit => "--junit-into",
+            Self::Gitlab => "--gitlab-into",
             Self::Dotenv => "--dotenv-into",
         }
     }

@@ -25,6 +25,8 @@ use crate::diagnostic::Severity;
 use crate::manifest::Manifest;
 use crate::report::account::{Account, Case, Counts, Notice};
 use crate::report::github::{dotenv, pairs};
+use crate::report::gitlab::gitlab;
+use crate::report::junit::junit;
 use crate::report::markdown::{Budget, markdown};
 use crate::state::{Lineage, Serial};
 use crate::text::{Printed, disarm};
@@ -132,7 +134,13 @@ pub(super) fn begin(
 ) -> Result<(), CliError> {
     let lock_file = Context::lock_file(&manifests.files, lock_file.lock_file.as_ref());
     let kept: Vec<PathBuf> = manifests.files.iter().cloned().chain([lock_file]).collect();
-    let named = [(Kind::Json, &args.json_into), (Kind::Markdown, &args.markdown_into), (Kind::Dotenv, &args.dotenv_into)];
+    let named = [
+        (Kind::Json, &args.json_into),
+        (Kind::Markdown, &args.markdown_into),
+        (Kind::Junit, &args.junit_into),
+        (Kind::Gitlab, &args.gitlab_into),
+        (Kind::Dotenv, &args.dotenv_into),
+    ];
     let files: Vec<Target> = named.into_iter().filter_map(|(kind, path)| Some(Target { kind, path: path.clone()? })).collect();
     files::check(&files, &kept, &context.state_dir)?;
     {
@@ -198,6 +206,8 @@ impl Reports {
                 document.unwrap_or_else(|| failure(account)) + "\n"
             }
             Kind::Markdown => markdown(account, Budget::COMMENT),
+            Kind::Junit => junit(account),
+            Kind::Gitlab => gitlab(account),
             Kind::Dotenv => dotenv(&pairs(account)),
         }
     }
