@@ -23,6 +23,7 @@ use crate::failpoint;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Guard, PlanSummary};
 use crate::report::account::{Case, Counts, Notice};
+use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::{Event, Head, State};
 use crate::store::{self, FileStore, Hold, LockFile, StateStore, StoreError};
@@ -212,6 +213,7 @@ impl Run<'_> {
         let (state, head) = look(applier).await?;
         let plan = crate::plan::plan(&declared(self.manifest), &state);
         let before = plan.summary();
+        self.context.planned(&plan);
         let mut guards = plan.guards(&self.args.not_a_rename);
         guards.extend(plan.over_budget(self.args.budget.max_creates));
         if !guards.is_empty() {
@@ -250,6 +252,7 @@ impl Run<'_> {
         if self.context.is_text() {
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
         }
+        self.context.emit(|| Some(Line::summary("apply", &sentence, Summary::Apply(summary))));
         self.context.reports.declare(self.manifest);
         self.context.reports.about(&result.state.lineage, result.head.serial);
         self.context.reports.tell(|| {

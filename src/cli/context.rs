@@ -77,7 +77,7 @@ impl Context {
 
     /// Whether results are printed for people, line by line.
     pub(super) fn is_text(&self) -> bool {
-        self.format == Format::Text
+        self.format == Format::Text && !self.reports.is_streaming()
     }
 
     /// The program as it has to be called again for this state.

@@ -80,7 +80,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             apply::run(context, &args)
         }
         Verb::Validate(args) => {
-            reports::begin_annotations(context, "validate", &args.forge);
+            reports::begin_annotations(context, "validate", &args.forge)?;
             validate::run(context, &args.manifests)
         }
         Verb::State(verb) => state::run(context, verb),

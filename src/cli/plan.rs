@@ -15,6 +15,7 @@ use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Guard, Plan, PlanSummary, Reason};
 use crate::report::account::{Case, Counts, Notice};
+use crate::report::events::{Line, Summary};
 use crate::report::{self, PlanDocument};
 use crate::state::{FORMAT, Lineage, Serial, State};
 use crate::store::{self, LockFile, Source, StoreError};
@@ -138,19 +139,21 @@ fn account(context: &Context, manifest: &Manifest, state: Option<&State>, (plan,
         return;
     }
     reports.declare(manifest);
+    context.planned(plan);
     for guard in guards {
-        reports.note(Notice::of_guard(guard).hint(&guard_hint(guard, &command)));
+        context.note(Notice::of_guard(guard).hint(&guard_hint(guard, &command)));
     }
     if let Some(state) = state {
         reports.about(&state.lineage, state.serial);
         let nothing = Report::default();
         reports::doubts(state, &nothing, &command)
             .chain(reports::tokens(state, &command))
-            .for_each(|notice| reports.note(notice));
+            .for_each(|notice| context.note(notice));
     }
     let summary = plan.summary();
     let (create, in_doubt) = (summary.create, summary.in_doubt);
     let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    context.emit(|| Some(Line::summary("plan", &sentence(&summary), Summary::Plan(summary.into()))));
     reports.tell(|| Told { headline: sentence(&summary), counts, cases: Case::of_plan(plan) });
 }
 

@@ -110,7 +110,7 @@ impl Case {
         plan.changes.iter().map(Self::planned).collect()
     }
 
-    fn planned(change: &Change) -> Self {
+    pub(super) fn planned(change: &Change) -> Self {
         let (standing, word) = match (change.action, &change.reason) {
             (_, Reason::TokenMissing { .. }) => (Standing::Doubtful, "token missing"),
             (_, Reason::InDoubt { .. }) => (Standing::Doubtful, "in doubt"),

@@ -5,14 +5,13 @@ use serde::Serialize;
 use super::FORMAT_VERSION;
 use super::account::{Account, Notice};
 use crate::diagnostic::{DiagnosticData, Severity};
-use crate::instance::InstanceName;
 
 /// What stands in a run's JSON file where the run came to no plan and no result.
 #[derive(Debug, Serialize)]
 pub struct FailureDocument<'a> {
     format_version: &'static str,
     exit_code: u8,
-    errors: Vec<NoticeData<'a>>,
+    notices: Vec<NoticeData<'a>>,
     /// Problems of the manifests; the first thousand.
     diagnostics: &'a [DiagnosticData],
 }
@@ -21,8 +20,6 @@ pub struct FailureDocument<'a> {
 #[derive(Debug, Serialize)]
 struct NoticeData<'a> {
     severity: Severity,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a InstanceName>,
     message: &'a str,
     causes: &'a [String],
     hints: &'a [String],
@@ -33,7 +30,6 @@ impl<'a> FailureDocument<'a> {
     pub fn new(account: &'a Account) -> Self {
         let data = |notice: &'a Notice| NoticeData {
             severity: notice.severity,
-            name: notice.name.as_ref(),
             message: &notice.message,
             causes: &notice.causes,
             hints: &notice.hints,
@@ -41,7 +37,7 @@ impl<'a> FailureDocument<'a> {
         Self {
             format_version: FORMAT_VERSION,
             exit_code: account.exit_code,
-            errors: account.notices.iter().map(data).collect(),
+            notices: account.notices.iter().map(data).collect(),
             diagnostics: &account.problems,
         }
     }

@@ -4,11 +4,13 @@
 
 pub mod account;
 pub mod annotations;
+pub mod events;
 mod failure;
 pub mod github;
 pub mod gitlab;
 pub mod junit;
 pub mod markdown;
+pub mod schema;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};

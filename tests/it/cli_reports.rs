@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use crate::stage::{Call, Project, Run};
 
+mod events;
 mod files;
 mod github;
 mod junit;
 mod markdown;
+mod schemas;
+mod secrets;
 
 /// A call as a step of a GitHub job would make it, and where its files are.
 struct Step {

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-/// What a CI system is told.
+/// What a CI system is told, and how.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reports")]
 pub(in crate::cli) struct ForgeArgs {
     /// Whether the CI system is told in its own way: annotations beside lines, and of plan and apply step outputs and a summary.
     #[arg(long, value_enum, value_name = "WHEN", env = "CHATAPI_CI_REPORTS", hide_env_values = true, default_value = "auto")]
     pub(in crate::cli) ci_reports: CiReports,
+    /// Print what happens as it happens, one JSON object a line, in the place of text.
+    #[arg(long, env = "CHATAPI_EVENTS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) events: bool,
 }
 
 /// Files beside what is printed.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use files::{Kind, Target};
@@ -23,7 +24,9 @@ use super::error::{CliError, Content};
 use super::exit::Exit;
 use crate::diagnostic::Severity;
 use crate::manifest::Manifest;
+use crate::plan::Plan;
 use crate::report::account::{Account, Case, Counts, Notice};
+use crate::report::events::Line;
 use crate::report::github::{dotenv, pairs};
 use crate::report::gitlab::gitlab;
 use crate::report::junit::junit;
@@ -45,6 +48,7 @@ struct Wanted {
     files: Vec<Target>,
     surroundings: Surroundings,
     is_markdown_printed: bool,
+    is_streaming: bool,
 }
 
 /// What a run came to, where it came so far.
@@ -62,7 +66,10 @@ impl Reports {
     /// Whether anybody reads what is gathered.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.get().is_some_and(|wanted| {
-            wanted.is_markdown_printed || !wanted.files.is_empty() || wanted.surroundings.is_anybody_there()
+            wanted.is_markdown_printed
+                || wanted.is_streaming
+                || !wanted.files.is_empty()
+                || wanted.surroundings.is_anybody_there()
         })
     }
 
@@ -94,23 +101,9 @@ impl Reports {
         }
     }
 
-    /// Keeps what needs a person.
-    pub(super) fn note(&self, notice: Notice) {
-        if self.is_wanted() {
-            self.account().notices.push(notice);
-        }
-    }
-
-    /// Keeps an error.
-    pub(super) fn note_error(&self, error: &CliError) {
-        match &error.content {
-            Content::Problems(problems) => {
-                let mut account = self.account();
-                account.problem_count += problems.len();
-                account.problems.extend(problems.to_data());
-            }
-            Content::Chain(_) => self.note(notice(error)),
-        }
+    /// Whether events are printed, and no text.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.wanted.get().is_some_and(|wanted| wanted.is_streaming)
     }
 }
 
@@ -153,22 +146,33 @@ pub(super) fn begin(
         files,
         surroundings: Surroundings::of(&args.forge, true),
         is_markdown_printed: context.format == Format::Markdown,
+        is_streaming: args.forge.events,
     };
+    start(context, verb, wanted)
+}
+
+/// For a command that has annotations and events, and nothing else.
+pub(super) fn begin_annotations(context: &Context, verb: &'static str, args: &ForgeArgs) -> Result<(), CliError> {
+    context.reports.account().verb = verb;
+    let surroundings = Surroundings::of(args, false);
+    let wanted = Wanted { files: Vec::new(), surroundings, is_markdown_printed: false, is_streaming: args.events };
+    start(context, verb, wanted)
+}
+
+fn start(context: &Context, verb: &'static str, wanted: Wanted) -> Result<(), CliError> {
+    if wanted.is_streaming && context.format != Format::Text {
+        let error = CliError::message(Exit::Error, "events and a document cannot both go to standard output");
+        return Err(error.hint("leave `--format` out, or let the document go elsewhere: `--json-into FILE`"));
+    }
     // A command begins once.
     let _ = context.reports.wanted.set(wanted);
+    context.emit(|| Some(Line::version(verb)));
     Ok(())
 }
 
-/// For a command that only has annotations.
-pub(super) fn begin_annotations(context: &Context, verb: &'static str, args: &ForgeArgs) {
-    context.reports.account().verb = verb;
-    let surroundings = Surroundings::of(args, false);
-    // A command begins once.
-    let _ = context.reports.wanted.set(Wanted { files: Vec::new(), surroundings, is_markdown_printed: false });
-}
-
-/// What is printed at the very end: Markdown, if that is the format.
+/// What is printed at the very end: Markdown, if that is the format, or the last event.
 pub(super) fn print(context: &Context, exit: Exit) {
+    context.emit(|| Some(Line::end(exit.code())));
     let mut account = context.reports.account();
     account.exit_code = exit.code();
     if context.reports.wanted.get().is_some_and(|wanted| wanted.is_markdown_printed) {
@@ -237,22 +241,63 @@ impl Context {
         if self.is_json() { self.document(document) } else { Ok(()) }
     }
 
+    /// Prints an event, where events are printed.
+    pub(super) fn emit(&self, line: impl FnOnce() -> Option<Line>) {
+        if !self.reports.is_streaming() {
+            return;
+        }
+        // A line has nothing that JSON lacks.
+        if let Some(Ok(text)) = line().map(|line| serde_json::to_string(&line.at(Timestamp::now()))) {
+            self.console.line(disarm(&text, Printed::Json));
+        }
+    }
+
+    /// Keeps what needs a person.
+    pub(super) fn note(&self, notice: Notice) {
+        self.emit(|| Some(Line::notice(&notice)));
+        if self.reports.is_wanted() {
+            self.reports.account().notices.push(notice);
+        }
+    }
+
+    /// Keeps an error.
+    pub(super) fn note_error(&self, error: &CliError) {
+        match &error.content {
+            Content::Problems(problems) if self.reports.is_wanted() => {
+                let data = problems.to_data();
+                data.iter().for_each(|problem| self.emit(|| Some(Line::problem(problem.clone()))));
+                let mut account = self.reports.account();
+                account.problem_count += problems.len();
+                account.problems.extend(data);
+            }
+            Content::Problems(_) => {}
+            Content::Chain(_) => self.note(notice(error)),
+        }
+    }
+
+    /// Tells what is planned, where events are printed.
+    pub(super) fn planned(&self, plan: &Plan) {
+        if self.reports.is_streaming() {
+            plan.changes.iter().for_each(|change| self.emit(|| Line::planned(change)));
+        }
+    }
+
     /// Tells an error, now and in the reports.
     pub(super) fn complain(&self, error: &CliError) {
         self.console.error(error);
-        self.reports.note_error(error);
+        self.note_error(error);
     }
 
     /// Tells an error now, and `notice` of it in the reports.
     pub(super) fn complain_as(&self, error: &CliError, notice: Notice) {
         self.console.error(error);
-        self.reports.note(error.hints.iter().fold(notice, |notice, hint| notice.hint(hint)));
+        self.note(error.hints.iter().fold(notice, |notice, hint| notice.hint(hint)));
     }
 
     /// Tells what somebody should look at, now and in the reports.
     pub(super) fn remark(&self, notice: Notice) {
         debug_assert!(notice.severity == Severity::Warning, "BUG: an error is told as one");
         self.console.notice(&notice);
-        self.reports.note(notice);
+        self.note(notice);
     }
 }

@@ -63,7 +63,7 @@ fn a_run_that_fails_early_writes_its_files_too() {
 
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     project.run(&format!("apply {ALL}")).exits(1);
-    assert_eq!(json(&project)["errors"][0]["message"], "the server's address is not set");
+    assert_eq!(json(&project)["notices"][0]["message"], "the server's address is not set");
     project
         .call(format!("apply {ALL}").split(' '))
         .env("CI", "true")
@@ -73,7 +73,7 @@ fn a_run_that_fails_early_writes_its_files_too() {
         .exits(8);
     let document = json(&project);
     assert_eq!(document["exit_code"], 8);
-    assert!(document["errors"][0]["hints"].as_array().unwrap().len() >= 2, "{document}");
+    assert!(document["notices"][0]["hints"].as_array().unwrap().len() >= 2, "{document}");
 }
 
 #[test]

@@ -132,6 +132,11 @@ impl Running {
         eventually(text, || self.stderr.text().contains(text));
     }
 
+    /// Waits until `text` stands on standard output.
+    pub(crate) fn prints_so_far(&self, text: &str) {
+        eventually(text, || self.stdout.text().contains(text));
+    }
+
     /// Its end. Past the bound it is killed, and the test fails.
     #[must_use = "look at what came out"]
     pub(crate) fn wait(self) -> Run {
