@@ -4,7 +4,7 @@
 //! A step shows about ten of a kind: the most important ones come first, and one says how many are not there.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::account::{Account, Standing};
 use crate::diagnostic::{DiagnosticData, Place, Severity};
@@ -162,7 +162,8 @@ fn written_out(text: &str, is_ours: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for character in escape(text).chars() {
         if is_ours(character) {
-            out.push_str(&format!("%{:02X}", u32::from(character)));
+            // Writing into a string cannot fail.
+            let _ = write!(out, "%{:02X}", u32::from(character));
         } else {
             out.push(character);
         }

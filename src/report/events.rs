@@ -140,13 +140,12 @@ impl Line {
     /// What needs a person.
     pub fn notice(notice: &Notice) -> Self {
         let (message, hints) = (notice.sentence(), notice.hints.clone());
-        let event = match notice.guard {
-            Some(guard) => Event::Guard { guard, name: notice.name.clone(), hints },
-            None => {
-                let detail = (!hints.is_empty()).then(|| hints.join("\n"));
-                let (severity, summary) = (notice.severity, message.clone());
-                Event::Diagnostic { diagnostic: DiagnosticData { severity, summary, detail, range: None, related: None } }
-            }
+        let event = if let Some(guard) = notice.guard {
+            Event::Guard { guard, name: notice.name.clone(), hints }
+        } else {
+            let detail = (!hints.is_empty()).then(|| hints.join("\n"));
+            let (severity, summary) = (notice.severity, message.clone());
+            Event::Diagnostic { diagnostic: DiagnosticData { severity, summary, detail, range: None, related: None } }
         };
         Self::new(level(notice.severity), message, event)
     }

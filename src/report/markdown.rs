@@ -110,12 +110,12 @@ impl Page {
 
     /// What needs a person, errors first, as a terminal would show it.
     fn notices(&mut self, account: &Account) {
+        const OPEN: &str = "```text\n";
+        const CLOSE: &str = "```\n\n";
         let problems = account.problems.iter().map(problem);
         let (errors, warnings) = (notices(account, Severity::Error), notices(account, Severity::Warning));
         let all: Vec<String> = problems.chain(errors).chain(warnings).collect();
         let total = all.len() + account.problem_count.saturating_sub(account.problems.len());
-        const OPEN: &str = "```text\n";
-        const CLOSE: &str = "```\n\n";
         if all.is_empty() || !self.push(OPEN, CLOSE.len()) {
             return;
         }

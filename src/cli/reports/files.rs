@@ -116,9 +116,12 @@ impl Target {
     }
 
     pub(super) fn write(&self, text: &str) -> Result<(), CliError> {
-        let written = self.is_replaced().and_then(|is_replaced| match is_replaced {
-            true => store::replace(&self.path, text.as_bytes(), 0o644),
-            false => self.open_as_is()?.write_all(text.as_bytes()),
+        let written = self.is_replaced().and_then(|is_replaced| {
+            if is_replaced {
+                store::replace(&self.path, text.as_bytes(), 0o644)
+            } else {
+                self.open_as_is()?.write_all(text.as_bytes())
+            }
         });
         written.map_err(|error| self.unwritten(&error))
     }

@@ -51,7 +51,9 @@ impl Surroundings {
     /// Tells all of it. A missing summary is a pity; later steps would go on without their numbers, so that is an error.
     pub(super) fn tell(&self, console: &Console, account: &Account) -> Result<(), CliError> {
         if let Some(forge) = self.forge {
-            annotations(account, forge, &base(forge)).iter().for_each(|annotation| console.annotation(annotation));
+            for annotation in annotations(account, forge, &base(forge)) {
+                console.annotation(&annotation);
+            }
         }
         if let Some(path) = &self.summary
             && let Err(error) = summarise(path, account)

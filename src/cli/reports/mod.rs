@@ -183,18 +183,17 @@ pub(super) fn print(context: &Context, exit: Exit) {
 /// Delivers the reports; gives the exit code that goes with what became of them.
 pub(super) fn deliver(context: &Context, exit: Exit) -> Exit {
     let Some(wanted) = context.reports.wanted.get() else { return exit };
-    let account = {
-        let mut account = context.reports.account();
-        account.exit_code = exit.code();
-        account.clone()
-    };
+    let mut account = context.reports.account();
+    account.exit_code = exit.code();
     let mut errors = Vec::new();
     for target in &wanted.files {
         errors.extend(target.write(&context.reports.content(target.kind, &account)).err());
     }
     errors.extend(wanted.surroundings.tell(&context.console, &account).err());
     let spoiled = !errors.is_empty();
-    errors.iter().for_each(|error| context.console.error(error));
+    for error in &errors {
+        context.console.error(error);
+    }
     match exit {
         Exit::Done | Exit::Changes if spoiled && context.has_created.load(Ordering::Relaxed) => Exit::Partly,
         Exit::Done | Exit::Changes if spoiled => Exit::Error,
@@ -265,7 +264,9 @@ impl Context {
         match &error.content {
             Content::Problems(problems) if self.reports.is_wanted() => {
                 let data = problems.to_data();
-                data.iter().for_each(|problem| self.emit(|| Some(Line::problem(problem.clone()))));
+                for problem in &data {
+                    self.emit(|| Some(Line::problem(problem.clone())));
+                }
                 let mut account = self.reports.account();
                 account.problem_count += problems.len();
                 account.problems.extend(data);

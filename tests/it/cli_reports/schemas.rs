@@ -28,7 +28,7 @@ impl Printed {
         run.stdout.lines().for_each(|line| self.push("event", serde_json::from_str(line).unwrap()));
     }
 
-    fn into_file(&mut self, project: &Project, name: &'static str, line: &str) {
+    fn beside(&mut self, project: &Project, name: &'static str, line: &str) {
         let run = project.run(&format!("{line} --json-into out.json"));
         let text = project.read("out.json");
         self.push(name, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {run}")));
@@ -71,11 +71,11 @@ fn doubts(printed: &mut Printed) {
     printed.events(&project, "plan");
     let unsettled = OtherGateway::start(|_| Reply::new(503, ""));
     let project = Project::at(&unsettled.url(), &["x1", "x2"]);
-    printed.into_file(&project, "apply", "apply");
+    printed.beside(&project, "apply", "apply");
     printed.events(&project, "apply");
     let refusing = OtherGateway::start(|_| Reply::new(401, r#"{"error":"not you"}"#));
     let project = Project::at(&refusing.url(), &["a", "b", "c", "d", "e", "f"]);
-    printed.into_file(&project, "apply", "apply --parallelism 1");
+    printed.beside(&project, "apply", "apply --parallelism 1");
     printed.events(&project, "apply");
 }
 
@@ -86,8 +86,8 @@ fn guards(printed: &mut Printed) {
     project.declare(
         &manifest("{kind: chatapi}", &["b", "c", "d"]).replace("{name: b, type: whatsapp}", "{name: b, type: whatsapp_dev}"),
     );
-    printed.into_file(&project, "plan", "plan");
-    printed.into_file(&project, "apply", "apply --max-creates 1");
+    printed.beside(&project, "plan", "plan");
+    printed.beside(&project, "apply", "apply --max-creates 1");
     printed.events(&project, "plan --max-creates 1");
     printed.events(&project, "apply --max-creates 1");
 }
@@ -96,13 +96,13 @@ fn failures(printed: &mut Printed) {
     let project =
         Project::new("instances:\n  - {name: a, tpye: whatsapp}\n  - {name: b, type: whatsapp}\n  - {name: B, type: whatsapp}\n");
     printed.run(&project, "validate", "validate");
-    printed.into_file(&project, "failure", "plan");
+    printed.beside(&project, "failure", "plan");
     printed.events(&project, "validate");
     printed.events(&project, "plan");
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     printed.run(&project, "validate", "validate");
     printed.events(&project, "validate");
-    printed.into_file(&project, "failure", "apply");
+    printed.beside(&project, "failure", "apply");
     printed.events(&project, "apply");
 }
 
@@ -172,7 +172,9 @@ fn every_document_is_as_its_schema_says_and_the_schema_says_all_and_no_more() {
         check(name, &closed(&schema), documents);
         let (mut members, mut met) = (BTreeSet::new(), BTreeSet::new());
         described(&schema, &mut members);
-        documents.iter().for_each(|document| seen(document, &mut met));
+        for document in documents {
+            seen(document, &mut met);
+        }
         assert_eq!(members.difference(&met).collect::<Vec<_>>(), Vec::<&String>::new(), "{name}: described and never printed");
     }
 }
