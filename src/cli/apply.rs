@@ -13,12 +13,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::args::ApplyArgs;
-use super::console::{BOLD, DOUBT};
+use super::console::BOLD;
 use super::context::{Context, Server, check_binding, settling, steady_now, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::plan::{declared, guard_hint, plan_hash, tell_cost};
+use super::plan::{cost_sentence, declared, guard_hint, plan_hash, with_cost};
 use super::progress::Display;
+use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::{saved, signals};
@@ -28,6 +29,8 @@ use crate::instance::InstanceName;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Cost, Guard, Limits, Plan};
 use crate::provider::Provider;
+use crate::report::account::{Case, Counts, Notice};
+use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::saved::SavedPlan;
 use crate::state::{Event, Hash, Head, State};
@@ -131,7 +134,7 @@ impl Run<'_> {
         }
         if let Err(error) = applier.close().await {
             // Everything that counts was synced before; what follows tells what is on record.
-            self.context.console.error(&CliError::from(&error));
+            self.context.complain(&CliError::from(&error));
         }
         failpoint::pass("closed");
         self.tell(&result?, &display)
@@ -146,7 +149,7 @@ impl Run<'_> {
         }
         if let Err(error) = now.write(self.lock_path) {
             let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
-            self.context.console.error(&told);
+            self.context.complain(&told);
         }
     }
 
@@ -178,6 +181,7 @@ impl Run<'_> {
         }
         let (state, head) = look(applier).await?;
         let task = self.task(&state)?;
+        self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
         if guards.is_empty() && !wanted.is_empty() {
@@ -233,19 +237,34 @@ impl Run<'_> {
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = exit(report, guards, &summary);
-        if self.context.is_json() {
+        let cost = self.cost(result);
+        if self.context.wants_document() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
-            let document = document.carrying_out(result.task.hash, self.cost(result), self.saved.map(|saved| &saved.id));
-            self.context.document(&document.stopped_by(guards).exiting(exit.code()))?;
-        } else {
-            let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
-            self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
-            tell_cost(&self.context.console, self.cost(result).as_ref());
+            let document = document.carrying_out(result.task.hash, cost.clone(), self.saved.map(|saved| &saved.id));
+            self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
         }
+        let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
+        if self.context.is_text() {
+            self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
+            cost.as_ref().map(cost_sentence).into_iter().for_each(|line| self.context.console.line(line));
+        }
+        self.context.emit(|| Some(Line::summary("apply", &sentence, Summary::Apply(summary))));
+        self.context.reports.declare(self.manifest);
+        self.context.reports.about(Some((&result.state.lineage, result.head.serial)), result.task.hash);
+        self.context.reports.tell(|| {
+            let created = summary.created + summary.recovered;
+            let (in_doubt, refused) = (summary.in_doubt, summary.refused);
+            let counts = Counts { is_changed: created > 0, create: created, in_doubt, refused };
+            Told {
+                headline: with_cost(sentence, cost.as_ref()),
+                counts,
+                cases: Case::of_apply(self.manifest, report, &recovered, &result.state),
+            }
+        });
         self.explain(report, guards, &result.state);
         for name in &result.task.unreviewed {
-            let told = format!("{name} can be created now, and is not in the saved plan: plan again");
-            self.context.console.warn(told);
+            let told = format!("`{name}` can be created now, and is not in the saved plan: plan again");
+            self.context.remark(Notice::warning(&told).about(name));
         }
         failpoint::pass("told");
         Ok(exit)
@@ -264,10 +283,9 @@ impl Run<'_> {
 
     /// What needs a person, and what to type.
     fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
-        let console = &self.context.console;
         for guard in guards {
             let error = CliError::message(Exit::Guard, report::guard_text(guard));
-            console.error(&error.hint(guard_hint(guard, &self.context.command())));
+            self.context.complain_as(&error.hint(guard_hint(guard, &self.context.command())), Notice::of_guard(guard));
         }
         if let Some(halt) = &report.halt {
             let hint = match halt {
@@ -284,26 +302,11 @@ impl Run<'_> {
                 Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
                 _ => CliError::message(Exit::Error, report::halt_text(halt).1),
             };
-            console.error(&error.hint(hint));
+            self.context.complain(&error.hint(hint));
         }
         let command = self.context.command();
-        for (record, attempt, doubt) in state.doubts() {
-            let (name, id) = (&record.name, &attempt.id);
-            let since = doubt.since.round(jiff::Unit::Second).unwrap_or(doubt.since);
-            // This run knows more than it could write down.
-            let reason = match report.outcomes.get(name) {
-                Some(Outcome::InDoubt { reason, .. }) => reason,
-                _ => &doubt.reason,
-            };
-            console.warn(format_args!("{DOUBT}{name}{DOUBT:#} is in doubt since {since}: {reason}"));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts --refresh` asks the server; then one of"));
-            console.note(format_args!("        {command} resolve {name} --attempt {id} --created ID"));
-            console.note(format_args!("        {command} resolve {name} --attempt {id} --not-created"));
-        }
-        for record in state.records().values().filter(|record| record.status() == "token_missing") {
-            console.warn(format_args!("{DOUBT}{}{DOUBT:#} exists and its token is missing", record.name));
-            console.note(format_args!("  {BOLD}hint{BOLD:#}: {command} token set {} < FILE", record.name));
-        }
+        let needing = reports::doubts(state, report, &command).chain(reports::tokens(state, &command));
+        needing.for_each(|notice| self.context.remark(notice));
     }
 }
 

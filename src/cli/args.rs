@@ -2,6 +2,7 @@
 
 mod output;
 mod people;
+mod reports;
 mod secrets;
 mod state;
 
@@ -13,7 +14,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use output::{OutputArgs, OutputFormat};
-pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, SchemaOf, Shell};
+pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
+pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
@@ -94,10 +96,19 @@ pub(super) struct Global {
     pub(super) quiet: bool,
     /// How log lines are printed; which ones is said by `CHATAPI_LOG`, for example `debug`.
     #[arg(long, global = true, value_enum, env = "CHATAPI_LOG_FORMAT", hide_env_values = true, default_value = "text")]
-    pub(super) log_format: Format,
+    pub(super) log_format: LogFormat,
 }
 
-/// Text for people or JSON for programs.
+/// How log lines are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people; may change.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Who results are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people; may change.
@@ -107,6 +118,8 @@ pub(super) enum Format {
     /// One that `output` alone has: its `--format` stands in the place of the global one, and so has the same type.
     #[value(skip)]
     Output(OutputFormat),
+    /// Of plan, show and apply: for a comment or a job's summary.
+    Markdown,
 }
 
 /// When to use colour.
@@ -130,7 +143,7 @@ pub(super) enum Verb {
     Plan(PlanArgs),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
     /// Create what is missing, and only that; or carry out a saved plan.
     #[command(
         after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
@@ -140,7 +153,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  chatapi validate instances.yaml\n  chatapi validate --format json team/ other.yaml\n  generate | chatapi validate -"
     )]
-    Validate(Manifests),
+    Validate(ValidateArgs),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
@@ -204,6 +217,15 @@ pub(super) struct Manifests {
     /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "instances.yaml")]
     pub(super) files: Vec<PathBuf>,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) manifests: Manifests,
+    #[command(flatten)]
+    pub(super) forge: ForgeArgs,
 }
 
 /// Where the lock file is.
@@ -300,6 +322,8 @@ pub(super) struct PlanArgs {
     /// Exit 2 if there are changes.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
 }
 
 /// `show`.
@@ -308,6 +332,8 @@ pub(super) struct ShowArgs {
     /// The saved plan.
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
 }
 
 /// `apply`.
@@ -348,6 +374,8 @@ pub(super) struct ApplyArgs {
     /// Accepted and without effect: an apply never asks.
     #[arg(long, hide = true, visible_alias = "yes", short = 'y')]
     pub(super) auto_approve: bool,
+    #[command(flatten)]
+    pub(super) reports: ReportArgs,
 }
 
 /// `doubts`.

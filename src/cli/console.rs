@@ -16,6 +16,8 @@ use rustix::fs::FileType;
 
 use super::error::{CliError, Content};
 use crate::diagnostic::Colour;
+use crate::report::account::Notice;
+use crate::report::annotations::Annotation;
 use crate::text::{Printed, disarm, escape};
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -148,6 +150,30 @@ impl Console {
     /// A warning.
     pub(super) fn warn(&self, line: impl Display) {
         self.say(format_args!("{WARNING}warning{WARNING:#}: {line}"));
+    }
+
+    /// A warning with what to type, below it.
+    pub(super) fn notice(&self, notice: &Notice) {
+        let sentence = notice.sentence();
+        match notice.name.as_ref().and_then(|name| Some((name, sentence.strip_prefix(name.as_str())?))) {
+            Some((name, rest)) => self.warn(format_args!("{DOUBT}{name}{DOUBT:#}{rest}")),
+            None => self.warn(&sentence),
+        }
+        for hint in &notice.hints {
+            match hint.strip_prefix("  ") {
+                Some(further) => self.note(format_args!("        {further}")),
+                None => self.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}")),
+            }
+        }
+    }
+
+    /// A line that the CI system is meant to obey: the one kind that passes as it is.
+    pub(super) fn annotation(&self, annotation: &Annotation) {
+        self.beside_the_bar(|| {
+            let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody is left to tell.
+            let _ = writeln!(err, "{annotation}");
+        });
     }
 
     /// A line that has to be seen, as it is.

@@ -16,6 +16,7 @@ use super::console::Console;
 use super::error::CliError;
 use super::exit::Exit;
 use super::progress::in_words;
+use super::reports::Reports;
 use super::saved;
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
@@ -46,6 +47,8 @@ pub(super) struct Context {
     pub(super) is_ci: bool,
     /// Whether this run has created something: an error afterwards is not "nothing was created".
     pub(super) has_created: AtomicBool,
+    /// What is told beside what is printed.
+    pub(super) reports: Reports,
 }
 
 /// A server that can be asked, and the emulator behind it if it is the embedded one.
@@ -66,11 +69,17 @@ impl Context {
     pub(super) fn new(global: &Global, console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
         let (state_dir, is_any_disk_good) = (global.state.clone(), global.unsafe_fs);
-        Self { console, format, state_dir, is_any_disk_good, is_ci: is_ci(), has_created: AtomicBool::new(false) }
+        let (has_created, reports) = (AtomicBool::new(false), Reports::default());
+        Self { console, format, state_dir, is_any_disk_good, is_ci: is_ci(), has_created, reports }
     }
 
     pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether results are printed for people, line by line.
+    pub(super) fn is_text(&self) -> bool {
+        self.format == Format::Text && !self.reports.is_streaming()
     }
 
     /// The program as it has to be called again for this state.

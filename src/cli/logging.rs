@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use super::args::{Format, Global};
+use super::args::{Global, LogFormat};
 use crate::text::{Printed, disarm};
 
 const SELF: &str = "chatapi";
@@ -30,15 +30,13 @@ pub(super) fn start(global: &Global) -> Result<(), String> {
         None => (own(from_flags), None),
     };
     let printed = match global.log_format {
-        Format::Json => Printed::Json,
-        Format::Text | Format::Output(_) => Printed::Text,
+        LogFormat::Json => Printed::Json,
+        LogFormat::Text => Printed::Text,
     };
     let lines = fmt::layer().with_writer(move || Lines { printed });
     let layer = match global.log_format {
-        Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Text | Format::Output(_) => {
-            lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed()
-        }
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Text => lines.with_ansi(false).with_target(global.verbose > 0).without_time().with_filter(filter).boxed(),
     };
     // A second start, in a program that embeds this one, keeps the first.
     let _ = tracing_subscriber::registry().with(layer).try_init();

@@ -21,10 +21,12 @@ mod plan;
 mod process;
 mod progress;
 mod prompt;
+mod reports;
 mod resolve;
 mod saved;
 mod schema;
 mod sealing;
+mod show;
 mod signals;
 mod state;
 mod token;
@@ -39,7 +41,7 @@ use anstream::ColorChoice;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use args::{Cli, Color, Global, KeyVerb, TokenVerb, Verb};
+use args::{Cli, Color, Format, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
 use context::Context;
 use error::CliError;
@@ -63,18 +65,36 @@ pub fn main() -> ExitCode {
     }
     let context = Arc::new(Context::new(&cli.global, console));
     let exit = run(&context, cli.verb).unwrap_or_else(|error| {
-        context.console.error(&error);
+        context.complain(&error);
         error.exit
     });
-    ExitCode::from(finish(&context, exit).code())
+    reports::print(&context, exit);
+    let exit = finish(&context, exit);
+    ExitCode::from(reports::deliver(&context, exit).code())
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
+    if context.format == Format::Markdown && !matches!(verb, Verb::Plan(_) | Verb::Show(_) | Verb::Apply(_)) {
+        let error = CliError::message(Exit::Error, "only plan, show and apply have their results as Markdown");
+        return Err(error.hint("choose `--format text` or `--format json`; CHATAPI_FORMAT sets it too"));
+    }
     match verb {
-        Verb::Plan(args) => plan::run(context, &args),
-        Verb::Show(args) => plan::show_saved(context, &args),
-        Verb::Apply(args) => apply::run(context, &args),
-        Verb::Validate(args) => validate::run(context, &args),
+        Verb::Plan(args) => {
+            reports::begin(context, "plan", &args.reports, (&args.manifests.files, args.lock_file.lock_file.as_ref()))?;
+            plan::run(context, &args)
+        }
+        Verb::Show(args) => {
+            reports::begin(context, "show", &args.reports, (&[args.file.clone()], None))?;
+            show::run(context, &args)
+        }
+        Verb::Apply(args) => {
+            reports::begin(context, "apply", &args.reports, (&args.manifests.files, args.lock_file.lock_file.as_ref()))?;
+            apply::run(context, &args)
+        }
+        Verb::Validate(args) => {
+            reports::begin_annotations(context, "validate", &args.forge)?;
+            validate::run(context, &args.manifests)
+        }
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

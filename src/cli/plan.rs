@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use jiff::Timestamp;
-
-use super::args::{PlanArgs, ShowArgs};
+use super::args::PlanArgs;
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::reports::{self, Told};
 use super::{saved, sealing};
+use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Cost, Guard, Plan, PlanSummary, Reason};
+use crate::report::account::{Case, Counts, Notice};
+use crate::report::events::{Line, Summary};
 use crate::report::{self, PlanDocument};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
@@ -78,29 +80,50 @@ impl Made {
     }
 
     fn tell(self, context: &Context, args: &PlanArgs, lock_path: &Path) -> Result<(), CliError> {
-        if args.checksum {
-            context.console.line(self.hash);
-        } else if !context.is_json() {
-            show(&context.console, &self.plan);
-            tell_cost(&context.console, self.cost().as_ref());
-        }
-        if !context.is_json() {
+        if context.is_text() {
+            if args.checksum {
+                context.console.line(self.hash);
+            } else {
+                show(&context.console, &self.plan, self.cost().as_ref());
+            }
             remark(context, &self);
         }
+        self.account(context);
         if let Some(error) = &self.sealing {
             context.console.warn("an apply will stop:");
-            context.console.error(error);
+            context.complain(error);
         }
-        let document = context.is_json().then(|| self.document());
+        let document = context.wants_document().then(|| self.document());
         let saved = match &args.out {
             Some(path) => Some(self.save(context, args, (path, lock_path))?),
             None => None,
         };
         match (document, saved) {
-            (Some(document), Some(saved)) => context.document(&document.saved_as(&saved)),
-            (Some(document), None) => context.document(&document),
+            (Some(document), Some(saved)) => context.deliver(&document.saved_as(&saved)),
+            (Some(document), None) => context.deliver(&document),
             (None, _) => Ok(()),
         }
+    }
+
+    /// What the reports tell.
+    fn account(&self, context: &Context) {
+        let (reports, command) = (&context.reports, context.command());
+        if !reports.is_wanted() {
+            return;
+        }
+        let state = self.reading.as_ref().map(|reading| &reading.state);
+        reports.declare(&self.manifest);
+        reports.about(state.map(|state| (&state.lineage, state.serial)), self.hash);
+        context.planned(&self.plan);
+        for guard in &self.guards {
+            context.note(Notice::of_guard(guard).hint(&guard_hint(guard, &command)));
+        }
+        if let Some(state) = state {
+            let nothing = Report::default();
+            let doubts = reports::doubts(state, &nothing, &command);
+            doubts.chain(reports::tokens(state, &command)).for_each(|notice| context.note(notice));
+        }
+        account(context, &self.plan, self.cost().as_ref());
     }
 
     fn cost(&self) -> Option<Cost> {
@@ -136,51 +159,25 @@ impl Made {
     }
 }
 
-/// `chatapi show`.
-pub(super) fn show_saved(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
-    if !saved::is_one(&args.file) {
-        let message = format!("{} is no saved plan", args.file.display());
-        let shown = CliError::message(Exit::Error, message).hint("`chatapi plan --out FILE` saves one");
-        return Err(shown.hint("an instance is shown by `chatapi state show NAME`"));
-    }
-    let saved = saved::read(&args.file)?;
-    let manifest = saved.manifest.manifest();
-    let cost = manifest.prices.as_ref().map(|prices| saved.plan.cost(prices));
-    if context.is_json() {
-        let known = Some((&saved.lineage, saved.head.serial));
-        let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).costing(cost);
-        context.document(&document.saved_as(&saved))?;
-        return Ok(Exit::Done);
-    }
-    show(&context.console, &saved.plan);
-    tell_cost(&context.console, cost.as_ref());
-    let round = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
-    let by = [&saved.made.by.job, &saved.made.by.user].into_iter().flatten().next();
-    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
-    context.console.note(format_args!("{} made {}{by}, for {}", saved.id, round(saved.made.at), saved.origin));
-    context.console.note(format_args!("  state   {} at serial {}", saved.lineage, saved.head.serial));
-    context.console.note(format_args!("  hash    {}", saved.plan_hash));
-    match saved.check_time(Timestamp::now()) {
-        Ok(()) => context.console.note(format_args!("  until   {}", round(saved.expires))),
-        Err(stale) => context.console.warn(stale),
-    }
-    Ok(Exit::Done)
-}
-
 /// The plan's hash.
 pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, provider: ProviderKind) -> Result<Hash, CliError> {
     let hash = plan.checksum(saved::recorded_lineage(state), provider.as_str());
     hash.map_err(|error| CliError::new(Exit::Error, &error))
 }
 
-/// What it costs, as a line.
-pub(super) fn tell_cost(console: &Console, cost: Option<&Cost>) {
-    let Some(Cost { currency, added, total, unpriced }) = cost else { return };
+/// What it costs, as a sentence.
+pub(super) fn cost_sentence(cost: &Cost) -> String {
+    let Cost { currency, added, total, unpriced } = cost;
     let without = match unpriced.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => none,
         kinds => format!("; no price is known for {kinds}"),
     };
-    console.line(format_args!("Cost: {added} {currency} more a month, {total} {currency} in all{without}."));
+    format!("Cost: {added} {currency} more a month, {total} {currency} in all{without}.")
+}
+
+/// `sentence`, and what it costs behind it.
+pub(super) fn with_cost(sentence: String, cost: Option<&Cost>) -> String {
+    cost.map(cost_sentence).into_iter().fold(sentence, |text, cost| text + " " + &cost)
 }
 
 /// The declared names and types.
@@ -192,8 +189,8 @@ fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
 
-/// The plan as text: what changes or needs attention, and the counts.
-pub(super) fn show(console: &Console, plan: &Plan) {
+/// The plan as text: what changes or needs attention, the counts, and the cost.
+pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
     let quiet = console.loudness < Loudness::Verbose;
     let shown: Vec<&Change> = plan.changes.iter().filter(|change| !quiet || is_notable(change)).collect();
     let width = |text: &dyn Fn(&Change) -> usize| shown.iter().map(|change| text(change)).max().unwrap_or(0);
@@ -226,6 +223,7 @@ pub(super) fn show(console: &Console, plan: &Plan) {
     }
     console.result(text);
     console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary())));
+    cost.map(cost_sentence).into_iter().for_each(|line| console.line(line));
 }
 
 fn is_notable(change: &Change) -> bool {
@@ -247,6 +245,16 @@ fn sentence(summary: &PlanSummary) -> String {
         (orphaned, "orphaned"),
     ];
     report::tally(first, &counts)
+}
+
+/// What the reports tell of a plan.
+pub(super) fn account(context: &Context, plan: &Plan, cost: Option<&Cost>) {
+    let summary = plan.summary();
+    let (create, in_doubt) = (summary.create, summary.in_doubt);
+    let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    let headline = with_cost(sentence(&summary), cost);
+    context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
+    context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });
 }
 
 /// What the person should know besides.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
+use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
 use crate::apply::{Observer, Outcome, Progress};
 use crate::instance::InstanceName;
+use crate::report::account::Notice;
+use crate::report::events::Line;
 
 /// Tells a person, and keeps what was recovered for the report.
 pub(super) struct Display {
@@ -27,7 +29,7 @@ impl Display {
     pub(super) fn begin(&self, total: usize) {
         let is_wanted = Console::is_watched()
             && !self.context.is_ci
-            && !self.context.is_json()
+            && self.context.is_text()
             && self.context.console.loudness > Loudness::Quiet
             && total > 0;
         if !is_wanted {
@@ -61,7 +63,7 @@ impl Display {
     }
 
     fn outcome(&self, name: &InstanceName, outcome: &Outcome, took: Option<Duration>) {
-        if self.context.is_json() {
+        if !self.context.is_text() {
             return;
         }
         let took = took.map(|took| format!(" {DIM}({}){DIM:#}", in_words(took))).unwrap_or_default();
@@ -99,6 +101,7 @@ pub(super) fn in_words(duration: Duration) -> String {
 
 impl Observer for Display {
     fn tell(&self, progress: Progress) {
+        self.context.emit(|| Line::progress(&progress));
         let console = &self.context.console;
         match progress {
             Progress::Recovered { name, outcome } => {
@@ -119,11 +122,13 @@ impl Observer for Display {
                 console.note(format_args!("the server asks to wait ({reason}): going on in {}", in_words(wait)));
             }
             Progress::Rescued { name, place } => {
-                console.warn(format_args!("the answer of {name} could not be recorded; it is kept in {place}"));
                 let command = self.context.command();
-                console.note(format_args!(
-                    "  {BOLD}hint{BOLD:#}: mend the disk, then `{command} state rescue FILE` (a log: `… | {command} state rescue -`)"
-                ));
+                let notice = Notice::warning(&format!("the answer of {name} could not be recorded; it is kept in {place}"));
+                self.context.remark(
+                    notice.about(&name).hint(&format!(
+                        "mend the disk, then `{command} state rescue FILE` (a log: `… | {command} state rescue -`)"
+                    )),
+                );
             }
             Progress::Done { name, outcome, took } => {
                 self.advance();

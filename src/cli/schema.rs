@@ -4,19 +4,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::args::{SchemaArgs, SchemaOf};
+use super::args::SchemaArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest;
+use crate::report;
 use crate::store;
 
 /// Where `init` puts the schema of the manifest, beside it.
 pub(super) const FILE: &str = "chatapi.schema.json";
 
 pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<Exit, CliError> {
-    let schema = match args.of {
-        SchemaOf::Manifest => manifest::schema(),
+    let schema = match report::schema::schema(&args.of) {
+        Some(document) => serde_json::from_str(document).map_err(|error| CliError::new(Exit::Error, &error))?,
+        None => manifest::schema(),
     };
     let Some(path) = &args.out else {
         context.document(&schema)?;

@@ -12,14 +12,17 @@ pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError>
             let count = manifest.declarations().len();
             if context.is_json() {
                 context.document(&ValidateDocument::valid(count))?;
-            } else {
+            } else if context.is_text() {
                 let s = if count == 1 { "" } else { "s" };
                 context.console.line(format_args!("Valid: {count} instance{s} declared."));
             }
             Ok(Exit::Done)
         }
-        Err(CliError { content: Content::Problems(problems), .. }) if context.is_json() => {
-            context.document(&ValidateDocument::invalid(&problems))?;
+        Err(error @ CliError { content: Content::Problems(_), .. }) if context.is_json() => {
+            context.note_error(&error);
+            if let Content::Problems(problems) = &error.content {
+                context.document(&ValidateDocument::invalid(problems))?;
+            }
             Ok(Exit::Error)
         }
         Err(error) => Err(error),

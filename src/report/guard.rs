@@ -8,11 +8,11 @@ use crate::plan::Guard;
 /// A guard in a document.
 #[derive(Debug, Serialize)]
 pub struct GuardData {
-    guard: &'static str,
+    pub(super) guard: &'static str,
     /// None: the guard is about the whole run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<InstanceName>,
-    message: String,
+    pub(super) name: Option<InstanceName>,
+    pub(super) message: String,
 }
 
 impl From<&Guard> for GuardData {

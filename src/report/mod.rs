@@ -3,9 +3,18 @@
 //! A document carries `format_version` "major.minor": a minor change adds, a major one breaks. No secret has a place in one, but for
 //! those whose very purpose it is: [`RevealedDocument`], [`TokenDocument`] and [`credentials`], which have no `Debug` that shows it.
 
+pub mod account;
+pub mod annotations;
 pub mod credentials;
 mod doctor;
+pub mod events;
+mod failure;
+pub mod github;
+pub mod gitlab;
 mod guard;
+pub mod junit;
+pub mod markdown;
+pub mod schema;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use doctor::{DoctorDocument, DoctorSummary};
+pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,

@@ -16,6 +16,7 @@ mod cli_looking;
 mod cli_main_job;
 mod cli_man;
 mod cli_outputs;
+mod cli_reports;
 mod cli_schema;
 mod cli_sealing;
 mod cli_secrets;

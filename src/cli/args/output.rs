@@ -97,7 +97,7 @@ impl OutputArgs {
                 OutputFormat::Template
             }
             Format::Output(format) => format,
-            Format::Text | Format::Json => OutputFormat::Json,
+            Format::Text | Format::Json | Format::Markdown => OutputFormat::Json,
         }
     }
 }

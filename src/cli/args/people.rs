@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{LockArgs, LockFileArg, Manifests};
+use crate::report::schema::SCHEMAS;
 
 /// `init`.
 #[derive(Debug, Args)]
@@ -49,19 +50,19 @@ pub(in crate::cli) struct DoctorArgs {
 /// `schema`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SchemaArgs {
-    /// What the schema is of.
-    #[arg(value_enum, value_name = "WHAT", default_value = "manifest")]
-    pub(in crate::cli) of: SchemaOf,
+    /// The manifest, or a document that is printed as JSON.
+    #[arg(value_name = "WHAT", default_value = MANIFEST, value_parser = PossibleValuesParser::new(schemas()))]
+    pub(in crate::cli) of: String,
     /// Write it to this file, in the place of the one that is there.
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub(in crate::cli) out: Option<PathBuf>,
 }
 
-/// What has a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum SchemaOf {
-    /// The manifest, as people write it.
-    Manifest,
+/// What people write; all else that has a schema is printed.
+const MANIFEST: &str = "manifest";
+
+fn schemas() -> impl Iterator<Item = &'static str> {
+    std::iter::once(MANIFEST).chain(SCHEMAS.iter().map(|(name, _)| *name))
 }
 
 /// `completions`.

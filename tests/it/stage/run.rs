@@ -139,6 +139,11 @@ impl Running {
         eventually(text, || self.stderr.text().contains(text));
     }
 
+    /// Waits until `text` stands on standard output.
+    pub(crate) fn prints_so_far(&self, text: &str) {
+        eventually(text, || self.stdout.text().contains(text));
+    }
+
     /// Its end. Past the bound it is killed, and the test fails.
     #[must_use = "look at what came out"]
     pub(crate) fn wait(self) -> Run {
@@ -220,6 +225,12 @@ impl Run {
     /// It ended well, or something is in doubt.
     pub(crate) fn done_or_doubtful(self) {
         assert!(matches!(self.code, 0 | 3), "{self}");
+    }
+
+    /// `text` stands on one of the streams, and no more is to be said of it.
+    #[track_caller]
+    pub(crate) fn done_with(self, text: &str) {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is nowhere in {self}");
     }
 
     pub(crate) fn done(self) {

@@ -1,0 +1,53 @@
+//! `chatapi show`: a saved plan, without state, key or network.
+
+use jiff::Timestamp;
+
+use super::args::ShowArgs;
+use super::context::{Context, typed};
+use super::error::CliError;
+use super::exit::Exit;
+use super::{plan, saved};
+use crate::report::PlanDocument;
+use crate::saved::SavedPlan;
+
+pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    if !saved::is_one(&args.file) {
+        let message = format!("{} is no saved plan", typed(&args.file));
+        let shown = CliError::message(Exit::Error, message).hint("`chatapi plan --out FILE` saves one");
+        return Err(shown.hint("an instance is shown by `chatapi state show NAME`"));
+    }
+    let saved = saved::read(&args.file)?;
+    let manifest = saved.manifest.manifest();
+    let cost = manifest.prices.as_ref().map(|prices| saved.plan.cost(prices));
+    let known = Some((&saved.lineage, saved.head.serial));
+    if context.is_text() {
+        plan::show(&context.console, &saved.plan, cost.as_ref());
+        remark(context, &saved);
+    }
+    if context.reports.is_wanted() {
+        context.reports.declare(&manifest);
+        context.reports.about(known, saved.plan_hash);
+        context.planned(&saved.plan);
+        plan::account(context, &saved.plan, cost.as_ref());
+    }
+    if context.wants_document() {
+        let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).costing(cost);
+        context.deliver(&document.saved_as(&saved))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Where it comes from, and until when it is good.
+fn remark(context: &Context, saved: &SavedPlan) {
+    let round = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
+    let by = [&saved.made.by.job, &saved.made.by.user].into_iter().flatten().next();
+    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let console = &context.console;
+    console.note(format_args!("{} made {}{by}, for {}", saved.id, round(saved.made.at), saved.origin));
+    console.note(format_args!("  state   {} at serial {}", saved.lineage, saved.head.serial));
+    console.note(format_args!("  hash    {}", saved.plan_hash));
+    match saved.check_time(Timestamp::now()) {
+        Ok(()) => console.note(format_args!("  until   {}", round(saved.expires))),
+        Err(stale) => console.warn(stale),
+    }
+}

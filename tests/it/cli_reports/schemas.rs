@@ -1,0 +1,200 @@
+//! Every JSON document of the binary, held against its published schema by a validator that is not ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chatapi::report::schema::{SCHEMAS, schema};
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::stage::{Gateway, OtherGateway, Project, Reply, manifest};
+
+/// What was printed, by schema.
+#[derive(Default)]
+struct Printed(BTreeMap<&'static str, Vec<Value>>);
+
+impl Printed {
+    fn push(&mut self, name: &'static str, document: Value) {
+        self.0.entry(name).or_default().push(document);
+    }
+
+    fn run(&mut self, project: &Project, name: &'static str, line: &str) {
+        let run = project.run(&format!("{line} --format json"));
+        self.push(name, run.json());
+    }
+
+    fn events(&mut self, project: &Project, line: &str) {
+        let run = project.run(&format!("{line} --events"));
+        assert!(!run.stdout.is_empty(), "{run}");
+        run.stdout.lines().for_each(|line| self.push("event", serde_json::from_str(line).unwrap()));
+    }
+
+    fn beside(&mut self, project: &Project, name: &'static str, line: &str) {
+        let run = project.run(&format!("{line} --json-into out.json"));
+        let text = project.read("out.json");
+        self.push(name, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {run}")));
+    }
+}
+
+/// One of everything.
+fn printed() -> Printed {
+    let mut printed = Printed::default();
+    doubts(&mut printed);
+    guards(&mut printed);
+    failures(&mut printed);
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    printed.run(&project, "version", "version");
+    printed.run(&project, "message", "init");
+    printed.run(&project, "key", "key generate --output key");
+    printed
+}
+
+fn doubts(printed: &mut Printed) {
+    let rules = ["create:nth=2=drop-after", "create:nth=3=refuse:no", "create:nth=4=too-many:0", "create:nth=6=no-token"];
+    let gateway = Gateway::start(&rules);
+    let project = Project::at(&gateway.url(), &["a", "b", "c", "d", "e"]);
+    printed.run(&project, "plan", "plan");
+    printed.events(&project, "apply --parallelism 1");
+    for (name, line) in [
+        ("plan", "plan"),
+        ("apply", "apply"),
+        ("doubts", "doubts"),
+        ("doubts", "doubts --refresh"),
+        ("state-list", "state list"),
+        ("state-show", "state show"),
+        ("state-show-name", "state show a"),
+        ("state-show-name", "state show b"),
+        ("state-verify", "state verify"),
+        ("state-history", "state history"),
+    ] {
+        printed.run(&project, name, line);
+    }
+    printed.events(&project, "plan");
+    let unsettled = OtherGateway::start(|_| Reply::new(503, ""));
+    let project = Project::at(&unsettled.url(), &["x1", "x2"]);
+    printed.beside(&project, "apply", "apply");
+    printed.events(&project, "apply");
+    let refusing = OtherGateway::start(|_| Reply::new(401, r#"{"error":"not you"}"#));
+    let project = Project::at(&refusing.url(), &["a", "b", "c", "d", "e", "f"]);
+    printed.beside(&project, "apply", "apply --parallelism 1");
+    printed.events(&project, "apply");
+}
+
+fn guards(printed: &mut Printed) {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply").done();
+    project.declare(
+        &manifest("{kind: chatapi}", &["b", "c", "d"]).replace("{name: b, type: whatsapp}", "{name: b, type: whatsapp_dev}"),
+    );
+    printed.beside(&project, "plan", "plan");
+    printed.beside(&project, "apply", "apply --max-creates 1");
+    printed.events(&project, "plan --max-creates 1");
+    printed.events(&project, "apply --max-creates 1");
+}
+
+fn failures(printed: &mut Printed) {
+    let project =
+        Project::new("instances:\n  - {name: a, tpye: whatsapp}\n  - {name: b, type: whatsapp}\n  - {name: B, type: whatsapp}\n");
+    printed.run(&project, "validate", "validate");
+    printed.beside(&project, "failure", "plan");
+    printed.events(&project, "validate");
+    printed.events(&project, "plan");
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    printed.run(&project, "validate", "validate");
+    printed.events(&project, "validate");
+    printed.beside(&project, "failure", "apply");
+    printed.events(&project, "apply");
+}
+
+/// `schema` with no member left open: what it does not describe is an error then.
+fn closed(schema: &Value) -> Value {
+    match schema {
+        Value::Object(members) => {
+            let mut members: serde_json::Map<_, _> = members.iter().map(|(name, value)| (name.clone(), closed(value))).collect();
+            if members.get("properties").is_some_and(Value::is_object) && members.contains_key("required") {
+                members.insert("additionalProperties".to_owned(), false.into());
+            }
+            Value::Object(members)
+        }
+        Value::Array(items) => items.iter().map(closed).collect(),
+        other => other.clone(),
+    }
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("{error}: {schema}"))
+}
+
+fn check(name: &str, schema: &Value, documents: &[Value]) {
+    let validator = validator(schema);
+    for document in documents {
+        let errors: Vec<String> =
+            validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}\n{document:#}");
+    }
+}
+
+/// The members that `schema` describes.
+fn described(schema: &Value, into: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                into.extend(properties.keys().cloned());
+            }
+            members.values().for_each(|value| described(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|item| described(item, into)),
+        _ => {}
+    }
+}
+
+/// The members that stand in `document`.
+fn seen(document: &Value, into: &mut BTreeSet<String>) {
+    match document {
+        Value::Object(members) => {
+            into.extend(members.keys().cloned());
+            members.values().for_each(|value| seen(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|item| seen(item, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_document_is_as_its_schema_says_and_the_schema_says_all_and_no_more() {
+    let Printed(printed) = printed();
+    let names: Vec<&str> = SCHEMAS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(printed.keys().copied().collect::<Vec<_>>(), names, "each schema has a document");
+    for (name, documents) in &printed {
+        let schema: Value = serde_json::from_str(schema(name).unwrap()).unwrap();
+        assert_eq!(schema["$id"], format!("urn:chatapi:schema:1:{name}"));
+        check(name, &schema, documents);
+        check(name, &closed(&schema), documents);
+        let (mut members, mut met) = (BTreeSet::new(), BTreeSet::new());
+        described(&schema, &mut members);
+        for document in documents {
+            seen(document, &mut met);
+        }
+        assert_eq!(members.difference(&met).collect::<Vec<_>>(), Vec::<&String>::new(), "{name}: described and never printed");
+    }
+}
+
+#[test]
+fn every_type_of_event_is_met_and_a_wrong_document_is_found() {
+    let Printed(printed) = printed();
+    let types: BTreeSet<&str> = printed["event"].iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let schema: Value = serde_json::from_str(schema("event").unwrap()).unwrap();
+    let known = schema["oneOf"].as_array().unwrap().iter();
+    let known: BTreeSet<&str> = known.map(|event| event["properties"]["type"]["const"].as_str().unwrap()).collect();
+    assert_eq!(types, known);
+    for (name, documents) in &printed {
+        let schema: Value = serde_json::from_str(chatapi::report::schema::schema(name).unwrap()).unwrap();
+        let mut wrong = documents[0].clone();
+        match &mut wrong {
+            Value::Object(members) => *members.values_mut().next().unwrap() = Value::from(-1.5),
+            Value::Array(items) => items[0]["name"] = Value::from("../x"),
+            _ => unreachable!("no document is bare"),
+        }
+        assert!(!validator(&schema).is_valid(&wrong), "{name}: {wrong}");
+    }
+}
