@@ -3,6 +3,7 @@
 mod output;
 mod people;
 mod reports;
+mod run;
 mod secrets;
 mod state;
 
@@ -16,14 +17,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use output::{OutputArgs, OutputFormat};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
+pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
-use crate::plan::Limits;
-use crate::price::Amount;
-use crate::state::Hash;
 
 /// Declare chat-gateway instances in YAML; plan, then create only the missing ones: never twice, never losing a token.
 #[derive(Debug, Parser)]
@@ -258,126 +257,6 @@ pub(super) struct LockArgs {
     pub(super) lock_timeout: Duration,
 }
 
-/// How much one run may cost.
-#[derive(Debug, Args)]
-pub(super) struct BudgetArgs {
-    /// Stop before anything is sent if more instances than these would be created. If not said: in CI, more than 10 and more than
-    /// 30 of a hundred existing ones stop; elsewhere there is no limit.
-    #[arg(long, value_name = "N", env = "CHATAPI_MAX_CREATES", hide_env_values = true)]
-    pub(super) max_creates: Option<usize>,
-    /// Stop before anything is sent if everything together would cost more a month, by the manifest's `prices`.
-    #[arg(long, value_name = "AMOUNT", env = "CHATAPI_MAX_MONTHLY_COST", hide_env_values = true)]
-    pub(super) max_monthly_cost: Option<Amount>,
-}
-
-impl BudgetArgs {
-    /// With what else was said.
-    pub(super) fn limits<'a>(&self, not_renames: &'a [InstanceName], is_unattended: bool) -> Limits<'a> {
-        let Self { max_creates, max_monthly_cost } = *self;
-        Limits { not_renames, max_creates, max_monthly_cost, is_unattended }
-    }
-}
-
-/// How many instances an account may have that the state does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Allowance {
-    /// So many at the most.
-    Most(usize),
-    /// Any number, also where the account cannot be listed.
-    All,
-}
-
-impl std::str::FromStr for Allowance {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "all" => Ok(Self::All),
-            _ => text.parse().map(Self::Most).map_err(|_| "write a number, or `all`"),
-        }
-    }
-}
-
-/// `plan`.
-#[derive(Debug, Args)]
-pub(super) struct PlanArgs {
-    #[command(flatten)]
-    pub(super) manifests: Manifests,
-    #[command(flatten)]
-    pub(super) lock_file: LockFileArg,
-    #[command(flatten)]
-    pub(super) budget: BudgetArgs,
-    /// The name is new, although another of its type has left: no rename.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(super) not_a_rename: Vec<InstanceName>,
-    /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
-    #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
-    /// How long a saved plan is good, at most 30 days.
-    #[arg(long, value_name = "DURATION", value_parser = validity, env = "CHATAPI_PLAN_VALID_FOR", hide_env_values = true, default_value = "24h")]
-    pub(super) valid_for: Duration,
-    /// Print nothing but the plan's hash, for `chatapi apply --checksum HASH`.
-    #[arg(long)]
-    pub(super) checksum: bool,
-    /// Exit 2 if there are changes.
-    #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub(super) detailed_exitcode: bool,
-    #[command(flatten)]
-    pub(super) reports: ReportArgs,
-}
-
-/// `show`.
-#[derive(Debug, Args)]
-pub(super) struct ShowArgs {
-    /// The saved plan.
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) reports: ReportArgs,
-}
-
-/// `apply`.
-#[derive(Debug, Args)]
-pub(super) struct ApplyArgs {
-    #[command(flatten)]
-    pub(super) manifests: Manifests,
-    #[command(flatten)]
-    pub(super) lock_file: LockFileArg,
-    #[command(flatten)]
-    pub(super) lock: LockArgs,
-    #[command(flatten)]
-    pub(super) server: ServerArgs,
-    #[command(flatten)]
-    pub(super) budget: BudgetArgs,
-    /// Creates in flight at the most.
-    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub(super) parallelism: u16,
-    /// Begin a state where there is none; needed once in CI, where a missing state is more often a lost one.
-    #[arg(long, env = "CHATAPI_INIT", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub(super) init: bool,
-    /// Refuse to create anything while there is no public key to seal tokens to.
-    #[arg(long, env = "CHATAPI_REQUIRE_SEAL", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub(super) require_seal: bool,
-    /// Where an answer goes that the state's disk does not take; beside the lock file if not said. Better another disk.
-    #[arg(long, value_name = "DIR", env = "CHATAPI_RESCUE_DIR", hide_env_values = true)]
-    pub(super) rescue_dir: Option<PathBuf>,
-    /// The name is new, although another of its type has left: no rename.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(super) not_a_rename: Vec<InstanceName>,
-    /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
-    #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
-    pub(super) checksum: Option<Hash>,
-    /// How many instances the account may have that this state neither knows nor has seen before: a number, or `all`. If not said:
-    /// none in CI and with a saved plan; elsewhere a terminal asks.
-    #[arg(long, value_name = "N", env = "CHATAPI_ALLOW_UNKNOWN", hide_env_values = true)]
-    pub(super) allow_unknown: Option<Allowance>,
-    /// Accepted and without effect: an apply never asks.
-    #[arg(long, hide = true, visible_alias = "yes", short = 'y')]
-    pub(super) auto_approve: bool,
-    #[command(flatten)]
-    pub(super) reports: ReportArgs,
-}
-
 /// `doubts`.
 #[derive(Debug, Args)]
 pub(super) struct DoubtsArgs {
@@ -476,19 +355,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     read_duration(text).filter(|duration| *duration <= Duration::from_hours(24)).ok_or_else(wrong)
 }
 
-/// `24h`, `72h`; at most 30 days.
-fn validity(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a duration such as `24h`, at most 720h".to_owned();
-    read_duration(text).filter(|duration| *duration <= Duration::from_hours(30 * 24)).ok_or_else(wrong)
-}
-
 fn read_duration(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.trim().parse().ok()?;
     Duration::try_from(span).ok()
-}
-
-fn hash(text: &str) -> Result<Hash, &'static str> {
-    Hash::try_from(text.to_ascii_lowercase())
 }
 
 fn adoption(text: &str) -> Result<(InstanceName, InstanceId), String> {

@@ -84,7 +84,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             plan::run(context, &args)
         }
         Verb::Show(args) => {
-            reports::begin(context, "show", &args.reports, (&[args.file.clone()], None))?;
+            reports::begin(context, "show", &args.reports, (std::slice::from_ref(&args.file), None))?;
             show::run(context, &args)
         }
         Verb::Apply(args) => {

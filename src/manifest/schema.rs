@@ -80,18 +80,15 @@ fn prices() -> Value {
         "pattern": "^[0-9]{1,9}(?:\\.[0-9]{1,4})?$",
         "examples": [39.9],
     });
-    let mut properties = json!({
-        "currency": {
-            "title": "Currency",
-            "description": "Three capital letters (ISO 4217).",
-            "type": "string",
-            "pattern": "^[A-Z]{3}$",
-            "examples": ["EUR"],
-        },
+    let currency = json!({
+        "title": "Currency",
+        "description": "Three capital letters (ISO 4217).",
+        "type": "string",
+        "pattern": "^[A-Z]{3}$",
+        "examples": ["EUR"],
     });
-    for kind in InstanceType::ALL {
-        properties[kind.as_str()] = price.clone();
-    }
+    let priced = InstanceType::ALL.into_iter().map(|kind| (kind.as_str().to_owned(), price.clone()));
+    let properties: serde_json::Map<_, _> = std::iter::once(("currency".to_owned(), currency)).chain(priced).collect();
     json!({
         "title": "What an instance costs",
         "description": "A month, by type. Plan and apply show what it comes to; `--max-monthly-cost` stops a run that would cost more.",

@@ -444,8 +444,7 @@ pub struct VersionDocument {
     pub platform: String,
     /// The version of the manifests that it reads.
     pub manifest_version: u32,
-    /// The commit that it was built from, where the builder said so.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The commit that it was built from; none: the builder did not say.
     pub commit: Option<&'static str>,
     /// What it was built with beside the ordinary, sorted.
     pub features: Vec<&'static str>,

@@ -21,10 +21,10 @@ fn the_files_hold_what_is_printed_in_their_format_and_text_is_printed_beside_the
     project.run(&format!("plan {ALL}")).exits(0).prints("Plan: 3 to create, 0 unchanged.");
     assert_eq!(json(&project), printed);
     assert!(project.read("out.md").contains("**Plan: 3 to create, 0 unchanged.**"));
-    assert_eq!(
-        project.read("out.env"),
-        "CHATAPI_CHANGED=true\nCHATAPI_CREATE_COUNT=3\nCHATAPI_IN_DOUBT_COUNT=0\nCHATAPI_REFUSED_COUNT=0\nCHATAPI_EXIT_CODE=0\n"
-    );
+    let counts = "CHATAPI_CHANGED=true\nCHATAPI_CREATE_COUNT=3\nCHATAPI_IN_DOUBT_COUNT=0\nCHATAPI_REFUSED_COUNT=0\n";
+    let hash = printed["plan_hash"].as_str().unwrap();
+    assert_eq!(project.read("out.env"), format!("{counts}CHATAPI_PLAN_HASH={hash}\nCHATAPI_EXIT_CODE=0\n"));
+    assert!(project.read("out.md").contains(hash));
     project.run(&format!("apply --parallelism 1 {ALL}")).exits(3).prints("a created as");
     let document = json(&project);
     assert_eq!((&document["exit_code"], &document["summary"]["refused"]), (&3.into(), &1.into()));
@@ -35,9 +35,7 @@ fn the_files_hold_what_is_printed_in_their_format_and_text_is_printed_beside_the
         assert!(markdown.contains(part), "{part}: {markdown}");
     }
     assert!(
-        project
-            .read("out.env")
-            .contains("CREATE_COUNT=1\nCHATAPI_IN_DOUBT_COUNT=1\nCHATAPI_REFUSED_COUNT=1\nCHATAPI_EXIT_CODE=3\n")
+        project.read("out.env").contains("CREATE_COUNT=1\nCHATAPI_IN_DOUBT_COUNT=1\nCHATAPI_REFUSED_COUNT=1\nCHATAPI_PLAN_HASH=")
     );
     assert_eq!(
         fs::read_dir(project.dir())

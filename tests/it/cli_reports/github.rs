@@ -47,10 +47,10 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
     let project = Project::at(&gateway.url(), &["a", "b", "c"]);
     let step = Step::new(&project);
     step.call(&project, "plan").run().exits(0).done();
-    assert_eq!(
-        step.outputs(),
-        pairs(&[("changed", "true"), ("create_count", "3"), ("in_doubt_count", "0"), ("refused_count", "0"), ("exit_code", "0")])
-    );
+    let hash = project.run("plan --checksum").exits(0).stdout;
+    let counts = [("changed", "true"), ("create_count", "3"), ("in_doubt_count", "0"), ("refused_count", "0")];
+    let rest = [("plan_hash", hash.trim_end()), ("exit_code", "0")];
+    assert_eq!(step.outputs(), pairs(&[counts.as_slice(), rest.as_slice()].concat()));
     fs::write(&step.outputs, "").unwrap();
     let run = step.call(&project, "apply --init --parallelism 1").run().exits(3).prints("a created as");
     let commands = commands(&run);
@@ -62,7 +62,14 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
     assert_eq!(commands.len(), 2, "{run}");
     assert_eq!(
         step.outputs(),
-        pairs(&[("changed", "true"), ("create_count", "1"), ("in_doubt_count", "1"), ("refused_count", "1"), ("exit_code", "3")])
+        pairs(&[
+            ("changed", "true"),
+            ("create_count", "1"),
+            ("in_doubt_count", "1"),
+            ("refused_count", "1"),
+            ("plan_hash", hash.trim_end()),
+            ("exit_code", "3")
+        ])
     );
     // Both are in it, one below the other.
     let summary = step.summary();
@@ -88,16 +95,16 @@ fn t10_t11_only_our_own_commands_reach_the_runner() {
     let names: Vec<String> = (0..40).map(|number| format!("n{number:02}")).collect();
     let project = Project::at(&server.url(), &names.iter().map(String::as_str).collect::<Vec<_>>());
     let step = Step::new(&project);
-    let run = step.call(&project, "apply --init").run().exits(1);
+    let run = step.call(&project, "apply --init --allow-unknown all").run().exits(1);
     let commands = commands(&run);
     assert_eq!(commands.len(), 10, "{run}");
     assert!(commands.iter().all(|line| line.starts_with("::error ")), "{run}");
     assert_eq!(commands[9], "::error title=chatapi::31 more, told in the log");
     assert!(!run.stderr.contains("##vso[") && !run.stdout.contains("##vso["), "{run}");
     assert!(!step.summary().lines().any(|line| line.trim_start().starts_with("::")), "{}", step.summary());
-    assert_eq!(step.outputs().len(), 5, "{:?}", step.outputs());
+    assert_eq!(step.outputs().len(), 6, "{:?}", step.outputs());
 
-    let run = project.call(["apply"]).env("TF_BUILD", "True").run().exits(1);
+    let run = project.call(["apply", "--allow-unknown", "all"]).env("TF_BUILD", "True").run().exits(1);
     let issues = run.stderr.lines().filter(|line| line.contains("##vso[")).collect::<Vec<_>>();
     assert_eq!(issues.len(), 10, "{run}");
     assert!(

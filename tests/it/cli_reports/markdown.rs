@@ -62,7 +62,8 @@ fn a_plan_of_five_thousand_is_within_its_budget() {
 fn other_commands_have_no_markdown_and_say_so() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     for line in ["validate", "state list", "doubts", "version", "init", "token get a"] {
-        let run = project.run(&format!("{line} --format markdown")).exits(1).warns("only plan and apply").warns("--format json");
+        let run =
+            project.run(&format!("{line} --format markdown")).exits(1).warns("only plan, show and apply").warns("--format json");
         assert!(run.stdout.is_empty(), "{run}");
     }
     project.run("plan --log-format markdown").exits(1).done_with("possible values: text, json");

@@ -41,6 +41,7 @@ fn printed() -> Printed {
     doubts(&mut printed);
     guards(&mut printed);
     failures(&mut printed);
+    saved_plan(&mut printed);
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     printed.run(&project, "version", "version");
     printed.run(&project, "message", "init");
@@ -90,6 +91,22 @@ fn guards(printed: &mut Printed) {
     printed.beside(&project, "apply", "apply --max-creates 1");
     printed.events(&project, "plan --max-creates 1");
     printed.events(&project, "apply --max-creates 1");
+}
+
+/// Of a pipeline's job, with prices, one of them missing.
+fn saved_plan(printed: &mut Printed) {
+    let gateway = Gateway::start(&[]);
+    let job = ["a person", "https://forge.example", "team/gateways", "4711", "0123abc"];
+    let names = ["GITHUB_ACTOR", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_SHA"];
+    let project = Project::at(&gateway.url(), &[]);
+    let project = names.into_iter().zip(job).fold(project, |project, (name, value)| project.with(name, value));
+    project
+        .declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: a, type: whatsapp}, {name: b, type: whatsapp_dev}]\n");
+    project.run("init").done();
+    printed.run(&project, "plan", "plan --out plan.json");
+    printed.run(&project, "plan", "show plan.json");
+    printed.run(&project, "apply", "apply plan.json");
+    printed.beside(&project, "failure", "apply plan.json");
 }
 
 fn failures(printed: &mut Printed) {

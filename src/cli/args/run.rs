@@ -1,0 +1,143 @@
+//! The words of `plan`, `show` and `apply`, and what limits a run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::{LockArgs, LockFileArg, Manifests, ReportArgs, ServerArgs, name, read_duration};
+use crate::instance::InstanceName;
+use crate::plan::Limits;
+use crate::price::Amount;
+use crate::state::Hash;
+
+/// How much one run may cost.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BudgetArgs {
+    /// Stop before anything is sent if more instances than these would be created. If not said: in CI, more than 10 and more than
+    /// 30 of a hundred existing ones stop; elsewhere there is no limit.
+    #[arg(long, value_name = "N", env = "CHATAPI_MAX_CREATES", hide_env_values = true)]
+    pub(in crate::cli) max_creates: Option<usize>,
+    /// Stop before anything is sent if everything together would cost more a month, by the manifest's `prices`.
+    #[arg(long, value_name = "AMOUNT", env = "CHATAPI_MAX_MONTHLY_COST", hide_env_values = true)]
+    pub(in crate::cli) max_monthly_cost: Option<Amount>,
+}
+
+impl BudgetArgs {
+    /// With what else was said.
+    pub(in crate::cli) fn limits<'a>(&self, not_renames: &'a [InstanceName], is_unattended: bool) -> Limits<'a> {
+        let Self { max_creates, max_monthly_cost } = *self;
+        Limits { not_renames, max_creates, max_monthly_cost, is_unattended }
+    }
+}
+
+/// How many instances an account may have that the state does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Allowance {
+    /// So many at the most.
+    Most(usize),
+    /// Any number, also where the account cannot be listed.
+    All,
+}
+
+impl std::str::FromStr for Allowance {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => text.parse().map(Self::Most).map_err(|_| "write a number, or `all`"),
+        }
+    }
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PlanArgs {
+    #[command(flatten)]
+    pub(in crate::cli) manifests: Manifests,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: LockFileArg,
+    #[command(flatten)]
+    pub(in crate::cli) budget: BudgetArgs,
+    /// The name is new, although another of its type has left: no rename.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// How long a saved plan is good, at most 30 days.
+    #[arg(long, value_name = "DURATION", value_parser = validity, env = "CHATAPI_PLAN_VALID_FOR", hide_env_values = true, default_value = "24h")]
+    pub(in crate::cli) valid_for: Duration,
+    /// Print nothing but the plan's hash, for `chatapi apply --checksum HASH`.
+    #[arg(long)]
+    pub(in crate::cli) checksum: bool,
+    /// Exit 2 if there are changes.
+    #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(in crate::cli) reports: ReportArgs,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArgs {
+    /// The saved plan.
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) reports: ReportArgs,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ApplyArgs {
+    #[command(flatten)]
+    pub(in crate::cli) manifests: Manifests,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: LockFileArg,
+    #[command(flatten)]
+    pub(in crate::cli) lock: LockArgs,
+    #[command(flatten)]
+    pub(in crate::cli) server: ServerArgs,
+    #[command(flatten)]
+    pub(in crate::cli) budget: BudgetArgs,
+    /// Creates in flight at the most.
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(in crate::cli) parallelism: u16,
+    /// Begin a state where there is none; needed once in CI, where a missing state is more often a lost one.
+    #[arg(long, env = "CHATAPI_INIT", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) init: bool,
+    /// Refuse to create anything while there is no public key to seal tokens to.
+    #[arg(long, env = "CHATAPI_REQUIRE_SEAL", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) require_seal: bool,
+    /// Where an answer goes that the state's disk does not take; beside the lock file if not said. Better another disk.
+    #[arg(long, value_name = "DIR", env = "CHATAPI_RESCUE_DIR", hide_env_values = true)]
+    pub(in crate::cli) rescue_dir: Option<PathBuf>,
+    /// The name is new, although another of its type has left: no rename.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
+    #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
+    pub(in crate::cli) checksum: Option<Hash>,
+    /// How many instances the account may have that this state neither knows nor has seen before: a number, or `all`. If not said:
+    /// none in CI and with a saved plan; elsewhere a terminal asks.
+    #[arg(long, value_name = "N", env = "CHATAPI_ALLOW_UNKNOWN", hide_env_values = true)]
+    pub(in crate::cli) allow_unknown: Option<Allowance>,
+    /// Ask nothing: what a terminal would be asked about stops the run.
+    #[arg(long, visible_alias = "yes", short = 'y')]
+    pub(in crate::cli) auto_approve: bool,
+    #[command(flatten)]
+    pub(in crate::cli) reports: ReportArgs,
+}
+
+/// `24h`, `72h`; at most 30 days.
+fn validity(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a duration such as `24h`, at most 720h".to_owned();
+    read_duration(text).filter(|duration| *duration <= Duration::from_hours(30 * 24)).ok_or_else(wrong)
+}
+
+fn hash(text: &str) -> Result<Hash, &'static str> {
+    Hash::try_from(text.to_ascii_lowercase())
+}
