@@ -27,7 +27,7 @@
 //! | 18 | judged | `judged`, `journal-before-created` |
 //! | 19 | created in the index | `index-flushed`, `index-updated`, at the end of the run |
 //! | 20 | recorded | `journal-written-created`, `journal-after-created` |
-//! | 21 | outputs | there are none beside the lock file: as 22 |
+//! | 21 | outputs, where some are wanted | `outputs-owed` (before 4), `output-before`, `output-written` |
 //! | 22 | lock file, lines | `lockfile-before`, `replace-written`, `replace-renamed`, `lockfile-written`, `closed`, `told` |
 
 use std::io;
@@ -149,6 +149,9 @@ mod present {
         "index-removed",
     ];
 
+    /// The points on the way of the outputs that an apply was told to write.
+    const OUTPUTS: &[&str] = &["outputs-owed", "output-before", "output-written"];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -201,7 +204,8 @@ mod present {
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let is_known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain([&"sync"]).any(|name| *name == point);
+            let is_known =
+                TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }
 

@@ -65,6 +65,7 @@
 //! | `state/journal.jsonl` | the truth: events, chained by hash, synced by us | nobody: tokens are only here |
 //! | `state/history/` | earlier journals without their secrets, after a compaction | whoever does not look back |
 //! | `state/index/` | sled: what plan and the queries read; no secret | anybody: it is rebuilt |
+//! | `state/outputs.json` | which outputs an apply has promised and delivered | anybody: the next apply delivers again |
 //! | `state/lock` | held by the writer, says who | anybody |
 //! | `state/emulator/` | what the embedded emulator created | whoever only tries things out |
 //! | `chatapi.schema.json` | beside the manifest, for editors | anybody: `chatapi schema` writes it anew |

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::args::ApplyArgs;
 use super::console::BOLD;
 use super::context::{Context, Server, check_binding, settling, steady_now, typed};
+use super::delivery::Delivery;
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::{cost_sentence, declared, guard_hint, plan_hash, with_cost};
@@ -66,7 +67,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         }
         let store = seal(context, args, manifest, store)?;
         let limits = subject.limits(args, context.is_ci);
-        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, server, stop };
+        let delivery = Delivery::prepare(context, &args.write_outputs, &args.identity, store.state())?;
+        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, delivery, server, stop };
         run.go(store, lock).await
     })
 }
@@ -93,6 +95,7 @@ struct Run<'a> {
     lock_path: &'a Path,
     saved: Option<&'a SavedPlan>,
     limits: Limits<'a>,
+    delivery: Option<Delivery>,
     server: Server,
     stop: StopSignal,
 }
@@ -129,15 +132,25 @@ impl Run<'_> {
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), self.stop.clone());
         let result = self.steps(&applier, &display).await;
         display.end();
+        let mut owed = 0;
         if let Ok(result) = &result {
             self.write_lock(&applier, lock.as_ref(), result).await;
+            owed = self.deliver(result);
         }
         if let Err(error) = applier.close().await {
             // Everything that counts was synced before; what follows tells what is on record.
             self.context.complain(&CliError::from(&error));
         }
         failpoint::pass("closed");
-        self.tell(&result?, &display)
+        self.tell(&result?, &display, owed)
+    }
+
+    /// Delivers what is promised, of everything that exists by now; gives how many outputs are still owed.
+    fn deliver(&self, result: &Finished) -> usize {
+        match (&self.delivery, &result.ended) {
+            (Some(delivery), Ended::Applied(_)) => delivery.deliver(self.context, &result.state),
+            _ => 0,
+        }
     }
 
     /// Writes the lock file while the state is still held, so that no later run's is overwritten; and only of a position that is
@@ -191,6 +204,9 @@ impl Run<'_> {
             return Ok(Finished { ended: Ended::Guarded(guards), task, state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
+        if let Some(delivery) = &self.delivery {
+            delivery.owe(self.context)?;
+        }
         if !wanted.is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
@@ -228,7 +244,7 @@ impl Run<'_> {
             .hint(format!("look at `{} plan {files}`, then take its hash (`--checksum`)", self.context.command()))
     }
 
-    fn tell(&self, result: &Finished, display: &Display) -> Result<Exit, CliError> {
+    fn tell(&self, result: &Finished, display: &Display, owed: usize) -> Result<Exit, CliError> {
         let recovered = display.recovered();
         let (report, guards) = match &result.ended {
             Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
@@ -236,11 +252,15 @@ impl Run<'_> {
         };
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
-        let exit = exit(report, guards, &summary);
+        let exit = match exit(report, guards, &summary) {
+            Exit::Done if owed > 0 => Exit::Partly,
+            exit => exit,
+        };
         let cost = self.cost(result);
         if self.context.wants_document() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
             let document = document.carrying_out(result.task.hash, cost.clone(), self.saved.map(|saved| &saved.id));
+            let document = document.owing(self.delivery.as_ref().map(|_| owed));
             self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
         }
         let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };

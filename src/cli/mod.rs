@@ -6,6 +6,7 @@ mod args;
 mod completions;
 mod console;
 mod context;
+mod delivery;
 mod doctor;
 mod doubts;
 mod emulator;

@@ -11,13 +11,14 @@ use std::path::Path;
 use super::args::{OutputArgs, OutputFormat};
 use super::console::Console;
 use super::context::{Context, draw_seed};
+use super::delivery;
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::state::read;
 use crate::instance::InstanceName;
 use crate::report::credentials::{
-    Credential, Grammar, RenderError, Rendered, SecretPlace, Shape, Template, TemplateError, Token, masks, render,
+    Credential, Grammar, Prefix, RenderError, Rendered, SecretPlace, Shape, Template, TemplateError, Token, masks, render,
 };
 use crate::seal::{Identity, OpenError};
 use crate::state::{Phase, Record, State};
@@ -27,6 +28,9 @@ use crate::store::{self, StoreError};
 const TEMPLATE_MAX: u64 = 1 << 20;
 
 pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError> {
+    if args.retry {
+        return delivery::retry(context, &args.identity, args.lock.lock_timeout);
+    }
     let format = args.format();
     check_fit(args, format)?;
     let state = read(context)?.state;
@@ -44,7 +48,7 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     match out {
         None => context.console.bytes(rendered.expose().as_bytes()),
         Some(path) => {
-            deliver(path, &rendered)?;
+            write(path, &rendered)?;
             context.console.note(format_args!("wrote {} instances to {}", credentials.len(), path.display()));
         }
     }
@@ -52,6 +56,23 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
         context.console.note("tokens are left out; `--reveal` adds them");
     }
     Ok(tell(context, &asked, &credentials))
+}
+
+/// Every instance that exists, tokens too, in `format` with its usual names; and how many there are.
+pub(super) fn everything(
+    context: &Context,
+    state: &State,
+    keys: &[Identity],
+    format: OutputFormat,
+) -> Result<(Rendered, usize), CliError> {
+    let existing: Vec<&Record> = state.records().values().filter(|record| record.instance().is_some()).collect();
+    let credentials = credentials(context, state, &existing, Some(keys))?;
+    let delimiter = delimiter();
+    let shape = match plain(format, Prefix::default(), &delimiter) {
+        Some(shape) => shape,
+        None => Shape::KubernetesSecret(secret_place(None, None)?, Prefix::default()),
+    };
+    Ok((render(&credentials, &shape).map_err(|error| refused(&error, true))?, credentials.len()))
 }
 
 /// Refuses a flag that the format would ignore.
@@ -157,28 +178,41 @@ fn credentials(
 }
 
 fn shaped(args: &OutputArgs, format: OutputFormat, credentials: &[Credential]) -> Result<Rendered, CliError> {
-    let prefix = || args.prefix.clone().unwrap_or_default();
-    let delimiter = format!("chatapi_{:016x}{:016x}", draw_seed(), draw_seed());
+    let prefix = args.prefix.clone().unwrap_or_default();
+    let delimiter = delimiter();
     let template;
     let shape = match format {
-        OutputFormat::Json => Shape::Json,
-        OutputFormat::Yaml => Shape::Yaml,
-        OutputFormat::Dotenv => Shape::Lines(Grammar::Dotenv, prefix()),
-        OutputFormat::Shell => Shape::Lines(Grammar::Shell, prefix()),
-        OutputFormat::DockerEnv => Shape::Lines(Grammar::DockerEnv, prefix()),
-        OutputFormat::GithubEnv => Shape::Lines(Grammar::GithubEnv { delimiter: &delimiter }, prefix()),
-        OutputFormat::K8sSecret => Shape::KubernetesSecret(place(args)?, prefix()),
         OutputFormat::Template => {
             template = self::template(args)?;
             Shape::Template(&template)
         }
+        _ => match plain(format, prefix.clone(), &delimiter) {
+            Some(shape) => shape,
+            None => Shape::KubernetesSecret(secret_place(args.k8s_name.as_deref(), args.k8s_namespace.as_deref())?, prefix),
+        },
     };
     render(credentials, &shape).map_err(|error| refused(&error, args.reveal))
 }
 
-fn place(args: &OutputArgs) -> Result<SecretPlace, CliError> {
-    let name = args.k8s_name.as_deref().unwrap_or("chatapi");
-    SecretPlace::new(name, args.k8s_namespace.as_deref()).map_err(|error| CliError::new(Exit::Error, &error))
+/// The shape of a format that needs nothing but a prefix.
+fn plain(format: OutputFormat, prefix: Prefix, delimiter: &str) -> Option<Shape<'_>> {
+    Some(match format {
+        OutputFormat::Json => Shape::Json,
+        OutputFormat::Yaml => Shape::Yaml,
+        OutputFormat::Dotenv => Shape::Lines(Grammar::Dotenv, prefix),
+        OutputFormat::Shell => Shape::Lines(Grammar::Shell, prefix),
+        OutputFormat::DockerEnv => Shape::Lines(Grammar::DockerEnv, prefix),
+        OutputFormat::GithubEnv => Shape::Lines(Grammar::GithubEnv { delimiter }, prefix),
+        OutputFormat::K8sSecret | OutputFormat::Template => return None,
+    })
+}
+
+fn delimiter() -> String {
+    format!("chatapi_{:016x}{:016x}", draw_seed(), draw_seed())
+}
+
+fn secret_place(name: Option<&str>, namespace: Option<&str>) -> Result<SecretPlace, CliError> {
+    SecretPlace::new(name.unwrap_or("chatapi"), namespace).map_err(|error| CliError::new(Exit::Error, &error))
 }
 
 fn template(args: &OutputArgs) -> Result<Template, CliError> {
@@ -222,7 +256,7 @@ fn refused(error: &RenderError, is_revealed: bool) -> CliError {
 }
 
 /// The whole file or the old one, readable by this user only.
-fn deliver(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
+pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
     let mark = format!("{:016x}", draw_seed());
     store::replace_among_others(path, rendered.expose().as_bytes(), 0o600, &mark).map_err(|error| {
         CliError::new(Exit::Error, &error)

@@ -196,9 +196,12 @@ pub struct ApplyDocument {
     /// The saved plan that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<PlanId>,
-    /// Before the run began; none: the manifest says no prices.
+    /// What the run has added, and what everything costs; none: the manifest says no prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<CostData>,
+    /// Outputs that could not be delivered; none: none were wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs_owed: Option<usize>,
 }
 
 /// The counts of an apply. `in_doubt`, `token_missing`, `unchanged` and `orphaned` are of the whole state, the rest of this run.
@@ -319,6 +322,7 @@ impl ApplyDocument {
             plan_hash: Hash::ZERO,
             plan: None,
             cost: None,
+            outputs_owed: None,
         }
     }
 
@@ -326,6 +330,13 @@ impl ApplyDocument {
     #[must_use]
     pub fn carrying_out(mut self, plan_hash: Hash, cost: Option<Cost>, plan: Option<&PlanId>) -> Self {
         (self.plan_hash, self.cost, self.plan) = (plan_hash, cost.map(CostData::from), plan.cloned());
+        self
+    }
+
+    /// With how many outputs are owed, where some were wanted.
+    #[must_use]
+    pub fn owing(mut self, outputs: Option<usize>) -> Self {
+        self.outputs_owed = outputs;
         self
     }
 

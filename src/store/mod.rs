@@ -9,6 +9,7 @@
 //!   journal.jsonl   the truth: one JSON entry a line, each with the hash of all before it
 //!   history/        earlier journals, without their secrets
 //!   index/          sled; holds no secret
+//!   outputs.json    which outputs an apply has promised and delivered; no secret
 //!   lock            held by the one writer, and says who that is
 //!   emulator/       what the embedded emulator created (written by `emulator`, not by this module)
 //! ```

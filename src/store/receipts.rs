@@ -82,6 +82,13 @@ impl Receipts {
         self.outputs.insert(path, Receipt { format: format.to_owned(), delivered: None });
     }
 
+    /// Says that the output in `path` is there.
+    pub fn delivered(&mut self, path: &Path, delivered: Delivered) {
+        if let Some(receipt) = self.outputs.get_mut(path) {
+            receipt.delivered = Some(delivered);
+        }
+    }
+
     /// The outputs that are owed.
     pub fn owed(&self) -> impl Iterator<Item = (&PathBuf, &Receipt)> {
         self.outputs.iter().filter(|(_, receipt)| receipt.delivered.is_none())

@@ -27,6 +27,7 @@ mod clocks;
 mod crash_points;
 mod credentials;
 mod damage;
+mod deliveries;
 mod disk_full;
 mod emulator;
 #[cfg(not(feature = "failpoints"))]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{EnumValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Format, IdentityArgs, name};
+use super::{Format, IdentityArgs, LockArgs, name};
 use crate::instance::InstanceName;
 use crate::report::credentials::Prefix;
 
@@ -57,8 +57,31 @@ pub(in crate::cli) struct OutputArgs {
     /// The template itself.
     #[arg(long, value_name = "TEXT", conflicts_with = "template")]
     pub(in crate::cli) template_text: Option<String>,
+    /// Write the outputs that an apply has promised (`--write-outputs`) and could not deliver.
+    #[arg(long, conflicts_with_all = ["names", "reveal", "out", "prefix", "mask", "k8s_name", "k8s_namespace", "template", "template_text"])]
+    pub(in crate::cli) retry: bool,
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(in crate::cli) lock: LockArgs,
+}
+
+/// An output that an apply writes: `FORMAT=FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct OutputTarget {
+    pub(in crate::cli) format: OutputFormat,
+    pub(in crate::cli) path: PathBuf,
+}
+
+impl std::str::FromStr for OutputTarget {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (format, path) = text.split_once('=').ok_or("write FORMAT=FILE, as `dotenv=.env`")?;
+        let known = OutputFormat::from_str(format, false).ok().filter(|format| *format != OutputFormat::Template);
+        let format = known.ok_or("known are json, yaml, dotenv, shell, github-env, k8s-secret and docker-env")?;
+        if path.is_empty() { Err("a file is missing behind `=`") } else { Ok(Self { format, path: path.into() }) }
+    }
 }
 
 /// For whom credentials are written.

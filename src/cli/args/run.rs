@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{LockArgs, LockFileArg, Manifests, ReportArgs, ServerArgs, name, read_duration};
+use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration};
 use crate::instance::InstanceName;
 use crate::plan::Limits;
 use crate::price::Amount;
@@ -125,6 +125,12 @@ pub(in crate::cli) struct ApplyArgs {
     /// none in CI and with a saved plan; elsewhere a terminal asks.
     #[arg(long, value_name = "N", env = "CHATAPI_ALLOW_UNKNOWN", hide_env_values = true)]
     pub(in crate::cli) allow_unknown: Option<Allowance>,
+    /// Write the credentials of all instances, tokens too, when the creates are done; as `dotenv=.env`, may be repeated. The run is a
+    /// success only when they are written; `chatapi output --retry` writes what is owed.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub(in crate::cli) write_outputs: Vec<OutputTarget>,
+    #[command(flatten)]
+    pub(in crate::cli) identity: IdentityArgs,
     /// Ask nothing: what a terminal would be asked about stops the run.
     #[arg(long, visible_alias = "yes", short = 'y')]
     pub(in crate::cli) auto_approve: bool,

@@ -72,6 +72,18 @@ fn whole(path: &Path) -> PathBuf {
     })
 }
 
+/// Whether a file could be made in the place of `path` now.
+pub(in crate::cli) fn probe(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    drop(store::make_new(&beside, 0o600)?);
+    fs::remove_file(&beside)
+}
+
 impl Target {
     fn refused(&self, why: &str) -> CliError {
         let message = format!("no report can go to {}: {why}", self.path.display());
@@ -98,14 +110,7 @@ impl Target {
 
     /// Whether it could be written now.
     fn probe(&self) -> io::Result<()> {
-        if !self.is_replaced()? {
-            return self.open_as_is().map(drop);
-        }
-        let mut name = self.path.file_name().map_or_else(OsString::new, OsString::from);
-        name.push(format!(".{}.new", std::process::id()));
-        let path = self.path.with_file_name(name);
-        drop(store::make_new(&path, 0o644)?);
-        fs::remove_file(&path)
+        if self.is_replaced()? { probe(&self.path) } else { self.open_as_is().map(drop) }
     }
 
     /// A pipe that nobody reads is an error at once.

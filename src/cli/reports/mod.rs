@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use files::probe;
 use files::{Kind, Target};
 use forge::Surroundings;
 pub(super) use notices::{doubts, tokens};

@@ -105,7 +105,7 @@ fn saved_plan(printed: &mut Printed) {
     project.run("init").done();
     printed.run(&project, "plan", "plan --out plan.json");
     printed.run(&project, "plan", "show plan.json");
-    printed.run(&project, "apply", "apply plan.json");
+    printed.run(&project, "apply", "apply --write-outputs json=credentials.json plan.json");
     printed.beside(&project, "failure", "apply plan.json");
 }
 
