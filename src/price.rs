@@ -11,16 +11,16 @@ use crate::instance::InstanceType;
 /// Digits after the point that an amount keeps.
 const DECIMALS: usize = 4;
 /// Digits before the point.
-const DIGITS_MAX: usize = 9;
+const DIGITS_MAX: usize = 12;
 
-/// An amount of money, from 0 on; at most nine digits before the point and four after it where it is read.
+/// An amount of money, from 0 on; at most twelve digits before the point and four after it where it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(u64);
 
 /// A text that is no amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an amount is written as `39`, `39.5` or `39.90`: up to nine digits, and up to four after the point")]
+#[error("an amount is written as `39`, `39.5` or `39.90`: up to twelve digits, and up to four after the point")]
 pub struct AmountError;
 
 impl Amount {
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(shown.parse::<Amount>(), Ok(amount));
         }
         for bad in
-            ["", ".", "1.", ".5", "-1", "+1", "1,5", "1e3", "1.00000", "1234567890", " 1", "1 ", "0x1", "NaN", "1.2.3", "１"]
+            ["", ".", "1.", ".5", "-1", "+1", "1,5", "1e3", "1.00000", "1234567890123", " 1", "1 ", "0x1", "NaN", "1.2.3", "１"]
         {
             assert_eq!(bad.parse::<Amount>(), Err(AmountError), "{bad}");
         }
@@ -138,7 +138,7 @@ mod tests {
         let tenth: Amount = "0.1".parse().unwrap();
         assert_eq!(tenth.times(3).to_string(), "0.30");
         assert_eq!(tenth.times(3).plus("0.7".parse().unwrap()), "1".parse().unwrap());
-        let most: Amount = "999999999.9999".parse().unwrap();
+        let most: Amount = "999999999999.9999".parse().unwrap();
         assert!(most.times(usize::MAX) >= most);
     }
 }

@@ -24,6 +24,8 @@ const VERSION: &str = "1.0";
 const MARK: &str = "\"chatapi_plan\"";
 /// Room for a plan of half a million names.
 pub const SIZE_MAX: u64 = 256 * 1_024 * 1_024;
+/// Longest time that a plan is good.
+pub const VALIDITY_MAX: Duration = Duration::from_hours(30 * 24);
 /// How far the clocks of two machines may differ.
 const SKEW: Duration = Duration::from_mins(5);
 
@@ -120,6 +122,9 @@ pub enum SavedPlanError {
     /// Its bytes are not those that were written.
     #[error("it was changed after it was made: its checksum differs")]
     Changed,
+    /// It claims more than any plan has.
+    #[error("it was changed after it was made: {0}")]
+    Forged(&'static str),
 }
 
 /// Why a saved plan must not be applied.
@@ -158,6 +163,12 @@ pub enum Stale {
     /// The manifest says something else now.
     #[error("the manifest has changed since the plan was made")]
     OtherManifest,
+    /// A part of the manifest is gone.
+    #[error("the manifest has changed since the plan was made: {0} is gone")]
+    NoManifest(String),
+    /// The manifest cannot be read any more.
+    #[error("the manifest has changed since the plan was made: it is not valid now (`chatapi validate`)")]
+    BadManifest,
 }
 
 impl SavedManifest {
@@ -251,7 +262,24 @@ impl SavedPlan {
             return Err(SavedPlanError::Version(chatapi_plan.chars().take(20).collect()));
         }
         let saved: Self = serde_json::from_slice(bytes).map_err(SavedPlanError::Content)?;
-        if saved.checksum().map_err(SavedPlanError::Content)? == saved.sum { Ok(saved) } else { Err(SavedPlanError::Changed) }
+        if saved.checksum().map_err(SavedPlanError::Content)? != saved.sum {
+            return Err(SavedPlanError::Changed);
+        }
+        saved.check()
+    }
+
+    /// Refuses what no version would have written.
+    fn check(self) -> Result<Self, SavedPlanError> {
+        let hash = |lineage| self.plan.checksum(lineage, self.manifest.provider.as_str()).map_err(SavedPlanError::Content);
+        let most = self.made.at.checked_add(VALIDITY_MAX).unwrap_or(self.made.at);
+        match () {
+            // A state that records nothing has no part in it.
+            () if ![hash(None)?, hash(Some(&self.lineage))?].contains(&self.plan_hash) => {
+                Err(SavedPlanError::Forged("its hash is not its own"))
+            }
+            () if self.expires > most => Err(SavedPlanError::Forged("no plan is good for so long")),
+            () => Ok(self),
+        }
     }
 
     /// Whether it may still be applied at `now`, whatever it is for.
@@ -310,7 +338,14 @@ mod tests {
     }
 
     fn change(name: &str, kind: InstanceType, action: Action) -> Change {
-        Change { name: InstanceName::parse(name).unwrap(), kind, action, reason: Reason::New, renamed_from: None }
+        Change {
+            name: InstanceName::parse(name).unwrap(),
+            kind,
+            action,
+            reason: Reason::New,
+            exists_as: None,
+            renamed_from: None,
+        }
     }
 
     fn saved(changes: Vec<Change>) -> SavedPlan {
@@ -322,7 +357,8 @@ mod tests {
         let origin = Origin("https://gateway.example:443".to_owned());
         let bound_to = (Lineage::from_bytes([1; 16]), head, origin);
         let plan = Plan { changes };
-        SavedPlan::new((PlanId::from_bytes([2; 8]), made, at(2_000)), bound_to, declared, (Consent::default(), plan, Hash::ZERO))
+        let hash = plan.checksum(None, "chatapi").unwrap();
+        SavedPlan::new((PlanId::from_bytes([2; 8]), made, at(2_000)), bound_to, declared, (Consent::default(), plan, hash))
     }
 
     #[test]
@@ -353,6 +389,21 @@ mod tests {
                 assert!(SavedPlan::parse(&other).map_or(true, |read| read == whole), "bit {bit} of byte {index}");
             }
         }
+    }
+
+    #[test]
+    fn a_plan_that_no_version_would_have_written_is_refused() {
+        let honest = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]);
+        let forge = |change: fn(&mut SavedPlan)| {
+            let mut plan = honest.clone();
+            change(&mut plan);
+            plan.sum = plan.checksum().unwrap();
+            SavedPlan::parse(&plan.encode().unwrap())
+        };
+        assert!(forge(|_| ()).is_ok());
+        assert!(matches!(forge(|plan| plan.plan_hash = Hash::of(b"another")), Err(SavedPlanError::Forged(_))));
+        assert!(matches!(forge(|plan| plan.expires = at(9_999_999)), Err(SavedPlanError::Forged(_))));
+        assert!(matches!(forge(|plan| plan.plan.changes.clear()), Err(SavedPlanError::Forged(_))));
     }
 
     #[test]

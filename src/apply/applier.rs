@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -14,11 +15,14 @@ use crate::instance::InstanceName;
 use crate::listing::Listing;
 use crate::plan::{Action, Plan};
 use crate::provider::{ListError, Provider};
+use crate::seal::Recipients;
 use crate::state::{Binding, Event, Phase, Serial};
 use crate::store::{StateStore, StoreError};
 
 /// Ids that one entry of the journal can hold, whatever their length.
 const FENCE_MAX: usize = 50_000;
+/// How long the list after a run may take.
+const LOOK_BACK: Duration = Duration::from_secs(10);
 /// Names that one entry notes.
 const NOTED_MAX: usize = 10_000;
 
@@ -66,11 +70,29 @@ impl Applier {
         self.shared.pen.look(look).await
     }
 
-    /// Says in the journal, durably, that this run has begun. What names the state's position elsewhere afterwards cannot be
-    /// met by a copy of the state from before the run.
-    pub async fn begin(&self) -> Result<(), RecordError> {
-        self.shared.begin().await?;
+    /// Says in the journal, durably, that this run goes on to create, so that there are `aim` instances then. A saved plan is spent
+    /// with this. What names the state's position elsewhere afterwards cannot be met by a copy of the state from before the run.
+    pub async fn begin(&self, aim: usize) -> Result<(), RecordError> {
+        self.shared.begin_creating(aim).await?;
         self.sync().await
+    }
+
+    /// Pins whom secrets are sealed to.
+    pub async fn pin(&self, to: Recipients) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        self.shared.pen.record(Event::Recipients { to }).await.map(|_| ())
+    }
+
+    /// Lists once more after a run that leaves doubts: what they made is seen from then on, and hides nothing that appears later.
+    pub async fn look_back(&self) -> Result<(), RecordError> {
+        match tokio::time::timeout(LOOK_BACK, self.survey()).await {
+            Ok(Some(Ok(listing))) if listing.instances.len() <= FENCE_MAX => {
+                self.shared.keep_survey(None);
+                let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
+                self.shared.pen.record(Event::Listed { ids }).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes everything recorded so far durable.

@@ -96,6 +96,16 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
+    /// The journal's entry for this run, where it goes on to create: its plan is spent with it.
+    pub fn creating(&self, aim: usize) -> Event {
+        match self.event() {
+            Event::Run { verb, version, who, boot, up, .. } => {
+                Event::Run { verb, version, who, boot, up, plan: self.plan.clone(), aim: Some(aim as u64) }
+            }
+            other => other,
+        }
+    }
+
     /// The journal's entry for this run.
     pub fn event(&self) -> Event {
         Event::Run {
@@ -104,7 +114,8 @@ impl RunInfo {
             who: self.who.clone(),
             boot: self.boot.clone(),
             up: (self.up)().and_then(|up| u64::try_from(up.as_millis()).ok()),
-            plan: self.plan.clone(),
+            plan: None,
+            aim: None,
         }
     }
 

@@ -90,6 +90,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Says that it goes on to create, so that there are `aim` instances then.
+    pub(super) async fn begin_creating(&self, aim: usize) -> Result<(), RecordError> {
+        self.pen.note(self.options.run.creating(aim)).await?;
+        // It may have begun before, to finish what others left.
+        let _ = self.begun.set(());
+        Ok(())
+    }
+
     pub(super) fn halt(&self, halt: Halt) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         // The first reason is the cause; but a state that cannot be written outweighs all others.

@@ -26,7 +26,7 @@ use super::state::Elsewhere;
 use super::{saved, signals};
 use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, StopSignal, Tries};
 use crate::failpoint;
-use crate::instance::InstanceName;
+use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Cost, Guard, Limits, Plan};
 use crate::provider::Provider;
@@ -34,8 +34,9 @@ use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::saved::SavedPlan;
-use crate::state::{Event, Hash, Head, State};
-use crate::store::{FileStore, LockFile, StateStore};
+use crate::seal::Recipients;
+use crate::state::{Hash, Head, State};
+use crate::store::{FileStore, LockFile, LockFileError, StateStore};
 use subject::Subject;
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
@@ -65,26 +66,31 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             let checked = plan.check_server(server.provider.origin());
             checked.map_err(|stale| saved::stale(context, plan, &stale))?;
         }
-        let store = seal(context, args, manifest, store)?;
-        let limits = subject.limits(args, context.is_ci);
-        let delivery = Delivery::prepare(context, &args.write_outputs, &args.identity, store.state())?;
-        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, delivery, server, stop };
+        let (store, pin) = seal(context, args, manifest, store)?;
+        let limits = Limits { aim: store.state().run.as_ref().and_then(|run| run.aim), ..subject.limits(args, context.is_ci) };
+        let to = pin.as_ref().unwrap_or(&store.state().recipients);
+        let delivery = Delivery::prepare(context, &args.write_outputs, &args.identity, to)?;
+        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, pin, delivery, server, stop };
         run.go(store, lock).await
     })
 }
 
-/// Settles whom tokens are sealed to, before anything else happens.
-fn seal(context: &Context, args: &ApplyArgs, manifest: &Manifest, mut store: FileStore) -> Result<FileStore, CliError> {
+/// Settles whom tokens are sealed to, before anything else happens; and the keys that are to be pinned if the run goes on.
+fn seal(
+    context: &Context,
+    args: &ApplyArgs,
+    manifest: &Manifest,
+    mut store: FileStore,
+) -> Result<(FileStore, Option<Recipients>), CliError> {
     let wanted = sealing::wanted(manifest)?;
     let pinning = sealing::check(&wanted, store.state(), &context.command())?;
     sealing::prepare(context, manifest, &wanted, args.require_seal)?;
-    if let Pinning::Pin(to) = pinning {
-        // The trail says who pinned them.
-        store.append(context.run_info("apply").event(), Timestamp::now())?;
-        store.append(Event::Recipients { to }, Timestamp::now())?;
-    }
     store.tidy(Timestamp::now());
-    Ok(store)
+    let pin = match pinning {
+        Pinning::Pin(to) => Some(to),
+        Pinning::Kept => None,
+    };
+    Ok((store, pin))
 }
 
 /// One run, with everything that it needs.
@@ -95,6 +101,8 @@ struct Run<'a> {
     lock_path: &'a Path,
     saved: Option<&'a SavedPlan>,
     limits: Limits<'a>,
+    /// Keys to be pinned when nothing stops the run any more.
+    pin: Option<Recipients>,
     delivery: Option<Delivery>,
     server: Server,
     stop: StopSignal,
@@ -204,22 +212,42 @@ impl Run<'_> {
             return Ok(Finished { ended: Ended::Guarded(guards), task, state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
+        if self.stop.asked().is_none() {
+            self.commit(applier, &task, &wanted).await?;
+        }
+        display.begin(wanted.len());
+        let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
+        if report.outcomes.values().any(|outcome| matches!(outcome, Outcome::InDoubt { .. })) {
+            applier.look_back().await.map_err(|error| after(&report, unrecorded(error)))?;
+        }
+        report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
+        let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
+        Ok(Finished { ended: Ended::Applied(report), task, state, head })
+    }
+
+    /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, and the names that it creates.
+    async fn commit(&self, applier: &Applier, task: &Task, wanted: &[(&InstanceName, InstanceType)]) -> Result<(), CliError> {
+        let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
+        if !wanted.is_empty() {
+            let probed = reports::probe(self.lock_path);
+            let fail = |source| LockFileError::Io { action: "write", path: self.lock_path.to_owned(), source };
+            probed.map_err(|source| unwritten(&fail(source)))?;
+        }
+        if let Some(to) = &self.pin {
+            // The trail says who pinned them.
+            applier.pin(to.clone()).await.map_err(unrecorded)?;
+        }
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
         if !wanted.is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
-            applier.begin().await.map_err(unrecorded)?;
+            applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
-            let creating = LockFile::of(&state, head, wanted.iter().copied());
-            creating.write(self.lock_path).map_err(|error| CliError::unwritten(&error).hint("nothing was sent"))?;
+            LockFile::of(&state, head, wanted.iter().copied()).write(self.lock_path).map_err(|error| unwritten(&error))?;
         }
-        display.begin(wanted.len());
-        let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
-        report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
-        let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
-        Ok(Finished { ended: Ended::Applied(report), task, state, head })
+        Ok(())
     }
 
     /// What is to be done in `state`: what was reviewed, and nothing else.

@@ -30,7 +30,7 @@ use crate::store::{self, FileStore, Hold, Holder, LockFile, StoreError};
 use crate::text::{Printed, disarm, escape};
 
 /// The file beside a manifest that remembers its state.
-const LOCK_FILE: &str = "chatapi.lock";
+pub(super) const LOCK_FILE: &str = "chatapi.lock";
 /// Where the embedded emulator keeps its ledger.
 const EMULATOR: &str = "emulator";
 /// Longest secret that is read from a file or pipe.

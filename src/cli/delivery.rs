@@ -15,7 +15,7 @@ use super::identity::identities;
 use super::output;
 use super::reports;
 use crate::failpoint;
-use crate::seal::Identity;
+use crate::seal::{Identity, Recipients};
 use crate::state::{Hash, State};
 use crate::store::{Delivered, Receipts, StateStore};
 
@@ -26,17 +26,17 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Sees that each of `targets` could be written, and that tokens of `state` could be read. None: no outputs are wanted.
+    /// Sees that each of `targets` could be written, and that tokens sealed so could be read. None: no outputs are wanted.
     pub(super) fn prepare(
         context: &Context,
         targets: &[OutputTarget],
         identity: &IdentityArgs,
-        state: &State,
+        sealed_to: &Recipients,
     ) -> Result<Option<Self>, CliError> {
         if targets.is_empty() {
             return Ok(None);
         }
-        let keys = keys(identity, state)?;
+        let keys = keys(identity, sealed_to)?;
         let targets = targets.iter().map(|target| checked(context, target)).collect::<Result<Vec<_>, _>>()?;
         let is_twice = |at: usize, target: &OutputTarget| targets.iter().take(at).any(|other| other.path == target.path);
         if let Some((_, twice)) = targets.iter().enumerate().find(|(at, target)| is_twice(*at, target)) {
@@ -78,18 +78,18 @@ pub(super) fn retry(context: &Context, identity: &IdentityArgs, timeout: Duratio
         context.done("No output is owed.".to_owned())?;
         return Ok(Exit::Done);
     }
-    let keys = keys(identity, store.state())?;
+    let keys = keys(identity, &store.state().recipients)?;
     let left = deliver_all(context, &owed, &keys, store.state());
     Box::new(store).close()?;
     context.done(format!("Delivered: {} of {} outputs.", owed.len() - left, owed.len()))?;
     Ok(if left == 0 { Exit::Done } else { Exit::Partly })
 }
 
-/// The keys that open the tokens of `state`.
-fn keys(identity: &IdentityArgs, state: &State) -> Result<Vec<Identity>, CliError> {
+/// The keys that open tokens sealed so.
+fn keys(identity: &IdentityArgs, sealed_to: &Recipients) -> Result<Vec<Identity>, CliError> {
     let keys = identities(identity)?;
-    let opens = |key: &Identity| key.recipient().is_ok_and(|mine| state.recipients.iter().any(|one| one == mine));
-    if !state.recipients.is_empty() && !keys.iter().any(opens) {
+    let opens = |key: &Identity| key.recipient().is_ok_and(|mine| sealed_to.iter().any(|one| one == mine));
+    if !sealed_to.is_empty() && !keys.iter().any(opens) {
         let message = "tokens are sealed, and no key at hand opens them: the outputs could not be written";
         return Err(CliError::message(Exit::Error, message).hint("nothing was sent").hint(
             "name the key (`--identity FILE`, CHATAPI_IDENTITY), or write the outputs where it is: `chatapi output --reveal`",

@@ -14,7 +14,7 @@ use super::{saved, sealing};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Guard, Plan, PlanSummary, Reason};
+use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, PlanSummary, Reason};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, PlanDocument};
@@ -22,6 +22,7 @@ use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
 use crate::store::{self, LockFile, Reading, Source, StoreError};
+use crate::text::escape;
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
@@ -65,7 +66,9 @@ impl Made {
         let state = reading.as_ref().map(|reading| &reading.state);
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
         let hash = plan_hash(&plan, state, manifest.provider)?;
-        let guards = plan.guards(&args.budget.limits(&args.not_a_rename, context.is_ci), manifest.prices.as_ref());
+        let aim = state.and_then(|state| state.run.as_ref()?.aim);
+        let limits = Limits { aim, ..args.budget.limits(&args.not_a_rename, context.is_ci) };
+        let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing })
@@ -206,7 +209,9 @@ pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
             _ => DIM,
         };
         let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
-        let (action, reason) = (change.action.as_str(), &change.reason);
+        let (action, reason) = (change.action.as_str(), change.reason.to_string());
+        // A saved plan may come from elsewhere: what it says stays on its line.
+        let reason = escape(&reason);
         // Writing into a string cannot fail.
         let _ = write!(
             text,

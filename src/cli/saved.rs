@@ -2,14 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::args::PlanArgs;
-use super::context::{Context, draw_bytes, typed, who};
+use super::context::{Context, LOCK_FILE, draw_bytes, typed, who};
 use super::error::CliError;
 use super::exit::Exit;
+use super::reports;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::Plan;
 use crate::provider::BaseUrl;
@@ -20,8 +21,18 @@ use crate::store;
 /// Bytes that tell a saved plan from a manifest.
 const BEGINNING: u64 = 256;
 
-/// Whether there is a saved plan at `path`, good or bad.
+/// Whether `path` is named as a manifest is, which comes with a pull request: it is never taken for a plan.
+fn is_manifests_name(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    path.as_os_str() == "-" || extension == "yaml" || extension == "yml"
+}
+
+/// Whether there is a saved plan at `path`, good or bad, under a name that a plan may have.
 pub(super) fn is_one(path: &Path) -> bool {
+    !is_manifests_name(path) && holds_one(path)
+}
+
+fn holds_one(path: &Path) -> bool {
     let mut beginning = Vec::new();
     // A pipe can be read only once, and is never a saved plan.
     let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
@@ -44,12 +55,16 @@ pub(super) fn read(path: &Path) -> Result<SavedPlan, CliError> {
 
 /// Refuses a saved plan where a manifest is wanted.
 pub(super) fn refuse_where_manifests_are_meant(files: &[PathBuf]) -> Result<(), CliError> {
-    match files.iter().find(|path| is_one(path)) {
+    match files.iter().find(|path| path.as_os_str() != "-" && holds_one(path)) {
         None => Ok(()),
         Some(path) => {
-            let path = typed(path);
-            Err(CliError::message(Exit::Error, format!("{path} is a saved plan, and a manifest is meant here"))
-                .hint(format!("`chatapi show {path}` shows it, `chatapi apply {path}` carries it out")))
+            let shown = typed(path);
+            let refused = CliError::message(Exit::Error, format!("{shown} is a saved plan, and a manifest is meant here"));
+            Err(if is_manifests_name(path) {
+                refused.hint("a plan's file has another name than a manifest's, as `plan.json`")
+            } else {
+                refused.hint(format!("`chatapi show {shown}` shows it, `chatapi apply {shown}` carries it out"))
+            })
         }
     }
 }
@@ -62,10 +77,7 @@ pub(super) fn write(
     (state, head): (&State, Head),
     (plan, hash): (Plan, Hash),
 ) -> Result<SavedPlan, CliError> {
-    if path.exists() && !is_one(path) {
-        let message = format!("{} exists and is no saved plan: it is not overwritten", path.display());
-        return Err(CliError::message(Exit::Error, message).hint("`--out` names the file that the plan is written to"));
-    }
+    check_place(path, lock_path, &args.manifests.files)?;
     let (id, at) = (PlanId::from_bytes(draw_bytes()?), Timestamp::now());
     let made = Made { at, by: who(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| unnamed(path));
@@ -81,6 +93,19 @@ pub(super) fn write(
     let bytes = saved.encode().map_err(|error| failed(&error))?;
     store::replace(path, &bytes, 0o600).map_err(|error| failed(&error))?;
     Ok(saved)
+}
+
+/// Whether a plan may be written to `path`.
+fn check_place(path: &Path, lock_path: &Path, manifests: &[PathBuf]) -> Result<(), CliError> {
+    let same = |other: &Path| reports::whole(other) == reports::whole(path);
+    let why = match () {
+        () if is_manifests_name(path) => "that is a manifest's name",
+        () if same(lock_path) || manifests.iter().any(|file| same(file)) => "that file has another purpose",
+        () if path.exists() && !holds_one(path) => "it exists and is no saved plan: it is not overwritten",
+        () => return Ok(()),
+    };
+    let message = format!("the plan cannot go to {}: {why}", typed(path));
+    Err(CliError::message(Exit::Error, message).hint("`--out` names the file that the plan is written to, as `--out plan.json`"))
 }
 
 fn unnamed(path: &Path) -> CliError {
@@ -135,7 +160,7 @@ pub(super) fn gone(context: &Context, plan: &SavedPlan) -> CliError {
 
 /// The run that carried the plan out, if it is the state's own history that made the plan stale.
 fn spending(context: &Context, plan: &SavedPlan, why: &Stale) -> Option<(Timestamp, String)> {
-    if !matches!(why, Stale::Moved { .. } | Stale::Expired(_) | Stale::OtherManifest) {
+    if matches!(why, Stale::OtherState { .. } | Stale::OtherServer { .. } | Stale::Future(_)) {
         return None;
     }
     let past = store::history(&context.state_dir).ok()?;
@@ -157,10 +182,15 @@ fn by(who: &Who) -> String {
 /// Holds the manifest, as far as its files are here, against what the plan was made from. A runner may have the plan alone.
 pub(super) fn check_manifest(plan: &SavedPlan) -> Result<(), Stale> {
     let files: Vec<PathBuf> = plan.manifest.files.iter().map(PathBuf::from).collect();
-    if !files.iter().all(|file| file.as_os_str() != "-" && file.exists()) {
+    // Standard input is gone; and where none of the files is here, nobody says that they have changed.
+    if files.iter().any(|file| file.as_os_str() == "-") || !files.iter().any(|file| file.exists()) {
         return Ok(());
     }
-    Context::manifest(&files).map_err(|_| Stale::OtherManifest).and_then(|manifest| plan.check_manifest(&manifest))
+    if let Some(absent) = files.iter().find(|file| !file.exists()) {
+        return Err(Stale::NoManifest(typed(absent)));
+    }
+    let manifest = Context::manifest(&files).map_err(|_| Stale::BadManifest)?;
+    plan.check_manifest(&manifest)
 }
 
 /// Where the lock file is: as typed, else as the plan has it, if that is below this directory.
@@ -169,12 +199,14 @@ pub(super) fn lock_file(plan: &SavedPlan, typed_path: Option<&PathBuf>) -> Resul
         return Ok(path.clone());
     }
     let path = PathBuf::from(&plan.manifest.lock_file);
-    let is_below = path.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-    if is_below {
+    let is_below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let is_usual = path.file_name().is_some_and(|name| name == LOCK_FILE);
+    if is_below && (is_usual || path.exists()) {
         return Ok(path);
     }
     // A file from elsewhere does not say where this machine writes.
-    let message = format!("the plan names a lock file outside this directory: {}", path.display());
+    let message =
+        format!("the plan names a lock file outside this directory, or of a name that is not usual: {}", path.display());
     Err(CliError::message(Exit::Error, message).hint(format!("if it is the right one: `--lock-file {}`", typed(&path))))
 }
 

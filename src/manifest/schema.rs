@@ -76,8 +76,8 @@ fn prices() -> Value {
         "description": "A decimal with up to four digits after the point; it is added up exactly.",
         "type": ["number", "string"],
         "minimum": 0,
-        "exclusiveMaximum": 1_000_000_000,
-        "pattern": "^[0-9]{1,9}(?:\\.[0-9]{1,4})?$",
+        "exclusiveMaximum": 1_000_000_000_000_u64,
+        "pattern": "^[0-9]{1,12}(?:\\.[0-9]{1,4})?$",
         "examples": [39.9],
     });
     let currency = json!({

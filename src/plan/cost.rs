@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Change, Plan, Reason};
+use super::{Action, Plan};
 use crate::instance::InstanceType;
 use crate::price::{Amount, Currency, Prices};
 
@@ -32,7 +32,8 @@ impl Plan {
         let mut cost =
             Cost { currency: prices.currency.clone(), added: Amount::ZERO, total: Amount::ZERO, unpriced: BTreeSet::new() };
         for change in &self.changes {
-            let kind = existing(change);
+            // What exists is paid for, not what is declared.
+            let kind = change.exists_as.unwrap_or(change.kind);
             let Some(price) = prices.per_month.get(&kind) else {
                 cost.unpriced.insert(kind);
                 continue;
@@ -43,13 +44,5 @@ impl Plan {
             }
         }
         cost
-    }
-}
-
-/// The type that is paid for: what exists, not what is declared.
-fn existing(change: &Change) -> InstanceType {
-    match change.reason {
-        Reason::OtherType { recorded } => recorded,
-        _ => change.kind,
     }
 }

@@ -57,7 +57,7 @@ pub enum Guard {
         /// Of both.
         currency: Currency,
     },
-    /// The operator limits the cost, and of a type that would be created nobody has said what it costs.
+    /// The operator limits the cost, and of a type in the plan nobody has said what it costs.
     Unpriced {
         /// The type.
         kind: InstanceType,
@@ -93,6 +93,8 @@ pub struct Limits<'a> {
     pub max_monthly_cost: Option<Amount>,
     /// Nobody looks at what happens: many new ones at once are more often a mistake.
     pub is_unattended: bool,
+    /// How many instances there were to be after the last run that created any: what it could not create is no growth.
+    pub aim: Option<u64>,
 }
 
 impl Plan {
@@ -120,7 +122,8 @@ impl Plan {
             return (wanted > most).then_some(Guard::Budget { wanted, most });
         }
         let most = GROWTH_MIN.max(existing * GROWTH_PERCENT / 100);
-        let is_much = limits.is_unattended && existing > 0 && wanted > most;
+        let was_meant = limits.aim.is_some_and(|aim| (existing + wanted) as u64 <= aim);
+        let is_much = limits.is_unattended && existing > 0 && wanted > most && !was_meant;
         is_much.then_some(Guard::Growth { wanted, existing, most })
     }
 
@@ -130,24 +133,40 @@ impl Plan {
         if kinds.is_empty() {
             return Vec::new();
         }
-        let is_priced = |kind: &InstanceType| prices.is_some_and(|prices| prices.per_month.contains_key(kind));
-        let unpriced = kinds.into_iter().filter(|kind| !is_priced(kind)).map(|kind| Guard::Unpriced { kind });
-        let cost = prices.map(|prices| self.cost(prices)).filter(|cost| cost.total > most);
-        let over = cost.map(|cost| Guard::Cost { total: cost.total, most, currency: cost.currency });
+        let cost = prices.map(|prices| self.cost(prices));
+        let unpriced = cost.as_ref().map_or(kinds, |cost| cost.unpriced.clone());
+        let unpriced = unpriced.into_iter().map(|kind| Guard::Unpriced { kind });
+        let over = cost.filter(|cost| cost.total > most);
+        let over = over.map(|cost| Guard::Cost { total: cost.total, most, currency: cost.currency });
         unpriced.chain(over).collect()
     }
 }
 
-/// The listed instances that `state` neither knows nor has seen in its newest list before, less those that its doubts explain:
-/// a doubt may have created one instance of its type. Sorted.
+/// What doubts explain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubts {
+    /// One instance of its type each, if nothing was listed since.
+    Explain,
+    /// Nothing.
+    ExplainNothing,
+}
+
+/// The ids of instances that `state` says exist and `listing` does not show: with one of these it is not to be believed.
+pub fn missing(state: &State, listing: &Listing) -> Vec<InstanceId> {
+    let listed: BTreeSet<&InstanceId> = listing.instances.iter().map(|instance| &instance.id).collect();
+    state.managed_ids().filter(|id| !listed.contains(id)).cloned().collect()
+}
+
+/// The listed instances that `state` neither knows nor has seen in its newest list before, less those that its `doubts` explain: a
+/// doubt may have created one instance of its type. Sorted.
 ///
 /// A state that comes back from before a run, or a second one for the same account, shows here: what that run created is listed
 /// and unknown.
-pub fn strangers(state: &State, listing: &Listing) -> Vec<InstanceId> {
-    let seen = state.newest_fence();
+pub fn strangers(state: &State, listing: &Listing, doubts: Doubts) -> Vec<InstanceId> {
+    let (newest, seen) = state.newest_fence().unzip();
     let is_strange = |id: &InstanceId| !state.known_ids().contains_key(id) && seen.is_none_or(|seen| !seen.contains(id));
     let mut explained: BTreeMap<InstanceType, usize> = BTreeMap::new();
-    for (record, ..) in state.doubts() {
+    for (record, ..) in state.doubts().filter(|(_, attempt, _)| doubts == Doubts::Explain && attempt.fence == newest) {
         *explained.entry(record.kind).or_default() += 1;
     }
     let mut strange: BTreeMap<&InstanceId, Option<InstanceType>> = BTreeMap::new();
@@ -189,6 +208,7 @@ mod tests {
             kind: WA,
             action: if number < creates { Action::Create } else { Action::NoOp },
             reason: if number < creates { Reason::New } else { Reason::Exists { id: id(7) } },
+            exists_as: None,
             renamed_from: None,
         };
         Plan { changes: (0..creates + existing).map(change).collect() }
@@ -275,7 +295,7 @@ mod tests {
                 listed.iter().map(|(number, kind)| ListedInstance { kind: *kind, ..ListedInstance::bare(id(*number), WA) });
             let listing = Listing { instances: instances.collect(), odd_items: 0 };
             let expected: Vec<_> = expected.iter().map(|number| id(*number)).collect();
-            assert_eq!(strangers(&state(fence, doubts), &listing), expected, "{why}");
+            assert_eq!(strangers(&state(fence, doubts), &listing, Doubts::Explain), expected, "{why}");
         }
     }
 }

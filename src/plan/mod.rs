@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use cost::Cost;
-pub use guard::{Guard, Limits, strangers};
+pub use guard::{Doubts, Guard, Limits, missing, strangers};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
 pub use settling::{Moment, Settling};
@@ -152,6 +152,9 @@ pub struct Change {
     pub action: Action,
     /// Why.
     pub reason: Reason,
+    /// The type of what exists or may exist, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exists_as: Option<InstanceType>,
     /// A create only: an instance of this type that has just left the manifest, so that this may be a rename.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<InstanceName>,

@@ -37,7 +37,8 @@ fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> C
         }
         Some(record) => recorded(record),
     };
-    Change { name: name.clone(), kind, action, reason, renamed_from: None }
+    let exists = record.filter(|_| action != Action::Create).map(|record| record.kind);
+    Change { name: name.clone(), kind, action, reason, exists_as: exists.filter(|exists| *exists != kind), renamed_from: None }
 }
 
 fn recorded(record: &Record) -> (Action, Reason) {
@@ -64,7 +65,7 @@ fn orphan(record: &Record) -> Option<Change> {
         (_, Reason::Exists { id }) => (Action::Orphan, Reason::NotDeclared { id: Some(id) }),
         (_, reason) => (Action::Orphan, reason),
     };
-    Some(Change { name: record.name.clone(), kind: record.kind, action, reason, renamed_from: None })
+    Some(Change { name: record.name.clone(), kind: record.kind, action, reason, exists_as: None, renamed_from: None })
 }
 
 /// Pairs each name that has just left with the new name of its type that is most like it; the many after the first few just with

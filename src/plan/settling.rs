@@ -84,8 +84,12 @@ mod tests {
             ("b", "b", Some(u64::MAX), u64::MAX, i64::MAX / 1_000_000_000, true, "no panic at the ends"),
         ];
         for (then, now, up_then, up_now, wall, absent, why) in rows {
-            let run =
-                Run { who: Who::default(), boot: Some((*then).into()), begun: up_then.map(|up| Begun { at: at(begun), up }) };
+            let run = Run {
+                who: Who::default(),
+                boot: Some((*then).into()),
+                begun: up_then.map(|up| Begun { at: at(begun), up }),
+                aim: None,
+            };
             let attempt = Attempt { id: AttemptId::typed("a"), fence: None, since: at(begun), run: Some(run) };
             // Seven seconds into the run.
             let doubt = Doubt { since: at(begun + 7), reason: String::new(), answer: None };

@@ -82,6 +82,9 @@ pub enum Event {
         /// The saved plan that it carries out, which is spent with this entry.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         plan: Option<PlanId>,
+        /// How many instances there are to be when it has created all that it wants to.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        aim: Option<u64>,
     },
     /// From here on the format is this one: what follows may be unknown to earlier versions.
     Format {

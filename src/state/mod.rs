@@ -57,6 +57,9 @@ pub struct Run {
     /// When it began, on both clocks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub begun: Option<Begun>,
+    /// How many instances there were to be after the last run that created any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aim: Option<u64>,
 }
 
 /// The same moment on two clocks.
@@ -208,9 +211,9 @@ impl State {
         self.open.get(attempt)
     }
 
-    /// The ids of the newest list that is on record; none: none was ever had.
-    pub fn newest_fence(&self) -> Option<&BTreeSet<InstanceId>> {
-        self.fences.last_key_value().map(|(_, ids)| ids)
+    /// The newest list that is on record, with its entry; none: none was ever had.
+    pub fn newest_fence(&self) -> Option<(Serial, &BTreeSet<InstanceId>)> {
+        self.fences.last_key_value().map(|(serial, ids)| (*serial, ids))
     }
 
     /// The ids that were listed just before `attempt`; none: there was no list.

@@ -126,9 +126,10 @@ impl State {
                 self.binding = Some(to.clone());
                 Ok(())
             }
-            Event::Run { who, boot, up, .. } => {
+            Event::Run { who, boot, up, aim, .. } => {
                 let begun = up.map(|up| Begun { at: entry.at, up });
-                self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun });
+                let aim = aim.or_else(|| self.run.as_ref()?.aim);
+                self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun, aim });
                 Ok(())
             }
             Event::Listed { ids } => {

@@ -92,8 +92,7 @@ fn p16_a_verdict_against_the_list_is_refused_unless_it_is_meant() {
     project.run(&format!("{not_created} --despite-list --offline")).exits(1);
     project.run("doubts").exits(3);
     project.run(&format!("{not_created} --despite-list --reason sure")).done();
-    project.run("apply").exits(6).warns("the account has 1 instance that this state does not know");
-    project.run("apply --allow-unknown 1").exits(0).prints("1 created");
+    project.run("apply").exits(0).prints("1 created");
     assert_eq!(gateway.creates(), 3, "once more, because the operator said so");
 }
 

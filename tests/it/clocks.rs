@@ -60,7 +60,8 @@ fn up() -> u64 {
 fn doubt(project: &Project, old: &InstanceId, at: Timestamp, boot: Option<String>, up: Option<u64>) {
     let mut store = open(&project.path("state"), None, 1).unwrap();
     let (attempt, name) = (AttemptId::typed("a-clock"), InstanceName::parse("name-0").unwrap());
-    let run = Event::Run { verb: "apply".to_owned(), version: "0".to_owned(), who: Who::default(), boot, up, plan: None };
+    let run =
+        Event::Run { verb: "apply".to_owned(), version: "0".to_owned(), who: Who::default(), boot, up, plan: None, aim: None };
     for event in [
         run,
         Event::Listed { ids: vec![old.clone()] },

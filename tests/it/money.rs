@@ -32,11 +32,27 @@ fn in_ci_many_new_ones_beside_few_stop_until_their_number_is_said() {
     assert!(!outside.stderr.contains("will stop"), "{outside}");
     let _ = project.run("apply --max-creates 15").exits(6).warns("this run may create 15");
     project.run("plan --out plan.json --max-creates 16").exits(0).done();
-    // What was reviewed is what was said.
-    project.run("apply plan.json").exits(0).prints("16 created").done();
+    // A file alone does not say it: it may come with a pull request.
+    let _ = project.run("apply plan.json").exits(6).warns("16 instances would be created beside 52");
+    project.run("apply --max-creates 100 plan.json").exits(0).prints("16 created").done();
     project.declare(&many(100));
     project.call(["apply"]).env("CHATAPI_MAX_CREATES", "32").run().exits(0).done();
     assert_eq!(gateway.creates(), 100);
+}
+
+/// What a run could not create is no growth for the next one.
+#[test]
+fn in_ci_the_rest_of_a_first_apply_that_broke_off_is_no_growth() {
+    let gateway = Gateway::start(&["create:nth=4=status-before:402"]);
+    let project = Project::at(&gateway.url(), &[]).with("CI", "true");
+    project.declare(&many(40));
+    let _ = project.run("apply --init --parallelism 1").exits(4).prints("3 created");
+    let _ = project.run("state compact").exits(0);
+    // 37 beside 3 are many, and just what was meant; one more is not.
+    project.declare(&many(41));
+    let _ = project.run("apply").exits(6).warns("38 instances would be created beside 3");
+    project.declare(&many(40));
+    project.run("apply").exits(0).prints("37 created").done();
 }
 
 #[test]
@@ -65,6 +81,10 @@ fn prices_make_a_cost_and_the_operator_limits_it() {
 
     project.declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: dev, type: whatsapp_dev}]\n");
     let _ = project.run("plan").exits(0).prints("no price is known for whatsapp_dev");
+    // Of what exists one has to know the price too.
+    project.declare("prices: {currency: EUR, whatsapp_dev: 1}\ninstances: [{name: dev, type: whatsapp_dev}]\n");
+    let _ = project.run("apply --max-monthly-cost 1000").exits(6).warns("instance of type whatsapp costs");
+    project.declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: dev, type: whatsapp_dev}]\n");
     let limited = project.run("apply --max-monthly-cost 1000").exits(6);
     let _ = limited
         .warns("nobody has said what an instance of type whatsapp_dev costs")
@@ -173,5 +193,16 @@ fn a_server_that_does_not_list_stops_in_ci_until_told() {
     let outside = Project::at(&mute.url(), &["b"]);
     let _ = outside.run("apply").warns("no list from before the creates");
     assert_eq!(mute.creates(), 2);
+    // A server without lists is no reason to stop elsewhere; one whose list fails is, where nobody can be asked.
+    outside.declare(&manifest("{kind: chatapi}", &["b", "c"]));
+    outside.run("apply").exits(0).done();
+    let failing =
+        Gateway::start(&[2, 3, 4].map(|nth| format!("list:nth={nth}=status-before:500")).each_ref().map(String::as_str));
+    let cron = Project::at(&failing.url(), &["a"]);
+    cron.run("apply").exits(0).done();
+    cron.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    let _ = cron.run("apply").exits(1).warns("nobody can say").warns("check CHATAPI_URL and the network");
+    assert_eq!((failing.requests(), failing.creates()), (5, 1), "asked three times, and nothing was sent");
+    cron.run("apply").exits(0).done();
     assert!(fs::exists(project.lock_file()).unwrap());
 }

@@ -113,6 +113,17 @@ fn a_plan_is_stale_once_its_state_server_or_manifest_is_another() {
     let _ = project.run("apply plan.json").exits(7).warns("the state has changed since the plan was made");
     assert_eq!(gateway.creates(), 1);
 
+    // A part of the manifest is gone, or cannot be read.
+    let gateway = Gateway::start(&[]);
+    let project = planned(&gateway, &["a"]);
+    project.write("more.yaml", manifest("{kind: chatapi}", &["m"]));
+    project.run("plan --out plan.json instances.yaml more.yaml").exits(0).done();
+    fs::remove_file(project.path("more.yaml")).unwrap();
+    let _ = project.run("apply plan.json").exits(7).warns("more.yaml is gone");
+    project.write("more.yaml", "instances: 1\n");
+    let _ = project.run("apply plan.json").exits(7).warns("it is not valid now");
+    assert_eq!(gateway.requests(), 0);
+
     // The same words in another order, and a comment: the same manifest. One that is not here is not asked.
     for is_here in [true, false] {
         let gateway = Gateway::start(&[]);
@@ -125,6 +136,62 @@ fn a_plan_is_stale_once_its_state_server_or_manifest_is_another() {
         assert!(project.lock_file().exists());
         assert_eq!(gateway.creates(), 2);
     }
+}
+
+/// A run that stops before its first request leaves the plan as it is.
+#[test]
+fn p8_what_stops_a_run_before_it_sends_spends_no_plan() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]).with("CI", "true");
+    let key = project.run("key generate --output key.txt").exits(0).stdout;
+    let key = key.split_whitespace().find(|word| word.starts_with("chatapi-pub1-")).unwrap().to_owned();
+    project.declare(&format!("seal_to: [{key}]\n{}", manifest("{kind: chatapi}", &["a"])));
+    project.run("init").exits(0).done();
+    project.run("plan --out plan.json").exits(0).done();
+    Project::at(&gateway.url(), &["mine"]).run("apply").exits(0).done();
+    let _ = project.run("apply plan.json").exits(6).warns("--allow-unknown 1");
+    let _ = project.run("apply --allow-unknown 1 --lock-file missing/chatapi.lock plan.json").exits(1).warns("nothing was sent");
+    let _ = project.run("apply --max-creates 0 plan.json").exits(6);
+    project.run("apply --allow-unknown 1 plan.json").exits(0).done();
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// A doubt may have made one instance; it does not hide what a lost run made.
+#[test]
+fn p1_a_plan_is_not_applied_again_behind_a_doubt() {
+    for in_ci in [false, true] {
+        let gateway = Gateway::start(&["create:nth=1=drop-before"]);
+        let project = Project::at(&gateway.url(), &["a"]);
+        let project = if in_ci { project.with("CI", "true") } else { project };
+        let _ = project.run("apply --init").exits(3);
+        project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+        let _ = project.run("plan --out plan.json").exits(3);
+        let (before, lock) = (project.copy_of_state(), project.read("chatapi.lock"));
+        let _ = project.run("apply plan.json").exits(3).prints("b created");
+        project.restore(&before);
+        project.write("chatapi.lock", &lock);
+        let _ = project.run("apply plan.json").exits(3).warns("the account has 1 instance that this state does not know");
+        let _ = project.run("apply").exits(3).warns("the account has 1 instance that this state does not know");
+        assert_eq!(gateway.tokens().len(), 1, "in CI: {in_ci}");
+    }
+}
+
+/// A list without what is known to exist may lack anything.
+#[test]
+fn p1_a_plan_is_not_applied_again_behind_a_list_that_cannot_be_believed() {
+    let gateway = Gateway::start(&["list:nth=3=empty-list"]);
+    let project = Project::at(&gateway.url(), &["a"]).with("CI", "true");
+    project.run("apply --init").exits(0).done();
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("plan --out plan.json").exits(0).done();
+    let (before, lock) = (project.copy_of_state(), project.read("chatapi.lock"));
+    project.run("apply plan.json").exits(0).done();
+    project.restore(&before);
+    project.write("chatapi.lock", &lock);
+    let run = project.run("apply plan.json").exits(1).warns("its list cannot be believed");
+    assert!(run.stderr.contains("(`a`)") && run.stderr.contains("state rm"), "{run}");
+    let _ = project.run("apply plan.json").exits(6);
+    assert_eq!(gateway.creates(), 2);
 }
 
 #[test]
@@ -194,9 +261,7 @@ fn a_plan_that_would_stop_is_not_saved_and_what_was_said_goes_with_it() {
     assert!(!project.path("plan.json").exists());
     project.run("plan --out plan.json --not-a-rename shop-eu --max-creates 2").exits(0).done();
     let _ = project.run("apply plan.json --max-creates 1").exits(6).warns("this run may create 1");
-    for flag in ["--not-a-rename=x", "--init"] {
-        let _ = project.run(&format!("apply {flag} plan.json")).exits(1).warns("does not go with a saved plan");
-    }
+    let _ = project.run("apply --not-a-rename=x plan.json").exits(1).warns("does not go with a saved plan");
     // A guard that stops sends nothing; the plan may be applied afterwards.
     project.run("apply plan.json").exits(0).done();
     assert_eq!(gateway.creates(), 3);
@@ -220,8 +285,19 @@ fn p12_saving_and_showing_leave_the_state_as_it_is() {
     first.run("init").exits(0).done();
     let _ = first.call(["plan", "--out", "plan.json"]).without("CHATAPI_URL").run().exits(1).warns("CHATAPI_URL");
     let manifest_before = first.read("instances.yaml");
-    let _ = first.run("plan --out instances.yaml").exits(1).warns("is not overwritten");
-    assert_eq!(first.read("instances.yaml"), manifest_before);
+    fs::write(first.path("notes.txt"), "mine").unwrap();
+    for (file, why) in [
+        ("instances.yaml", "that is a manifest's name"),
+        ("other.YML", "that is a manifest's name"),
+        ("-", "that is a manifest's name"),
+        ("chatapi.lock", "that file has another purpose"),
+        ("./chatapi.lock", "that file has another purpose"),
+        ("notes.txt", "it is not overwritten"),
+        ("state", "it is not overwritten"),
+    ] {
+        let _ = first.run(&format!("plan --out {file}")).exits(1).warns(&format!("the plan cannot go to {file}: ")).warns(why);
+    }
+    assert_eq!((first.read("instances.yaml"), first.read("notes.txt")), (manifest_before, "mine".to_owned()));
 }
 
 #[test]
@@ -232,6 +308,18 @@ fn a_saved_plan_is_told_from_a_manifest() {
         let _ = project.run(line).exits(1).warns("plan.json is a saved plan").warns("chatapi show plan.json");
     }
     let _ = project.run("show instances.yaml").exits(1).warns("is no saved plan");
+    // What comes with a pull request is a manifest or nothing: its guards cannot be answered by a file of another kind.
+    let plan = project.read("plan.json");
+    for name in ["disguised.yaml", "disguised.YML"] {
+        project.write(name, &plan);
+        let _ = project.run(&format!("apply {name}")).exits(1).warns("is a saved plan, and a manifest is meant here");
+    }
+    project.write("-", &plan);
+    let piped = project.call(["plan", "-"]).input("instances: [{name: z, type: whatsapp}]\n").run();
+    let _ = piped.exits(0).prints("+ z  whatsapp");
+    let piped = project.call(["apply", "--lock-file", "chatapi.lock", "-"]).input("instances: []\n").run();
+    let _ = piped.exits(0);
+    assert_eq!(gateway.creates(), 0);
     let _ = project.run("show nothing.json").exits(1);
     // YAML in braces is a manifest.
     project.write("flow.yaml", "{instances: [{name: a, type: whatsapp}]}\n");

@@ -114,6 +114,7 @@ impl Fact {
                 boot: Some(boot(number)),
                 up: None,
                 plan: None,
+                aim: None,
             },
             Self::Listed(bits) => Event::Listed { ids: ids(bits).map(id).collect() },
             Self::Intent { tried, is_fenced } => {

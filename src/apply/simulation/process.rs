@@ -172,7 +172,7 @@ impl Start {
         }
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if !wanted.is_empty() {
-            applier.begin().await.map_err(|error| error.to_string())?;
+            applier.begin(plan.changes.len()).await.map_err(|error| error.to_string())?;
             let (state, head) = position().await?;
             if !write_lock(&self.world, process, LockFile::of(&state, head, wanted.iter().copied())) {
                 return Err("no lock file".into());

@@ -1,19 +1,28 @@
 //! Instances of the account that the state does not know: a run whose state was lost may have created them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Run;
 use crate::apply::Applier;
 use crate::cli::args::Allowance;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::prompt;
-use crate::plan::{Guard, strangers};
+use crate::instance::InstanceId;
+use crate::listing::Listing;
+use crate::plan::{Doubts, Guard, missing, strangers};
+use crate::provider::ListError;
 use crate::report;
-use crate::state::State;
+use crate::state::{Phase, State};
 
 /// Ids that a message names.
 const SHOWN: usize = 5;
+/// How often a list is asked for, and the wait before the second time; each further one waits twice as long.
+const TRIES: (u32, Duration) = (3, Duration::from_millis(500));
 
 /// How strictly unknown instances are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Strictness {
     /// They stop the run: nobody is there who could be asked.
     Stop,
@@ -26,77 +35,108 @@ enum Strictness {
 impl Run<'_> {
     /// Lists the account, and gives what stops the run there. The list is the fence of the creates.
     pub(super) async fn look_for_strangers(&self, applier: &Applier, state: &State) -> Result<Option<Guard>, CliError> {
-        if self.args.allow_unknown == Some(Allowance::All) {
-            return Ok(None);
-        }
-        let strictness = self.strictness(state);
-        let listing = match applier.survey().await {
-            Some(Ok(listing)) => listing,
-            Some(Err(error)) if self.must_list() => {
-                let refused = CliError::new(Exit::Error, &error)
-                    .context("nobody can say whether the account has instances that this state does not know");
-                return Err(refused.hint("nothing was sent; apply again later").hint(
-                    "if the server never lists instances: `--allow-unknown all`, and mind that nothing tells then whether a run was lost",
-                ));
-            }
-            _ => return Ok(None),
-        };
-        let ids = strangers(state, &listing);
-        let count = ids.len() + listing.odd_items;
-        let allowed = match self.args.allow_unknown {
+        let most = match self.args.allow_unknown {
+            Some(Allowance::All) => return Ok(None),
             Some(Allowance::Most(most)) => most,
-            _ => 0,
+            None => 0,
         };
-        if count <= allowed {
-            return Ok(None);
-        }
-        let guard = Guard::Strangers { count, allowed, some: ids.into_iter().take(SHOWN).collect() };
-        Ok(match strictness {
-            Strictness::Stop => Some(guard),
-            Strictness::Warn => {
-                self.context.console.warn(report::guard_text(&guard));
-                None
+        let strictness = self.strictness(state);
+        // A saved plan may come back with a state from before it was applied: then a doubt explains nothing.
+        let doubts = if self.saved.is_some() { Doubts::ExplainNothing } else { Doubts::Explain };
+        let mut accepted = most;
+        loop {
+            let Some(listing) = self.listed(applier, state, strictness).await? else { return Ok(None) };
+            let ids = strangers(state, &listing, doubts);
+            let count = ids.len();
+            if count <= accepted {
+                return Ok(None);
             }
-            Strictness::Ask => self.ask(applier, guard).await,
-        })
-    }
-
-    /// Whether a run goes nowhere without a list: nobody looks, or a plan may come back that was applied already.
-    fn must_list(&self) -> bool {
-        self.context.is_ci || self.saved.is_some()
+            let guard = Guard::Strangers { count, allowed: most, some: ids.into_iter().take(SHOWN).collect() };
+            match strictness {
+                Strictness::Stop => return Ok(Some(guard)),
+                Strictness::Warn => {
+                    self.context.console.warn(report::guard_text(&guard));
+                    return Ok(None);
+                }
+                // An answer takes its time: what has appeared meanwhile is asked about too.
+                Strictness::Ask if self.is_answered_yes(&guard).await => accepted = count,
+                Strictness::Ask => return Ok(self.stop.asked().is_none().then_some(guard)),
+            }
+        }
     }
 
     fn strictness(&self, state: &State) -> Strictness {
-        let is_first = state.known_ids().is_empty();
         match () {
-            () if self.must_list() => Strictness::Stop,
-            () if is_first => Strictness::Warn,
+            () if self.is_strict() => Strictness::Stop,
+            () if state.records().values().all(|record| matches!(record.phase, Phase::Absent { .. })) => Strictness::Warn,
             () if prompt::is_answered(self.context) && !self.args.auto_approve => Strictness::Ask,
             () => Strictness::Stop,
         }
     }
 
-    /// Asks whether to go on. What the server lists is asked for again afterwards: an answer may take its time.
-    async fn ask(&self, applier: &Applier, guard: Guard) -> Option<Guard> {
-        self.context.console.warn(report::guard_text(&guard));
+    /// In CI, and with a plan that may have been applied already, nothing is taken for granted.
+    fn is_strict(&self) -> bool {
+        self.context.is_ci || self.saved.is_some()
+    }
+
+    /// A list that can be believed; none: there is none, and that is no reason to stop.
+    async fn listed(&self, applier: &Applier, state: &State, strictness: Strictness) -> Result<Option<Listing>, CliError> {
+        match self.list(applier, strictness).await {
+            None => Ok(None),
+            Some(Err(ListError::Unsupported(_))) if !self.is_strict() => Ok(None),
+            Some(Err(error)) if strictness == Strictness::Stop => Err(unlisted(&error)),
+            Some(Err(_)) => Ok(None),
+            Some(Ok(listing)) => match missing(state, &listing) {
+                gone if gone.is_empty() => Ok(Some(listing)),
+                gone if strictness == Strictness::Stop => Err(incredible(state, &gone, &self.context.command())),
+                gone => {
+                    let names = named(state, &gone);
+                    self.context.console.warn(format_args!("the server does not list {names}, recorded as existing"));
+                    Ok(Some(listing))
+                }
+            },
+        }
+    }
+
+    /// Asks for the list, again if it fails and the run goes nowhere without it. None: a signal came.
+    async fn list(&self, applier: &Applier, strictness: Strictness) -> Option<Result<Listing, ListError>> {
+        let (most, mut wait) = TRIES;
+        let mut stop = self.stop.clone();
+        for _ in 1..most {
+            match applier.survey().await? {
+                Err(ListError::Failed(reason)) if strictness == Strictness::Stop => {
+                    tracing::info!(reason, "the list failed; it is asked for again");
+                    tokio::select! {
+                        biased;
+                        _ = stop.wait() => return None,
+                        () = tokio::time::sleep(wait) => wait *= 2,
+                    }
+                }
+                listed => return Some(listed),
+            }
+        }
+        applier.survey().await
+    }
+
+    /// Asks whether to go on; a signal is no yes.
+    async fn is_answered_yes(&self, guard: &Guard) -> bool {
+        self.context.console.warn(report::guard_text(guard));
         let (tell, told) = tokio::sync::oneshot::channel();
-        let context = std::sync::Arc::clone(self.context);
+        let context = Arc::clone(self.context);
         std::thread::spawn(move || {
             // Nobody waits for it after a signal.
             let _ = tell.send(prompt::ask(&context.console, "Are they somebody else's, and shall it go on?", "no", yes_or_no));
         });
         let mut stop = self.stop.clone();
-        let goes_on = tokio::select! {
+        tokio::select! {
             biased;
-            // The question stands on a line of its own; the run ends by the signal.
             _ = stop.wait() => {
+                // The question stands on a line of its own.
                 self.context.console.note("");
-                true
+                false
             }
             answer = told => answer.is_ok_and(|answer| answer.unwrap_or(false)),
-        };
-        applier.forget_survey();
-        (!goes_on).then_some(guard)
+        }
     }
 }
 
@@ -106,4 +146,36 @@ fn yes_or_no(answer: &str) -> Option<bool> {
         "n" | "no" => Some(false),
         _ => None,
     }
+}
+
+/// Without a list nobody knows what the account has.
+fn unlisted(error: &ListError) -> CliError {
+    let refused = CliError::new(Exit::Error, error)
+        .context("nobody can say whether the account has instances that this state does not know")
+        .hint("nothing was sent");
+    match error {
+        ListError::Unsupported(_) => {
+            refused.hint("if this server never lists instances: `--allow-unknown all`; nothing tells then whether a run was lost")
+        }
+        ListError::Refused(_) => refused.hint("check the API key, the account and CHATAPI_URL; then apply again"),
+        ListError::Failed(_) => refused.hint("check CHATAPI_URL and the network, or wait; then apply again"),
+    }
+}
+
+/// A list that lacks what exists may lack anything.
+fn incredible(state: &State, gone: &[InstanceId], command: &str) -> CliError {
+    let message = format!("the server does not list {}, recorded as existing: its list cannot be believed", named(state, gone));
+    CliError::message(Exit::Error, message)
+        .hint("nothing was sent; a list may lag behind: apply again later")
+        .hint(format!("what was deleted for good on the server leaves the state with `{command} state rm NAME`"))
+        .hint("`--allow-unknown all` goes on without looking; nothing tells then whether a run was lost")
+}
+
+fn named(state: &State, ids: &[InstanceId]) -> String {
+    let name = |id: &InstanceId| match state.known_ids().get(id) {
+        Some(name) => format!("{id} (`{name}`)"),
+        None => id.to_string(),
+    };
+    let more = if ids.len() > SHOWN { format!(" and {} more", ids.len() - SHOWN) } else { String::new() };
+    ids.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ") + &more
 }

@@ -43,6 +43,8 @@ impl Subject {
     pub(super) fn limits<'a>(&'a self, args: &'a ApplyArgs, is_unattended: bool) -> Limits<'a> {
         let limits = args.budget.limits(self.not_renames(args), is_unattended);
         let consented = self.saved.as_ref().and_then(|saved| saved.consent.max_creates);
+        // Where nobody looks, a file alone does not say that many are meant: it may come with a pull request.
+        let consented = consented.filter(|_| !is_unattended || limits.max_creates.is_some());
         let max_creates = match (limits.max_creates, consented) {
             (Some(now), Some(then)) => Some(now.min(then)),
             (now, then) => now.or(then),
@@ -53,11 +55,9 @@ impl Subject {
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    let flag = match () {
-        () if !args.not_a_rename.is_empty() => "--not-a-rename",
-        () if args.init => "--init",
-        () => return Ok(()),
-    };
-    let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
-    Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`, or leave it out"))
+    if args.not_a_rename.is_empty() {
+        return Ok(());
+    }
+    let message = "`--not-a-rename` does not go with a saved plan, which is applied as it was reviewed";
+    Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`"))
 }

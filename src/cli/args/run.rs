@@ -28,7 +28,7 @@ impl BudgetArgs {
     /// With what else was said.
     pub(in crate::cli) fn limits<'a>(&self, not_renames: &'a [InstanceName], is_unattended: bool) -> Limits<'a> {
         let Self { max_creates, max_monthly_cost } = *self;
-        Limits { not_renames, max_creates, max_monthly_cost, is_unattended }
+        Limits { not_renames, max_creates, max_monthly_cost, is_unattended, aim: None }
     }
 }
 
@@ -141,7 +141,7 @@ pub(in crate::cli) struct ApplyArgs {
 /// `24h`, `72h`; at most 30 days.
 fn validity(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a duration such as `24h`, at most 720h".to_owned();
-    read_duration(text).filter(|duration| *duration <= Duration::from_hours(30 * 24)).ok_or_else(wrong)
+    read_duration(text).filter(|duration| *duration <= crate::saved::VALIDITY_MAX).ok_or_else(wrong)
 }
 
 fn hash(text: &str) -> Result<Hash, &'static str> {

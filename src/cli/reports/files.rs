@@ -64,7 +64,7 @@ pub(super) fn check(targets: &[Target], kept: &[PathBuf], state_dir: &Path) -> R
 }
 
 /// `path` without links and detours, as far as it is there.
-fn whole(path: &Path) -> PathBuf {
+pub(in crate::cli) fn whole(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(super) use files::probe;
 use files::{Kind, Target};
+pub(super) use files::{probe, whole};
 use forge::Surroundings;
 pub(super) use notices::{doubts, tokens};
 

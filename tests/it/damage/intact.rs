@@ -132,6 +132,7 @@ fn run() -> Event {
         boot: Some("boot".to_owned()),
         up: Some(7),
         plan: None,
+        aim: None,
     }
 }
 

@@ -76,8 +76,7 @@ fn t15_t16_a_whole_session_at_trace_level_shows_no_secret() {
     let attempt = session.project.attempt("c");
     session.says(&format!("resolve c --attempt {attempt} --created 999999")).exits(1);
     session.says(&format!("resolve c --attempt {attempt} --not-created --despite-list --reason told")).done();
-    session.says("apply --parallelism 1 --timeout 2s").exits(6);
-    session.says("apply --parallelism 1 --timeout 2s --allow-unknown 1").exits(3);
+    session.says("apply --parallelism 1 --timeout 2s").exits(3);
     session.says("apply --format json").exits(3);
     session.input("token set a --replace", GIVEN).done();
     session.input("token set a", GIVEN).exits(1);
