@@ -13,6 +13,7 @@ mod links;
 mod manifest;
 mod picture;
 mod quick_start;
+mod troubleshooting;
 
 /// What mdBook reads, and GitHub too.
 fn options() -> Options {
