@@ -32,7 +32,7 @@ fn session() -> String {
         let line = format!("exec \"$0\" --color always {words} 2>&1");
         let call = Call::of("sh", project.dir().to_owned(), ["-c", &line, env!("CARGO_BIN_EXE_chatapi")]);
         let run = call.env("CHATAPI_PARALLELISM", "1").coloured().run().exits(0);
-        session += &format!("\u{1b}[2m$\u{1b}[0m \u{1b}[1m{command}\u{1b}[0m\n{}", run.stdout);
+        session += &["\u{1b}[2m$\u{1b}[0m \u{1b}[1m", command, "\u{1b}[0m\n", &run.stdout].concat();
     }
     let unstable = [("<PORT>", "41073"), ("<TOOK>", "10 ms")];
     unstable.iter().fold(steady(&session), |session, (mark, example)| session.replace(mark, example))

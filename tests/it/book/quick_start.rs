@@ -16,7 +16,8 @@ fn the_session_of_the_quick_start_is_what_the_program_prints() {
         for command in block.text.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let line = command.replacen("chatapi", "exec \"$0\"", 1) + " 2>&1";
             let call = Call::of("sh", project.dir().to_owned(), ["-c", &line, env!("CARGO_BIN_EXE_chatapi")]);
-            session += &format!("$ {command}\n{}", call.env("CHATAPI_PARALLELISM", "1").run().exits(0).stdout);
+            let run = call.env("CHATAPI_PARALLELISM", "1").run().exits(0);
+            session += &["$ ", command, "\n", &run.stdout].concat();
             seen += 1;
         }
         // An example of a port, a lineage and a duration stays as it is.
