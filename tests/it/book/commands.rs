@@ -1,7 +1,12 @@
-//! `docs/commands.md` is what `--help` says, word by word.
+//! `docs/commands.md` is what `--help` says, word by word; and what any page tells a reader to type, `--help` knows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use pulldown_cmark::{Event, Parser, Tag, TagEnd};
+
+use super::links::pages;
+use super::{options, read};
 use crate::stage::{Project, kept};
 
 /// Where a help text begins to say what all of them say.
@@ -47,4 +52,61 @@ fn the_page_of_commands_is_what_help_says() {
     // What clap puts into empty lines helps nobody.
     let lines = page.lines().map(str::trim_end);
     kept("docs/commands.md", &lines.fold(String::new(), |text, line| text + line + "\n"));
+}
+
+/// Everything on a page that is typed: code in a line, and the lines of its sessions.
+fn typed(page: &str) -> Vec<String> {
+    let (mut lines, mut is_block) = (Vec::new(), false);
+    for event in Parser::new_ext(page, options()) {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => is_block = true,
+            Event::End(TagEnd::CodeBlock) => is_block = false,
+            Event::Code(code) => lines.push(code.to_string()),
+            Event::Text(text) if is_block => lines.extend(text.lines().map(str::to_owned)),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// The words behind each `chatapi` of a line, up to a pipe or a comment.
+fn calls(line: &str) -> Vec<Vec<&str>> {
+    let words: Vec<&str> =
+        line.split_whitespace().map(|word| word.trim_matches(['`', '$', '(', ')', '"', '\'', ',', ';', '.'])).collect();
+    // Some errors speak of the program.
+    let is_call = |at: &usize| words[*at] == "chatapi" && (*at == 0 || words[*at - 1] != "of");
+    let ends = |word: &&&str| !matches!(**word, "|" | "#" | "&&" | ">" | "<" | "chatapi") && !word.is_empty();
+    (0..words.len()).filter(is_call).map(|at| words[at + 1..].iter().take_while(ends).copied().collect()).collect()
+}
+
+#[test]
+fn what_a_page_tells_to_type_are_commands_and_their_flags() {
+    let hidden = ["--json", "--no-color", "--auto-approve", "--yes", "--help", "--version"];
+    let mut all = Vec::new();
+    helps(&Project::new(""), "", &mut all);
+    let known: BTreeMap<_, _> = all.iter().map(|(name, help)| (name.as_str(), help.as_str())).collect();
+    let (mut wrong, mut count) = (BTreeSet::new(), 0);
+    for page in pages().into_iter().filter(|page| !page.ends_with("commands.md")) {
+        let text = read(&page);
+        for line in typed(&text) {
+            for words in calls(&line) {
+                let verb = words.first().filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+                if let Some(verb) = verb.filter(|verb| !known.contains_key(format!("chatapi {verb}").as_str())) {
+                    wrong.insert(format!("{}: no command is called {verb}: {line}", page.display()));
+                }
+                let names = (0..=words.len().min(2)).rev().map(|length| [&["chatapi"], &words[..length]].concat().join(" "));
+                let Some(help) = names.into_iter().find_map(|name| known.get(name.as_str())) else { continue };
+                let flags = words.iter().filter(|word| word.starts_with("--")).map(|word| word.split('=').next().unwrap());
+                for flag in flags.filter(|flag| flag.len() > 2 && !hidden.contains(flag)) {
+                    count += 1;
+                    let has_it = help.split_whitespace().any(|word| word.trim_end_matches("...") == flag);
+                    if !has_it {
+                        wrong.insert(format!("{}: {flag} in: {line}", page.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count > 80, "{count}");
 }

@@ -10,7 +10,8 @@ use super::{files, options, read, root, sections};
 /// Where pages stand, but for those at the root.
 const DIRECTORIES: [&str; 5] = ["docs", "examples", "fuzz", "state", "tests"];
 
-fn pages() -> BTreeSet<PathBuf> {
+/// Every page of the project.
+pub(super) fn pages() -> BTreeSet<PathBuf> {
     let at_root = std::fs::read_dir(root()).unwrap().flatten().map(|entry| PathBuf::from(entry.file_name()));
     let at_root = at_root.filter(|name| name.extension().is_some_and(|ending| ending == "md"));
     let built = ["fuzz/target", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];
