@@ -71,39 +71,62 @@ fn typed(page: &str) -> Vec<String> {
 
 /// The words behind each `chatapi` of a line, up to a pipe or a comment.
 fn calls(line: &str) -> Vec<Vec<&str>> {
-    let words: Vec<&str> =
-        line.split_whitespace().map(|word| word.trim_matches(['`', '$', '(', ')', '"', '\'', ',', ';', '.'])).collect();
+    let words: Vec<&str> = line
+        .split(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '`'))
+        .map(|word| word.trim_matches(['`', '$', '(', ')', '"', '\'', ',', ';', '.']))
+        .filter(|word| !word.is_empty())
+        .collect();
     // Some errors speak of the program.
     let is_call = |at: &usize| words[*at] == "chatapi" && (*at == 0 || words[*at - 1] != "of");
-    let ends = |word: &&&str| !matches!(**word, "|" | "#" | "&&" | ">" | "<" | "chatapi") && !word.is_empty();
+    let ends = |word: &&&str| !matches!(**word, "|" | "#" | "&&" | ">" | "<" | "chatapi");
     (0..words.len()).filter(is_call).map(|at| words[at + 1..].iter().take_while(ends).copied().collect()).collect()
+}
+
+/// Flags that a help does not show.
+const HIDDEN: [&str; 6] = ["--json", "--no-color", "--auto-approve", "--yes", "--help", "--version"];
+
+/// Flags of cargo and git that stand alone on a page.
+const OTHERS: [&str; 2] = ["--features", "--theirs"];
+
+/// What is wrong with a call, and how many flags it has.
+fn faults(words: &[&str], known: &BTreeMap<&str, &str>) -> (Vec<String>, usize) {
+    let mut faults = Vec::new();
+    let verb = words.first().filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    if let Some(verb) = verb.filter(|verb| !known.contains_key(format!("chatapi {verb}").as_str())) {
+        faults.push(format!("no command is called {verb}"));
+    }
+    let mut names = (0..=words.len().min(2)).rev().map(|length| [&["chatapi"], &words[..length]].concat().join(" "));
+    let help = names.find_map(|name| known.get(name.as_str())).expect("the first help");
+    let flags: Vec<&str> = words.iter().filter(|word| is_flag(word)).map(|word| word.split('=').next().unwrap()).collect();
+    faults.extend(flags.iter().filter(|flag| !has(help, flag)).map(|flag| format!("it has no {flag}")));
+    (faults, flags.len())
+}
+
+fn is_flag(word: &str) -> bool {
+    word.len() > 2 && word.starts_with("--")
+}
+
+fn has(help: &str, flag: &str) -> bool {
+    HIDDEN.contains(&flag) || help.split_whitespace().any(|word| word.trim_end_matches("...") == flag)
 }
 
 #[test]
 fn what_a_page_tells_to_type_are_commands_and_their_flags() {
-    let hidden = ["--json", "--no-color", "--auto-approve", "--yes", "--help", "--version"];
     let mut all = Vec::new();
     helps(&Project::new(""), "", &mut all);
     let known: BTreeMap<_, _> = all.iter().map(|(name, help)| (name.as_str(), help.as_str())).collect();
     let (mut wrong, mut count) = (BTreeSet::new(), 0);
     for page in pages().into_iter().filter(|page| !page.ends_with("commands.md")) {
-        let text = read(&page);
-        for line in typed(&text) {
+        for line in typed(&read(&page)) {
             for words in calls(&line) {
-                let verb = words.first().filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
-                if let Some(verb) = verb.filter(|verb| !known.contains_key(format!("chatapi {verb}").as_str())) {
-                    wrong.insert(format!("{}: no command is called {verb}: {line}", page.display()));
-                }
-                let names = (0..=words.len().min(2)).rev().map(|length| [&["chatapi"], &words[..length]].concat().join(" "));
-                let Some(help) = names.into_iter().find_map(|name| known.get(name.as_str())) else { continue };
-                let flags = words.iter().filter(|word| word.starts_with("--")).map(|word| word.split('=').next().unwrap());
-                for flag in flags.filter(|flag| flag.len() > 2 && !hidden.contains(flag)) {
-                    count += 1;
-                    let has_it = help.split_whitespace().any(|word| word.trim_end_matches("...") == flag);
-                    if !has_it {
-                        wrong.insert(format!("{}: {flag} in: {line}", page.display()));
-                    }
-                }
+                let (faults, flags) = faults(&words, &known);
+                count += flags;
+                wrong.extend(faults.iter().map(|fault| format!("{}: {fault}: {line}", page.display())));
+            }
+            // A flag on its own is one of some command.
+            let flag = line.split([' ', '=']).next().filter(|word| is_flag(word) && !OTHERS.contains(word));
+            if let Some(flag) = flag.filter(|flag| !known.values().any(|help| has(help, flag))) {
+                wrong.insert(format!("{}: no command has {flag}: {line}", page.display()));
             }
         }
     }

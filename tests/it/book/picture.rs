@@ -45,7 +45,7 @@ fn the_picture_of_a_session_is_what_the_program_prints() {
         assert!(session.contains(part), "{session}");
     }
     assert!(!session.contains('<'), "something that differs from run to run has no example: {session}");
-    let drawn = Term::new().render_svg(session.trim_end());
+    let drawn = Term::new().render_svg(&session);
     assert!(drawn.matches(".fg-").count() == 1, "a colour is new here: say it for both pages: {drawn}");
     for class in ["fg", "bg", "fg-green", "dimmed"] {
         assert!(drawn.contains(&format!(".{class} {{")), "its colours have other names here: {drawn}");
