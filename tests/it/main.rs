@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_inputs;
+mod book;
 #[cfg(feature = "failpoints")]
 mod care_crashes;
 mod cli_bad_inputs;

@@ -15,7 +15,7 @@ pub(crate) use gateway::Gateway;
 pub(crate) use other::{Asked, OtherGateway, Reply};
 pub(crate) use project::{KEY, Project, manifest, rechained};
 pub(crate) use run::{Call, Run};
-pub(crate) use snapshot::{snapshot, steady};
+pub(crate) use snapshot::{kept, snapshot, steady};
 
 /// No wait of a test is longer.
 pub(crate) const BOUND: Duration = Duration::from_mins(1);

@@ -82,10 +82,9 @@ impl Run<'_> {
     /// A list that can be believed; none: there is none, and that is no reason to stop.
     async fn listed(&self, applier: &Applier, state: &State, strictness: Strictness) -> Result<Option<Listing>, CliError> {
         match self.list(applier, strictness).await {
-            None => Ok(None),
             Some(Err(ListError::Unsupported(_))) if !self.is_strict() => Ok(None),
             Some(Err(error)) if strictness == Strictness::Stop => Err(unlisted(&error)),
-            Some(Err(_)) => Ok(None),
+            None | Some(Err(_)) => Ok(None),
             Some(Ok(listing)) => match missing(state, &listing) {
                 gone if gone.is_empty() => Ok(Some(listing)),
                 gone if strictness == Strictness::Stop => Err(incredible(state, &gone, &self.context.command())),

@@ -5,7 +5,13 @@ use std::path::Path;
 /// Compares `text` with the snapshot `name`.
 #[track_caller]
 pub(crate) fn snapshot(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    kept(&format!("tests/snapshots/{name}"), text);
+}
+
+/// Compares `text` with the committed file `name`, a path from the root of the project.
+#[track_caller]
+pub(crate) fn kept(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("CHATAPI_BLESS").is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
