@@ -6,9 +6,9 @@ mod forge;
 mod github;
 mod gitlab;
 
-use serde_json::Value;
-
-use forge::{BRING_BACK, Event, FETCH, Kind, PUSH, Pipeline, Repository};
+#[cfg(feature = "failpoints")]
+use forge::{BRING_BACK, FETCH};
+use forge::{Kind, PUSH, Repository};
 
 const BOTH: [Kind; 2] = [Kind::GitHub, Kind::GitLab];
 
@@ -34,11 +34,15 @@ fn p1_p8_a_newcomers_pipeline_works_on_a_clean_clone_by_the_recipe_alone() {
     for kind in BOTH {
         let repository = Repository::new(kind, &["a", "b"]);
         let pushed = repository.follow(PUSH);
-        let findings: Vec<_> = pushed.stdout.lines().filter(|line| line.starts_with("  error") || line.starts_with("  warning")).collect();
+        let findings: Vec<_> =
+            pushed.stdout.lines().filter(|line| line.starts_with("  error") || line.starts_with("  warning")).collect();
         // The tests themselves live where the system throws things away.
         let about_the_machine = ["state-place", "file-system"];
         let findings: Vec<_> = findings.iter().filter(|line| !about_the_machine.iter().any(|id| line.contains(id))).collect();
-        assert!(findings.is_empty() && pushed.stdout.contains("concurrency  runs wait for each other"), "{kind:?}: {findings:?} {pushed}");
+        assert!(
+            findings.is_empty() && pushed.stdout.contains("concurrency  runs wait for each other"),
+            "{kind:?}: {findings:?} {pushed}"
+        );
 
         let first = repository.again();
         first.ends("plan", 0, "Plan: 2 to create, 0 unchanged.");
@@ -72,12 +76,14 @@ fn p12_p14_a_pull_request_is_planned_without_key_address_or_request() {
         // The money's guard speaks in the pull request already.
         let names: Vec<_> = (0..12).map(|number| format!("n{number}")).collect();
         let many: Vec<_> = names.iter().map(String::as_str).chain(["a"]).collect();
-        repository.pull_request(&many).ends(review(kind), 6, "--max-creates");
+        repository.pull_request(&many).ends(review(kind), 0, "an apply will stop: 12 instances would be created");
         let now = repository.shell(&repository.path("origin.git"), "git rev-parse chatapi-state").stdout;
         assert_eq!((now, repository.gateway.creates()), (kept, 1));
 
-        repository.merge(&["a", "new"]).ends("apply", 0, "Apply: 1 created, 1 unchanged.");
-        repository.is_complete(&["a", "new"]);
+        repository.merge(&many).ends("plan", 1, "--max-creates");
+        assert_eq!(repository.gateway.creates(), 1);
+        repository.set("CHATAPI_MAX_CREATES", "12");
+        repository.again().ends("apply", 0, "Apply: 12 created, 1 unchanged.");
     }
 }
 
@@ -86,12 +92,18 @@ fn p1_p8_two_merges_at_once_create_each_name_once() {
     for kind in BOTH {
         let repository = Repository::new(kind, &["a"]);
         repository.follow(PUSH).done();
-        // The second has begun to wait before the first has run: both runs are of the newer commit's repository.
-        let first = repository.merge(&["a"]);
-        let second = repository.merge(&["a", "b"]);
-        first.ends("apply", 0, "1 created");
-        second.ends("apply", 0, "Apply: 1 created, 1 unchanged.");
+        let runs = repository.merges(&[&["a"], &["a", "b"]]);
+        runs[0].ends("apply", 0, "Apply: 1 created, 0 unchanged.");
+        runs[1].ends("apply", 0, "Apply: 1 created, 1 unchanged.");
         repository.is_complete(&["a", "b"]);
+
+        // A plan that waited for its approval, or for GitLab's other pipeline, while the state has moved.
+        repository.gone_before_apply(kind);
+        let waiting = repository.merge(&["a", "b", "c"]);
+        repository.trouble("");
+        repository.merge(&["a", "b", "d"]).ends("apply", 0, "Apply: 1 created, 2 unchanged.");
+        repository.apply_again(&waiting).ends("apply", 7, "plan");
+        repository.is_complete(&["a", "b", "d"]);
     }
 }
 
@@ -129,6 +141,93 @@ fn p1_p5_a_runner_that_is_lost_with_its_state_makes_no_second_create() {
         repository.again().ends("apply", 6, "the account has 2 instances");
         repository.apply_again(&again).ends("apply", 6, "the account has 2 instances");
         assert_eq!(repository.gateway.creates(), 3, "nothing was sent");
+    }
+}
+
+/// The process is killed in the middle; the step that keeps the state runs all the same, and the next run ends right.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p1_p2_p3_a_killed_apply_is_kept_and_the_next_run_ends_right() {
+    let points = [
+        "guards-passed=kill",
+        "journal-after-intent=kill@2",
+        "connected=kill@2",
+        "journal-after-received=kill@2",
+        "journal-after-created=kill@3",
+        "index-updated=kill",
+        "told=kill",
+    ];
+    for (number, point) in points.into_iter().enumerate() {
+        let kind = BOTH[number % 2];
+        let repository = Repository::new(kind, &["a", "b", "c"]);
+        repository.follow(PUSH).done();
+        repository.failpoint(point);
+        let killed = repository.again();
+        killed.ends("apply", 137, "failpoint");
+        assert_eq!(repository.gateway.creates(), repository.gateway.tokens().len(), "{point}");
+        repository.trouble("");
+        let again = repository.again();
+        again.ends("plan", 0, "");
+        assert_ne!(again.job("apply").result, "failure", "{point}: {}", again.job("apply").log);
+        assert_eq!(repository.gateway.creates(), 3, "{point}");
+        repository.is_complete(&["a", "b", "c"]);
+    }
+}
+
+/// Cancelled hard: on GitLab the shell is gone too, and what comes after it keeps the state.
+#[test]
+fn p10_a_cancelled_job_keeps_what_it_has_created() {
+    for (kind, end) in [(Kind::GitHub, "kill -TERM $$"), (Kind::GitLab, "kill -TERM $PPID $$")] {
+        let repository = Repository::new(kind, &["a", "b"]);
+        repository.follow(PUSH).done();
+        repository.trouble(end);
+        let cancelled = repository.again();
+        assert_eq!((cancelled.job("apply").result, repository.gateway.creates()), ("failure", 2));
+        repository.is_complete(&["a", "b"]);
+        repository.trouble("");
+        repository.again().ends("plan", 0, "Nothing to do");
+        assert_eq!(repository.gateway.creates(), 2);
+    }
+}
+
+/// A doubt is told with its command, holds its name only, and is settled by what the README says.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p7_a_doubt_is_settled_on_the_states_branch_by_what_the_readme_says() {
+    for kind in BOTH {
+        let repository = Repository::new(kind, &["a", "b", "c"]);
+        repository.follow(PUSH).done();
+        // The server has created, and the answer is in memory only.
+        repository.failpoint("answer-read=kill@2");
+        repository.again().ends("apply", 137, "failpoint");
+        repository.trouble("");
+        let doubtful = repository.again();
+        doubtful.ends("plan", 0, "in doubt");
+        doubtful.ends("apply", 3, "Apply: 1 created, 1 unchanged, 1 in doubt.");
+        let (log, summary) = (&doubtful.job("apply").log, &doubtful.job("apply").summary);
+        assert!(log.contains("chatapi resolve b --attempt") || log.contains("resolve b --attempt"), "{log}");
+        assert!(kind == Kind::GitLab || summary.contains("resolve b --attempt"), "{summary}");
+        // Nothing else is left to do, and still the run is no success.
+        repository.again().ends("apply", 3, "Apply: 0 created, 2 unchanged, 1 in doubt.");
+        assert_eq!(repository.gateway.creates(), 3);
+
+        let fetched = repository.follow(FETCH);
+        assert!(fetched.stdout.contains("? b (whatsapp)"), "{fetched}");
+        let settle = "export CHATAPI_STATE=kept/state CHATAPI_LOCK_FILE=kept/chatapi.lock; ";
+        let clone = repository.path("clone");
+        let seen = repository.shell(&clone, &format!("{settle} chatapi doubts --refresh || [ $? -eq 3 ]"));
+        let line = seen.stdout.lines().find(|line| line.contains("settle")).expect("what settles it");
+        let command = line.split_once("settle").unwrap().1.trim();
+        let id = command.split("--created ").nth(1).unwrap();
+        let token = repository.gateway.tokens()[id].clone();
+        std::fs::write(repository.path("home/token"), token).unwrap();
+        let script = format!("{settle} {command} --reason listed; chatapi token set b < ~/token");
+        repository.shell(&clone, &script).done();
+        repository.follow(BRING_BACK).done();
+
+        repository.again().ends("plan", 0, "Nothing to do");
+        assert_eq!(repository.gateway.creates(), 3);
+        repository.is_complete(&["a", "b", "c"]);
     }
 }
 
@@ -200,7 +299,10 @@ fn p11_a_deployment_gets_the_tokens_and_the_log_does_not() {
         let repository = Repository::new(kind, &["a", "b"]);
         repository.set("CHATAPI_DEPLOY", "true");
         let seen = repository.path("seen");
-        let script = format!("#!/usr/bin/env bash\nprintf '%s %s %s' \"$CREATE_COUNT\" \"$CHATAPI_A_TOKEN\" \"$CHATAPI_B_ID\" > {}\necho \"is set: ${{CHATAPI_A_TOKEN:+yes}}\"\n", seen.display());
+        let script = format!(
+            "#!/usr/bin/env bash\nprintf '%s %s %s' \"$CREATE_COUNT\" \"$CHATAPI_A_TOKEN\" \"$CHATAPI_B_ID\" > {}\necho \"is set: ${{CHATAPI_A_TOKEN:+yes}}\"\n",
+            seen.display()
+        );
         forge::executable(&repository.path("clone/deploy.sh"), &script);
         repository.follow(PUSH).done();
         for creates in ["2", "0"] {

@@ -89,7 +89,9 @@ fn instructions() -> Vec<String> {
 pub(super) const BEGIN: usize = 0;
 pub(super) const BRANCH: usize = 1;
 pub(super) const PUSH: usize = 2;
+#[cfg(feature = "failpoints")]
 pub(super) const FETCH: usize = 3;
+#[cfg(feature = "failpoints")]
 pub(super) const BRING_BACK: usize = 4;
 
 impl Repository {
@@ -177,8 +179,9 @@ impl Repository {
 
     /// Types a block of the README in the clone.
     pub(super) fn follow(&self, block: usize) -> Run {
-        // The doctor does not like the place of these tests: the system throws away what is there.
+        // The doctor does not like the place of these tests: the system throws away what is there. Doubts end with 3.
         let script = instructions()[block].replace("chatapi doctor\n", "chatapi doctor || [ $? -eq 1 ]\n");
+        let script = script.replace("chatapi doubts\n", "chatapi doubts || [ $? -eq 3 ]\n");
         self.shell(&self.path("clone"), &script)
     }
 
@@ -190,7 +193,7 @@ impl Repository {
     /// `chatapi apply` dies or waits at a point.
     #[cfg(feature = "failpoints")]
     pub(super) fn failpoint(&self, rule: &str) {
-        self.meets(&format!("export CHATAPI_FAILPOINT={rule}"), "");
+        self.meets(&format!("export CHATAPI_PARALLELISM=1 CHATAPI_FAILPOINT={rule}"), "");
     }
 
     fn meets(&self, before: &str, after: &str) {
@@ -263,6 +266,18 @@ impl Repository {
         self.pipeline(Event::Merge, &commit, None)
     }
 
+    /// Merges that come before the first of their runs; gives the runs, one after the other.
+    pub(super) fn merges(&self, each: &[&[&str]]) -> Vec<Pipeline> {
+        let commits: Vec<_> = each.iter().map(|names| self.push(names, "main")).collect();
+        commits.iter().map(|commit| self.pipeline(Event::Merge, commit, None)).collect()
+    }
+
+    /// The runner of the next apply is gone before it has begun.
+    pub(super) fn gone_before_apply(&self, kind: Kind) {
+        let shells = if kind == Kind::GitHub { "$$" } else { "$PPID $$" };
+        self.meets(&format!("touch {}; kill -KILL {shells}", self.path("lost").display()), "");
+    }
+
     /// All jobs of `main` once more.
     pub(super) fn again(&self) -> Pipeline {
         let commit = self.shell(&self.path("origin.git"), "git rev-parse main").stdout.trim().to_owned();
@@ -316,13 +331,15 @@ impl Repository {
     pub(super) fn is_complete(&self, names: &[&str]) {
         let listed = self.kept("chatapi state list --format json").json();
         let items = listed.as_array().unwrap();
-        let created: Vec<_> = items.iter().map(|item| (item["name"].as_str().unwrap(), item["status"].as_str().unwrap())).collect();
+        let created: Vec<_> =
+            items.iter().map(|item| (item["name"].as_str().unwrap(), item["status"].as_str().unwrap())).collect();
         let expected: Vec<_> = names.iter().map(|name| (*name, "created")).collect();
         assert_eq!(created, expected);
         assert_eq!(self.gateway.tokens().len(), names.len(), "one for each name");
         self.kept("chatapi state verify").done();
         for item in items {
-            let shown = self.kept(&format!("chatapi token get {} --identity ~/.config/chatapi/key.txt", item["name"].as_str().unwrap()));
+            let shown =
+                self.kept(&format!("chatapi token get {} --identity ~/.config/chatapi/key.txt", item["name"].as_str().unwrap()));
             assert_eq!(shown.stdout.trim(), self.gateway.tokens()[item["id"].as_str().unwrap()]);
         }
     }
@@ -369,7 +386,8 @@ fn system_path() -> String {
 
 /// Written by another process: one that this process has open for writing may not be run by any.
 pub(super) fn executable(path: &Path, text: &str) {
-    let call = Call::of("bash", path.parent().unwrap().to_owned(), ["-c", "cat > \"$0\"; chmod 755 \"$0\"", path.to_str().unwrap()]);
+    let call =
+        Call::of("bash", path.parent().unwrap().to_owned(), ["-c", "cat > \"$0\"; chmod 755 \"$0\"", path.to_str().unwrap()]);
     call.env("PATH", system_path()).input(text).run().exits(0).done();
 }
 

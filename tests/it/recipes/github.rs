@@ -55,17 +55,26 @@ pub(super) fn run(repository: &Repository, event: Event, commit: &str, number: u
         Event::PullRequest => ("pull_request", "refs/pull/7/merge"),
         Event::Merge => ("push", "refs/heads/main"),
     };
-    let github = [("event_name", name), ("ref", reference), ("sha", commit), ("run_id", &number.to_string()), ("run_attempt", "1")];
+    let github =
+        [("event_name", name), ("ref", reference), ("sha", commit), ("run_id", &number.to_string()), ("run_attempt", "1")];
     let github: Texts = github.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     // A fork sees no variable and no secret.
     let vars = if event == Event::Merge { repository.variables() } else { Texts::new() };
-    let mut run =
-        Run { repository, workflow: workflow.clone(), github, vars, env: Texts::new(), done: Pipeline::default(), is_lost: false };
+    let mut run = Run {
+        repository,
+        workflow: workflow.clone(),
+        github,
+        vars,
+        env: Texts::new(),
+        done: Pipeline::default(),
+        is_lost: false,
+    };
     run.env = run.environment(&workflow, &run.context(None));
     run.waits(event);
     if let Some(earlier) = earlier {
         run.done.artifacts.clone_from(&earlier.artifacts);
-        run.done.jobs = earlier.jobs.iter().filter(|(name, _)| *name == "plan").map(|(name, job)| (name.clone(), job.clone())).collect();
+        run.done.jobs =
+            earlier.jobs.iter().filter(|(name, _)| *name == "plan").map(|(name, job)| (name.clone(), job.clone())).collect();
     }
     run.all_jobs();
     run.done
@@ -250,7 +259,8 @@ impl Runner<'_> {
         call = call.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", &work).env("GITHUB_JOB", self.name);
         call = call.env("GITHUB_SERVER_URL", "https://github.example").env("GITHUB_REPOSITORY", "us/instances");
         call = call.env("RUNNER_OS", "Linux").env("RUNNER_ENVIRONMENT", "github-hosted").env("RUNNER_TEMP", &temp);
-        call = call.env("GITHUB_OUTPUT", file("output")).env("GITHUB_ENV", file("env")).env("GITHUB_STEP_SUMMARY", file("summary"));
+        call =
+            call.env("GITHUB_OUTPUT", file("output")).env("GITHUB_ENV", file("env")).env("GITHUB_STEP_SUMMARY", file("summary"));
         for (name, value) in self.env.iter().chain(&own) {
             call = call.env(name, value);
         }
@@ -290,7 +300,8 @@ impl Runner<'_> {
                 knows(with, &["name", "path", "if-no-files-found", "overwrite"]);
                 let (name, work) = (given("name").unwrap(), self.place.join("work"));
                 let paths = given("path").unwrap();
-                let found: Vec<_> = paths.lines().flat_map(|path| files(&work, path)).filter(|(path, _)| !path.contains("/.")).collect();
+                let found: Vec<_> =
+                    paths.lines().flat_map(|path| files(&work, path)).filter(|(path, _)| !path.contains("/.")).collect();
                 let code = i32::from(found.is_empty() && with["if-no-files-found"] == "error");
                 self.uploads.extend(found.into_iter().map(|(path, bytes)| ((name.clone(), path), bytes)));
                 code

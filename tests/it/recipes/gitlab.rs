@@ -41,7 +41,8 @@ pub(super) fn run(repository: &Repository, event: Event, commit: &str, number: u
     let mut run = Run { repository, file, event, predefined, done: Pipeline::default() };
     if let Some(earlier) = earlier {
         run.done.artifacts.clone_from(&earlier.artifacts);
-        run.done.jobs = earlier.jobs.iter().filter(|(name, _)| *name == "plan").map(|(name, job)| (name.clone(), job.clone())).collect();
+        run.done.jobs =
+            earlier.jobs.iter().filter(|(name, _)| *name == "plan").map(|(name, job)| (name.clone(), job.clone())).collect();
     }
     let starts = run.is_wanted(&run.file["workflow"]);
     assert!(starts, "there is a pipeline");
@@ -90,7 +91,8 @@ impl Run<'_> {
 
     fn all_jobs(&mut self) {
         let file = self.file.clone();
-        let jobs: BTreeMap<_, _> = file.as_object().unwrap().iter().filter(|(name, _)| !KEYWORDS.contains(&name.as_str())).collect();
+        let jobs: BTreeMap<_, _> =
+            file.as_object().unwrap().iter().filter(|(name, _)| !KEYWORDS.contains(&name.as_str())).collect();
         for stage in texts(&file["stages"]) {
             let of_stage = jobs.iter().filter(|(_, job)| job["stage"] == stage.as_str());
             for (name, definition) in of_stage {
@@ -100,15 +102,15 @@ impl Run<'_> {
                 }
                 let needs = texts(&definition["needs"]);
                 let is_ready = needs.iter().all(|needed| self.done.jobs.get(needed).is_some_and(|job| job.result == "success"));
-                let job = if is_ready { self.one_job(name, definition, &needs) } else { Job { result: "skipped", ..Job::default() } };
+                let job =
+                    if is_ready { self.one_job(name, definition, &needs) } else { Job { result: "skipped", ..Job::default() } };
                 self.done.jobs.insert((*name).clone(), job);
             }
         }
     }
 
     fn one_job(&mut self, name: &str, definition: &Value, needs: &[String]) -> Job {
-        let known =
-            ["stage", "rules", "needs", "resource_group", "environment", "script", "after_script", "artifacts"];
+        let known = ["stage", "rules", "needs", "resource_group", "environment", "script", "after_script", "artifacts"];
         knows(definition, &known);
         let place = self.repository.fresh("runner");
         ["home", "work"].iter().for_each(|directory| fs::create_dir(place.join(directory)).unwrap());
@@ -155,7 +157,8 @@ impl Run<'_> {
             let text = fs::read_to_string(work.join(path.as_str().unwrap())).unwrap_or_default();
             assert!(job.result == "failure" || !text.is_empty(), "{name} left no {path}");
             if kind == "dotenv" {
-                job.outputs = text.lines().map(|line| line.split_once('=').unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+                job.outputs =
+                    text.lines().map(|line| line.split_once('=').unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
             } else {
                 job.summary += &text;
             }
@@ -197,7 +200,9 @@ fn applies_wait_for_each_other_and_the_cache_has_the_program_only() {
     knows(&file["default"], &["image", "timeout", "cache", "before_script"]);
     assert_eq!(file["apply"]["resource_group"], "chatapi");
     assert_eq!(file["default"]["cache"], parsed("{key: chatapi-$CHATAPI_COMMIT, paths: [.chatapi/bin]}"));
-    for (condition, expected) in [("$A == \"1\"", true), ("$A == $B", false), ("$A == \"1\" && $B == \"2\"", true), ("$C == \"\"", true)] {
+    for (condition, expected) in
+        [("$A == \"1\"", true), ("$A == $B", false), ("$A == \"1\" && $B == \"2\"", true), ("$C == \"\"", true)]
+    {
         let variables = Texts::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
         assert_eq!(is_true(condition, &variables), expected, "{condition}");
     }
