@@ -1,14 +1,21 @@
 //! The recipes of `examples/ci`, carried out as they stand: every shell step of theirs and every command of their README, against
 //! the emulator, on runners that are new for each job.
 
+mod actions;
 mod expression;
 mod forge;
 mod github;
 mod gitlab;
+mod parts;
 
+use chatapi::Client;
+use chatapi::secret::Secret;
+use forge::{Kind, Repository};
+use parts::PUSH;
 #[cfg(feature = "failpoints")]
-use forge::{BRING_BACK, FETCH};
-use forge::{Kind, PUSH, Repository};
+use parts::{BRING_BACK, FETCH};
+
+use crate::stage::KEY;
 
 const BOTH: [Kind; 2] = [Kind::GitHub, Kind::GitLab];
 
@@ -18,6 +25,13 @@ const fn review(kind: Kind) -> &'static str {
         Kind::GitHub => "plan",
         Kind::GitLab => "review",
     }
+}
+
+/// What the doctor warns of, but the place of these tests: it is one where the system throws things away.
+fn findings(examined: &str) -> Vec<&str> {
+    let is_finding = |line: &&str| line.starts_with("  error") || line.starts_with("  warning");
+    let is_place = |line: &&str| ["state-place", "file-system"].iter().any(|id| line.contains(id));
+    examined.lines().filter(is_finding).filter(|line| !is_place(line)).collect()
 }
 
 /// The shell of the step, and on GitLab the one around the program, end with the machine.
@@ -34,15 +48,8 @@ fn p1_p8_a_newcomers_pipeline_works_on_a_clean_clone_by_the_recipe_alone() {
     for kind in BOTH {
         let repository = Repository::new(kind, &["a", "b"]);
         let pushed = repository.follow(PUSH);
-        let findings: Vec<_> =
-            pushed.stdout.lines().filter(|line| line.starts_with("  error") || line.starts_with("  warning")).collect();
-        // The tests themselves live where the system throws things away.
-        let about_the_machine = ["state-place", "file-system"];
-        let findings: Vec<_> = findings.iter().filter(|line| !about_the_machine.iter().any(|id| line.contains(id))).collect();
-        assert!(
-            findings.is_empty() && pushed.stdout.contains("concurrency  runs wait for each other"),
-            "{kind:?}: {findings:?} {pushed}"
-        );
+        assert_eq!(findings(&pushed.stdout), [""; 0], "{kind:?}: {pushed}");
+        assert!(pushed.stdout.contains("concurrency  runs wait for each other"), "{pushed}");
 
         let first = repository.again();
         first.ends("plan", 0, "Plan: 2 to create, 0 unchanged.");
@@ -55,6 +62,14 @@ fn p1_p8_a_newcomers_pipeline_works_on_a_clean_clone_by_the_recipe_alone() {
         assert_eq!(again.job("apply").result, if is_left_out { "skipped" } else { "success" });
         assert_eq!(repository.gateway.creates(), 2, "{kind:?}");
         repository.is_complete(&["a", "b"]);
+
+        // With the state at hand, as a job has it.
+        let script = "git clone --quiet --branch chatapi-state ../origin.git kept; chmod -R go-rwx kept/state; \
+                      CHATAPI_STATE=kept/state CHATAPI_LOCK_FILE=kept/chatapi.lock chatapi doctor || [ $? -eq 1 ]";
+        let examined = repository.shell(&repository.path("clone"), script);
+        assert_eq!(findings(&examined.stdout), [""; 0], "{kind:?}: {examined}");
+        assert!(examined.stdout.contains("sealed and on a branch of its own"), "{examined}");
+        assert!(examined.stdout.contains("chatapi.lock is there and known to git"), "{examined}");
     }
 }
 
@@ -141,6 +156,15 @@ fn p1_p5_a_runner_that_is_lost_with_its_state_makes_no_second_create() {
         repository.again().ends("apply", 6, "the account has 2 instances");
         repository.apply_again(&again).ends("apply", 6, "the account has 2 instances");
         assert_eq!(repository.gateway.creates(), 3, "nothing was sent");
+
+        // What the README says: they are deleted at the provider, and made anew.
+        let client = Client::builder(repository.gateway.url(), Secret::new(KEY.to_owned())).build_blocking().unwrap();
+        let known = repository.kept("chatapi state show a --format json").json()["id"].as_str().unwrap().to_owned();
+        for id in repository.gateway.tokens().keys().filter(|id| **id != known) {
+            client.delete_instance(&id.parse().unwrap()).unwrap();
+        }
+        repository.again().ends("apply", 0, "Apply: 2 created, 1 unchanged.");
+        repository.kept("chatapi state verify").done();
     }
 }
 
@@ -303,7 +327,7 @@ fn p11_a_deployment_gets_the_tokens_and_the_log_does_not() {
             "#!/usr/bin/env bash\nprintf '%s %s %s' \"$CREATE_COUNT\" \"$CHATAPI_A_TOKEN\" \"$CHATAPI_B_ID\" > {}\necho \"is set: ${{CHATAPI_A_TOKEN:+yes}}\"\n",
             seen.display()
         );
-        forge::executable(&repository.path("clone/deploy.sh"), &script);
+        parts::executable(&repository.path("clone/deploy.sh"), &script);
         repository.follow(PUSH).done();
         for creates in ["2", "0"] {
             let run = repository.again();

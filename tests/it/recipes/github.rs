@@ -7,19 +7,22 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::expression::{Scope, holds, interpolate};
-use super::forge::{Event, Job, Kind, Pipeline, Repository, files, knows, parsed, recipe};
+use super::forge::{Event, Job, Kind, Pipeline, Repository};
+use super::parts::{knows, parsed, recipe};
 use crate::stage::Call;
 
 type Texts = BTreeMap<String, String>;
+/// Files by the name of their artifact and their path.
+pub(super) type Uploads = Vec<((String, String), Vec<u8>)>;
 
 /// One run of the workflow.
-struct Run<'r> {
-    repository: &'r Repository,
+pub(super) struct Run<'r> {
+    pub(super) repository: &'r Repository,
     workflow: Value,
-    github: Texts,
+    pub(super) github: Texts,
     vars: Texts,
     env: Texts,
-    done: Pipeline,
+    pub(super) done: Pipeline,
     is_lost: bool,
 }
 
@@ -31,17 +34,17 @@ struct Step {
 }
 
 /// One job on its runner.
-struct Runner<'r> {
-    run: &'r Run<'r>,
+pub(super) struct Runner<'r> {
+    pub(super) run: &'r Run<'r>,
     name: &'r str,
-    definition: &'r Value,
-    place: PathBuf,
+    pub(super) definition: &'r Value,
+    pub(super) place: PathBuf,
     secrets: Texts,
     env: Texts,
     steps: BTreeMap<String, Step>,
     job: Job,
     masks: Vec<String>,
-    uploads: Vec<((String, String), Vec<u8>)>,
+    pub(super) uploads: Uploads,
 }
 
 pub(super) fn run(repository: &Repository, event: Event, commit: &str, number: u32, earlier: Option<&Pipeline>) -> Pipeline {
@@ -69,7 +72,7 @@ pub(super) fn run(repository: &Repository, event: Event, commit: &str, number: u
         done: Pipeline::default(),
         is_lost: false,
     };
-    run.env = run.environment(&workflow, &run.context(None));
+    run.env = environment(&workflow, &run.context(None));
     run.waits(event);
     if let Some(earlier) = earlier {
         run.done.artifacts.clone_from(&earlier.artifacts);
@@ -105,7 +108,7 @@ impl Run<'_> {
         }
     }
 
-    fn one_job(&self, name: &str, definition: &Value) -> (Job, Vec<((String, String), Vec<u8>)>) {
+    fn one_job(&self, name: &str, definition: &Value) -> (Job, Uploads) {
         let known = ["needs", "if", "runs-on", "timeout-minutes", "environment", "permissions", "outputs", "steps"];
         knows(definition, &known);
         assert_eq!(definition["runs-on"], "ubuntu-24.04");
@@ -114,7 +117,9 @@ impl Run<'_> {
             return (Job { result: "skipped", ..Job::default() }, Vec::new());
         }
         let place = self.repository.fresh("runner");
-        ["home", "work", "temp"].iter().for_each(|directory| fs::create_dir(place.join(directory)).unwrap());
+        for directory in ["home", "work", "temp"] {
+            fs::create_dir(place.join(directory)).unwrap();
+        }
         let secrets = self.repository.secret(definition["environment"].as_str());
         let job = Job { result: "success", ..Job::default() };
         let (env, steps, masks, uploads) = (self.env.clone(), BTreeMap::new(), Vec::new(), Vec::new());
@@ -126,11 +131,6 @@ impl Run<'_> {
     /// What stands outside of a job: only statuses of what it needs are known.
     fn context<'c>(&'c self, definition: Option<&'c Value>) -> Outside<'c> {
         Outside { run: self, needs: definition.map(needs).unwrap_or_default() }
-    }
-
-    fn environment(&self, level: &Value, scope: &dyn Scope) -> Texts {
-        let entries = level["env"].as_object().into_iter().flatten();
-        entries.map(|(name, value)| (name.clone(), interpolate(value.as_str().expect("a text, in quotes"), scope))).collect()
     }
 
     /// A name that has the same value everywhere in the run.
@@ -149,6 +149,11 @@ impl Run<'_> {
             _ => panic!("the runner of the tests does not know `{path}`"),
         }
     }
+}
+
+fn environment(level: &Value, scope: &dyn Scope) -> Texts {
+    let entries = level["env"].as_object().into_iter().flatten();
+    entries.map(|(name, value)| (name.clone(), interpolate(value.as_str().expect("a text, in quotes"), scope))).collect()
 }
 
 fn needs(definition: &Value) -> Vec<String> {
@@ -246,7 +251,7 @@ impl Runner<'_> {
         for name in ["output", "env", "summary"] {
             fs::write(file(name), "").unwrap();
         }
-        let own = self.run.environment(step, self);
+        let own = environment(step, self);
         let mut call = Call::of(
             "bash",
             work.clone(),
@@ -272,7 +277,7 @@ impl Runner<'_> {
     }
 
     /// The log as people see it: what was masked is stars from then on.
-    fn logs(&mut self, text: &str) {
+    pub(super) fn logs(&mut self, text: &str) {
         for line in text.lines() {
             if let Some(mask) = line.strip_prefix("::add-mask::") {
                 self.masks.push(mask.to_owned());
@@ -281,61 +286,6 @@ impl Runner<'_> {
             let shown = self.masks.iter().fold(line.to_owned(), |line, mask| line.replace(mask, "***"));
             self.job.log += &(shown + "\n");
         }
-    }
-
-    fn action(&mut self, action: &str, with: &Value) -> i32 {
-        let (name, version) = action.split_once('@').expect("a version");
-        let is_pinned = version.len() == 40 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-        assert!(is_pinned, "{action} may become something else");
-        let given = |key: &str| with[key].as_str().map(|text| interpolate(text, self));
-        match name {
-            "actions/checkout" => self.checkout(with),
-            "actions/cache" => {
-                knows(with, &["path", "key"]);
-                assert_eq!(given("path").as_deref(), Some("~/.cargo/bin/chatapi"), "the program and nothing else");
-                assert!(given("key").unwrap().contains(&"1".repeat(40)), "of the pinned version");
-                0
-            }
-            "actions/upload-artifact" => {
-                knows(with, &["name", "path", "if-no-files-found", "overwrite"]);
-                let (name, work) = (given("name").unwrap(), self.place.join("work"));
-                let paths = given("path").unwrap();
-                let found: Vec<_> =
-                    paths.lines().flat_map(|path| files(&work, path)).filter(|(path, _)| !path.contains("/.")).collect();
-                let code = i32::from(found.is_empty() && with["if-no-files-found"] == "error");
-                self.uploads.extend(found.into_iter().map(|(path, bytes)| ((name.clone(), path), bytes)));
-                code
-            }
-            "actions/download-artifact" => {
-                knows(with, &["name"]);
-                let name = given("name").unwrap();
-                let found: Vec<_> = self.run.done.artifacts.iter().filter(|((of, _), _)| *of == name).collect();
-                found.iter().for_each(|((_, path), bytes)| fs::write(self.place.join("work").join(path), bytes).unwrap());
-                i32::from(found.is_empty())
-            }
-            _ => panic!("the runner of the tests does not know {action}"),
-        }
-    }
-
-    /// A clone, from which nobody can push who is not let.
-    fn checkout(&mut self, with: &Value) -> i32 {
-        knows(with, &["ref", "path", "persist-credentials"]);
-        let work = self.place.join("work");
-        let target = with["path"].as_str().map_or(work.clone(), |path| work.join(path));
-        let what = with["ref"].as_str().unwrap_or(&self.run.github["sha"]).to_owned();
-        let may_push = self.definition["permissions"]["contents"] == "write" && with["persist-credentials"] != false;
-        let origin = self.run.repository.path("origin.git");
-        let push = if may_push { "" } else { "git remote set-url --push origin /nobody/may/push" };
-        let script = format!(
-            "umask 022; git init --quiet . 2>&1; git remote add origin {}; git fetch --quiet --depth 1 origin \"$0\"; \
-             git checkout --quiet -B checked-out FETCH_HEAD; {push}",
-            format_args!("file://{}", origin.display())
-        );
-        fs::create_dir_all(&target).unwrap();
-        let call = Call::of("bash", target, ["-ec", &script, &what]);
-        let ran = call.envs(&self.run.repository.environment(&self.place.join("home"))).run();
-        self.logs(&ran.stderr);
-        ran.code
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::forge::{Event, Job, Kind, Pipeline, Repository, files, knows, parsed, recipe};
+use super::forge::{Event, Job, Kind, Pipeline, Repository};
+use super::parts::{files, knows, parsed, recipe};
 use crate::stage::Call;
 
 type Texts = BTreeMap<String, String>;
@@ -113,7 +114,9 @@ impl Run<'_> {
         let known = ["stage", "rules", "needs", "resource_group", "environment", "script", "after_script", "artifacts"];
         knows(definition, &known);
         let place = self.repository.fresh("runner");
-        ["home", "work"].iter().for_each(|directory| fs::create_dir(place.join(directory)).unwrap());
+        for directory in ["home", "work"] {
+            fs::create_dir(place.join(directory)).unwrap();
+        }
         let mut variables = self.variables(definition["environment"].as_str());
         variables.insert("CI_JOB_ID".to_owned(), format!("{}-{name}", variables["CI_PIPELINE_ID"]));
         variables.insert("CI_JOB_NAME".to_owned(), name.to_owned());
@@ -123,7 +126,9 @@ impl Run<'_> {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        needs.iter().for_each(|needed| variables.extend(self.done.jobs[needed].outputs.clone()));
+        for needed in needs {
+            variables.extend(self.done.jobs[needed].outputs.clone());
+        }
         let mut worker = Worker { run: self, place, variables, log: String::new() };
         let fetched = worker.shell("git init --quiet . 2>&1; git fetch --quiet \"$CI_REPOSITORY_URL\" \"$CI_COMMIT_SHA\"; git checkout --quiet FETCH_HEAD");
         assert_eq!(fetched, 0, "{}", worker.log);
@@ -163,8 +168,9 @@ impl Run<'_> {
                 job.summary += &text;
             }
         }
-        for ((_, path), bytes) in self.done.artifacts.iter().filter(|((of, path), _)| of == name && path.ends_with(".md")) {
-            job.summary += &format!("{path}: {}", String::from_utf8_lossy(bytes));
+        // What `expose_as` links.
+        if let Some(bytes) = self.done.artifacts.get(&(name.to_owned(), "plan.md".to_owned())) {
+            job.summary += &String::from_utf8_lossy(bytes);
         }
     }
 }
@@ -188,7 +194,7 @@ impl Worker<'_> {
             call = call.env(name, value);
         }
         let ran = call.run();
-        self.log += &format!("{}{}", ran.stdout, ran.stderr);
+        self.log.extend([ran.stdout, ran.stderr]);
         ran.code
     }
 }
