@@ -1,6 +1,8 @@
 //! `chatapi key …`: the keys that tokens are sealed to and opened with.
 
+use std::fs::DirBuilder;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub(super) fn generate(context: &Context, output: &Path) -> Result<Exit, CliErro
     Ok(Exit::Done)
 }
 
-/// A new pair: the secret half goes to `output`, where nothing may stand yet.
+/// A new pair: the secret half goes to `output`, where nothing may stand yet. A directory that is missing is made (0700).
 pub(super) fn make(output: &Path) -> Result<Recipient, CliError> {
     let identity = Identity::generate().map_err(|error| CliError::new(Exit::Error, &error))?;
     let public = identity.recipient().map_err(|error| CliError::new(Exit::Error, &error))?;
@@ -29,7 +31,9 @@ pub(super) fn make(output: &Path) -> Result<Recipient, CliError> {
         "# opens what is sealed to {public}\n# keep a copy of it elsewhere: without it the tokens cannot be read\n{}\n",
         identity.to_secret().expose()
     ));
-    let written = store::make_new(output, 0o600).and_then(|mut file| {
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let has_place = parent.map_or(Ok(()), |parent| DirBuilder::new().recursive(true).mode(0o700).create(parent));
+    let written = has_place.and_then(|()| store::make_new(output, 0o600)).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });

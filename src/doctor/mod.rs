@@ -214,6 +214,8 @@ pub struct Tracking {
     pub is_ignored: bool,
     /// It is committed, or will be with the next commit.
     pub is_tracked: bool,
+    /// It is in another work tree than the manifest.
+    pub is_apart: bool,
 }
 
 /// What git says; none: the file is outside of the work tree.

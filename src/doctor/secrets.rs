@@ -49,12 +49,18 @@ fn git(facts: &Facts) -> Check {
         Some(Some(Tracking { is_tracked: true, .. })) if unsealed > 0 => facts
             .serious(id, format!("{shown} is in git, and tokens stand in it in the clear"))
             .hint(format!("`git rm -r --cached {shown}`; tokens that were pushed are known to others: have them replaced")),
+        Some(Some(Tracking { is_tracked: true, is_apart: true, .. })) => {
+            Check::ok(id, format!("{shown} is in git, sealed and on a branch of its own"))
+        }
         Some(Some(Tracking { is_tracked: true, .. })) => Check::warning(
             id,
             format!("{shown} is in git: two branches that apply are two states, and each creates what it misses"),
         )
         .hint("let one branch apply, one run at a time; or keep the state elsewhere: `--state DIR`"),
         Some(Some(Tracking { is_ignored: true, .. })) => Check::ok(id, format!("{shown} is left out of commits")),
+        Some(Some(_)) if matches!(facts.state, StateFacts::Absent) => {
+            Check::skipped(id, format!("no {shown} yet; the one that chatapi makes is left out of commits"))
+        }
         Some(Some(_)) => {
             let hint = format!("`printf '*\\n!.gitignore\\n' > {shown}/.gitignore`");
             let message = format!("{shown} is not ignored: `git add .` would commit it");

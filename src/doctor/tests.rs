@@ -13,8 +13,8 @@ fn sound() -> Facts {
         place: Place { shown: "state".to_owned(), absolute: PathBuf::from("/srv/p/state"), ..Place::default() },
         lock: LockFacts::Good { shown: "chatapi.lock".to_owned(), is_of_state: Some(true) },
         git: Some(Git {
-            state: Some(Tracking { is_ignored: true, is_tracked: false }),
-            lock: Some(Tracking { is_ignored: false, is_tracked: true }),
+            state: Some(Tracking { is_ignored: true, ..Tracking::default() }),
+            lock: Some(Tracking { is_tracked: true, ..Tracking::default() }),
         }),
         exposed: Vec::new(),
         is_sealed_by_environment: false,
@@ -41,8 +41,8 @@ type Row = (&'static str, fn(&mut Facts), &'static [(&'static str, Status)]);
 
 #[test]
 fn each_change_is_found_by_its_own_check() {
-    const OUTSIDE: Tracking = Tracking { is_ignored: false, is_tracked: false };
-    let rows: [Row; 17] = [
+    const OUTSIDE: Tracking = Tracking { is_ignored: false, is_tracked: false, is_apart: false };
+    let rows: [Row; 20] = [
         ("an old clock", |facts| facts.now = Timestamp::UNIX_EPOCH, &[("clock", Status::Error)]),
         ("a clock behind the state", |facts| facts.now = "2026-12-31T00:00:00Z".parse().unwrap(), &[("clock", Status::Error)]),
         ("a clock a little behind", |facts| facts.now = "2026-12-31T23:59:00Z".parse().unwrap(), &[]),
@@ -80,6 +80,31 @@ fn each_change_is_found_by_its_own_check() {
             "a state in git, and sealed",
             |facts| facts.git = Some(Git { state: Some(Tracking { is_tracked: true, ..OUTSIDE }), ..facts.git.unwrap() }),
             &[("git", Status::Warning)],
+        ),
+        (
+            "a sealed state in a work tree of its own",
+            |facts| {
+                let tracking = Tracking { is_tracked: true, is_apart: true, ..OUTSIDE };
+                facts.git = Some(Git { state: Some(tracking), lock: Some(tracking) });
+            },
+            &[],
+        ),
+        (
+            "tokens in the clear in a work tree of its own",
+            |facts| {
+                let tracking = Tracking { is_tracked: true, is_apart: true, ..OUTSIDE };
+                facts.git = Some(Git { state: Some(tracking), lock: Some(tracking) });
+                facts.state = StateFacts::Good { records: 1, is_paid: Some(true), unsealed: 1, is_sealed: false, newest: None };
+            },
+            &[("sealing", Status::Warning), ("git", Status::Error)],
+        ),
+        (
+            "no state, and nothing that ignores it",
+            |facts| {
+                facts.git = Some(Git { state: Some(OUTSIDE), ..facts.git.unwrap() });
+                facts.state = StateFacts::Absent;
+            },
+            &[],
         ),
         (
             "nobody to seal to",

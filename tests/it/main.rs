@@ -48,6 +48,7 @@ mod network;
 mod power_cuts;
 mod properties;
 mod raw_server;
+mod recipes;
 mod saved_plans;
 mod signals_at_random;
 mod soak;

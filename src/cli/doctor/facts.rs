@@ -28,7 +28,9 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     let lock_path = Context::lock_file(files, args.lock_file.lock_file.as_ref());
     let state_dir = absolute(&context.state_dir).unwrap_or_else(|_| context.state_dir.clone());
     let lock_path = absolute(&lock_path).unwrap_or(lock_path);
-    let home = lock_path.parent().unwrap_or(Path::new("/")).to_owned();
+    // Where the manifest is, wherever the state and the lock file are kept.
+    let beside = Context::lock_file(files, None);
+    let home = absolute(&beside).unwrap_or(beside).parent().unwrap_or(Path::new("/")).to_owned();
     let lock = LockFile::read(&lock_path);
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
     let root = pipelines::root(&home);

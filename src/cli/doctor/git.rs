@@ -4,20 +4,24 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::pipelines;
 use crate::cli::process::child_command;
 use crate::doctor::{Git, Tracking};
 
 /// How long one question may take; in a large work tree it takes a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What git says of the journal and of the lock file; none: no git, or no work tree around `directory`.
-pub(super) fn look(directory: &Path, journal: &Path, lock: &Path) -> Option<Git> {
-    ask(directory, &["rev-parse", "--is-inside-work-tree"], None).filter(|code| *code == 0)?;
-    Some(Git { state: tracking(directory, journal), lock: tracking(directory, lock) })
+/// What git says of the journal and of the lock file; none: no git, or no work tree around `home`, where the manifest is.
+pub(super) fn look(home: &Path, journal: &Path, lock: &Path) -> Option<Git> {
+    ask(home, &["rev-parse", "--is-inside-work-tree"], None).filter(|code| *code == 0)?;
+    Some(Git { state: tracking(home, journal), lock: tracking(home, lock) })
 }
 
-/// None: the file is outside of the work tree.
-fn tracking(directory: &Path, file: &Path) -> Option<Tracking> {
+/// None: the file is in no work tree. One inside another, as a state on a branch of its own has it, is asked itself.
+fn tracking(home: &Path, file: &Path) -> Option<Tracking> {
+    let own = pipelines::root(file.parent()?)?;
+    let is_apart = pipelines::root(home).is_some_and(|root| root != own);
+    let directory = if is_apart { &own } else { home };
     // 0: ignored, 1: not; more: outside, or another error.
     let is_ignored = match ask(directory, &["check-ignore", "--quiet", "--no-index"], Some(file))? {
         0 => true,
@@ -25,7 +29,7 @@ fn tracking(directory: &Path, file: &Path) -> Option<Tracking> {
         _ => return None,
     };
     let is_tracked = ask(directory, &["ls-files", "--error-unmatch"], Some(file))? == 0;
-    Some(Tracking { is_ignored, is_tracked })
+    Some(Tracking { is_ignored, is_tracked, is_apart })
 }
 
 /// Git's exit code. It takes no lock, and starts no program that the repository's settings name.
