@@ -332,8 +332,13 @@ impl Run<'_> {
     /// What needs a person, and what to type.
     fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
         for guard in guards {
-            let error = CliError::message(Exit::Guard, report::guard_text(guard));
-            self.context.complain_as(&error.hint(guard_hint(guard, &self.context.command())), Notice::of_guard(guard));
+            let command = self.context.command();
+            let mut error = CliError::message(Exit::Guard, report::guard_text(guard));
+            if matches!(guard, Guard::Strangers { .. }) && state.doubts().next().is_some() {
+                error =
+                    error.hint(format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
+            }
+            self.context.complain_as(&error.hint(guard_hint(guard, &command)), Notice::of_guard(guard));
         }
         if let Some(halt) = &report.halt {
             let hint = match halt {

@@ -214,7 +214,7 @@ fn p10_a_cancelled_job_keeps_what_it_has_created() {
     }
 }
 
-/// A doubt is told with its command, holds its name only, and is settled by what the README says.
+/// A doubt of a run that was killed is told with its command, and is settled by what the README says.
 #[cfg(feature = "failpoints")]
 #[test]
 fn p7_a_doubt_is_settled_on_the_states_branch_by_what_the_readme_says() {
@@ -227,13 +227,12 @@ fn p7_a_doubt_is_settled_on_the_states_branch_by_what_the_readme_says() {
         repository.trouble("");
         let doubtful = repository.again();
         doubtful.ends("plan", 0, "in doubt");
-        doubtful.ends("apply", 3, "Apply: 1 created, 1 unchanged, 1 in doubt.");
+        // Nothing has listed since: what the doubt has made cannot be told from what a lost run would have.
+        doubtful.ends("apply", 3, "what is in doubt may be among them: settle that first");
         let (log, summary) = (&doubtful.job("apply").log, &doubtful.job("apply").summary);
         assert!(log.contains("chatapi resolve b --attempt") || log.contains("resolve b --attempt"), "{log}");
         assert!(kind == Kind::GitLab || summary.contains("resolve b --attempt"), "{summary}");
-        // Nothing else is left to do, and still the run is no success.
-        repository.again().ends("apply", 3, "Apply: 0 created, 2 unchanged, 1 in doubt.");
-        assert_eq!(repository.gateway.creates(), 3);
+        assert_eq!(repository.gateway.creates(), 2, "the one that is in doubt, and the one before it");
 
         let fetched = repository.follow(FETCH);
         assert!(fetched.stdout.contains("? b (whatsapp)"), "{fetched}");
@@ -249,6 +248,7 @@ fn p7_a_doubt_is_settled_on_the_states_branch_by_what_the_readme_says() {
         repository.shell(&clone, &script).done();
         repository.follow(BRING_BACK).done();
 
+        repository.again().ends("apply", 0, "Apply: 1 created, 2 unchanged.");
         repository.again().ends("plan", 0, "Nothing to do");
         assert_eq!(repository.gateway.creates(), 3);
         repository.is_complete(&["a", "b", "c"]);
