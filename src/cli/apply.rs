@@ -217,8 +217,12 @@ impl Run<'_> {
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
-        if report.outcomes.values().any(|outcome| matches!(outcome, Outcome::InDoubt { .. })) {
-            applier.look_back().await.map_err(|error| after(&report, unrecorded(error)))?;
+        let is_doubtful = report.outcomes.values().any(|outcome| matches!(outcome, Outcome::InDoubt { .. }));
+        if is_doubtful
+            && report.halt.is_none()
+            && let Err(error) = applier.look_back().await
+        {
+            report.halt = Some(Halt::Store(error.into_store_error()));
         }
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;

@@ -419,13 +419,16 @@ fn p13_a_command_for_the_key_that_does_not_end_is_not_waited_for() {
 
 #[test]
 fn t22_keys_are_pinned_by_the_first_apply_that_sends_and_not_by_one_that_nothing_came_of() {
-    let (gateway, project, public) = sealed(&["create:nth=1=refuse:no"], &["a"]);
+    let (gateway, project, public) = sealed(&["create:first=2=refuse:no"], &["a"]);
     let stranger = generate(&project, "stranger.txt");
     // In the clear, and refused: nothing was sealed to anybody, so there is nothing to rekey.
     seal_to(&project, &[]);
     project.run("apply").exits(1).prints("1 refused");
     seal_to(&project, &[&public]);
+    // A guard stops it before anything could be sealed: nothing is pinned.
     project.run("apply --max-creates 0").exits(6).warns("1 instances would be created");
+    assert_eq!(project.run("state show --format json").exits(0).json()["seal_to"], serde_json::json!([]));
+    project.run("apply").exits(1).prints("1 refused");
     // Pinned now, although nothing exists.
     seal_to(&project, &[&stranger]);
     project.run("apply").exits(6).warns("the keys to seal to have changed");

@@ -71,7 +71,7 @@ fn t6_t7_t31_only_the_configured_origin_is_contacted() {
     }
     trap.is_untouched("apply and all that looks");
     project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
-    let Some((run, trace)) = traced(&project, "apply") else { return };
+    let Some((run, trace)) = traced(&project, "apply --allow-unknown all") else { return };
     // The second answer has the first one's id.
     assert_ne!(run.code, 1, "{run}");
     let port = server.url().rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
