@@ -77,10 +77,10 @@ impl Applier {
         self.sync().await
     }
 
-    /// Pins whom secrets are sealed to.
+    /// Pins whom secrets are sealed to; it is durable before anything is sealed.
     pub async fn pin(&self, to: Recipients) -> Result<(), RecordError> {
         self.shared.begin().await?;
-        self.shared.pen.record(Event::Recipients { to }).await.map(|_| ())
+        self.shared.pen.note(Event::Recipients { to }).await.map(|_| ())
     }
 
     /// Lists once more after a run that leaves doubts: what they made is seen from then on, and hides nothing that appears later.
