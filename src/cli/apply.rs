@@ -18,6 +18,7 @@ use super::context::{Context, Server, check_binding, settling, steady_now, typed
 use super::delivery::Delivery;
 use super::error::CliError;
 use super::exit::Exit;
+use super::kept::Kept;
 use super::plan::{cost_sentence, declared, guard_hint, plan_hash, with_cost};
 use super::progress::Display;
 use super::reports::{self, Told};
@@ -69,7 +70,9 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let (store, pin) = seal(context, args, manifest, store)?;
         let limits = Limits { aim: store.state().run.as_ref().and_then(|run| run.aim), ..subject.limits(args, context.is_ci) };
         let to = pin.as_ref().unwrap_or(&store.state().recipients);
-        let delivery = Delivery::prepare(context, &args.write_outputs, &args.identity, to)?;
+        let others = [lock_path.clone()].into_iter().chain(args.identity.identity.clone());
+        let kept = Kept::of(context, &args.manifests.files, others);
+        let delivery = Delivery::prepare(&kept, &args.write_outputs, &args.identity, to)?;
         let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, pin, delivery, server, stop };
         run.go(store, lock).await
     })

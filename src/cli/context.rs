@@ -244,6 +244,22 @@ pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(
         .hint("if it is the same account under another key or address: `chatapi state rebind`"))
 }
 
+/// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.
+pub(super) fn check_server(bound: Option<&Binding>, provider: ProviderKind) -> Result<(), CliError> {
+    let Some(bound) = bound else { return Ok(()) };
+    let here = match provider {
+        ProviderKind::Emulator => Some(Origin(Origin::EMULATOR.to_owned())),
+        ProviderKind::Chatapi => env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin())),
+    };
+    let is_other = here.as_ref().map_or(bound.origin.is_emulator(), |here| *here != bound.origin);
+    if !is_other {
+        return Ok(());
+    }
+    let there = here.map_or_else(|| "a server by address".to_owned(), |here| here.to_string());
+    Err(CliError::message(Exit::Error, format!("the state belongs to {}, not to {there}", bound.origin))
+        .hint("use the server of this state, or another state: `--state DIR` (and `--lock-file PATH`)"))
+}
+
 /// When an absence from the list counts.
 pub(super) fn settling(args: &ServerArgs) -> Settling {
     Settling { after: args.settle_after, ..Settling::default() }

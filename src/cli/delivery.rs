@@ -12,6 +12,7 @@ use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::identities;
+use super::kept::Kept;
 use super::output;
 use super::reports;
 use crate::failpoint;
@@ -28,7 +29,7 @@ pub(super) struct Delivery {
 impl Delivery {
     /// Sees that each of `targets` could be written, and that tokens sealed so could be read. None: no outputs are wanted.
     pub(super) fn prepare(
-        context: &Context,
+        kept: &Kept,
         targets: &[OutputTarget],
         identity: &IdentityArgs,
         sealed_to: &Recipients,
@@ -37,8 +38,10 @@ impl Delivery {
             return Ok(None);
         }
         let keys = keys(identity, sealed_to)?;
-        let targets = targets.iter().map(|target| checked(context, target)).collect::<Result<Vec<_>, _>>()?;
-        let is_twice = |at: usize, target: &OutputTarget| targets.iter().take(at).any(|other| other.path == target.path);
+        let targets = targets.iter().map(|target| checked(kept, target)).collect::<Result<Vec<_>, _>>()?;
+        let is_twice = |at: usize, target: &OutputTarget| {
+            targets.iter().take(at).any(|other| reports::whole(&other.path) == reports::whole(&target.path))
+        };
         if let Some((_, twice)) = targets.iter().enumerate().find(|(at, target)| is_twice(*at, target)) {
             let message = format!("two outputs go to {}", typed(&twice.path));
             return Err(CliError::message(Exit::Error, message).hint("nothing was sent; give each a file of its own"));
@@ -67,11 +70,13 @@ impl Delivery {
 pub(super) fn retry(context: &Context, identity: &IdentityArgs, timeout: Duration) -> Result<Exit, CliError> {
     let store = context.open("output", timeout, None)?;
     let receipts = Receipts::read(&context.state_dir)?;
+    let kept = Kept::of(context, &[], identity.identity.clone());
     let owed = receipts.owed().map(|(path, receipt)| {
         let format = OutputFormat::from_str(&receipt.format, false).map_err(|_| {
             CliError::message(Exit::Error, format!("{} is owed in a format that this version does not know", typed(path)))
         })?;
-        Ok(OutputTarget { format, path: path.clone() })
+        // The list is no secret and has no seal: what it names is looked at as if it had been typed.
+        checked(&kept, &OutputTarget { format, path: path.clone() })
     });
     let owed = owed.collect::<Result<Vec<_>, CliError>>()?;
     if owed.is_empty() {
@@ -98,7 +103,7 @@ fn keys(identity: &IdentityArgs, sealed_to: &Recipients) -> Result<Vec<Identity>
     Ok(keys)
 }
 
-fn checked(context: &Context, target: &OutputTarget) -> Result<OutputTarget, CliError> {
+fn checked(kept: &Kept, target: &OutputTarget) -> Result<OutputTarget, CliError> {
     let fail = |error: &std::io::Error| {
         let attempted = format!("the output {} cannot be written", typed(&target.path));
         CliError::new(Exit::Error, error)
@@ -106,9 +111,11 @@ fn checked(context: &Context, target: &OutputTarget) -> Result<OutputTarget, Cli
             .hint("nothing was sent; it needs a directory that is there, writable and not full")
     };
     let path = absolute(&target.path).map_err(|error| fail(&error))?;
-    let state = absolute(&context.state_dir).map_err(|error| fail(&error))?;
-    if path.starts_with(&state) {
-        return Err(fail(&std::io::Error::other("it is in the state's directory, where nothing else is written")));
+    if let Some(why) = kept.refusal(&path) {
+        return Err(fail(&std::io::Error::other(why)));
+    }
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return Err(fail(&std::io::Error::other("what stands there is not a file")));
     }
     reports::probe(&path).map_err(|error| fail(&error))?;
     Ok(OutputTarget { format: target.format, path })

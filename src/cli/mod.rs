@@ -14,6 +14,7 @@ mod error;
 mod exit;
 mod identity;
 mod init;
+mod kept;
 mod key;
 mod logging;
 mod man;
@@ -81,15 +82,18 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
     }
     match verb {
         Verb::Plan(args) => {
-            reports::begin(context, "plan", &args.reports, (&args.manifests.files, args.lock_file.lock_file.as_ref()))?;
+            let others = [&args.lock_file.lock_file, &args.out].into_iter().flatten().cloned();
+            reports::begin(context, "plan", &args.reports, (&args.manifests.files, others.collect()))?;
             plan::run(context, &args)
         }
         Verb::Show(args) => {
-            reports::begin(context, "show", &args.reports, (std::slice::from_ref(&args.file), None))?;
+            reports::begin(context, "show", &args.reports, (std::slice::from_ref(&args.file), Vec::new()))?;
             show::run(context, &args)
         }
         Verb::Apply(args) => {
-            reports::begin(context, "apply", &args.reports, (&args.manifests.files, args.lock_file.lock_file.as_ref()))?;
+            let others = [&args.lock_file.lock_file, &args.identity.identity].into_iter().flatten();
+            let others = others.chain(args.write_outputs.iter().map(|target| &target.path)).cloned();
+            reports::begin(context, "apply", &args.reports, (&args.manifests.files, others.collect()))?;
             apply::run(context, &args)
         }
         Verb::Validate(args) => {
@@ -123,7 +127,7 @@ fn finish(context: &Context, exit: Exit) -> Exit {
             context.console.error(&CliError::new(Exit::Error, &error).context("cannot write the result to standard output"));
             match exit {
                 Exit::Done if context.has_created.load(Ordering::Relaxed) => Exit::Partly,
-                Exit::Done => Exit::Error,
+                Exit::Done | Exit::Changes => Exit::Error,
                 worse => worse,
             }
         }

@@ -15,6 +15,7 @@ use super::delivery;
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
+use super::kept::Kept;
 use super::state::read;
 use crate::instance::InstanceName;
 use crate::report::credentials::{
@@ -48,6 +49,10 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     match out {
         None => context.console.bytes(rendered.expose().as_bytes()),
         Some(path) => {
+            if let Some(why) = Kept::of(context, &[], args.identity.identity.clone()).refusal(path) {
+                let message = format!("nothing is written to {}: {why}", path.display());
+                return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
+            }
             write(path, &rendered)?;
             context.console.note(format_args!("wrote {} instances to {}", credentials.len(), path.display()));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::PlanArgs;
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
-use super::context::{Context, typed};
+use super::context::{Context, check_server, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports::{self, Told};
@@ -59,6 +59,8 @@ struct Made {
     guards: Vec<Guard>,
     wanted: Recipients,
     sealing: Option<CliError>,
+    /// The state is of another server.
+    elsewhere: Option<CliError>,
 }
 
 impl Made {
@@ -71,7 +73,8 @@ impl Made {
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing })
+        let elsewhere = state.and_then(|state| check_server(state.binding.as_ref(), manifest.provider).err());
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -92,7 +95,7 @@ impl Made {
             remark(context, &self);
         }
         self.account(context);
-        if let Some(error) = &self.sealing {
+        for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
             context.console.warn("an apply will stop:");
             context.complain(error);
         }
@@ -143,7 +146,7 @@ impl Made {
     /// Saves it, if an apply of it would not be stopped.
     fn save(self, context: &Context, args: &PlanArgs, (path, lock_path): (&Path, &Path)) -> Result<SavedPlan, CliError> {
         let command = context.command();
-        if let Some(error) = self.sealing {
+        if let Some(error) = self.elsewhere.or(self.sealing) {
             return Err(error.hint("the plan was not saved"));
         }
         if let Some(guard) = self.guards.first() {

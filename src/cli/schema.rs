@@ -8,6 +8,7 @@ use super::args::SchemaArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::kept::Kept;
 use crate::manifest;
 use crate::report;
 use crate::store;
@@ -24,6 +25,10 @@ pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<Exit, CliError
         context.document(&schema)?;
         return Ok(Exit::Done);
     };
+    if let Some(why) = Kept::of(context, &[], None).refusal(path) {
+        let message = format!("nothing is written to {}: {why}", path.display());
+        return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
+    }
     write(path, &schema)?;
     context.done(format!("Schema in {}.", path.display()))?;
     Ok(Exit::Done)

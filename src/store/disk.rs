@@ -132,7 +132,7 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 /// Whether nothing but a state is in there: somebody's home is not closed to others because it was named by mistake.
 fn is_ours(path: &Path) -> io::Result<bool> {
-    const OURS: &[&str] = &["history", "index", "lock", "emulator", ".gitignore", "README.md"];
+    const OURS: &[&str] = &["history", "index", "lock", "emulator", "outputs.json", ".gitignore", "README.md"];
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         // With `.new` while it is replaced, with `.damaged-…` after a rebuild.

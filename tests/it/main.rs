@@ -35,6 +35,7 @@ mod emulator;
 mod failpoints_absent;
 mod fuzz;
 mod hardening;
+mod kept_files;
 mod kill_loop;
 mod kill_verbs;
 mod kills;

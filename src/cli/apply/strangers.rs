@@ -68,8 +68,8 @@ impl Run<'_> {
     fn strictness(&self, state: &State) -> Strictness {
         match () {
             () if self.is_strict() => Strictness::Stop,
-            () if state.records().values().all(|record| matches!(record.phase, Phase::Absent { .. })) => Strictness::Warn,
             () if prompt::is_answered(self.context) && !self.args.auto_approve => Strictness::Ask,
+            () if state.records().values().all(|record| matches!(record.phase, Phase::Absent { .. })) => Strictness::Warn,
             () => Strictness::Stop,
         }
     }

@@ -10,6 +10,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::kept::Kept;
 use crate::store;
 
 /// What stands in a file.
@@ -42,17 +43,12 @@ pub(super) struct Target {
 }
 
 /// Refuses targets that cannot be written, that meet each other, or that are something else already.
-pub(super) fn check(targets: &[Target], kept: &[PathBuf], state_dir: &Path) -> Result<(), CliError> {
-    let state_dir = whole(state_dir);
-    let kept: Vec<PathBuf> = kept.iter().map(|path| whole(path)).collect();
+pub(super) fn check(targets: &[Target], kept: &Kept) -> Result<(), CliError> {
     let mut known: Vec<PathBuf> = Vec::new();
     for target in targets {
         let path = whole(&target.path);
-        if path.starts_with(&state_dir) {
-            return Err(target.refused("it is in the state's directory, where nothing else is written"));
-        }
-        if kept.contains(&path) {
-            return Err(target.refused("it is read by this very run"));
+        if let Some(why) = kept.refusal(&path) {
+            return Err(target.refused(why));
         }
         if known.contains(&path) {
             return Err(target.refused("another report goes there"));

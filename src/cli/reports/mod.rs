@@ -23,6 +23,7 @@ use super::args::{ForgeArgs, Format, ReportArgs};
 use super::context::Context;
 use super::error::{CliError, Content};
 use super::exit::Exit;
+use super::kept::Kept;
 use crate::diagnostic::Severity;
 use crate::manifest::Manifest;
 use crate::plan::Plan;
@@ -127,10 +128,9 @@ pub(super) fn begin(
     context: &Context,
     verb: &'static str,
     args: &ReportArgs,
-    (read, lock_file): (&[PathBuf], Option<&PathBuf>),
+    (read, others): (&[PathBuf], Vec<PathBuf>),
 ) -> Result<(), CliError> {
-    let lock_file = Context::lock_file(read, lock_file);
-    let kept: Vec<PathBuf> = read.iter().cloned().chain([lock_file]).collect();
+    let kept = Kept::of(context, read, others);
     let named = [
         (Kind::Json, &args.json_into),
         (Kind::Markdown, &args.markdown_into),
@@ -139,7 +139,7 @@ pub(super) fn begin(
         (Kind::Dotenv, &args.dotenv_into),
     ];
     let files: Vec<Target> = named.into_iter().filter_map(|(kind, path)| Some(Target { kind, path: path.clone()? })).collect();
-    files::check(&files, &kept, &context.state_dir)?;
+    files::check(&files, &kept)?;
     {
         let mut account = context.reports.account();
         account.verb = verb;
@@ -193,16 +193,19 @@ pub(super) fn deliver(context: &Context, exit: Exit) -> Exit {
     for target in &wanted.files {
         errors.extend(target.write(&context.reports.content(target.kind, &account)).err());
     }
+    let spoilt = |errors: &[CliError]| match exit {
+        Exit::Done | Exit::Changes if errors.is_empty() => exit,
+        Exit::Done | Exit::Changes if context.has_created.load(Ordering::Relaxed) => Exit::Partly,
+        Exit::Done | Exit::Changes => Exit::Error,
+        worse => worse,
+    };
+    // What the next step of a job is told is how this one ends.
+    account.exit_code = spoilt(&errors).code();
     errors.extend(wanted.surroundings.tell(&context.console, &account).err());
-    let spoiled = !errors.is_empty();
     for error in &errors {
         context.console.error(error);
     }
-    match exit {
-        Exit::Done | Exit::Changes if spoiled && context.has_created.load(Ordering::Relaxed) => Exit::Partly,
-        Exit::Done | Exit::Changes if spoiled => Exit::Error,
-        worse => worse,
-    }
+    spoilt(&errors)
 }
 
 impl Reports {

@@ -102,7 +102,7 @@ fn p4_a_file_that_cannot_be_written_stops_a_run_before_it_sends() {
         ("--json-into instances.yaml", "read by this very run"),
         ("--json-into ./directory/../instances.yaml", "read by this very run"),
         ("--json-into link", "read by this very run"),
-        ("--json-into chatapi.lock", "read by this very run"),
+        ("--json-into chatapi.lock", "that is a lock file's name"),
         ("--json-into same --markdown-into ./same", "another report goes there"),
     ] {
         let before = (project.copy_of_state(), project.read("instances.yaml"), project.read("chatapi.lock"));

@@ -1,0 +1,47 @@
+//! What no output may take the place of: the state, lock files, manifests, plans and keys.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::context::{Context, LOCK_FILE};
+use super::reports::whole;
+use super::saved;
+
+/// Variables that name a file with a key, or the lock file.
+const VARIABLES: [&str; 3] = ["CHATAPI_API_KEY_FILE", "CHATAPI_IDENTITY_FILE", "CHATAPI_LOCK_FILE"];
+
+/// The files that a command reads, or that must outlive it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    state_dir: PathBuf,
+    files: Vec<PathBuf>,
+    /// Every manifest in one of these is read.
+    folders: Vec<PathBuf>,
+}
+
+impl Kept {
+    /// Of a command that reads `read`, manifests or a saved plan, and `others`.
+    pub(super) fn of(context: &Context, read: &[PathBuf], others: impl IntoIterator<Item = PathBuf>) -> Self {
+        let plans = read.iter().filter(|path| saved::is_one(path)).filter_map(|path| saved::read(path).ok());
+        let planned = plans.flat_map(|plan| plan.manifest.files.into_iter().chain([plan.manifest.lock_file]).map(PathBuf::from));
+        let named = VARIABLES.iter().filter_map(env::var_os).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let all: Vec<PathBuf> = read.iter().cloned().chain(planned).chain(named).chain(others).map(|path| whole(&path)).collect();
+        let (folders, files) = all.into_iter().partition(|path| path.is_dir());
+        Self { state_dir: whole(&context.state_dir), files, folders }
+    }
+
+    /// Why nothing may be written to `path`; none: it may.
+    pub(super) fn refusal(&self, path: &Path) -> Option<&'static str> {
+        let path = whole(path);
+        let is_manifest = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        match () {
+            () if path.starts_with(&self.state_dir) => Some("it is in the state's directory, where nothing else is written"),
+            () if path.file_name().is_some_and(|name| name == LOCK_FILE) => Some("that is a lock file's name"),
+            () if self.files.contains(&path) => Some("it is read by this very run"),
+            () if is_manifest && self.folders.iter().any(|folder| path.parent() == Some(folder)) => {
+                Some("it is read by this very run")
+            }
+            () => None,
+        }
+    }
+}
