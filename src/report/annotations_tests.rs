@@ -79,11 +79,11 @@ fn problems_that_were_not_kept_are_counted() {
 
 #[test]
 fn a_file_is_named_from_the_repositorys_root() {
-    let base = Base { root: "/work/repo/".to_owned(), below: "infra/eu/".to_owned() };
+    let base = Base { root: "/srv/repo/".to_owned(), below: "infra/eu/".to_owned() };
     for (file, path) in [
         ("a.yaml", "infra/eu/a.yaml"),
         ("./a.yaml", "infra/eu/a.yaml"),
-        ("/work/repo/x/a.yaml", "x/a.yaml"),
+        ("/srv/repo/x/a.yaml", "x/a.yaml"),
         ("/elsewhere/a.yaml", "/elsewhere/a.yaml"),
     ] {
         assert_eq!(base.path(file), path);
