@@ -13,7 +13,7 @@ use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSign
 use crate::failpoint;
 use crate::instance::InstanceName;
 use crate::listing::Listing;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Doubts, Plan, strangers};
 use crate::provider::{ListError, Provider};
 use crate::seal::Recipients;
 use crate::state::{Binding, Event, Phase, Serial};
@@ -83,11 +83,17 @@ impl Applier {
         self.shared.pen.note(Event::Recipients { to }).await.map(|_| ())
     }
 
-    /// Lists once more after a run that leaves doubts: what they made is seen from then on, and hides nothing that appears later.
+    /// Lists once more after a run that leaves doubts: what they made is seen from then on, and hides nothing that appears
+    /// later.
     pub async fn look_back(&self) -> Result<(), RecordError> {
         match tokio::time::timeout(LOOK_BACK, self.survey()).await {
             Ok(Some(Ok(listing))) if listing.instances.len() <= FENCE_MAX => {
                 self.shared.keep_survey(None);
+                let state = self.look(|store| store.state().clone()).await?;
+                // More than doubts can have made is somebody else's, or another run's: the next run has to meet it.
+                if !strangers(&state, &listing, Doubts::Explain).is_empty() {
+                    return Ok(());
+                }
                 let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
                 self.shared.pen.record(Event::Listed { ids }).await.map(|_| ())
             }
