@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::{Notice, Standing};
-use super::{ApplySummary, FORMAT_VERSION, SummaryData, outcome_word};
+use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word};
 use crate::apply::{Outcome, Progress};
 use crate::diagnostic::{DiagnosticData, Severity};
-use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Action, Change, Reason};
 use crate::state::AttemptId;
 
@@ -64,17 +64,6 @@ pub enum Summary {
     Plan(SummaryData),
     /// What an apply did.
     Apply(ApplySummary),
-}
-
-#[derive(Debug, Serialize)]
-struct ChangeData {
-    name: InstanceName,
-    #[serde(rename = "type")]
-    kind: InstanceType,
-    action: &'static str,
-    reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    renamed_from: Option<InstanceName>,
 }
 
 /// Something on the way.
@@ -155,12 +144,10 @@ impl Line {
         if change.action == Action::NoOp && !matches!(change.reason, Reason::TokenMissing { .. }) {
             return None;
         }
-        let (action, reason) = (change.action.as_str(), change.reason.to_string());
-        let message = format!("{}: {action}, {reason}", change.name);
+        let message = format!("{}: {}, {}", change.name, change.action.as_str(), change.reason);
         let case = super::account::Case::planned(change);
         let level = if case.standing < Standing::Skipped { Level::Warn } else { Level::Info };
-        let (name, kind, renamed_from) = (change.name.clone(), change.kind, change.renamed_from.clone());
-        Some(Self::new(level, message, Event::PlannedChange { change: ChangeData { name, kind, action, reason, renamed_from } }))
+        Some(Self::new(level, message, Event::PlannedChange { change: change.into() }))
     }
 
     /// The counts, and as a sentence.

@@ -6,7 +6,10 @@
 mod event;
 mod identity;
 mod kept;
+mod table;
 mod transition;
+#[cfg(test)]
+mod transition_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,18 +1,10 @@
-//! The transitions of one attempt, as one table: [`next_phase`]. Whatever it does not list is refused, while writing as well
-//! as while reading: a journal that holds an illegal step is damaged.
-//!
-//! ```text
-//! absent   -- intent --> intent -- sent --> in doubt -- received --> received -- created --> created
-//!                          |                  |  ^                     |  |
-//!                          +- unsent-> absent +  +------ doubted ------+  +- refused -> absent
-//! in doubt -- resolved --> created | absent
-//! created  -- released --> released -- reclaimed --> created
-//! ```
+//! What each entry makes of a state, or why it is refused. The steps of one attempt are in [`super::table`].
 
 use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
 
+use super::table::{Step, next_phase};
 use super::{
     Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict,
 };
@@ -68,17 +60,6 @@ pub enum Illegal {
         /// The event's word.
         event: &'static str,
     },
-}
-
-/// One attempt's step: its word and what it brings.
-enum Step<'a> {
-    Unsent(&'a str),
-    Sent,
-    Received,
-    Created(Instance),
-    Refused(&'a str),
-    Doubted(&'a str),
-    Resolved(&'a Verdict),
 }
 
 impl State {
@@ -342,191 +323,6 @@ impl State {
     }
 }
 
-/// The table. `None`: there is no such step.
-fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Option<Phase> {
-    let closed = |reason: &str| Some(Phase::Absent { closed: reason.to_owned() });
-    let doubt = |reason: &str, since, answer| Doubt { since, reason: reason.to_owned(), answer };
-    match (phase, step) {
-        (Phase::Intent(_) | Phase::InDoubt(_, Doubt { answer: None, .. }), Step::Unsent(reason))
-        | (Phase::Received(..), Step::Refused(reason)) => closed(reason),
-        (Phase::Intent(attempt), Step::Sent) => {
-            Some(Phase::InDoubt(attempt.clone(), doubt("sent, and no answer was recorded", entry.at, None)))
-        }
-        (Phase::Intent(attempt), Step::Doubted(reason)) => Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, None))),
-        (Phase::InDoubt(attempt, Doubt { answer: None, .. }), Step::Received) => {
-            Some(Phase::Received(attempt.clone(), entry.serial))
-        }
-        // The doubt is as old as the last thing that was seen of the attempt.
-        (Phase::InDoubt(attempt, known), Step::Doubted(reason)) => {
-            Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, known.answer)))
-        }
-        (Phase::Received(attempt, answer), Step::Doubted(reason)) => {
-            Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, Some(*answer))))
-        }
-        (Phase::Received(_, answer), Step::Created(instance)) => {
-            let holder = instance.token.as_ref().map(|token| token.entry);
-            let holds = holder.is_none_or(|holder| holder == *answer || holder == entry.serial);
-            holds.then(|| Phase::Created(instance.clone()))
-        }
-        (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
-        (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
-            Some(Phase::Created(Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at }))
-        }
-        _ => None,
-    }
-}
-
 fn illegal(record: &Record, event: &'static str) -> Illegal {
     Illegal::Step { name: record.name.clone(), status: record.status(), event }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::{Grounds, Hash, Head, Lineage};
-
-    const AT: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn name(text: &str) -> InstanceName {
-        InstanceName::parse(text).unwrap()
-    }
-
-    fn attempt() -> AttemptId {
-        AttemptId::typed("a-1")
-    }
-
-    /// Applies `events` in order to a fresh state.
-    fn replay(events: &[Event]) -> Result<State, Illegal> {
-        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
-        for event in events {
-            let entry = Entry { serial: state.serial.next(), at: AT, event: event.clone() };
-            state.apply(&entry)?;
-        }
-        Ok(state)
-    }
-
-    fn kept() -> crate::state::KeptSecret {
-        crate::state::KeptSecret::Clear(crate::secret::Secret::new("t".into()))
-    }
-
-    fn event(word: &str) -> Event {
-        let attempt = attempt();
-        let reason = "why".to_owned();
-        let id = InstanceId::parse("100").unwrap();
-        let grounds = Grounds { by: "operator".to_owned(), reason: None, candidates: None };
-        match word {
-            "intent" => Event::Intent { attempt, name: name("a"), kind: InstanceType::WhatsApp, fence: None },
-            "unsent" => Event::Unsent { attempt, reason },
-            "sent" => Event::Sent { attempt },
-            "received" => Event::Received {
-                attempt,
-                answer: super::super::Answer { status: 200, complete: true, retry_after: None, body: vec![] }.into(),
-            },
-            "created" => Event::Created { attempt, id, api_url: None, token_in: None, token: Some(kept()) },
-            "refused" => Event::Refused { attempt, reason },
-            "doubted" => Event::Doubted { attempt, reason },
-            "exists" => Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds },
-            "never" => Event::Resolved { attempt, verdict: Verdict::NotCreated, grounds },
-            "token" => Event::TokenSet { name: name("a"), token: kept() },
-            _ => unreachable!("{word}"),
-        }
-    }
-
-    /// The way to a phase, and what may follow: word and status afterwards.
-    type Row = (&'static [&'static str], &'static [(&'static str, &'static str)]);
-
-    #[test]
-    fn p1_the_table_lists_every_step_and_refuses_the_rest() {
-        // What a row does not list is illegal.
-        let words = ["intent", "unsent", "sent", "received", "created", "refused", "doubted", "exists", "never", "token"];
-        let table: &[Row] = &[
-            (&[], &[("intent", "intent")]),
-            (&["intent"], &[("unsent", "absent"), ("sent", "in_doubt"), ("doubted", "in_doubt")]),
-            (
-                &["intent", "sent"],
-                &[
-                    ("unsent", "absent"),
-                    ("received", "received"),
-                    ("doubted", "in_doubt"),
-                    ("exists", "token_missing"),
-                    ("never", "absent"),
-                ],
-            ),
-            (&["intent", "sent", "received"], &[("created", "created"), ("refused", "absent"), ("doubted", "in_doubt")]),
-            (
-                &["intent", "sent", "received", "doubted"],
-                &[("doubted", "in_doubt"), ("exists", "token_missing"), ("never", "absent")],
-            ),
-            (&["intent", "sent", "received", "created"], &[("token", "created")]),
-            (&["intent", "sent", "exists"], &[("token", "created")]),
-            (&["intent", "unsent"], &[("intent", "intent")]),
-            (&["intent", "sent", "received", "refused"], &[("intent", "intent")]),
-        ];
-        for (way, allowed) in table {
-            for word in words {
-                let events: Vec<Event> = way.iter().chain([&word]).map(|word| event(word)).collect();
-                let expected = allowed.iter().find(|(next, _)| *next == word).map(|(_, status)| *status);
-                let found = replay(&events).ok().map(|state| state.records()[&name("a")].status());
-                assert_eq!(found, expected, "{way:?} then {word}");
-            }
-        }
-    }
-
-    #[test]
-    fn p1_a_refused_entry_leaves_the_state_as_it_was() {
-        let mut state = replay(&[event("intent"), event("sent")]).unwrap();
-        let before = state.clone();
-        let entry = Entry { serial: state.serial.next(), at: AT, event: event("intent") };
-        assert!(matches!(state.apply(&entry), Err(Illegal::Step { .. })));
-        assert_eq!(state, before);
-    }
-
-    #[test]
-    fn an_id_belongs_to_one_name_only() {
-        let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
-        let id = InstanceId::parse("100").unwrap();
-        events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, source: "test".into() });
-        assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
-    }
-
-    #[test]
-    fn a_renamed_instance_keeps_its_id_and_frees_its_name() {
-        let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
-        events.push(Event::Moved { from: name("a"), to: name("b") });
-        let state = replay(&events).unwrap();
-        assert_eq!(state.known_ids().values().collect::<Vec<_>>(), [&name("b")]);
-        assert!(state.record(&name("a")).is_none());
-        events.push(Event::Moved { from: name("a"), to: name("c") });
-        assert_eq!(replay(&events), Err(Illegal::Unknown(name("a"))));
-    }
-
-    #[test]
-    fn a_fence_lives_as_long_as_an_attempt_refers_to_it() {
-        let listed = |id: &str| Event::Listed { ids: vec![InstanceId::parse(id).unwrap()] };
-        let intent = Event::Intent { attempt: attempt(), name: name("a"), kind: InstanceType::WhatsApp, fence: Some(Serial(2)) };
-        let state = replay(&[listed("1"), intent, event("sent"), listed("2"), listed("3")]).unwrap();
-        assert_eq!(state.fences().keys().copied().collect::<Vec<_>>(), [Serial(2), Serial(6)]);
-        let (_, attempt, _) = state.doubts().next().unwrap();
-        assert!(state.fence_of(attempt).unwrap().contains(&InstanceId::parse("1").unwrap()));
-    }
-
-    #[test]
-    fn a_binding_names_its_account_once_and_never_another() {
-        let bound = |origin: &str, key: Option<&str>| {
-            let key = key.map(|key| super::super::KeyFingerprint(key.into()));
-            Event::Bound(super::super::Binding { origin: super::super::Origin(origin.into()), key })
-        };
-        assert!(replay(&[bound("a", None), bound("a", Some("k")), bound("a", Some("k"))]).is_ok());
-        for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None)] {
-            assert_eq!(replay(&[bound("a", Some("k")), other]), Err(Illegal::Bound));
-        }
-    }
-
-    #[test]
-    fn entries_come_in_order() {
-        let mut state = replay(&[]).unwrap();
-        let entry = Entry { serial: Serial(5), at: AT, event: event("intent") };
-        assert_eq!(state.apply(&entry), Err(Illegal::Serial { expected: Serial(2), found: Serial(5) }));
-        assert_eq!(Head::START.hash, Hash::ZERO);
-    }
 }

@@ -1,0 +1,224 @@
+//! The document of an apply.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{CostData, FORMAT_VERSION, GuardData};
+use crate::apply::{Halt, Outcome, Report};
+use crate::instance::{InstanceId, InstanceName};
+use crate::plan::{Cost, Guard, PlanSummary};
+use crate::state::{AttemptId, Hash, Head, Lineage, PlanId, Serial, State};
+
+/// `apply --format json`.
+#[derive(Debug, Serialize)]
+pub struct ApplyDocument {
+    format_version: &'static str,
+    lineage: Lineage,
+    serial: Serial,
+    exit_code: u8,
+    summary: ApplySummary,
+    results: Vec<ResultData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<StoppedData>,
+    guards: Vec<GuardData>,
+    /// What was reviewed: [`Plan::checksum`] of what this run was to create.
+    plan_hash: Hash,
+    /// The saved plan that was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanId>,
+    /// What the run has added, and what everything costs; none: the manifest says no prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostData>,
+    /// Outputs that could not be delivered; none: none were wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs_owed: Option<usize>,
+}
+
+/// The counts of an apply. `in_doubt`, `token_missing`, `unchanged` and `orphaned` are of the whole state, the rest of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ApplySummary {
+    /// Created by this run.
+    pub created: usize,
+    /// Finished from recorded answers.
+    pub recovered: usize,
+    /// As they should be before this run.
+    pub unchanged: usize,
+    /// Refused by the server.
+    pub refused: usize,
+    /// Not sent.
+    pub not_sent: usize,
+    /// Answered, and the answer is recorded and not read yet: an instance may exist.
+    pub unfinished: usize,
+    /// Not tried.
+    pub not_tried: usize,
+    /// In doubt now.
+    pub in_doubt: usize,
+    /// Existing without a token now.
+    pub token_missing: usize,
+    /// Recorded and not declared.
+    pub orphaned: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ResultData {
+    name: InstanceName,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<InstanceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoppedData {
+    cause: &'static str,
+    reason: String,
+}
+
+/// The word for an outcome.
+pub fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Created { has_token: true, .. } => "created",
+        Outcome::Created { has_token: false, .. } => "token_missing",
+        Outcome::Refused { .. } => "refused",
+        Outcome::NotSent { .. } => "not_sent",
+        Outcome::NotCreated { .. } => "not_created",
+        Outcome::InDoubt { .. } => "in_doubt",
+        Outcome::Unfinished => "unfinished",
+        Outcome::NotTried => "not_tried",
+    }
+}
+
+/// The cause of a halt, and its words.
+pub fn halt_text(halt: &Halt) -> (&'static str, String) {
+    match halt {
+        Halt::Refused(reason) => ("refused", format!("the server refuses every create: {reason}")),
+        Halt::Unreachable(reason) => ("unreachable", format!("the server cannot be reached: {reason}")),
+        Halt::RateLimited(reason) => ("rate_limited", format!("the server asks to wait longer than a run may: {reason}")),
+        Halt::Store(error) => ("state", format!("the state cannot be written: {}", with_causes(&**error))),
+        Halt::Interrupted(signal) => ("interrupted", format!("stopped by {}", signal.as_str())),
+    }
+}
+
+/// An error and why it came to it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl ResultData {
+    fn new(name: &InstanceName, outcome: &Outcome) -> Self {
+        let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
+        match outcome {
+            Outcome::Created { id, .. } => data.id = Some(id.clone()),
+            Outcome::Refused { reason } | Outcome::NotSent { reason } | Outcome::NotCreated { reason } => {
+                data.reason = Some(reason.clone());
+            }
+            Outcome::InDoubt { attempt, reason } => {
+                (data.attempt, data.reason) = (Some(attempt.clone()), Some(reason.clone()));
+            }
+            Outcome::Unfinished | Outcome::NotTried => {}
+        }
+        data
+    }
+}
+
+impl ApplyDocument {
+    /// From what a run did.
+    pub fn new(
+        report: &Report,
+        recovered: &BTreeMap<InstanceName, Outcome>,
+        summary: ApplySummary,
+        state: (&Lineage, Head),
+    ) -> Self {
+        // What was recovered and then tried again is told once, as it ended.
+        let recovered = recovered.iter().filter(|(name, _)| !report.outcomes.contains_key(*name));
+        let results = recovered.chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
+        let stopped = report.halt.as_ref().map(|halt| {
+            let (cause, reason) = halt_text(halt);
+            StoppedData { cause, reason }
+        });
+        Self {
+            format_version: FORMAT_VERSION,
+            lineage: state.0.clone(),
+            serial: state.1.serial,
+            exit_code: 0,
+            summary,
+            results: results.collect(),
+            stopped,
+            guards: Vec::new(),
+            plan_hash: Hash::ZERO,
+            plan: None,
+            cost: None,
+            outputs_owed: None,
+        }
+    }
+
+    /// With the plan that it carried out: its hash, what it costs, and its id if it was a saved one.
+    #[must_use]
+    pub fn carrying_out(mut self, plan_hash: Hash, cost: Option<Cost>, plan: Option<&PlanId>) -> Self {
+        (self.plan_hash, self.cost, self.plan) = (plan_hash, cost.map(CostData::from), plan.cloned());
+        self
+    }
+
+    /// With how many outputs are owed, where some were wanted.
+    #[must_use]
+    pub fn owing(mut self, outputs: Option<usize>) -> Self {
+        self.outputs_owed = outputs;
+        self
+    }
+
+    /// With the guards that stopped it.
+    #[must_use]
+    pub fn stopped_by(mut self, guards: &[Guard]) -> Self {
+        self.guards = guards.iter().map(GuardData::from).collect();
+        self
+    }
+
+    /// With the exit code that goes with it.
+    #[must_use]
+    pub fn exiting(mut self, code: u8) -> Self {
+        self.exit_code = code;
+        self
+    }
+}
+
+impl ApplySummary {
+    /// Counts a run. `before`: the plan's counts before it began; `now`: the state after it.
+    pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
+        let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
+        let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
+        // An answer whose sync failed stands in the state as received, and nobody knows whether the disk has it.
+        let unsure = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
+        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(now.doubts().map(|(record, ..)| &record.name)).collect();
+        Self {
+            created: report.outcomes.values().filter(is_created).count(),
+            recovered: recovered.values().filter(is_created).count(),
+            unchanged: before.unchanged,
+            refused: count("refused"),
+            not_sent: count("not_sent"),
+            unfinished: count("unfinished"),
+            not_tried: count("not_tried"),
+            in_doubt: in_doubt.len(),
+            token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
+            orphaned: before.orphaned,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p3_p7_an_answer_that_may_not_be_on_the_disk_counts_as_in_doubt() {
+        let state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
+        let outcome = Outcome::InDoubt { attempt: AttemptId::typed("a-x"), reason: "its sync failed".to_owned() };
+        let outcomes = BTreeMap::from([(InstanceName::parse("x").unwrap(), outcome)]);
+        let summary = ApplySummary::of(&Report { outcomes, halt: None }, &BTreeMap::new(), PlanSummary::default(), &state);
+        assert_eq!(summary.in_doubt, 1);
+    }
+}

@@ -1,0 +1,57 @@
+//! The transitions of one attempt, as one table: [`next_phase`]. Whatever it does not list is refused, while writing as well
+//! as while reading: a journal that holds an illegal step is damaged.
+//!
+//! ```text
+//! absent   -- intent --> intent -- sent --> in doubt -- received --> received -- created --> created
+//!                          |                  |  ^                     |  |
+//!                          +- unsent-> absent +  +------ doubted ------+  +- refused -> absent
+//! in doubt -- resolved --> created | absent
+//! created  -- released --> released -- reclaimed --> created
+//! ```
+
+use super::{Doubt, Entry, Instance, Phase, Verdict};
+
+/// One attempt's step: its word and what it brings.
+pub(super) enum Step<'a> {
+    Unsent(&'a str),
+    Sent,
+    Received,
+    Created(Instance),
+    Refused(&'a str),
+    Doubted(&'a str),
+    Resolved(&'a Verdict),
+}
+
+/// The table. `None`: there is no such step.
+pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Option<Phase> {
+    let closed = |reason: &str| Some(Phase::Absent { closed: reason.to_owned() });
+    let doubt = |reason: &str, since, answer| Doubt { since, reason: reason.to_owned(), answer };
+    match (phase, step) {
+        (Phase::Intent(_) | Phase::InDoubt(_, Doubt { answer: None, .. }), Step::Unsent(reason))
+        | (Phase::Received(..), Step::Refused(reason)) => closed(reason),
+        (Phase::Intent(attempt), Step::Sent) => {
+            Some(Phase::InDoubt(attempt.clone(), doubt("sent, and no answer was recorded", entry.at, None)))
+        }
+        (Phase::Intent(attempt), Step::Doubted(reason)) => Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, None))),
+        (Phase::InDoubt(attempt, Doubt { answer: None, .. }), Step::Received) => {
+            Some(Phase::Received(attempt.clone(), entry.serial))
+        }
+        // The doubt is as old as the last thing that was seen of the attempt.
+        (Phase::InDoubt(attempt, known), Step::Doubted(reason)) => {
+            Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, known.answer)))
+        }
+        (Phase::Received(attempt, answer), Step::Doubted(reason)) => {
+            Some(Phase::InDoubt(attempt.clone(), doubt(reason, entry.at, Some(*answer))))
+        }
+        (Phase::Received(_, answer), Step::Created(instance)) => {
+            let holder = instance.token.as_ref().map(|token| token.entry);
+            let holds = holder.is_none_or(|holder| holder == *answer || holder == entry.serial);
+            holds.then(|| Phase::Created(instance.clone()))
+        }
+        (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
+        (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
+            Some(Phase::Created(Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at }))
+        }
+        _ => None,
+    }
+}
