@@ -86,9 +86,8 @@ impl Applier {
     /// Lists once more after a run that leaves doubts: what they made is seen from then on, and hides nothing that appears
     /// later.
     pub async fn look_back(&self) -> Result<(), RecordError> {
-        match tokio::time::timeout(LOOK_BACK, self.survey()).await {
+        match tokio::time::timeout(LOOK_BACK, self.list()).await {
             Ok(Some(Ok(listing))) if listing.instances.len() <= FENCE_MAX => {
-                self.shared.keep_survey(None);
                 let state = self.look(|store| store.state().clone()).await?;
                 // More than doubts can have made is somebody else's, or another run's: the next run has to meet it.
                 if !strangers(&state, &listing, Doubts::Explain).is_empty() {
@@ -109,21 +108,26 @@ impl Applier {
     /// Lists what the account has, for a look at it before anything is created; the list is the fence of the creates then. None:
     /// the run was asked to stop.
     pub async fn survey(&self) -> Option<Result<Listing, ListError>> {
-        let mut stop = self.shared.stop.clone();
-        let listed = tokio::select! {
-            biased;
-            _ = stop.wait() => return None,
-            listed = self.shared.provider.list() => listed,
-        };
+        let listed = self.list().await?;
         if let Ok(listing) = &listed {
-            self.shared.keep_survey(Some(listing.clone()));
+            self.shared.keep_survey(listing.clone());
         }
         Some(listed)
     }
 
     /// The account is to be listed again for the fence.
     pub fn forget_survey(&self) {
-        self.shared.keep_survey(None);
+        self.shared.take_survey();
+    }
+
+    /// None: the run was asked to stop.
+    async fn list(&self) -> Option<Result<Listing, ListError>> {
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            _ = stop.wait() => None,
+            listed = self.shared.provider.list() => Some(listed),
+        }
     }
 
     /// Creates what `plan` wants created. Every such name is in the report, whatever happens.
@@ -185,11 +189,11 @@ impl Applier {
         if bound.as_ref() != Some(&binding) {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
-        let surveyed = match self.shared.keep_survey(None) {
+        let listed = match self.shared.take_survey() {
             Some(listing) => Some(Ok(listing)),
-            None => self.survey().await,
+            None => self.list().await,
         };
-        let Some(listed) = surveyed else { return Ok(None) };
+        let Some(listed) = listed else { return Ok(None) };
         let reached = failpoint::at("listed").map_err(|error| ListError::Failed(error.to_string()));
         match reached.and(listed) {
             Ok(listing) if listing.instances.len() > FENCE_MAX => {
@@ -198,7 +202,6 @@ impl Applier {
                 Ok(None)
             }
             Ok(listing) => {
-                self.shared.keep_survey(None);
                 tracing::debug!(instances = listing.instances.len(), "listed what is there already");
                 let ids = listing.instances.into_iter().map(|instance| instance.id).collect();
                 self.shared.pen.note(Event::Listed { ids }).await.map(Some)

@@ -64,8 +64,13 @@ impl Shared {
     }
 
     /// Keeps what the server listed, until the fence is made of it.
-    pub(super) fn keep_survey(&self, listing: Option<Listing>) -> Option<Listing> {
-        std::mem::replace(&mut *self.survey.lock().unwrap_or_else(PoisonError::into_inner), listing)
+    pub(super) fn keep_survey(&self, listing: Listing) {
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
+    }
+
+    /// What was kept; it is kept no longer.
+    pub(super) fn take_survey(&self) -> Option<Listing> {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Puts names into the queue.
