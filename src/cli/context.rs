@@ -24,6 +24,7 @@ use crate::manifest::{Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
+use crate::report::events::Line;
 use crate::secret::Secret;
 use crate::state::{Binding, Lineage, Origin, Who};
 use crate::store::{self, FileStore, Hold, Holder, LockFile, StoreError};
@@ -144,6 +145,7 @@ impl Context {
             if waits.is_multiple_of(10) {
                 let left = timeout.saturating_sub(began.elapsed());
                 self.console.note(format_args!("waiting for {holder}, {} more at the most", in_words(left)));
+                self.emit(|| Some(Line::locked(&holder.to_string(), left)));
             }
             waits += 1;
         };

@@ -131,6 +131,7 @@ impl Observer for Display {
                 );
             }
             Progress::Done { name, outcome, took } => {
+                self.context.reports.time(&name, took);
                 self.advance();
                 self.outcome(&name, &outcome, Some(took));
             }

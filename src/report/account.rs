@@ -4,6 +4,7 @@
 //! They read no file, no clock and no environment; and no secret has a place here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::GuardData;
 use crate::apply::{Outcome, Report};
@@ -43,6 +44,10 @@ pub struct Account {
     pub problem_count: usize,
     /// Where names are declared, as far as it is of interest.
     pub places: BTreeMap<InstanceName, Place>,
+    /// How long it took to create, of those that this run has tried.
+    pub times: BTreeMap<InstanceName, Duration>,
+    /// How long the run took.
+    pub took: Duration,
     /// The exit code.
     pub exit_code: u8,
 }

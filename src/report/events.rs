@@ -3,6 +3,8 @@
 //! Each line begins with `@level`, `@message` and `@timestamp`, and says its `type`; the first one is `version`, the last one `end`.
 //! Whoever meets a type that it does not know shows the message.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -69,7 +71,7 @@ pub enum Summary {
 /// Something on the way.
 #[derive(Debug, Serialize)]
 struct ProgressData {
-    /// `retrying`, `waiting`, `stopping` or `not_created`.
+    /// `retrying`, `waiting`, `locked`, `stopping` or `not_created`.
     progress: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<InstanceName>,
@@ -157,7 +159,7 @@ impl Line {
 
     /// What an apply tells while it runs; none: it is no event, or told as a notice.
     pub fn progress(progress: &Progress) -> Option<Self> {
-        let on_the_way = |level, word, (name, reason): (Option<&InstanceName>, Option<&String>), wait: std::time::Duration| {
+        let on_the_way = |level, word, (name, reason): (Option<&InstanceName>, Option<&String>), wait: Duration| {
             let (name, reason) = (name.cloned(), reason.cloned());
             let subject = name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -181,6 +183,13 @@ impl Line {
                 on_the_way(Level::Warn, "stopping", (None, Some(&signal.as_str().to_owned())), *drain)
             }
         }
+    }
+
+    /// The state is held by somebody else; the run waits for it so long at the most.
+    pub fn locked(holder: &str, left: Duration) -> Self {
+        let (progress, wait_ms) = ("locked", Some(millis(left)));
+        let data = ProgressData { progress, name: None, reason: Some(holder.to_owned()), wait_ms };
+        Self::new(Level::Info, format!("waiting for {holder}"), Event::ApplyProgress(data))
     }
 
     fn ended(name: &InstanceName, outcome: &Outcome, elapsed_ms: Option<u64>) -> Self {
@@ -219,7 +228,7 @@ impl Line {
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -32,6 +33,8 @@ struct Trouble {
 struct Test {
     name: String,
     place: Option<(String, u32)>,
+    /// None: nothing was asked of the server for it.
+    took: Option<Duration>,
     verdict: Verdict,
 }
 
@@ -51,6 +54,7 @@ fn tests(account: &Account) -> Vec<Test> {
     let general = account.noticed(Severity::Error).filter(|notice| notice.name.is_none()).map(|notice| Test {
         name: format!("chatapi {}", account.verb),
         place: None,
+        took: None,
         verdict: match notice.guard {
             Some(_) => Verdict::Failed(Trouble::of(notice)),
             None => Verdict::Broke(Trouble::of(notice)),
@@ -60,11 +64,13 @@ fn tests(account: &Account) -> Vec<Test> {
     let names = account.cases.iter().map(|case| Test {
         name: case.name.to_string(),
         place: account.places.get(&case.name).map(|place| (place.file.to_string(), place.position.line)),
+        took: account.times.get(&case.name).copied(),
         verdict: verdict(case, known.get(&case.name).copied()),
     });
     let mut tests: Vec<Test> = general.chain(problems).chain(names).collect();
     if tests.is_empty() {
-        tests.push(Test { name: format!("chatapi {}", account.verb), place: None, verdict: Verdict::Passed });
+        let name = format!("chatapi {}", account.verb);
+        tests.push(Test { name, place: None, took: None, verdict: Verdict::Passed });
     }
     tests
 }
@@ -95,6 +101,7 @@ fn of_problem(problem: &DiagnosticData) -> Test {
     Test {
         name,
         place: range.zip(start).map(|(range, start)| (range.filename.clone(), start.line)),
+        took: None,
         verdict: Verdict::Failed(Trouble { kind: "manifest".to_owned(), message: problem.summary.clone(), hints }),
     }
 }
@@ -113,6 +120,7 @@ fn document(writer: &mut Writer<Vec<u8>>, account: &Account, tests: &[Test]) -> 
         ("failures", count(|verdict| matches!(verdict, Verdict::Failed(_)))),
         ("errors", count(|verdict| matches!(verdict, Verdict::Broke(_)))),
         ("skipped", count(|verdict| matches!(verdict, Verdict::Skipped(_)))),
+        ("time", seconds(account.took)),
     ];
     let counts = || counts.iter().map(|(name, value)| (*name, value.as_str()));
     let suite = format!("chatapi {}", account.verb);
@@ -135,6 +143,9 @@ impl Test {
         if let Some((file, line)) = &self.place {
             case = case.with_attribute(("file", &*clean(file))).with_attribute(("line", line.to_string().as_str()));
         }
+        if let Some(took) = self.took {
+            case = case.with_attribute(("time", seconds(took).as_str()));
+        }
         match &self.verdict {
             Verdict::Passed => case.write_empty()?,
             Verdict::Skipped(why) => case.write_inner_content(|writer| {
@@ -156,6 +167,11 @@ impl Trouble {
         element.with_attribute(("type", self.kind.as_str())).write_text_content(BytesText::new(&lines))?;
         Ok(())
     }
+}
+
+/// As a decimal number of seconds.
+fn seconds(took: Duration) -> String {
+    format!("{:.3}", took.as_secs_f64())
 }
 
 /// `text` without what XML cannot hold, not even written out: controls, and the last two characters of the first plane.

@@ -114,9 +114,13 @@ fn p6_exit_5_for_the_second_of_two_applies_and_none_if_it_may_wait() {
     second.says("waiting for `chatapi apply`");
     second.says("actions/runs/4711), 4");
     second.says(" s more at the most");
+    let third = project.call(["apply", "--events", "--lock-timeout", "50s"]).start();
+    third.says("waiting for `chatapi apply`");
     server.release();
     first.wait().exits(0).prints("Apply: 2 created");
     second.wait().exits(0).prints("Nothing to do: 2 instances exist as declared.");
+    let third = third.wait().exits(0).prints("\"type\":\"apply_progress\",\"progress\":\"locked\"");
+    let _ = third.prints("actions/runs/4711)\",\"wait_ms\":");
     assert_eq!((server.creates(), made.lock().unwrap().len()), (2, 2));
 }
 

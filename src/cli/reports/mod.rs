@@ -10,6 +10,7 @@ mod notices;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -25,6 +26,7 @@ use super::error::{CliError, Content};
 use super::exit::Exit;
 use super::kept::Kept;
 use crate::diagnostic::Severity;
+use crate::instance::InstanceName;
 use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::report::account::{Account, Case, Counts, Notice};
@@ -51,6 +53,8 @@ struct Wanted {
     surroundings: Surroundings,
     is_markdown_printed: bool,
     is_streaming: bool,
+    /// When the command began.
+    since: Instant,
 }
 
 /// What a run came to, where it came so far.
@@ -106,6 +110,13 @@ impl Reports {
         }
     }
 
+    /// Keeps how long it took to create `name`.
+    pub(super) fn time(&self, name: &InstanceName, took: Duration) {
+        if self.is_wanted() {
+            self.account().times.insert(name.clone(), took);
+        }
+    }
+
     /// Whether events are printed, and no text.
     pub(super) fn is_streaming(&self) -> bool {
         self.wanted.get().is_some_and(|wanted| wanted.is_streaming)
@@ -151,6 +162,7 @@ pub(super) fn begin(
         surroundings: Surroundings::of(&args.forge, true),
         is_markdown_printed: context.format == Format::Markdown,
         is_streaming: args.forge.events,
+        since: Instant::now(),
     };
     start(context, verb, wanted)
 }
@@ -159,7 +171,8 @@ pub(super) fn begin(
 pub(super) fn begin_annotations(context: &Context, verb: &'static str, args: &ForgeArgs) -> Result<(), CliError> {
     context.reports.account().verb = verb;
     let surroundings = Surroundings::of(args, false);
-    let wanted = Wanted { files: Vec::new(), surroundings, is_markdown_printed: false, is_streaming: args.events };
+    let is_streaming = args.events;
+    let wanted = Wanted { files: Vec::new(), surroundings, is_markdown_printed: false, is_streaming, since: Instant::now() };
     start(context, verb, wanted)
 }
 
@@ -188,7 +201,7 @@ pub(super) fn print(context: &Context, exit: Exit) {
 pub(super) fn deliver(context: &Context, exit: Exit) -> Exit {
     let Some(wanted) = context.reports.wanted.get() else { return exit };
     let mut account = context.reports.account();
-    account.exit_code = exit.code();
+    (account.exit_code, account.took) = (exit.code(), wanted.since.elapsed());
     let mut errors = Vec::new();
     for target in &wanted.files {
         errors.extend(target.write(&context.reports.content(target.kind, &account)).err());

@@ -20,6 +20,14 @@ fn verdicts(project: &Project) -> (BTreeMap<String, String>, [usize; 4]) {
     (cases, ["tests", "failures", "errors", "skipped"].map(count))
 }
 
+/// How long the suite took, and each test case that says it, in seconds.
+fn times(project: &Project) -> Vec<Option<f64>> {
+    let xml = project.read("out.xml");
+    let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    let timed = document.descendants().filter(|node| node.has_tag_name("testsuite") || node.has_tag_name("testcase"));
+    timed.map(|node| node.attribute("time").map(|time| time.parse().unwrap())).collect()
+}
+
 fn cases(wanted: &[(&str, &str)]) -> BTreeMap<String, String> {
     wanted.iter().map(|(name, verdict)| ((*name).to_owned(), (*verdict).to_owned())).collect()
 }
@@ -29,10 +37,13 @@ fn p7_every_name_is_a_test_case_with_its_verdict() {
     let gateway = Gateway::start(&["create:nth=2=drop-after", "create:nth=3=refuse:<no> & \"none\""]);
     let project = Project::at(&gateway.url(), &["a", "b", "c"]);
     project.run(&format!("plan {FILES}")).exits(0).done();
+    assert_eq!(times(&project)[1..], [None; 3], "a plan asks nothing of the server");
     assert_eq!(verdicts(&project), (cases(&[("a", "passed"), ("b", "passed"), ("c", "passed")]), [3, 0, 0, 0]));
     assert_eq!(project.read("out.json"), "{\"create\":3,\"delete\":0,\"update\":0}\n");
     project.run(&format!("apply --parallelism 1 {FILES}")).exits(3).done_with("c refused");
     assert_eq!(verdicts(&project), (cases(&[("a", "passed"), ("b", "error"), ("c", "failure")]), [3, 1, 1, 0]));
+    let longest: f64 = times(&project)[1..].iter().flatten().copied().fold(0.0, f64::max);
+    assert!(times(&project)[0] >= Some(longest) && times(&project).len() == 4, "{:?}", times(&project));
     let xml = project.read("out.xml");
     let document = Document::parse(&xml).unwrap();
     let case = |name| document.descendants().find(|node| node.attribute("name") == Some(name)).unwrap();
