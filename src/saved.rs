@@ -277,9 +277,19 @@ impl SavedPlan {
             () if ![hash(None)?, hash(Some(&self.lineage))?].contains(&self.plan_hash) => {
                 Err(SavedPlanError::Forged("its hash is not its own"))
             }
+            () if !self.is_of_one_piece() => Err(SavedPlanError::Forged("it does not plan what it declares")),
             () if self.expires > most => Err(SavedPlanError::Forged("no plan is good for so long")),
             () => Ok(self),
         }
+    }
+
+    /// Whether it names everything once, in order, and creates only what is declared.
+    fn is_of_one_piece(&self) -> bool {
+        let declared: BTreeMap<_, _> = self.manifest.instances.iter().map(|saved| (&saved.name, saved.kind)).collect();
+        let planned: BTreeSet<_> = self.plan.changes.iter().map(|change| &change.name).collect();
+        self.manifest.instances.is_sorted_by(|one, next| one.name < next.name)
+            && planned.len() == self.plan.changes.len()
+            && self.plan.with(Action::Create).all(|change| declared.get(&change.name) == Some(&change.kind))
     }
 
     /// Whether it may still be applied at `now`, whatever it is for.
@@ -363,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_saved_plan_survives_its_bytes_and_gives_its_manifest_again() {
-        let saved = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]);
+        let saved = saved(vec![change("a", InstanceType::WhatsAppDev, Action::Create)]);
         let bytes = saved.encode().unwrap();
         assert!(SavedPlan::is_one(&bytes));
         let read = SavedPlan::parse(&bytes).unwrap();
@@ -379,7 +389,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_seen() {
-        let bytes = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]).encode().unwrap();
+        let bytes = saved(vec![change("a", InstanceType::WhatsAppDev, Action::Create)]).encode().unwrap();
         let whole = SavedPlan::parse(&bytes).unwrap();
         for index in 0..bytes.len() {
             for bit in 0..8 {
@@ -393,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_plan_that_no_version_would_have_written_is_refused() {
-        let honest = saved(vec![change("a", InstanceType::WhatsApp, Action::Create)]);
+        let honest = saved(vec![change("a", InstanceType::WhatsAppDev, Action::Create)]);
         let forge = |change: fn(&mut SavedPlan)| {
             let mut plan = honest.clone();
             change(&mut plan);
@@ -402,6 +412,18 @@ mod tests {
         };
         assert!(forge(|_| ()).is_ok());
         assert!(matches!(forge(|plan| plan.plan_hash = Hash::of(b"another")), Err(SavedPlanError::Forged(_))));
+        let twice = forge(|plan| {
+            plan.plan.changes.push(plan.plan.changes[0].clone());
+            plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
+        });
+        assert!(matches!(twice, Err(SavedPlanError::Forged(_))));
+        let undeclared = forge(|plan| {
+            plan.plan.changes[0].name = InstanceName::parse("other").unwrap();
+            plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
+        });
+        assert!(matches!(undeclared, Err(SavedPlanError::Forged(_))));
+        let doubly_declared = forge(|plan| plan.manifest.instances.push(plan.manifest.instances[0].clone()));
+        assert!(matches!(doubly_declared, Err(SavedPlanError::Forged(_))));
         assert!(matches!(forge(|plan| plan.expires = at(9_999_999)), Err(SavedPlanError::Forged(_))));
         assert!(matches!(forge(|plan| plan.plan.changes.clear()), Err(SavedPlanError::Forged(_))));
     }

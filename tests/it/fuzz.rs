@@ -23,6 +23,8 @@ use super::properties::{ALL, KEY, Property};
 fn share(target: &str) -> u64 {
     match target {
         "f4_journal" | "f6_round_trip" | "f11_sealed" => 250,
+        "f12_values" => 600,
+        "f13_plan" => 1_000,
         "f5_http" | "f10_headers" | "f10_waits" => 150,
         _ => 3_000,
     }
@@ -168,6 +170,11 @@ fn p1_p13_bytes_over_a_connection() {
 #[test]
 fn p11_sealed_texts() {
     replay(&["f11_sealed"]);
+}
+
+#[test]
+fn p4_p11_values_and_saved_plans() {
+    replay(&["f12_values", "f13_plan"]);
 }
 
 /// A property that never fails would hold for everything.

@@ -136,7 +136,7 @@ fn p11_sealed_tokens_are_revealed_with_the_secret_key_only() {
     let words = ["output", "--reveal", "--format", "shell"];
     let by_variable = project.call(words).env("CHATAPI_IDENTITY", project.read("key.txt")).run().exits(0);
     let by_command = project.call([&words[..], &["--identity-command", "cat key.txt"]].concat()).run().exits(0);
-    let read = super::readers::shell(&by_flag.stdout);
+    let read = crate::properties::readers::shell(&by_flag.stdout);
     for (name, id) in project.ids() {
         let stem = format!("CHATAPI_{}", name.to_uppercase());
         assert_eq!(read[&format!("{stem}_TOKEN")], gateway.tokens()[&id]);

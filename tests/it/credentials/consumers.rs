@@ -8,8 +8,8 @@ use chatapi::report::credentials::{Grammar, Prefix, SecretPlace, Shape, render};
 use serde_json::Value;
 
 use super::formats::{accepted, expected, secret};
-use super::readers::Variables;
 use super::values::{MEANT_OTHERWISE, all, credential, tokens};
+use crate::properties::readers::Variables;
 use crate::stage::{Call, Project, Run, manifest};
 
 /// A program with what it needs of this machine's environment.

@@ -152,7 +152,7 @@ fn p11_masks_come_first_and_only_where_somebody_reads_them() {
     let mask = run.stderr.lines().position(|line| line == "::add-mask::50%25Token");
     let first = run.stderr.lines().position(|line| line.contains("50%"));
     assert!(mask.is_some() && mask == first, "{run}");
-    let read = super::readers::github(&project.read("env"));
+    let read = crate::properties::readers::github(&project.read("env"));
     assert_eq!(read["CHATAPI_A_TOKEN"], "50%Token");
     let plain = project.call(&words[..4]).env("GITHUB_ACTIONS", "true").run().exits(0);
     assert!(!plain.stderr.contains("add-mask"), "{plain}");

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use chatapi::report::credentials::{Credential, Grammar, Prefix, RenderError, SecretPlace, Shape, masks, render};
 use serde::Deserialize;
 
-use super::readers::{self, Variables};
 use super::values::{all, credential, tokens};
+use crate::properties::readers::{self, Variables};
 
 /// A delimiter as the program draws them.
 pub(super) const DELIMITER: &str = "chatapi_0123456789abcdef0123456789abcdef";

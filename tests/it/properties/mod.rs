@@ -8,9 +8,12 @@ mod http;
 mod journal;
 mod manifest;
 mod places;
+mod plans;
+pub(crate) mod readers;
 mod reference;
 mod sealed;
 mod text;
+mod values;
 mod waits;
 
 use answers::{f2_verdict, f3_listing};
@@ -18,15 +21,17 @@ use http::{f5_http, f10_headers};
 use journal::{f4_journal, f6_round_trip};
 use manifest::f1_manifest;
 use places::f8_url;
+use plans::f13_plan;
 use sealed::f11_sealed;
 use text::f7_text;
+use values::f12_values;
 use waits::f10_waits;
 
 /// A property.
 pub(crate) type Property = fn(&[u8]);
 
 /// All of them, with the names of their targets and corpora.
-pub(crate) const ALL: [(&str, Property); 11] = [
+pub(crate) const ALL: [(&str, Property); 13] = [
     ("f1_manifest", f1_manifest),
     ("f2_verdict", f2_verdict),
     ("f3_listing", f3_listing),
@@ -38,6 +43,8 @@ pub(crate) const ALL: [(&str, Property); 11] = [
     ("f10_headers", f10_headers),
     ("f10_waits", f10_waits),
     ("f11_sealed", f11_sealed),
+    ("f12_values", f12_values),
+    ("f13_plan", f13_plan),
 ];
 
 /// An API key, which stands in some seeds: a server may repeat it.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 /// Variables in the order in which they stand does not matter: a later one wins.
-pub(super) type Variables = BTreeMap<String, String>;
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// A POSIX shell, as far as words in single quotes and `\'` between them go. Anything else is no word of ours.
-pub(super) fn shell(text: &str) -> Variables {
+pub(crate) fn shell(text: &str) -> Variables {
     let mut variables = Variables::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn shell(text: &str) -> Variables {
 }
 
 /// `docker run --env-file`: lines as Go's scanner gives them, leading white space gone, nothing else touched.
-pub(super) fn docker(text: &str) -> Variables {
+pub(crate) fn docker(text: &str) -> Variables {
     let lines = text.split_terminator('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     let mut variables = Variables::new();
     for line in lines {
@@ -52,7 +52,7 @@ pub(super) fn docker(text: &str) -> Variables {
 }
 
 /// GitHub's runner reading `$GITHUB_ENV`.
-pub(super) fn github(text: &str) -> Variables {
+pub(crate) fn github(text: &str) -> Variables {
     let mut variables = Variables::new();
     let mut lines = text.strip_suffix('\n').map(|text| text.split('\n')).into_iter().flatten();
     while let Some(line) = lines.next() {
@@ -83,7 +83,7 @@ fn assignment(text: &str) -> Option<(&str, &str)> {
 }
 
 /// python-dotenv: quotes with escapes inside, then `${…}` is replaced.
-pub(super) fn python_dotenv(text: &str) -> Variables {
+pub(crate) fn python_dotenv(text: &str) -> Variables {
     let mut variables = Variables::new();
     let mut rest = text;
     while let Some((line, after)) = rest.split_once('\n') {
@@ -129,7 +129,7 @@ fn python_quoted(text: &str, quote: char) -> (String, &str) {
 }
 
 /// node's dotenv: line ends made one, quotes without escapes but for `\n` in double ones, a `#` ends what is not quoted.
-pub(super) fn node_dotenv(text: &str) -> Variables {
+pub(crate) fn node_dotenv(text: &str) -> Variables {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = Variables::new();
     let mut rest = text.as_str();
