@@ -69,7 +69,7 @@ impl Made {
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
-        let limits = Limits { aim, ..args.budget.limits(&args.not_a_rename, context.is_ci) };
+        let limits = Limits { aim, ..args.budget.limits(&args.renames.not_a_rename, context.is_ci) };
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
@@ -96,8 +96,7 @@ impl Made {
         }
         self.account(context);
         for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
-            context.console.warn("an apply will stop:");
-            context.complain(error);
+            context.forewarn("an apply will stop", error);
         }
         let document = context.wants_document().then(|| self.document());
         let saved = match &args.out {

@@ -227,7 +227,8 @@ impl<'a> Reader<'a, '_, '_> {
             // Behind a dash or a colon it can stand where the engine points, on the first of these lines only.
             let from = if start == line_start { offset.saturating_sub(start + 1) } else { 0 };
             let indent = line.get(..indentation).and_then(|indent| indent.find('\t')).filter(|_| !is_blank);
-            let here = || line.get(from..)?.find('\t').filter(|found| start == line_start && *found <= 1).map(|found| from + found);
+            let here =
+                || line.get(from..)?.find('\t').filter(|found| start == line_start && *found <= 1).map(|found| from + found);
             if let Some(at) = indent.or_else(here) {
                 return self.one(number, (start, at));
             }

@@ -246,7 +246,8 @@ fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option
 
 fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
     let problem = Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).at(span);
-    let help = closest(&shortened(text), known.iter().copied()).map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
+    let help = closest(&shortened(text), known.iter().copied())
+        .map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
     report.push(problem.help(&help));
 }
 

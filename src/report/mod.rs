@@ -12,6 +12,7 @@ mod failure;
 pub mod github;
 pub mod gitlab;
 mod guard;
+mod init;
 pub mod junit;
 pub mod markdown;
 pub mod schema;
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub use doctor::{DoctorDocument, DoctorSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
+pub use init::{InitDocument, InitFile, InitState};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
@@ -489,7 +491,8 @@ pub fn mark(action: Action) -> char {
         Action::Hold => '?',
         Action::Finish => '~',
         Action::Conflict => '!',
-        Action::Orphan => '-',
+        // No minus: nothing is taken away.
+        Action::Orphan => 'o',
     }
 }
 

@@ -9,7 +9,8 @@ const COMPARED_MAX: usize = 256;
 pub(crate) fn closest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let wanted = plain(text);
     let edits = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
-    let (edits, nearest) = candidates.into_iter().map(|candidate| (edits(candidate), candidate)).min_by_key(|(edits, _)| *edits)?;
+    let (edits, nearest) =
+        candidates.into_iter().map(|candidate| (edits(candidate), candidate)).min_by_key(|(edits, _)| *edits)?;
     (edits <= EDITS_MAX && edits * 2 < wanted.len().max(1)).then_some(nearest)
 }
 

@@ -21,8 +21,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::Event;
+use crate::state::{Event, Record, State};
 use crate::store::{self, Reading, Source, StateStore};
+use crate::text::closest;
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
     match verb {
@@ -130,7 +131,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
 }
 
 fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result<Exit, CliError> {
-    let record = reading.state.record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, &reading.state, name)?;
     let data = InstanceData::from(record);
     if context.is_json() {
         context.document(&data)?;
@@ -159,13 +160,28 @@ fn print_pairs(context: &Context, rows: &[(&str, String)]) {
     }
 }
 
-/// Nothing is recorded under a name.
-pub(super) fn unknown(name: &InstanceName) -> CliError {
-    CliError::message(Exit::Error, format!("nothing is recorded under `{name}`")).hint("`chatapi state list` shows every name")
+/// What is recorded under `name`.
+pub(super) fn record<'s>(context: &Context, state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
+    state.record(name).ok_or_else(|| unknown(context, name, state.records().keys()))
+}
+
+/// Nothing is recorded under `name`; one of the `known` ones may be meant.
+pub(super) fn unknown<'n>(context: &Context, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+    let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
+    meant(error, name, known).hint(format!("`{} state list` shows every name", context.command()))
+}
+
+/// Adds which of the `known` names is probably meant.
+pub(super) fn meant<'n>(error: CliError, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+    match closest(name.as_str(), known.into_iter().map(InstanceName::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
 }
 
 fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state mv", lock.lock_timeout, None)?;
+    record(context, store.state(), from)?;
     store.append(context.run_info("state mv").event(), Timestamp::now())?;
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
     Box::new(store).close()?;
@@ -175,7 +191,7 @@ fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs
 
 fn rm(context: &Context, name: &InstanceName, undo: bool, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state rm", lock.lock_timeout, None)?;
-    let record = store.state().record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, store.state(), name)?;
     let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
     if !fits {
         let wrong = CliError::message(Exit::Error, format!("`{name}` is {}", record.status()));
