@@ -13,8 +13,9 @@ mod likeness;
 pub(crate) use likeness::closest;
 
 /// `1 name`, `2 names`.
-pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let word = if count == N::from(1) { one } else { many };
+    format!("{count} {word}")
 }
 
 /// Foreign text on its way to a person: its only `Display` is the escaped one, always within one line.

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::store;
+use crate::text::counted;
 
 const EXIT_CODES: [(&str, &str); 12] = [
     ("0", "Done, or nothing to do, or a plan was made."),
@@ -64,7 +65,7 @@ pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, CliError> {
     let count = written.map_err(|error| {
         CliError::new(Exit::Error, &error).context(format!("cannot write the manual pages to {}", directory.display()))
     })?;
-    context.done(format!("{count} pages in {}.", directory.display()))?;
+    context.done(format!("{} in {}.", counted(count, "page", "pages"), directory.display()))?;
     Ok(Exit::Done)
 }
 
@@ -102,7 +103,7 @@ fn page(command: &Command) -> io::Result<String> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;

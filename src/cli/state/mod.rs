@@ -8,17 +8,16 @@ mod rebuild;
 mod rekey;
 mod rescue;
 
-use std::io::Write as _;
-
 use jiff::Timestamp;
-use tabwriter::TabWriter;
 
 pub(super) use rescue::Elsewhere;
 
 use super::args::{LockArgs, StateVerb};
+use super::console::Console;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::table::{Column, table};
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
 use crate::state::{Event, Record, State};
@@ -72,28 +71,21 @@ fn list(context: &Context) -> Result<Exit, CliError> {
         context.console.note("nothing is recorded yet");
         return Ok(Exit::Done);
     }
-    let rows = instances.iter().map(|instance| {
+    let row = |instance: &InstanceData| {
         let id = instance.id.as_ref().map_or("-", |id| id.as_str());
         let api_url = instance.api_url.as_ref().map_or("-", |api_url| api_url.as_str());
         [instance.name.as_str(), instance.kind.as_str(), instance.status, id, api_url].map(str::to_owned).to_vec()
-    });
-    context.console.result(table(&["NAME", "TYPE", "STATUS", "ID", "ADDRESS"], rows));
+    };
+    let columns = [
+        Column::cut("NAME", 16),
+        Column::whole("TYPE"),
+        Column::whole("STATUS"),
+        Column::cut("ID", 12),
+        Column::cut("ADDRESS", 16).spare(),
+    ];
+    let rows: Vec<_> = instances.iter().map(row).collect();
+    context.console.result(table(&columns, &rows, Console::width()));
     Ok(Exit::Done)
-}
-
-/// Aligned columns, each line with its line feed.
-pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut text = head.join("\t");
-    for row in rows {
-        text.push('\n');
-        text.push_str(&row.join("\t"));
-    }
-    text.push('\n');
-    let mut aligned = TabWriter::new(Vec::new()).padding(3);
-    // Into memory: this cannot fail, and if it did the unaligned text would do.
-    let written = aligned.write_all(text.as_bytes()).and_then(|()| aligned.flush());
-    let bytes = written.ok().and_then(|()| aligned.into_inner().ok());
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
 fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {

@@ -89,8 +89,8 @@ impl Template {
     /// Reads `text`, which people know as `label`.
     pub fn parse(label: &str, text: String) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
-        // Errors keep no values.
-        environment.set_debug(false);
+        // So that an error knows the words of what is not defined. It keeps values too then, and dies within this file.
+        environment.set_debug(true);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_fuel(Some(STEPS_MAX));
