@@ -60,7 +60,9 @@ fn shown(columns: &[Column], full: &dyn Fn(usize) -> usize, room: Option<usize>)
     let mut kept: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
     loop {
         let mut widths: Vec<usize> = kept.iter().map(|(index, _)| full(*index)).collect();
-        let least: Vec<_> = kept.iter().map(|(_, column)| column.least).collect();
+        // What is spare gives way before anything is cut that is not.
+        let has_spare = kept.iter().any(|(_, column)| column.is_spare);
+        let least: Vec<_> = kept.iter().map(|(_, column)| column.least.filter(|_| column.is_spare || !has_spare)).collect();
         let is_fitting = fit(&mut widths, &least, room.map(|room| room.saturating_sub(GAP * kept.len().saturating_sub(1))));
         match kept.iter().rposition(|(_, column)| column.is_spare) {
             Some(spare) if !is_fitting => drop(kept.remove(spare)),
@@ -119,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_columns_give_way_first_and_a_spare_one_before_it_is_cut_to_nothing() {
+    fn what_is_spare_gives_way_first_then_the_last_columns() {
         let text = |room| table(&COLUMNS, &rows(), Some(room));
-        assert!(text(57).contains("https://a.example/1/   som…\n"), "{}", text(57));
-        assert!(text(50).contains("a-rather-long-name   100001   https:/…   som…\n"), "{}", text(50));
-        assert!(text(37).contains("a-rat…   100001   https:/…   som…\n"), "{}", text(37));
-        assert!(text(36).contains("a-rather-lon…   100001   https:/…\n"), "{}", text(36));
-        for room in 29..80 {
-            assert!(text(room).lines().all(|line| line.trim_end().width() <= room), "{room}: {}", text(room));
+        assert!(text(57).contains("a-rather-long-name   100001   https://a.example/1/   som…\n"), "{}", text(57));
+        assert!(text(56).contains("a-rather-long-name   100001   https://a.example/1/\n"), "{}", text(56));
+        assert!(text(40).contains("a-rather-long-name   100001   https://a…\n"), "{}", text(40));
+        assert!(text(37).contains("a-rather-long-na…   100001   https:/…\n"), "{}", text(37));
+        for room in 26..80 {
+            assert!(text(room).lines().all(|line| line.width() <= room), "{room}: {}", text(room));
         }
     }
 

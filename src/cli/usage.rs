@@ -125,7 +125,7 @@ fn flag_as_typed(refused: &str, typed: &[String]) -> Option<String> {
 fn flag_tip(root: &Command, path: &[&Command], refused: &str, name: &str) -> Option<String> {
     let is_long = refused.starts_with("--");
     match path.last().and_then(|command| flag(command, name)) {
-        Some(arg) => Some(format!("a long flag has two dashes: '{}'", shown(arg, name))),
+        Some(arg) => Some(format!("a long flag has two dashes: {}", shown(arg, name))),
         None if is_long => foreign(FLAGS, name),
         None => {
             let owners: Vec<String> = owners(root, "", name);
@@ -144,10 +144,14 @@ fn flag<'c>(command: &'c Command, name: &str) -> Option<&'c Arg> {
     command.get_arguments().find(is_called)
 }
 
-/// A flag with the word for its value.
+/// A flag with the word for its value, or with its letter.
 fn shown(arg: &Arg, name: &str) -> String {
     let value = arg.get_value_names().filter(|_| arg.get_action().takes_values()).and_then(<[_]>::first);
-    value.map_or_else(|| format!("--{name}"), |value| format!("--{name} <{value}>"))
+    match (value, arg.get_short()) {
+        (Some(value), _) => format!("'--{name} <{value}>'"),
+        (None, Some(letter)) => format!("'--{name}' or '-{letter}'"),
+        (None, None) => format!("'--{name}'"),
+    }
 }
 
 /// The commands that have a flag of this name, the first ones.
@@ -193,4 +197,70 @@ fn escaped(error: &clap::Error) -> Vec<(ContextKind, ContextValue)> {
         _ => None,
     });
     typed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tip(line: &str) -> Option<String> {
+        let typed: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let words = std::iter::once("chatapi").chain(line.split(' '));
+        let mut error = <Cli as clap::Parser>::try_parse_from(words).unwrap_err();
+        advise(&mut error, &typed);
+        match error.get(ContextKind::Suggested) {
+            Some(ContextValue::StyledStrs(tips)) => tips.first().map(ToString::to_string),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_flag_with_one_dash_is_told_with_two() {
+        for (line, told) in [
+            ("plan -out=x", "a long flag has two dashes: '--out <FILE>'"),
+            ("plan -json", "a long flag has two dashes: '--json'"),
+            ("apply -auto-approve", "a long flag has two dashes: '--auto-approve' or '-y'"),
+            ("apply -lock-timeout=5m x.yaml", "a long flag has two dashes: '--lock-timeout <DURATION>'"),
+            ("state list -no_color", "a long flag has two dashes: '--no-color'"),
+            ("-version", "a long flag has two dashes: '--version' or '-V'"),
+            ("plan -version", "'--version' belongs to 'chatapi'"),
+            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply'"),
+        ] {
+            assert_eq!(tip(line).as_deref(), Some(told), "{line}");
+        }
+        assert_eq!(tip("plan -token=Canary0").filter(|tip| tip.contains("Canary0")), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_there_is() {
+        for (line, told) in [
+            ("plan -target=x", "not available: a plan is for all that is declared"),
+            ("plan --target x", "not available: a plan is for all that is declared"),
+            ("ls", "'chatapi state list' lists what exists"),
+            ("list", "'chatapi state list' lists what exists"),
+            ("status", "'chatapi plan' shows what is missing"),
+            ("import", "not available: a state takes in nothing that exists already"),
+            ("destroy", "not available: nothing is deleted on the server"),
+            ("delete", "not available: nothing is deleted on the server"),
+            ("refresh", "not available: the state is what was recorded"),
+            ("history", "'chatapi state history'"),
+            ("state ls", "'chatapi state list'"),
+            ("state plan", "'chatapi plan'"),
+            ("token list", "'chatapi state list'"),
+        ] {
+            assert!(tip(line).is_some_and(|tip| tip.starts_with(told)), "{line}: {:?}", tip(line));
+        }
+    }
+
+    #[test]
+    fn no_command_is_called_foreign() {
+        let mut root = Cli::command();
+        root.build();
+        let state = root.find_subcommand("state").unwrap();
+        for (command, words) in [(&root, VERBS), (state, STATE_VERBS)] {
+            for word in words.iter().flat_map(|(words, _)| *words) {
+                assert!(command.find_subcommand(word).is_none(), "{word}");
+            }
+        }
+    }
 }
