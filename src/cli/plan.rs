@@ -231,9 +231,10 @@ fn rows(changes: &[&Change], room: Option<usize>) -> String {
     let mut text = String::new();
     for (change, reason) in changes.iter().zip(&reasons) {
         let (mark, style) = marked(change);
-        let renamed = renamed(change);
         let (name, action) = (cut(change.name.as_str(), names), change.action.as_str());
-        let reason = cut(reason, whole.saturating_sub(renamed.len()).max(1));
+        let detail = format!("{reason}{}", renamed(change));
+        let detail = cut(&detail, whole);
+        let (reason, renamed) = detail.split_at_checked(reason.len()).unwrap_or((&detail, ""));
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
