@@ -111,13 +111,12 @@ fn path<'c>(root: &'c Command, typed: &[String]) -> Vec<&'c Command> {
 /// The whole name of the flag of which clap refused a letter or all: `out` of `-out=x`. Never its value, which may be a secret.
 fn flag_as_typed(refused: &str, typed: &[String]) -> Option<String> {
     let name = |word: &str| word.split('=').next().unwrap_or_default().replace('_', "-");
-    let name = match refused.strip_prefix("--") {
-        Some(long) => name(long),
-        None => {
-            let letter = refused.strip_prefix('-')?;
-            let words = typed.iter().take_while(|word| *word != "--").filter_map(|word| word.strip_prefix('-'));
-            words.map(name).find(|name| !name.starts_with('-') && name.len() > 1 && name.contains(letter))?
-        }
+    let name = if let Some(long) = refused.strip_prefix("--") {
+        name(long)
+    } else {
+        let letter = refused.strip_prefix('-')?;
+        let mut words = typed.iter().take_while(|word| *word != "--").filter_map(|word| word.strip_prefix('-')).map(name);
+        words.find(|name| !name.starts_with('-') && name.len() > 1 && name.contains(letter))?
     };
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then_some(name)
 }

@@ -26,7 +26,8 @@ use crate::text::closest;
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
     match verb {
-        StateVerb::List => list(context),
+        StateVerb::List { names: true } => names(context),
+        StateVerb::List { .. } => list(context),
         StateVerb::Show { name } => show(context, name.as_ref()),
         StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
         StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
@@ -58,6 +59,11 @@ fn regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
 /// Reads the state for looking.
 pub(super) fn read(context: &Context) -> Result<Reading, CliError> {
     Ok(store::read(&context.state_dir, None)?)
+}
+
+fn names(context: &Context) -> Result<Exit, CliError> {
+    read(context)?.state.records().keys().for_each(|name| context.console.line(name));
+    Ok(Exit::Done)
 }
 
 fn list(context: &Context) -> Result<Exit, CliError> {
