@@ -8,6 +8,16 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+mod likeness;
+
+pub(crate) use likeness::closest;
+
+/// `1 name`, `2 names`.
+pub(crate) fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let word = if count == N::from(1) { one } else { many };
+    format!("{count} {word}")
+}
+
 /// Foreign text on its way to a person: its only `Display` is the escaped one, always within one line.
 ///
 /// Never print it as the first thing on a line: a runner reads `::name::` only there.

@@ -137,7 +137,7 @@ pub(super) enum Color {
 pub(super) enum Verb {
     /// Show what an apply would do. Changes nothing, needs no key and no network.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary"
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
     )]
     Plan(PlanArgs),
     /// Show a saved plan.

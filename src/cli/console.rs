@@ -194,6 +194,18 @@ impl Console {
                 }
             }
         }
+        self.hints(error);
+    }
+
+    /// A warning that `what` will happen, with the error that says why.
+    pub(super) fn forewarn(&self, what: &str, error: &CliError) {
+        let Content::Chain(chain) = &error.content else { return self.error(error) };
+        let chain: Vec<_> = chain.iter().map(|message| escape(message)).collect();
+        self.warn(format_args!("{what}: {}", chain.join(": ")));
+        self.hints(error);
+    }
+
+    fn hints(&self, error: &CliError) {
         for hint in &error.hints {
             self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", escape(hint)));
         }

@@ -37,6 +37,9 @@ const EMULATOR: &str = "emulator";
 /// Longest secret that is read from a file or pipe.
 const SECRET_MAX: u64 = 64 * 1_024;
 
+/// How the key is named.
+const KEY_HINT: &str = "export CHATAPI_API_KEY_FILE=/path/to/key (0600), or CHATAPI_API_KEY from your CI's secrets";
+
 /// What every command knows.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -183,6 +186,17 @@ impl Context {
         }
     }
 
+    /// The server that a state is bound to. Where none is named, the hint names the state's.
+    pub(super) async fn connect_bound(&self, bound: Option<&Binding>, args: &ServerArgs) -> Result<Server, CliError> {
+        match bound.filter(|bound| !bound.origin.is_emulator()) {
+            Some(bound) if env::var_os("CHATAPI_URL").is_none() => {
+                let export = format!("export CHATAPI_URL={}/ (this state belongs to it)", bound.origin);
+                Err(CliError::message(Exit::Error, "the server's address is not set").hint(export).hint(KEY_HINT))
+            }
+            _ => self.connect(kind_of(bound), args).await,
+        }
+    }
+
     fn remote(args: &ServerArgs) -> Result<Server, CliError> {
         let url = env::var("CHATAPI_URL").map_err(|_| {
             CliError::message(Exit::Error, "the server's address is not set")
@@ -295,8 +309,7 @@ fn api_key() -> Result<ApiKey, CliError> {
                 return Err(CliError::message(Exit::Error, "CHATAPI_API_KEY is not UTF-8"));
             }
             Err(env::VarError::NotPresent) => {
-                return Err(CliError::message(Exit::Error, "the API key is not set")
-                    .hint("export CHATAPI_API_KEY_FILE=/path/to/key (0600), or CHATAPI_API_KEY from your CI's secrets"));
+                return Err(CliError::message(Exit::Error, "the API key is not set").hint(KEY_HINT));
             }
         },
     };

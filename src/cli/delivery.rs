@@ -19,6 +19,7 @@ use crate::failpoint;
 use crate::seal::{Identity, Recipients};
 use crate::state::{Hash, State};
 use crate::store::{Delivered, Receipts, StateStore};
+use crate::text::counted;
 
 /// Outputs that can be written as far as anybody can know before.
 pub(super) struct Delivery {
@@ -86,7 +87,7 @@ pub(super) fn retry(context: &Context, identity: &IdentityArgs, timeout: Duratio
     let keys = keys(identity, &store.state().recipients)?;
     let left = deliver_all(context, &owed, &keys, store.state());
     Box::new(store).close()?;
-    context.done(format!("Delivered: {} of {} outputs.", owed.len() - left, owed.len()))?;
+    context.done(format!("Delivered: {} of {}.", owed.len() - left, counted(owed.len(), "output", "outputs")))?;
     Ok(if left == 0 { Exit::Done } else { Exit::Partly })
 }
 
@@ -142,7 +143,12 @@ fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &
     receipts.delivered(&target.path, Delivered { at: Timestamp::now(), serial: state.serial, sum });
     failpoint::pass("output-written");
     receipts.write(&context.state_dir)?;
-    context.console.note(format_args!("wrote {count} instances to {} ({})", shown(&target.path), word(target.format)));
+    context.console.note(format_args!(
+        "wrote {} to {} ({})",
+        counted(count, "instance", "instances"),
+        shown(&target.path),
+        word(target.format)
+    ));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::args::{DoubtsArgs, ServerArgs};
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, check_binding, kind_of, settling};
+use super::context::{Context, check_binding, settling};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{signals, state};
@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
 /// Asks the server of this state what it lists.
 pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<Examination, CliError> {
     signals::runtime()?.block_on(async {
-        let server = context.connect(kind_of(state.binding.as_ref()), args).await?;
+        let server = context.connect_bound(state.binding.as_ref(), args).await?;
         check_binding(state.binding.as_ref(), &server.binding(&state.lineage))?;
         let run = context.run_info("doubts");
         let examined = examine(&*server.provider, state, settling(args), (&run, Timestamp::now)).await;

@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::{key, prompt, schema};
 use crate::manifest::{self, ProviderKind};
+use crate::report::{InitDocument, InitFile, InitState};
 use crate::seal::Recipient;
 use crate::store::{FileStore, StateStore, make_anew};
 
@@ -29,17 +30,13 @@ struct Choice {
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
     let is_asked = args.input && !args.no_input && !args.file.exists() && prompt::is_answered(context);
     let choice = if is_asked { asked(context)? } else { Choice::default() };
-    let mut said = vec![begin(context, args)?];
-    let file = args.file.display();
-    match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
-        Ok(()) => {
-            said.push(format!("Manifest in {file}."));
-            said.extend(if args.no_schema { None } else { write_schema(&args.file)? });
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => said.push(format!("{file} is there already.")),
+    let state = begin(context, args)?;
+    let (is_new, schema) = match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
+        Ok(()) => (true, if args.no_schema { None } else { Some(write_schema(&args.file)?) }),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (false, None),
         Err(error) => return Err(unwritten(&error, &args.file)),
-    }
-    context.done(said.join("\n"))?;
+    };
+    tell(context, &InitDocument::new(state, InitFile::new(&args.file, is_new), schema))?;
     if choice.is_real {
         context.console.note("before the first apply: export CHATAPI_URL=https://…/ and CHATAPI_API_KEY_FILE=/path/to/key");
     }
@@ -48,16 +45,21 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
 }
 
 /// Begins the state, or finds it.
-fn begin(context: &Context, args: &InitArgs) -> Result<String, CliError> {
+fn begin(context: &Context, args: &InitArgs) -> Result<InitState, CliError> {
     let hold = context.hold("init", args.lock.lock_timeout)?;
     let store = FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now())?;
-    let (lineage, known) = (store.state().lineage.clone(), store.state().records().len());
+    let (lineage, names) = (store.state().lineage.clone(), store.state().records().len());
     Box::new(store).close()?;
-    let dir = context.state_dir.display();
-    Ok(match known {
-        0 => format!("State in {dir} (lineage {lineage})."),
-        _ => format!("The state in {dir} records {known} names; it stays as it is."),
-    })
+    Ok(InitState::new(&context.state_dir, lineage, names))
+}
+
+/// What there is now, a line for each thing.
+fn tell(context: &Context, document: &InitDocument) -> Result<(), CliError> {
+    if context.is_json() {
+        return context.document(document);
+    }
+    document.lines().into_iter().for_each(|line| context.console.line(line));
+    Ok(())
 }
 
 /// The two questions. Nothing is written before both are answered, but for the key.
@@ -137,11 +139,11 @@ fn first(choice: &Choice, has_schema: bool) -> String {
 }
 
 /// The schema beside the manifest; one that is there stays.
-fn write_schema(manifest: &Path) -> Result<Option<String>, CliError> {
+fn write_schema(manifest: &Path) -> Result<InitFile, CliError> {
     let path = manifest.with_file_name(schema::FILE);
     match write_new(&path, schema::text(&manifest::schema())?.as_bytes()) {
-        Ok(()) => Ok(Some(format!("Schema for editors in {}.", path.display()))),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Ok(()) => Ok(InitFile::new(&path, true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(InitFile::new(&path, false)),
         Err(error) => Err(unwritten(&error, &path)),
     }
 }

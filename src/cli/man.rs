@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::args::Cli;
 use super::args::ManArgs;
@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::store;
+use crate::text::counted;
 
 const EXIT_CODES: [(&str, &str); 12] = [
     ("0", "Done, or nothing to do, or a plan was made."),
@@ -64,7 +65,7 @@ pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, CliError> {
     let count = written.map_err(|error| {
         CliError::new(Exit::Error, &error).context(format!("cannot write the manual pages to {}", directory.display()))
     })?;
-    context.done(format!("{count} pages in {}.", directory.display()))?;
+    context.done(format!("{} in {}.", counted(count, "page", "pages"), directory.display()))?;
     Ok(Exit::Done)
 }
 
@@ -102,7 +103,7 @@ fn page(command: &Command) -> io::Result<String> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;
@@ -111,6 +112,31 @@ fn page(command: &Command) -> io::Result<String> {
     rest(command).to_writer(&mut text)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     Ok(once(&text))
+}
+
+/// How the command is called, in the words of its help; the crate's own synopsis names every flag, without values.
+fn synopsis(command: &Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let called = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let words = usage.trim_start_matches("Usage:").trim();
+    let mut line = vec![bold(called)];
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut rest = words.strip_prefix(called).unwrap_or(words);
+    while let Some(first) = rest.chars().next() {
+        let is_word = is_of_word(first);
+        let end = rest.find(|c| is_of_word(c) != is_word).unwrap_or(rest.len());
+        let (piece, behind) = rest.split_at(end);
+        line.push(match piece {
+            _ if !is_word => roman(piece),
+            flag if flag.starts_with('-') => bold(flag),
+            value => italic(value),
+        });
+        rest = behind;
+    }
+    let mut roff = Roff::default();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text(line);
+    roff
 }
 
 /// Each part begins with the same two definitions; a page needs them once. And a formatter of old reads ASCII only.

@@ -31,7 +31,9 @@ mod sealing;
 mod show;
 mod signals;
 mod state;
+mod table;
 mod token;
+mod usage;
 mod validate;
 mod version;
 
@@ -41,15 +43,12 @@ use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use args::{Cli, Color, Format, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
 use context::Context;
 use error::CliError;
 use exit::Exit;
-
-use crate::text::escape;
 
 /// Runs the program: reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
@@ -59,7 +58,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(error),
+        Err(error) => return usage::refuse(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global));
     if let Err(wrong) = logging::start(&cli.global) {
@@ -141,32 +140,6 @@ fn refuse_key(number: usize) -> ExitCode {
         "keys are read from the environment, or from the file that it names; leave them out of the command, and replace this one";
     Console::new(ColorChoice::Auto, Loudness::Normal).error(&CliError::message(Exit::Error, message).hint(hint));
     ExitCode::from(Exit::Error.code())
-}
-
-/// Help and version go to standard output; all else is an error, with the code that an error has here.
-fn usage(mut error: clap::Error) -> ExitCode {
-    for (kind, value) in escaped(&error) {
-        error.insert(kind, value);
-    }
-    // Nobody is left to tell.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::from(Exit::Error.code()),
-    }
-}
-
-/// What was typed and is going to be quoted, where it cannot be shown as it is: a file name may come with a pull request.
-fn escaped(error: &clap::Error) -> Vec<(ContextKind, ContextValue)> {
-    let safe = |text: &str| escape(text).into_owned();
-    let typed = error.context().filter_map(|(kind, value)| match value {
-        ContextValue::String(text) if safe(text) != *text => Some((kind, ContextValue::String(safe(text)))),
-        ContextValue::Strings(texts) if texts.iter().any(|text| safe(text) != *text) => {
-            Some((kind, ContextValue::Strings(texts.iter().map(|text| safe(text)).collect())))
-        }
-        _ => None,
-    });
-    typed.collect()
 }
 
 fn colour(global: &Global) -> ColorChoice {

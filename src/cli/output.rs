@@ -16,14 +16,16 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::kept::Kept;
-use super::state::read;
+use super::state::{meant, read};
 use crate::instance::InstanceName;
 use crate::report::credentials::{
-    Credential, Grammar, Prefix, RenderError, Rendered, SecretPlace, Shape, Template, TemplateError, Token, masks, render,
+    Credential, FIELDS, Grammar, Prefix, RenderError, Rendered, SecretPlace, Shape, TOP, Template, TemplateError, Token, masks,
+    render,
 };
 use crate::seal::{Identity, OpenError};
 use crate::state::{Phase, Record, State};
 use crate::store::{self, StoreError};
+use crate::text::{closest, counted};
 
 /// Longest template that is read, in bytes.
 const TEMPLATE_MAX: u64 = 1 << 20;
@@ -54,7 +56,11 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
                 return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
             }
             write(path, &rendered)?;
-            context.console.note(format_args!("wrote {} instances to {}", credentials.len(), path.display()));
+            context.console.note(format_args!(
+                "wrote {} to {}",
+                counted(credentials.len(), "instance", "instances"),
+                path.display()
+            ));
         }
     }
     if !args.reveal && credentials.iter().any(|credential| matches!(credential.token, Token::Hidden)) {
@@ -119,6 +125,7 @@ fn ask<'a>(state: &'a State, names: &[InstanceName], context: &Context) -> Resul
             let others: Vec<String> = names.iter().filter(|name| !known(name)).map(|name| state_of(state, name)).collect();
             let error = CliError::message(Exit::Error, others.join("; "));
             let hint = state.record(bad).and_then(refusal).unwrap_or("`chatapi state list` shows every name");
+            let error = if state.record(bad).is_none() { meant(error, bad, state.records().keys()) } else { error };
             return Err(error.hint(hint.replace("chatapi", &context.command()).replace("NAME", bad.as_str())));
         }
         names.iter().filter_map(|name| state.record(name)).collect()
@@ -221,17 +228,20 @@ fn secret_place(name: Option<&str>, namespace: Option<&str>) -> Result<SecretPla
 }
 
 fn template(args: &OutputArgs) -> Result<Template, CliError> {
-    let text = match (&args.template_text, &args.template) {
-        (Some(text), _) => text.clone(),
-        (None, Some(path)) => read_template(path)
-            .map_err(|error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display())))?,
+    let (label, text) = match (&args.template_text, &args.template) {
+        (Some(text), _) => ("--template-text".into(), text.clone()),
+        (None, Some(path)) => {
+            let text = read_template(path)
+                .map_err(|error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display())))?;
+            (path.to_string_lossy(), text)
+        }
         (None, None) => {
             return Err(
                 CliError::message(Exit::Error, "no template was named").hint("`--template FILE`, or `--template-text TEXT`")
             );
         }
     };
-    Template::parse(text).map_err(|error| CliError::new(Exit::Error, &error).context("the template cannot be read"))
+    Template::parse(&label, text).map_err(|error| CliError::new(Exit::Error, &error).context("the template cannot be read"))
 }
 
 fn read_template(path: &Path) -> std::io::Result<String> {
@@ -250,13 +260,25 @@ fn refused(error: &RenderError, is_revealed: bool) -> CliError {
         }
         RenderError::Value { .. } => shown.hint("nothing was written; `--format json`, `yaml` and `k8s-secret` hold every value"),
         RenderError::TooBig(_) => shown.hint("ask for fewer names at a time, each with a `--k8s-name` of its own"),
-        RenderError::Template(TemplateError::Undefined(_)) if !is_revealed => {
-            shown.hint("`token` is defined only with `--reveal`, and `api_url` only where it is known")
-        }
-        RenderError::Template(TemplateError::Undefined(_)) => {
-            shown.hint("`token` and `api_url` are defined only where they are known: `{% if instance.token is defined %}`")
-        }
+        RenderError::Template(TemplateError::Undefined { word, .. }) => undefined(shown, word.as_deref(), is_revealed),
         RenderError::Template(_) => shown,
+    }
+}
+
+/// What there is in the place of `word`, which is not defined.
+fn undefined(error: CliError, word: Option<&str>, is_revealed: bool) -> CliError {
+    let last = word.and_then(|word| word.rsplit(['.', '[', ']', '"', '\'']).find(|part| !part.is_empty())).unwrap_or_default();
+    let is_known = FIELDS.contains(&last);
+    let error = match closest(last, FIELDS.into_iter().chain(TOP)).filter(|_| !is_known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    let quoted = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let error = error.hint(format!("at the top there are {}; an instance has {}", quoted(&TOP), quoted(&FIELDS)));
+    if is_revealed {
+        error.hint("`token` and `api_url` are defined only where they are known: `{% if instance.token is defined %}`")
+    } else {
+        error.hint("`token` is defined only with `--reveal`, and `api_url` only where it is known")
     }
 }
 

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
+
 use super::args::PlanArgs;
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::{Context, check_server, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports::{self, Told};
+use super::table::{cut, fit};
 use super::{saved, sealing};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
@@ -69,7 +73,7 @@ impl Made {
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
-        let limits = Limits { aim, ..args.budget.limits(&args.not_a_rename, context.is_ci) };
+        let limits = Limits { aim, ..args.budget.limits(&args.renames.not_a_rename, context.is_ci) };
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
@@ -96,8 +100,7 @@ impl Made {
         }
         self.account(context);
         for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
-            context.console.warn("an apply will stop:");
-            context.complain(error);
+            context.forewarn("an apply will stop", error);
         }
         let document = context.wants_document().then(|| self.document());
         let saved = match &args.out {
@@ -199,39 +202,64 @@ fn nothing() -> State {
 pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
     let quiet = console.loudness < Loudness::Verbose;
     let shown: Vec<&Change> = plan.changes.iter().filter(|change| !quiet || is_notable(change)).collect();
-    let width = |text: &dyn Fn(&Change) -> usize| shown.iter().map(|change| text(change)).max().unwrap_or(0);
-    let names = width(&|change| change.name.as_str().len());
-    let kinds = width(&|change| change.kind.as_str().len());
-    let actions = width(&|change| change.action.as_str().len());
-    let mut text = String::new();
-    for change in &shown {
-        let style = match (change.action, &change.reason) {
-            (Action::Create | Action::Finish, _) => GOOD,
-            (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
-            (Action::Conflict, _) => BAD,
-            _ => DIM,
-        };
-        let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
-        let (action, reason) = (change.action.as_str(), change.reason.to_string());
-        // A saved plan may come from elsewhere: what it says stays on its line.
-        let reason = escape(&reason);
-        // Writing into a string cannot fail.
-        let _ = write!(
-            text,
-            "  {style}{mark}{style:#} {:names$}  {:kinds$}  {action:actions$}  {DIM}{reason}{DIM:#}",
-            change.name, change.kind
-        );
-        if let Some(from) = &change.renamed_from {
-            let _ = write!(text, " {DOUBT}(renamed from {from}?){DOUBT:#}");
-        }
-        text.push('\n');
-    }
+    let mut text = rows(&shown, Console::width());
     if !text.is_empty() {
         text.push('\n');
     }
     console.result(text);
     console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary())));
     cost.map(cost_sentence).into_iter().for_each(|line| console.line(line));
+}
+
+/// How narrow names and reasons may be cut; types and actions stand in full.
+const LEAST: [Option<usize>; 4] = [Some(16), None, None, Some(16)];
+
+/// A line for each change, where possible in `room` columns of a terminal.
+fn rows(changes: &[&Change], room: Option<usize>) -> String {
+    // A saved plan may come from elsewhere: what it says stays on its line.
+    let reasons: Vec<String> = changes.iter().map(|change| escape(&change.reason.to_string()).into_owned()).collect();
+    let width = |text: &dyn Fn(&Change) -> usize| changes.iter().map(|change| text(change)).max().unwrap_or(0);
+    let mut widths = [
+        width(&|change| change.name.as_str().len()),
+        width(&|change| change.kind.as_str().len()),
+        width(&|change| change.action.as_str().len()),
+        changes.iter().zip(&reasons).map(|(change, reason)| reason.width() + renamed(change).len()).max().unwrap_or(0),
+    ];
+    // The mark and the gaps.
+    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(10)));
+    let [names, kinds, actions, whole] = widths;
+    let mut text = String::new();
+    for (change, reason) in changes.iter().zip(&reasons) {
+        let (mark, style) = marked(change);
+        let (name, action) = (cut(change.name.as_str(), names), change.action.as_str());
+        let detail = format!("{reason}{}", renamed(change));
+        let detail = cut(&detail, whole);
+        let (reason, renamed) = detail.split_at_checked(reason.len()).unwrap_or((&detail, ""));
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {style}{mark}{style:#} {name:names$}  {:kinds$}  {action:actions$}  {DIM}{reason}{DIM:#}{DOUBT}{renamed}{DOUBT:#}",
+            change.kind
+        );
+    }
+    text
+}
+
+/// The mark before a change, and its colour.
+fn marked(change: &Change) -> (char, Style) {
+    let style = match (change.action, &change.reason) {
+        (Action::Create | Action::Finish, _) => GOOD,
+        (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
+        (Action::Conflict, _) => BAD,
+        _ => DIM,
+    };
+    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
+    (mark, style)
+}
+
+/// What it may have been called before.
+fn renamed(change: &Change) -> String {
+    change.renamed_from.as_ref().map(|from| format!(" (renamed from {from}?)")).unwrap_or_default()
 }
 
 fn is_notable(change: &Change) -> bool {

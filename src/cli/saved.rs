@@ -83,7 +83,7 @@ pub(super) fn write(
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| unnamed(path));
     let files = args.manifests.files.iter().map(|file| text(file)).collect::<Result<_, _>>()?;
     let declared = SavedManifest::of(manifest, files, text(lock_path)?);
-    let consent = Consent { not_a_rename: args.not_a_rename.clone(), max_creates: args.budget.max_creates };
+    let consent = Consent { not_a_rename: args.renames.not_a_rename.clone(), max_creates: args.budget.max_creates };
     let expires = at.checked_add(args.valid_for).unwrap_or(at);
     let bound_to = (state.lineage.clone(), head, origin(manifest, state)?);
     let saved = SavedPlan::new((id, made, expires), bound_to, declared, (consent, plan, hash));
@@ -146,6 +146,30 @@ pub(super) fn stale(context: &Context, plan: &SavedPlan, why: &Stale) -> CliErro
         Stale::OtherServer { .. } => refused.hint("set CHATAPI_URL as it was when the plan was made"),
         Stale::Future(_) => refused.hint("set the clock of this machine, or of the one that made the plan"),
         _ => refused.hint(again),
+    }
+}
+
+/// What an apply of a plan would say to it, as far as the state that is at hand tells.
+pub(super) enum Standing {
+    /// It fits the state and the manifest.
+    Good,
+    /// It would be refused.
+    Refused(Box<CliError>),
+    /// Its state is not here.
+    Unknown,
+}
+
+/// How `plan` stands now. Never fails: what cannot be read tells nothing.
+pub(super) fn standing(context: &Context, plan: &SavedPlan) -> Standing {
+    let refused = |why: Stale| Standing::Refused(Box::new(stale(context, plan, &why)));
+    if let Err(why) = plan.check_time(Timestamp::now()) {
+        return refused(why);
+    }
+    let Ok(reading) = store::read(&context.state_dir, None) else { return Standing::Unknown };
+    match plan.check_state(&reading.state, reading.head).and_then(|()| check_manifest(plan)) {
+        Ok(()) => Standing::Good,
+        Err(Stale::OtherState { .. }) => Standing::Unknown,
+        Err(why) => refused(why),
     }
 }
 

@@ -6,11 +6,20 @@ use super::args::ShowArgs;
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{plan, saved};
+use super::plan;
+use super::saved::{self, Standing};
+use crate::manifest::neighbour;
 use crate::report::PlanDocument;
 use crate::saved::SavedPlan;
 
 pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    if !args.file.exists() {
+        let absent = CliError::message(Exit::Error, format!("there is no file {}", typed(&args.file)));
+        return Err(match neighbour(&args.file) {
+            Some(near) => absent.hint(format!("did you mean `{}`?", typed(&near))),
+            None => absent.hint("`chatapi plan --out FILE` saves a plan"),
+        });
+    }
     if !saved::is_one(&args.file) {
         let message = format!("{} is no saved plan", typed(&args.file));
         let shown = CliError::message(Exit::Error, message).hint("`chatapi plan --out FILE` saves one");
@@ -46,8 +55,10 @@ fn remark(context: &Context, saved: &SavedPlan) {
     console.note(format_args!("{} made {}{by}, for {}", saved.id, round(saved.made.at), saved.origin));
     console.note(format_args!("  state   {} at serial {}", saved.lineage, saved.head.serial));
     console.note(format_args!("  hash    {}", saved.plan_hash));
-    match saved.check_time(Timestamp::now()) {
-        Ok(()) => console.note(format_args!("  until   {}", round(saved.expires))),
-        Err(stale) => console.warn(stale),
+    console.note(format_args!("  until   {}", round(saved.expires)));
+    match saved::standing(context, saved) {
+        Standing::Good => console.note("  now     good: neither the state here nor the manifest has changed since"),
+        Standing::Unknown => console.note(format_args!("  now     not known: its state is not in {}", typed(&context.state_dir))),
+        Standing::Refused(error) => context.console.forewarn("an apply of it will stop", &error),
     }
 }

@@ -10,7 +10,7 @@ use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
-use super::state::{read, unknown};
+use super::state::{read, record};
 use crate::instance::InstanceName;
 use crate::report::TokenDocument;
 use crate::seal::SealError;
@@ -23,7 +23,7 @@ const TOKEN_MAX: usize = 4_096;
 
 pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
     let state = read(context)?.state;
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, &state, name)?;
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
             .hint(format!("`{} state show {name}` tells more", context.command())));
@@ -46,7 +46,7 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
 /// The bytes of an answer that could not be read as proof, or whose token could not.
 pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
     let state = read(context)?.state;
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, &state, name)?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
             .hint(format!("`{} state history {name}` shows what happened", context.command()))
@@ -74,7 +74,7 @@ pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs
 pub(super) fn set(context: &Context, name: &InstanceName, replace: bool, lock: &LockArgs) -> Result<Exit, CliError> {
     let token = from_stdin()?;
     let mut store = context.open("token set", lock.lock_timeout, None)?;
-    check_settable(store.state(), name, replace)?;
+    check_settable(context, store.state(), name, replace)?;
     let token = keep(store.state(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
     store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
@@ -89,8 +89,8 @@ pub(super) fn keep(state: &State, name: &InstanceName, token: Secret) -> Result<
     kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
 }
 
-fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+fn check_settable(context: &Context, state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
+    let record = record(context, state, name)?;
     match record.instance() {
         None => {
             Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::error::{CliError, Content};
 use super::exit::Exit;
 use crate::report::ValidateDocument;
+use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError> {
     match Context::manifest(&args.files) {
@@ -13,8 +14,7 @@ pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError>
             if context.is_json() {
                 context.document(&ValidateDocument::valid(count))?;
             } else if context.is_text() {
-                let s = if count == 1 { "" } else { "s" };
-                context.console.line(format_args!("Valid: {count} instance{s} declared."));
+                context.console.line(format_args!("Valid: {} declared.", counted(count, "instance", "instances")));
             }
             Ok(Exit::Done)
         }

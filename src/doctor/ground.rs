@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{Check, Facts, LockFacts, ManifestFacts, StateFacts, Storage};
+use crate::text::counted;
 
 /// When this version was made, in seconds since 1970: 2026-11-22. A clock before it is wrong.
 const MADE: i64 = 1_795_305_600;
@@ -25,13 +26,11 @@ fn manifest(facts: &Facts) -> Check {
     let id = "manifest";
     match facts.manifest {
         ManifestFacts::Missing => Check::skipped(id, "there is none here").hint("`chatapi init` writes a first one"),
-        ManifestFacts::Bad(count) => {
-            let s = if count == 1 { "" } else { "s" };
-            Check::error(id, format!("{count} problem{s} in it")).hint("`chatapi validate` shows each with its place")
-        }
+        ManifestFacts::Bad(count) => Check::error(id, format!("{} in it", counted(count, "problem", "problems")))
+            .hint("`chatapi validate` shows each with its place"),
         ManifestFacts::Good { instances, is_paid, .. } => {
-            let (s, where_) = (if instances == 1 { "" } else { "s" }, if is_paid { "a real server" } else { "the emulator" });
-            Check::ok(id, format!("{instances} instance{s} declared, on {where_}"))
+            let server = if is_paid { "a real server" } else { "the emulator" };
+            Check::ok(id, format!("{} declared, on {server}", counted(instances, "instance", "instances")))
         }
     }
 }
@@ -59,8 +58,8 @@ fn state(facts: &Facts) -> Check {
             check.hint(hint.clone().unwrap_or_else(|| format!("`{} state verify` tells more", facts.command)))
         }
         StateFacts::Good { records, .. } => {
-            let s = if *records == 1 { "" } else { "s" };
-            Check::ok(id, format!("{} can be read and records {records} name{s}", facts.place.shown))
+            let names = counted(*records, "name", "names");
+            Check::ok(id, format!("{} can be read and records {names}", facts.place.shown))
         }
     }
 }

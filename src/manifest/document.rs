@@ -94,7 +94,7 @@ pub(super) fn read<'a>(text: Text<'a>, nodes_left: &mut usize, report: &mut Repo
     };
     let base = text.whole.len() - text.content.len();
     let parser = Parser::new_from_str_with_options(text.content, options);
-    let mut reader = Reader { parser, base, nodes_left, report };
+    let mut reader = Reader { parser, text: text.content, base, nodes_left, report };
     let root = reader.document().ok()?;
     reader.report.complete();
     if root.is_none() {
@@ -106,6 +106,7 @@ pub(super) fn read<'a>(text: Text<'a>, nodes_left: &mut usize, report: &mut Repo
 
 struct Reader<'a, 'r, 'p> {
     parser: Parser<'a, StrInput<'a>>,
+    text: &'a str,
     base: usize,
     nodes_left: &'r mut usize,
     report: &'r mut Report<'p>,
@@ -207,10 +208,44 @@ impl<'a> Reader<'a, '_, '_> {
         let span = Span::at(self.position(error.marker()));
         let problem = match error.kind() {
             ErrorKind::RecursionLimitExceeded => syntax::too_deep(span),
+            kind if syntax::is_tab(kind) => syntax::refused(kind, self.tab_near(span)),
             kind => syntax::refused(kind, span),
         };
         self.report.push(problem);
         Stop
+    }
+
+    /// The tab that the engine refused at `span`: it often points behind it, or at the end of the line above.
+    fn tab_near(&self, span: Span) -> Span {
+        let offset = span.start.byte as usize - self.base;
+        let line_start = self.text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |feed| feed + 1);
+        let lines = self.text.get(line_start..).unwrap_or_default().split_inclusive('\n');
+        let mut start = line_start;
+        for (line, number) in lines.zip(span.start.line..) {
+            let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+            let is_blank = line.trim().is_empty();
+            // Behind a dash or a colon it can stand where the engine points, on the first of these lines only.
+            let from = if start == line_start { offset.saturating_sub(start + 1) } else { 0 };
+            let indent = line.get(..indentation).and_then(|indent| indent.find('\t')).filter(|_| !is_blank);
+            let here =
+                || line.get(from..)?.find('\t').filter(|found| start == line_start && *found <= 1).map(|found| from + found);
+            if let Some(at) = indent.or_else(here) {
+                return self.one(number, (start, at));
+            }
+            start += line.len();
+        }
+        span
+    }
+
+    /// The one character that stands `at` bytes behind the `start` of line `number`.
+    fn one(&self, number: u32, (start, at): (usize, usize)) -> Span {
+        let characters = self.text.get(start..start + at).map_or(at, |before| before.chars().count());
+        let position = |column: usize, byte: usize| Position {
+            line: number,
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            byte: u32::try_from(self.base + byte).unwrap_or(u32::MAX),
+        };
+        Span { start: position(characters + 1, start + at), end: position(characters + 2, start + at + 1) }
     }
 
     fn span(&self, span: &granit_parser::Span) -> Span {

@@ -33,6 +33,7 @@ mod validate;
 
 pub use document::DEPTH_MAX;
 pub use schema::schema;
+pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};
 
 use names::Candidate;

@@ -22,8 +22,8 @@ pub(super) fn prices(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Price
     };
     let [currency, whatsapp, dev] = fields(entries, KEYS, report);
     let currency = match currency {
-        Found::Entry(entry) => currency_of(entry, report),
-        Found::Misspelt => None,
+        Found::Entry(entry) | Found::Misspelt(entry) => currency_of(entry, report),
+        Found::Refused => None,
         Found::Missing => {
             report.push(Diagnostic::error("`prices` has no `currency`").at(entry.key.span).help(HELP));
             None
@@ -33,11 +33,11 @@ pub(super) fn prices(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Price
     let mut is_right = true;
     for (kind, found) in [(InstanceType::WhatsApp, whatsapp), (InstanceType::WhatsAppDev, dev)] {
         match found {
-            Found::Entry(entry) => match amount(entry, report) {
+            Found::Entry(entry) | Found::Misspelt(entry) => match amount(entry, report) {
                 Some(amount) => drop(per_month.insert(kind, amount)),
                 None => is_right = false,
             },
-            Found::Misspelt => is_right = false,
+            Found::Refused => is_right = false,
             Found::Missing => {}
         }
     }

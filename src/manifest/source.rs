@@ -4,6 +4,7 @@
 //! [`FILE_MAX`] bytes of each and [`TOTAL_MAX`] of all.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,6 +15,7 @@ use rustix::fs::OFlags;
 
 use super::{FILE_MAX, TOTAL_MAX};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::text::closest;
 
 /// Most files of one manifest.
 const FILES_MAX: usize = 10_000;
@@ -101,7 +103,7 @@ impl Loader {
     }
 
     fn path(&mut self, path: &Path) -> Result<(), Box<Diagnostic>> {
-        let metadata = fs::metadata(path).map_err(|error| unreadable(&error))?;
+        let metadata = fs::metadata(path).map_err(|error| absent(&error, path))?;
         if !metadata.is_dir() {
             return self.file(path);
         }
@@ -171,6 +173,33 @@ fn regular(metadata: &Metadata) -> Result<(), Box<Diagnostic>> {
     }
     let problem = Diagnostic::error("a manifest is a regular file, and this is a pipe, a socket or a device");
     Err(Box::new(problem.help("pipe it into standard input and name it `-`")))
+}
+
+/// Names the file that was probably meant where there is none.
+fn absent(error: &io::Error, path: &Path) -> Box<Diagnostic> {
+    match neighbour(path).filter(|_| error.kind() == io::ErrorKind::NotFound) {
+        Some(near) => {
+            let help = format!("did you mean `{}`?", near.display());
+            Box::new(Diagnostic::error("no such file").help(&help))
+        }
+        None => unreadable(error),
+    }
+}
+
+/// What `path` was probably meant to be: a file of YAML or JSON or a directory beside it, whose name is nearly the same.
+pub(crate) fn neighbour(path: &Path) -> Option<PathBuf> {
+    let typed = path.file_name()?.to_str()?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_meant = |entry: &fs::DirEntry| {
+        let is_text = matches!(Path::new(&entry.file_name()).extension().and_then(OsStr::to_str), Some("yaml" | "yml" | "json"));
+        is_text || entry.file_type().is_ok_and(|kind| kind.is_dir())
+    };
+    let entries = fs::read_dir(directory).ok()?.take(FILES_MAX).flatten().filter(is_meant);
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| !name.starts_with('.') && name != typed);
+    names.sort_unstable();
+    let near = closest(typed, names.iter().map(String::as_str))?;
+    Some(path.with_file_name(near))
 }
 
 fn unreadable(error: &io::Error) -> Box<Diagnostic> {

@@ -88,13 +88,21 @@ fn brackets(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// Whether a tab was refused.
+pub(super) fn is_tab(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabAtBlockScalarStart
+            | ErrorKind::TabInPlainScalar
+    )
+}
+
 fn indentation(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
     Some(match kind {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => ("a tab cannot stand here", "indent with spaces"),
+        kind if is_tab(kind) => ("a tab cannot stand here", "indent with spaces"),
         ErrorKind::ExpectedBlockMappingKey => ("a key is expected here", "indent the keys of one mapping alike, as `key: value`"),
         ErrorKind::ExpectedBlockSequenceEntry => {
             ("an entry that starts with `- ` is expected here", "indent the entries of one list alike")

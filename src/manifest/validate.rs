@@ -11,9 +11,11 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::instance::{InstanceName, InstanceType, NameError};
 use crate::price::Prices;
 use crate::seal::Recipients;
+use crate::text::closest;
 
 /// Keys of the whole file, of `provider` and of an instance.
-const TOP: [&str; 5] = ["version", "provider", "prices", "seal_to", "instances"];
+const TOP: [&str; 5] = ["version", "provider", "prices", "seal_to", INSTANCES];
+const INSTANCES: &str = "instances";
 const PROVIDER: [&str; 2] = ["kind", "exclusive"];
 const INSTANCE: [&str; 2] = ["name", "type"];
 
@@ -24,9 +26,6 @@ const HOMES: [(&[&str], &str); 4] = [
     (&INSTANCE, "in an entry of `instances`"),
     (&prices::KEYS, "under `prices`"),
 ];
-
-/// Furthest distance, in edits, of something that was probably meant.
-const EDITS_MAX: usize = 2;
 
 /// What `provider` says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,21 +55,21 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
         return content;
     };
     let [version, provider, prices, seal_to, instances] = fields(entries, TOP, report);
-    if let Found::Entry(entry) = version {
+    if let Some(entry) = version.entry() {
         check_version(entry, report);
     }
-    if let Found::Entry(entry) = provider {
+    if let Some(entry) = provider.entry() {
         content.provider = settings(entry, report).map(|settings| (settings, entry.key.span));
     }
-    if let Found::Entry(entry) = prices {
+    if let Some(entry) = prices.entry() {
         content.prices = prices::prices(entry, report).map(|prices| (prices, entry.key.span));
     }
-    if let Found::Entry(entry) = seal_to {
+    if let Some(entry) = seal_to.entry() {
         content.seal_to = sealing::recipients(entry, report).map(|recipients| (recipients, entry.key.span));
     }
     match instances {
-        Found::Entry(entry) => content.candidates = candidates(entry, report),
-        Found::Misspelt => {}
+        Found::Entry(entry) | Found::Misspelt(entry) => content.candidates = candidates(entry, report),
+        Found::Refused => {}
         Found::Missing => {
             let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
             report.push(missing.help("write `instances: []` if none is wanted"));
@@ -83,9 +82,21 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
 #[derive(Clone, Copy)]
 pub(super) enum Found<'n, 'a> {
     Entry(&'n Entry<'a>),
-    /// Not there, but something like it, which was reported.
-    Misspelt,
+    /// Not there, but something like it, which was reported. What stands under it is checked as if it were the right key.
+    Misspelt(&'n Entry<'a>),
+    /// Perhaps there: something was refused, and reported, that may have stood for it.
+    Refused,
     Missing,
+}
+
+impl<'n, 'a> Found<'n, 'a> {
+    /// What stands there, be it under another key.
+    pub(super) fn entry(self) -> Option<&'n Entry<'a>> {
+        match self {
+            Self::Entry(entry) | Self::Misspelt(entry) => Some(entry),
+            Self::Refused | Self::Missing => None,
+        }
+    }
 }
 
 /// The entries of the `known` keys; the first one where a key is there twice. All other keys are reported.
@@ -98,7 +109,7 @@ pub(super) fn fields<'n, 'a, const N: usize>(
     for entry in entries {
         let Some(text) = entry.key.text().filter(|_| !is_merge_key(&entry.key)) else {
             // What was refused may have stood for any of them.
-            found.iter_mut().filter(|place| matches!(place, Found::Missing)).for_each(|place| *place = Found::Misspelt);
+            found.iter_mut().filter(|place| matches!(place, Found::Missing)).for_each(|place| *place = Found::Refused);
             continue;
         };
         if let Some(place) = known.iter().position(|key| *key == text).and_then(|index| found.get_mut(index)) {
@@ -106,21 +117,37 @@ pub(super) fn fields<'n, 'a, const N: usize>(
                 *place = Found::Entry(entry);
             }
         } else if Forbidden::of(text).is_none() {
-            let meant = unknown(text, entry, &known, report);
+            let is_only_list = stands_for_instances(entry, entries, &known);
+            let meant = unknown(text, (entry, is_only_list), &known, report);
             if let Some(place @ Found::Missing) = meant.and_then(|index| found.get_mut(index)) {
-                *place = Found::Misspelt;
+                *place = Found::Misspelt(entry);
             }
         }
     }
     found
 }
 
+/// Whether `entry` is a list of mappings at the top of a file that has no `instances`: nothing else there is one.
+fn stands_for_instances(entry: &Entry<'_>, entries: &[Entry<'_>], known: &[&str]) -> bool {
+    let is_list = matches!(&entry.value.value, Value::List(items)
+        if items.first().is_some_and(|item| matches!(item.value, Value::Mapping(_))));
+    is_list && known.contains(&INSTANCES) && !entries.iter().any(|other| other.key.text() == Some(INSTANCES))
+}
+
 /// Reports an unknown key; returns which of the `known` ones was probably meant.
-fn unknown(text: &str, entry: &Entry<'_>, known: &[&'static str], report: &mut Report<'_>) -> Option<usize> {
+fn unknown(
+    text: &str,
+    (entry, is_only_list): (&Entry<'_>, bool),
+    known: &[&'static str],
+    report: &mut Report<'_>,
+) -> Option<usize> {
     let mut meant = None;
     report.push_with(|_| {
         let home = HOMES.iter().find(|(keys, _)| keys.contains(&text));
-        meant = if text == "kind" && known.contains(&"type") { Some("type") } else { closest(text, known) };
+        meant = match text {
+            "kind" if known.contains(&"type") => Some("type"),
+            _ => closest(&shortened(text), known.iter().copied()).or(is_only_list.then_some(INSTANCES)),
+        };
         let help = match (meant, home) {
             (Some(meant), _) => did_you_mean(text, meant),
             (None, Some((_, place))) => format!("`{text}` belongs {place}"),
@@ -129,15 +156,6 @@ fn unknown(text: &str, entry: &Entry<'_>, known: &[&'static str], report: &mut R
         Diagnostic::error(&format!("unknown key `{}`", shortened(text))).at(entry.key.span).help(&help)
     });
     known.iter().position(|key| Some(*key) == meant)
-}
-
-/// The candidate that `text` was probably meant to be: the same but for case and separators, or a few edits away.
-fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
-    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>();
-    let wanted = plain(&shortened(text));
-    let edits = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
-    let nearest = candidates.iter().map(|candidate| (edits(candidate), *candidate)).min_by_key(|(edits, _)| *edits)?;
-    (nearest.0 <= EDITS_MAX && nearest.0 * 2 < wanted.len().max(1)).then_some(nearest.1)
 }
 
 fn did_you_mean(text: &str, meant: &str) -> String {
@@ -183,13 +201,13 @@ fn settings(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Settings> {
     };
     let [kind, exclusive] = fields(entries, PROVIDER, report);
     let kind = match kind {
-        Found::Entry(entry) => provider_kind(entry, report)?,
-        Found::Misspelt => return None,
+        Found::Entry(entry) | Found::Misspelt(entry) => provider_kind(entry, report)?,
+        Found::Refused => return None,
         Found::Missing => ProviderKind::default(),
     };
     let exclusive = match exclusive {
-        Found::Entry(entry) => boolean(entry, report)?,
-        Found::Misspelt | Found::Missing => false,
+        Found::Entry(entry) | Found::Misspelt(entry) => boolean(entry, report)?,
+        Found::Refused | Found::Missing => false,
     };
     Some(Settings { kind, exclusive })
 }
@@ -228,7 +246,8 @@ fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option
 
 fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
     let problem = Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).at(span);
-    let help = closest(text, known).map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
+    let help = closest(&shortened(text), known.iter().copied())
+        .map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
     report.push(problem.help(&help));
 }
 
@@ -263,8 +282,8 @@ fn candidate(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<Can
 
 fn required<'n, 'a>(found: Found<'n, 'a>, key: &str, item: &Node<'_>, report: &mut Report<'_>) -> Option<&'n Entry<'a>> {
     match found {
-        Found::Entry(entry) => Some(entry),
-        Found::Misspelt => None,
+        Found::Entry(entry) | Found::Misspelt(entry) => Some(entry),
+        Found::Refused => None,
         Found::Missing => {
             let problem = Diagnostic::error(&format!("this instance has no `{key}`")).at(item.span);
             let help = if key == "name" { "add `name: …`" } else { "add `type: whatsapp` or `type: whatsapp_dev`" };

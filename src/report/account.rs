@@ -105,7 +105,7 @@ impl Case {
             Standing::Doubtful => '?',
             Standing::Skipped => '~',
             Standing::Changed => '+',
-            Standing::Left => '-',
+            Standing::Left => 'o',
             Standing::Good => '=',
         }
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
+use crate::text::counted;
 
 /// A guard in a document.
 #[derive(Debug, Serialize)]
@@ -41,10 +42,11 @@ pub fn guard_text(guard: &Guard) -> String {
             format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
         }
         Guard::Budget { wanted, most } => {
-            format!("{wanted} instances would be created, and each costs money; this run may create {most}")
+            format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))
         }
         Guard::Growth { wanted, existing, most } => format!(
-            "{wanted} instances would be created beside {existing} that exist; in CI at most {most} pass unless told how many are meant"
+            "{} would be created beside {existing} that exist; in CI at most {most} pass unless told how many are meant",
+            instances(*wanted)
         ),
         Guard::Cost { total, most, currency } => {
             format!("everything together would cost {total} {currency} a month; this run may come to {most}")
@@ -62,10 +64,14 @@ pub fn guard_text(guard: &Guard) -> String {
 fn strangers_text(count: usize, allowed: usize, some: &[InstanceId]) -> String {
     let ids = some.iter().map(InstanceId::to_string).collect::<Vec<_>>().join(", ");
     let more = if count > some.len() { ", …" } else { "" };
-    let has = match count {
-        1 => "1 instance that this state does not know".to_owned(),
-        _ => format!("{count} instances that this state does not know"),
-    };
-    let allowed = if allowed > 0 { format!(", and {allowed} are allowed") } else { String::new() };
-    format!("the account has {has}{allowed} ({ids}{more}): a run whose state was lost may have created them")
+    let be = if allowed == 1 { "is" } else { "are" };
+    let allowed = if allowed > 0 { format!(", and {allowed} {be} allowed") } else { String::new() };
+    let has = instances(count);
+    format!(
+        "the account has {has} that this state does not know{allowed} ({ids}{more}): a run whose state was lost may have created them"
+    )
+}
+
+fn instances(count: usize) -> String {
+    counted(count, "instance", "instances")
 }

@@ -5,7 +5,7 @@
 
 use super::account::{Account, Case, Standing};
 use crate::diagnostic::{DiagnosticData, Severity};
-use crate::text::escape;
+use crate::text::{counted, escape};
 
 /// How long a text may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub fn markdown(account: &Account, budget: Budget) -> String {
         left_out += page.table(Some(what), &account.with(standing).collect::<Vec<_>>());
     }
     if left_out > 0 {
-        let line =
-            format!("_{left_out} more names do not fit here; the JSON document has all of them (`--json-into FILE`)._\n\n");
+        let names = counted(left_out, "more name does", "more names do");
+        let line = format!("_{names} not fit here; the JSON document has all of them (`--json-into FILE`)._\n\n");
         page.text.push_str(&line);
     }
     page.text + &foot

@@ -13,6 +13,7 @@ mod failure;
 pub mod github;
 pub mod gitlab;
 mod guard;
+mod init;
 pub mod junit;
 pub mod markdown;
 mod plan;
@@ -25,6 +26,7 @@ pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word};
 pub use doctor::{DoctorDocument, DoctorSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
+pub use init::{InitDocument, InitFile, InitState};
 pub use plan::{ChangeData, CostData, PlanDocument, SummaryData};
 pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
@@ -149,6 +151,7 @@ pub fn mark(action: Action) -> char {
         Action::Hold => '?',
         Action::Finish => '~',
         Action::Conflict => '!',
-        Action::Orphan => '-',
+        // No minus: nothing is taken away.
+        Action::Orphan => 'o',
     }
 }

@@ -10,6 +10,7 @@ use crate::seal::{KeyId, Recipients};
 use crate::secret::Secret;
 use crate::state::{Attempt, AttemptId, Doubt, Entry, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State, Verdict};
 use crate::store::{Finding, Severity};
+use crate::text::counted;
 
 /// One instance in `state list` and `state show`.
 #[derive(Debug, Serialize)]
@@ -225,7 +226,7 @@ fn detail(event: &Event) -> String {
         Event::Run { verb, version, plan: Some(plan), .. } => format!("{verb} of {plan}, version {version}"),
         Event::Run { verb, version, .. } => format!("{verb}, version {version}"),
         Event::Recipients { to } => to.to_string(),
-        Event::Listed { ids } => format!("{} instances", ids.len()),
+        Event::Listed { ids } => counted(ids.len(), "instance", "instances"),
         Event::Intent { kind, .. } | Event::AdoptedDoubt { kind, .. } => kind.to_string(),
         Event::Unsent { reason, .. } | Event::Refused { reason, .. } | Event::Doubted { reason, .. } => reason.clone(),
         Event::Received { answer, .. } => format!("status {}", answer.status),

@@ -10,6 +10,7 @@ use super::file::{JOURNAL, check_lock, missing, witnesses};
 use super::{LockFile, LockFileError, history, journal, place, read_entries, referred, sled};
 use crate::seal::{KeyId, Recipient};
 use crate::state::{Head, State};
+use crate::text::counted;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +83,7 @@ fn check_journal(dir: &Path, index: Option<Head>, lock: Option<&LockFile>, findi
     match scanned {
         Ok(scan) => {
             let torn = if scan.torn > 0 { ", and a part of one that was never acknowledged" } else { "" };
-            let message = format!("{} entries up to serial {}{torn}", entries(&scan), scan.head.serial);
+            let message = format!("{} up to serial {}{torn}", counted(entries(&scan), "entry", "entries"), scan.head.serial);
             findings.push(good("journal", message));
             Some((scan.state, scan.head))
         }
@@ -166,7 +167,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 fn check_history(dir: &Path, findings: &mut Vec<Finding>) {
     match history::history(dir) {
         Ok(past) if past.gaps.is_empty() => {
-            findings.push(good("history", format!("{} entries, none missing", past.entries.len())));
+            findings.push(good("history", format!("{}, none missing", counted(past.entries.len(), "entry", "entries"))));
         }
         Ok(past) => findings.extend(past.gaps.into_iter().map(|gap| warning("history", gap))),
         // The journal's own finding says why.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::stage::{Call, Project};
+use crate::stage::{Call, Project, manifest};
 
 /// The verbs that the help shows.
 fn verbs() -> Vec<String> {
@@ -41,6 +41,44 @@ fn bash_completes_verbs_and_flags() {
     assert!(complete(&["chatapi", "state", ""]).contains(&"rebuild".to_owned()));
     assert_eq!(complete(&["chatapi", "plan", "--detailed"]), ["--detailed-exitcode"]);
     assert_eq!(complete(&["chatapi", "--format", "j"]), ["json"]);
+}
+
+#[test]
+fn bash_completes_the_names_that_the_state_records() {
+    let project = Project::new(&manifest("{kind: emulator}", &["sandbox", "support-eu", "support-us"]));
+    project.run("apply").done();
+    project.run("state list --names").exits(0).prints("sandbox\nsupport-eu\nsupport-us\n").done();
+    project.write("completions", project.run("completions bash").exits(0).stdout);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chatapi"), project.path("chatapi")).unwrap();
+    let complete = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
+        let (last, before) = (words.last().unwrap(), &words[words.len() - 2]);
+        let script = format!(
+            "source completions; COMP_WORDS=({}); COMP_CWORD={}; _chatapi_recorded chatapi {last} {before}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.join(" "),
+            words.len() - 1
+        );
+        let call = Call::of("bash", project.dir().to_owned(), ["--noprofile", "--norc", "-c", &script]);
+        let path = format!("{}:/usr/bin:/bin", project.dir().display());
+        call.env("PATH", path).run().exits(0).stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for line in ["state show sup", "token get sup", "output --reveal sandbox sup", "resolve sup", "--state state state rm sup"] {
+        assert_eq!(complete(&format!("chatapi {line}")), ["support-eu", "support-us"], "{line}");
+    }
+    assert_eq!(complete("chatapi state mv "), ["sandbox", "support-eu", "support-us"]);
+    assert_eq!(complete("chatapi --state elsewhere state show sup"), [""; 1]);
+    assert!(complete("chatapi state show --for").contains(&"--format".to_owned()));
+    assert!(complete("chatapi sta").contains(&"state".to_owned()));
+}
+
+#[test]
+fn zsh_and_fish_ask_for_the_names_where_a_command_takes_one() {
+    let project = Project::new("");
+    let zsh = project.run("completions zsh").exits(0).stdout;
+    assert_eq!(zsh.matches(":_chatapi_recorded'").count(), 9, "{zsh}");
+    assert!(zsh.starts_with("#compdef chatapi\n") && zsh.contains("':to -- The name it gets:_default'"), "{zsh}");
+    let fish = project.run("completions fish").exits(0).stdout;
+    assert_eq!(fish.matches("(chatapi state list --names 2>/dev/null)").count(), 9, "{fish}");
 }
 
 #[test]

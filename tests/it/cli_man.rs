@@ -65,6 +65,22 @@ fn rendered(project: &Project, path: &std::path::Path, name: &str) {
 }
 
 #[test]
+fn the_synopsis_names_what_has_to_be_said_and_no_flag_that_need_not_be() {
+    let project = Project::new("");
+    project.run("man --out pages").exits(0).done();
+    let synopsis = |name: &str| {
+        let page = project.read(&format!("pages/{name}.1"));
+        page.split_once(".SH SYNOPSIS\n").unwrap().1.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(synopsis("chatapi-apply"), r"\fBchatapi apply\fR [\fIOPTIONS\fR] [\fIFILE\fR]...");
+    assert_eq!(
+        synopsis("chatapi-resolve"),
+        r"\fBchatapi resolve\fR [\fIOPTIONS\fR] \fB\-\-attempt\fR <\fIATTEMPT\fR> <\fB\-\-created\fR <\fIID\fR>|\fB\-\-not\-created\fR> <\fINAME\fR>"
+    );
+    assert_eq!(synopsis("chatapi-state-mv"), r"\fBchatapi state mv\fR [\fIOPTIONS\fR] <\fIFROM\fR> <\fITO\fR>");
+}
+
+#[test]
 fn alone_it_prints_the_first_page() {
     let project = Project::new("");
     project.run("man --out pages").exits(0).done();

@@ -23,6 +23,7 @@ mod cli_sealing;
 mod cli_secrets;
 mod cli_signals;
 mod cli_state_care;
+mod cli_words;
 mod clocks;
 #[cfg(feature = "failpoints")]
 mod crash_points;

@@ -36,7 +36,7 @@ impl Subject {
 
     /// Names that the operator calls new: those of the command line, or those of the saved plan.
     fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
-        self.saved.as_ref().map_or(&args.not_a_rename, |saved| &saved.consent.not_a_rename)
+        self.saved.as_ref().map_or(&args.renames.not_a_rename, |saved| &saved.consent.not_a_rename)
     }
 
     /// What limits the run. What was said when a plan was saved holds, and what is said now holds too.
@@ -55,7 +55,7 @@ impl Subject {
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    if args.not_a_rename.is_empty() {
+    if args.renames.not_a_rename.is_empty() {
         return Ok(());
     }
     let message = "`--not-a-rename` does not go with a saved plan, which is applied as it was reviewed";

@@ -52,6 +52,14 @@ impl std::str::FromStr for Allowance {
     }
 }
 
+/// What looks like a rename and is none.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RenameArgs {
+    /// The name is new, although another of its type has left: no rename.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+}
+
 /// `plan`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanArgs {
@@ -61,9 +69,8 @@ pub(in crate::cli) struct PlanArgs {
     pub(in crate::cli) lock_file: LockFileArg,
     #[command(flatten)]
     pub(in crate::cli) budget: BudgetArgs,
-    /// The name is new, although another of its type has left: no rename.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    #[command(flatten)]
+    pub(in crate::cli) renames: RenameArgs,
     /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
@@ -115,9 +122,8 @@ pub(in crate::cli) struct ApplyArgs {
     /// Where an answer goes that the state's disk does not take; beside the lock file if not said. Better another disk.
     #[arg(long, value_name = "DIR", env = "CHATAPI_RESCUE_DIR", hide_env_values = true)]
     pub(in crate::cli) rescue_dir: Option<PathBuf>,
-    /// The name is new, although another of its type has left: no rename.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    #[command(flatten)]
+    pub(in crate::cli) renames: RenameArgs,
     /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
     #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
     pub(in crate::cli) checksum: Option<Hash>,
@@ -131,7 +137,8 @@ pub(in crate::cli) struct ApplyArgs {
     pub(in crate::cli) write_outputs: Vec<OutputTarget>,
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,
-    /// Ask nothing: what a terminal would be asked about stops the run.
+    /// Ask nothing. The one question of an apply, about instances that this state does not know, is asked only on a terminal; with
+    /// this they stop the run, or are a warning where the state records nothing yet.
     #[arg(long, visible_alias = "yes", short = 'y')]
     pub(in crate::cli) auto_approve: bool,
     #[command(flatten)]

@@ -14,7 +14,11 @@ pub(in crate::cli) enum StateVerb {
     #[command(
         after_help = "Examples:\n  chatapi state list\n  chatapi state list --format json | jq -r '.[] | select(.status == \"created\") | .id'"
     )]
-    List,
+    List {
+        /// Print the names only, each on a line, also with `--format json`.
+        #[arg(long)]
+        names: bool,
+    },
     /// Show one name, or the state itself.
     #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
     Show {

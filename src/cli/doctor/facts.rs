@@ -17,6 +17,7 @@ use crate::manifest::{self, ProviderKind};
 use crate::provider::BaseUrl;
 use crate::state::{Phase, Record, State};
 use crate::store::{self, LockFile, Reading, Severity, StoreError, referred};
+use crate::text::counted;
 
 /// What `statfs` says of file systems that are kept in memory, and of the layers of containers.
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58F6];
@@ -129,7 +130,7 @@ fn damage(context: &Context, lock: Option<&LockFile>) -> Option<StateFacts> {
 fn words(error: &CliError) -> String {
     match &error.content {
         Content::Chain(chain) => chain.join(": "),
-        Content::Problems(problems) => format!("{} problems", problems.len()),
+        Content::Problems(problems) => counted(problems.len(), "problem", "problems"),
     }
 }
 

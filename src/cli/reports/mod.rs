@@ -309,6 +309,12 @@ impl Context {
         self.note_error(error);
     }
 
+    /// Tells of an error that another command would end with, now and in the reports: as one warning, for this one goes on.
+    pub(super) fn forewarn(&self, what: &str, error: &CliError) {
+        self.console.forewarn(what, error);
+        self.note_error(error);
+    }
+
     /// Tells an error now, and `notice` of it in the reports.
     pub(super) fn complain_as(&self, error: &CliError, notice: Notice) {
         self.console.error(error);

@@ -14,6 +14,7 @@ use crate::report::RevealedDocument;
 use crate::seal::OpenError;
 use crate::state::{Doubt, Phase, Record};
 use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
+use crate::text::counted;
 
 /// Longest export that is read.
 const EXPORT_MAX: u64 = 256 << 20;
@@ -94,7 +95,7 @@ pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lo
     imported.append(context.run_info("state import").event(), Timestamp::now())?;
     imported.sync()?;
     let records: Vec<&Record> = imported.state().records().values().collect();
-    let message = format!("Imported {} names at serial {}.", records.len(), imported.head().serial);
+    let message = format!("Imported {} at serial {}.", counted(records.len(), "name", "names"), imported.head().serial);
     LockFile::of(imported.state(), imported.head(), []).write(&lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(imported).close()?;
     context.done(message)?;

@@ -8,25 +8,26 @@ mod rebuild;
 mod rekey;
 mod rescue;
 
-use std::io::Write as _;
-
 use jiff::Timestamp;
-use tabwriter::TabWriter;
 
 pub(super) use rescue::Elsewhere;
 
 use super::args::{LockArgs, StateVerb};
+use super::console::Console;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::table::{Column, table};
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::Event;
+use crate::state::{Event, Record, State};
 use crate::store::{self, Reading, Source, StateStore};
+use crate::text::closest;
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
     match verb {
-        StateVerb::List => list(context),
+        StateVerb::List { names: true } => names(context),
+        StateVerb::List { .. } => list(context),
         StateVerb::Show { name } => show(context, name.as_ref()),
         StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
         StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
@@ -60,6 +61,11 @@ pub(super) fn read(context: &Context) -> Result<Reading, CliError> {
     Ok(store::read(&context.state_dir, None)?)
 }
 
+fn names(context: &Context) -> Result<Exit, CliError> {
+    read(context)?.state.records().keys().for_each(|name| context.console.line(name));
+    Ok(Exit::Done)
+}
+
 fn list(context: &Context) -> Result<Exit, CliError> {
     let reading = read(context)?;
     let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
@@ -71,28 +77,21 @@ fn list(context: &Context) -> Result<Exit, CliError> {
         context.console.note("nothing is recorded yet");
         return Ok(Exit::Done);
     }
-    let rows = instances.iter().map(|instance| {
+    let row = |instance: &InstanceData| {
         let id = instance.id.as_ref().map_or("-", |id| id.as_str());
         let api_url = instance.api_url.as_ref().map_or("-", |api_url| api_url.as_str());
         [instance.name.as_str(), instance.kind.as_str(), instance.status, id, api_url].map(str::to_owned).to_vec()
-    });
-    context.console.result(table(&["NAME", "TYPE", "STATUS", "ID", "ADDRESS"], rows));
+    };
+    let columns = [
+        Column::cut("NAME", 16),
+        Column::whole("TYPE"),
+        Column::whole("STATUS"),
+        Column::cut("ID", 12),
+        Column::cut("ADDRESS", 16).spare(),
+    ];
+    let rows: Vec<_> = instances.iter().map(row).collect();
+    context.console.result(table(&columns, &rows, Console::width()));
     Ok(Exit::Done)
-}
-
-/// Aligned columns, each line with its line feed.
-pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut text = head.join("\t");
-    for row in rows {
-        text.push('\n');
-        text.push_str(&row.join("\t"));
-    }
-    text.push('\n');
-    let mut aligned = TabWriter::new(Vec::new()).padding(3);
-    // Into memory: this cannot fail, and if it did the unaligned text would do.
-    let written = aligned.write_all(text.as_bytes()).and_then(|()| aligned.flush());
-    let bytes = written.ok().and_then(|()| aligned.into_inner().ok());
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
 fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
@@ -130,7 +129,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
 }
 
 fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result<Exit, CliError> {
-    let record = reading.state.record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, &reading.state, name)?;
     let data = InstanceData::from(record);
     if context.is_json() {
         context.document(&data)?;
@@ -159,13 +158,28 @@ fn print_pairs(context: &Context, rows: &[(&str, String)]) {
     }
 }
 
-/// Nothing is recorded under a name.
-pub(super) fn unknown(name: &InstanceName) -> CliError {
-    CliError::message(Exit::Error, format!("nothing is recorded under `{name}`")).hint("`chatapi state list` shows every name")
+/// What is recorded under `name`.
+pub(super) fn record<'s>(context: &Context, state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
+    state.record(name).ok_or_else(|| unknown(context, name, state.records().keys()))
+}
+
+/// Nothing is recorded under `name`; one of the `known` ones may be meant.
+pub(super) fn unknown<'n>(context: &Context, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+    let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
+    meant(error, name, known).hint(format!("`{} state list` shows every name", context.command()))
+}
+
+/// Adds which of the `known` names is probably meant.
+pub(super) fn meant<'n>(error: CliError, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+    match closest(name.as_str(), known.into_iter().map(InstanceName::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
 }
 
 fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state mv", lock.lock_timeout, None)?;
+    record(context, store.state(), from)?;
     store.append(context.run_info("state mv").event(), Timestamp::now())?;
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
     Box::new(store).close()?;
@@ -175,7 +189,7 @@ fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs
 
 fn rm(context: &Context, name: &InstanceName, undo: bool, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut store = context.open("state rm", lock.lock_timeout, None)?;
-    let record = store.state().record(name).ok_or_else(|| unknown(name))?;
+    let record = record(context, store.state(), name)?;
     let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
     if !fits {
         let wrong = CliError::message(Exit::Error, format!("`{name}` is {}", record.status()));

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{table, unknown};
+use super::unknown;
+use crate::cli::console::Console;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::table::{Column, table};
 use crate::instance::InstanceName;
 use crate::report::{Happening, HistoryDocument};
 use crate::state::{AttemptId, Entry, Event, Who};
@@ -15,7 +17,8 @@ pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit
     let past = store::history(&context.state_dir)?;
     let happenings = told(&past.entries, name);
     if let Some(name) = name.filter(|_| happenings.is_empty()) {
-        return Err(unknown(name));
+        let known: BTreeSet<&InstanceName> = past.entries.iter().filter_map(|entry| entry.event.name()).collect();
+        return Err(unknown(context, name, known));
     }
     for gap in &past.gaps {
         context.console.warn(format_args!("the history has a gap: {}", crate::text::escape(gap)));
@@ -24,13 +27,23 @@ pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit
         context.document(&HistoryDocument::new(happenings, past.gaps))?;
         return Ok(Exit::Done);
     }
-    let rows = happenings.iter().map(|it| {
+    let row = |it: &Happening| {
         let at = it.at.round(jiff::Unit::Second).unwrap_or(it.at).to_string();
         let name = it.name.as_ref().map_or("-", |name| name.as_str()).to_owned();
         let attempt = it.attempt.as_ref().map_or("-", |attempt| attempt.as_str()).to_owned();
         vec![it.serial.to_string(), at, it.event.to_owned(), name, attempt, it.detail.clone(), it.by.clone()]
-    });
-    context.console.result(table(&["SERIAL", "TIME", "EVENT", "NAME", "ATTEMPT", "DETAIL", "BY"], rows));
+    };
+    let columns = [
+        Column::whole("SERIAL"),
+        Column::whole("TIME"),
+        Column::whole("EVENT"),
+        Column::cut("NAME", 12),
+        Column::whole("ATTEMPT").spare(),
+        Column::cut("DETAIL", 16),
+        Column::cut("BY", 12).spare(),
+    ];
+    let rows: Vec<_> = happenings.iter().map(row).collect();
+    context.console.result(table(&columns, &rows, Console::width()));
     Ok(Exit::Done)
 }
 

@@ -14,6 +14,7 @@ use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::state::{Binding, Event, State};
 use crate::store::StateStore as _;
+use crate::text::counted;
 
 /// Ids that a message names at the most.
 const NAMED: usize = 5;
@@ -97,5 +98,9 @@ fn evidence(state: &State, listing: &Listing) -> Result<String, String> {
     let more = if missing.len() > NAMED { ", …" } else { "" };
     let named: Vec<&str> = missing.iter().copied().take(NAMED).collect();
     let named = named.join(", ");
-    Err(format!("the server does not list {} of this state's {} instances: {named}{more}", missing.len(), ids.len()))
+    Err(format!(
+        "the server does not list {} of this state's {}: {named}{more}",
+        missing.len(),
+        counted(ids.len(), "instance", "instances")
+    ))
 }

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::cli::args::{RebuildArgs, RebuildSource};
-use crate::cli::console::BOLD;
+use crate::cli::console::{BOLD, Console};
 use crate::cli::context::{Context, draw_lineage, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{signals, state};
+use crate::cli::signals;
+use crate::cli::table::{Column, table};
 use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::provider::certainty::judge;
 use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
+use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
     let lock_path = args.from_lock.clone().unwrap_or_else(|| Context::lock_file(&[], args.lock_file.lock_file.as_ref()));
@@ -54,7 +56,10 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     }
     Box::new(rebuilt).close()?;
     context.done(format!(
-        "Rebuilt: {records} names, {doubts} of them in doubt; {lost} entries are gone, {from_elsewhere} names were known elsewhere."
+        "Rebuilt: {}, {doubts} of them in doubt; {} gone, {} known elsewhere.",
+        counted(records, "name", "names"),
+        counted(lost, "entry is", "entries are"),
+        counted(from_elsewhere, "name was", "names were"),
     ))?;
     let console = &context.console;
     console.note(format_args!("the damaged journal is kept as {}", aside.display()));
@@ -208,7 +213,8 @@ fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
         let address = instance.api_url.as_ref().map_or("-", |address| address.as_str());
         vec![instance.id.to_string(), kind.to_owned(), address.to_owned()]
     });
-    context.console.result(state::table(&["ID", "TYPE", "ADDRESS"], rows));
+    let columns = [Column::whole("ID"), Column::whole("TYPE"), Column::cut("ADDRESS", 16)];
+    context.console.result(table(&columns, &rows.collect::<Vec<_>>(), Console::width()));
     let adopt: Vec<_> = listing.instances.iter().map(|instance| format!("--adopt NAME={}", instance.id)).collect();
     CliError::message(Exit::Error, "the server knows ids and no names: say which is which").hint(format!(
         "{} state rebuild --from server {}",
@@ -223,7 +229,7 @@ fn finish(context: &Context, mut store: FileStore, lock_path: &Path) -> Result<E
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
-    context.done(format!("Rebuilt: {instances} instances without token, {doubts} in doubt."))?;
+    context.done(format!("Rebuilt: {} without token, {doubts} in doubt.", counted(instances, "instance", "instances")))?;
     let (console, command) = (&context.console, context.command());
     if let Some(old) = old {
         console.note(format_args!("the lock file belongs to this state from now on; the old one is {}", old.display()));

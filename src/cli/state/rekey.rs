@@ -12,6 +12,7 @@ use crate::provider::certainty::judge;
 use crate::seal::{Identity, Recipients};
 use crate::state::{Entry, Event, KeptAnswer, KeptSecret, Lineage, Record, about_answer, about_token};
 use crate::store::{self, StateStore, StoreError};
+use crate::text::counted;
 
 const NOBODY: &str = "there is no public key to seal to";
 
@@ -65,7 +66,11 @@ pub(super) fn run(
         store.rotate(Timestamp::now(), Some(&wanted), &mut next)?;
     }
     Box::new(store).close()?;
-    let kept = if only_new { "what is kept stays as it was".to_owned() } else { format!("{count} kept texts sealed anew") };
+    let kept = if only_new {
+        "what is kept stays as it was".to_owned()
+    } else {
+        counted(count, "kept text sealed anew", "kept texts sealed anew")
+    };
     context.done(format!("Sealed to {wanted} from now on; {kept}."))?;
     for name in store::old_journals(&context.state_dir) {
         let path = context.state_dir.join(name);

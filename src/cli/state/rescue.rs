@@ -22,6 +22,7 @@ use crate::seal::Identity;
 use crate::secret::Secret;
 use crate::state::{AttemptId, Event, Outline, Phase, Serial, State, about_answer};
 use crate::store::{self, FileStore, StateStore};
+use crate::text::counted;
 
 /// How a line of a log begins that holds a packet.
 const MARK: &str = "chatapi-rescue:";
@@ -108,7 +109,10 @@ pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock:
         context.console.error(why);
     }
     if unreadable > 0 {
-        context.console.warn(format_args!("{unreadable} lines that should hold an answer cannot be read: keep the log"));
+        context.console.warn(format_args!(
+            "{} that should hold an answer cannot be read: keep the log",
+            counted(unreadable, "line", "lines")
+        ));
     }
     Ok(Exit::Partly)
 }

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 pub use document::{SecretPlace, SecretPlaceError};
 pub use lines::Grammar;
 pub use rendered::Rendered;
-pub use template::{Template, TemplateError};
+pub use template::{FIELDS, Spot, TOP, Template, TemplateError};
 pub use variables::{PREFIX, PREFIX_MAX, Prefix, PrefixError};
 
 /// What is known of one instance that exists.

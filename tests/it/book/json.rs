@@ -51,7 +51,8 @@ fn in_ci(project: Project) -> Project {
 fn common(all: &mut Collection) {
     let gateway = Gateway::start(&["create:nth=3=drop-after"]);
     let project = in_ci(Project::new(MANIFEST).with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", KEY));
-    all.add("Messages", &project, "init", 0);
+    all.add("init", &project, "init first.yaml", 0);
+    all.add("init", &project, "init", 0);
     all.add("plan, show", &project, "plan --out plan.json", 0);
     all.add("plan, show", &project, "show plan.json", 0);
     all.add("apply", &project, "apply --parallelism 1 plan.json", 3);
@@ -71,6 +72,7 @@ fn common(all: &mut Collection) {
     assert!(matches!(run.code, 0 | 1), "{run}");
     all.documents.entry("doctor").or_default().push(run.stdout);
     all.add("version", &project, "version", 0);
+    all.add("Messages", &project, "state mv sandbox playground", 0);
 }
 
 /// What a run that is refused, stopped or guarded has besides.

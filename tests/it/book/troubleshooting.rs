@@ -24,8 +24,7 @@ const MAKERS: [(&str, &[&str]); 10] = [
     ),
 ];
 /// Texts that are a part of another, or no error.
-const PARTS: [&str; 4] =
-    ["`…`", ", and … are allowed", "… instances that this state does not know", "Imported … names at serial …."];
+const PARTS: [&str; 3] = ["`…`", ", and … … allowed", "Imported … at serial …."];
 
 /// What stands between `{` and `}` in a text of the program, and what differs on the page.
 fn plain(text: &str) -> String {

@@ -44,7 +44,10 @@ fn printed() -> Printed {
     saved_plan(&mut printed);
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     printed.run(&project, "version", "version");
-    printed.run(&project, "message", "init");
+    printed.run(&project, "init", "init");
+    printed.run(&project, "init", "init second.yaml");
+    project.run("apply").done();
+    printed.run(&project, "message", "state mv a b");
     printed.run(&project, "key", "key generate --output key");
     printed
 }

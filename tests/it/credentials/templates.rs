@@ -7,7 +7,7 @@ use crate::stage::{Project, is_free_of, manifest};
 
 /// What `text` makes of `a`, `b` with the tokens `one` and `two`.
 fn rendered(text: &str) -> Result<String, RenderError> {
-    let template = Template::parse(text.to_owned())?;
+    let template = Template::parse("t.jinja", text.to_owned())?;
     let credentials = [credential("a", "one"), credential("b-2", "two")];
     render(&credentials, &Shape::Template(&template)).map(|text| text.expose().to_owned())
 }
@@ -36,10 +36,10 @@ fn templates_say_what_they_say() {
 fn what_is_not_defined_is_an_error_and_so_is_what_is_no_template() {
     for undefined in ["{{ token }}", "{{ by_name.c.id }}", "x\n{{ by_name.a.nothing }}", "{% for x in nothing %}{% endfor %}"] {
         let error = rendered(undefined).unwrap_err();
-        assert!(matches!(error, RenderError::Template(TemplateError::Undefined(1 | 2))), "{undefined}: {error:?}");
+        assert!(matches!(error, RenderError::Template(TemplateError::Undefined { word: Some(_), .. })), "{undefined}: {error:?}");
     }
     for wrong in ["{{", "{% for %}", "{{ a b }}", "{% endif %}"] {
-        assert!(matches!(rendered(wrong), Err(RenderError::Template(TemplateError::Syntax { line: 1, .. }))), "{wrong}");
+        assert!(matches!(rendered(wrong), Err(RenderError::Template(TemplateError::Syntax { .. }))), "{wrong}");
     }
     // Nothing of the file system is to be had.
     for file in ["{% include '/etc/passwd' %}", "{% extends 'x' %}", "{% import '/etc/passwd' as x %}"] {
@@ -61,7 +61,7 @@ fn p11_a_template_that_fails_shows_no_value() {
         "{{ 1 | round(by_name.a.token) }}",
         "{% include by_name.a.token %}",
     ] {
-        let Ok(template) = Template::parse(text.to_owned()) else { continue };
+        let Ok(template) = Template::parse("t.jinja", text.to_owned()) else { continue };
         let error = render(&credentials, &Shape::Template(&template)).unwrap_err();
         let chain = format!("{error} {error:?} {:?}", std::error::Error::source(&error).map(ToString::to_string));
         is_free_of(&secrets, &chain, text);
@@ -77,7 +77,7 @@ fn p13_a_template_without_an_end_is_stopped() {
 
 #[test]
 fn values_stand_in_a_template_as_they_are() {
-    let template = Template::parse("{{ by_name.a.token }}|{{ by_name.a.token | tojson }}".to_owned()).unwrap();
+    let template = Template::parse("t.jinja", "{{ by_name.a.token }}|{{ by_name.a.token | tojson }}".to_owned()).unwrap();
     for value in all(500) {
         let text = render(&[credential("a", &value)], &Shape::Template(&template)).unwrap();
         let json = text.expose().strip_prefix(&value).and_then(|rest| rest.strip_prefix('|')).unwrap();
@@ -110,5 +110,25 @@ fn templates_come_from_a_file_or_from_the_command_line() {
         .run()
         .exits(1)
         .warns("the template cannot be read")
-        .warns("line 1");
+        .warns("--template-text:1:");
+}
+
+#[test]
+fn a_template_error_names_the_place_the_word_and_what_there_is() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").done();
+    project.write("app.jinja", "\u{fc}\n{% for one in instances %}\n\u{fc} {{ one.name }} {{ one.api_ulr }}\n{% endfor %}\n");
+    project
+        .run("output --template app.jinja")
+        .exits(1)
+        .warns("app.jinja:3:21: `one.api_ulr` is not defined")
+        .warns("did you mean `api_url`?")
+        .warns("an instance has `name`, `type`, `id`")
+        .done_with("at the top there are `instances`, `by_name`, `format_version`");
+    project.write("top.jinja", "{{ instanes }}");
+    project.run("output --template top.jinja").exits(1).warns("top.jinja:1:4: `instanes`").done_with("did you mean `instances`?");
+    project.write("hidden.jinja", "{{ by_name.a.token }}");
+    let hidden =
+        project.run("output --template hidden.jinja").exits(1).warns("`by_name.a.token` is not defined").warns("--reveal");
+    assert!(!hidden.stderr.contains("did you mean"), "{hidden}");
 }
