@@ -78,7 +78,7 @@ fn documents(credentials: &[Credential], values: &[&str]) {
     let yaml = render(credentials, &Shape::Yaml).unwrap();
     let yaml: Value = serde_yaml::from_str(yaml.expose()).unwrap_or_else(|error| panic!("{error}: {}", yaml.expose()));
     assert_eq!(json, yaml);
-    let template = Template::parse("{{ instances | map(attribute='token') | list | tojson }}".to_owned()).unwrap();
+    let template = Template::parse("it", "{{ instances | map(attribute='token') | list | tojson }}".to_owned()).unwrap();
     let told = render(credentials, &Shape::Template(&template)).unwrap();
     let told: Vec<String> = serde_json::from_str(told.expose().trim()).unwrap();
     assert_eq!(told, values);
