@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::file::JOURNAL;
 use super::{StoreError, disk, journal, place};
 use crate::state::{Checkpoint, Entry, Event, Hash, History, Serial, State};
+use crate::text::counted;
 
 pub(super) const DIR: &str = "history";
 /// Files longer than this were not written by a rotation.
@@ -97,7 +98,8 @@ pub fn history(dir: &Path) -> Result<Past, StoreError> {
     let mut next = checkpoint;
     while let Some(Checkpoint { lost, history, after, .. }) = next.clone() {
         if let Some(lost @ 1..) = lost {
-            past.gaps.push(format!("{lost} entries up to serial {} could not be read: the journal was damaged", after.serial));
+            let lost = counted(lost, "entry", "entries");
+            past.gaps.push(format!("{lost} up to serial {} could not be read: the journal was damaged", after.serial));
         }
         let Some(History { file, sum }) = history else { break };
         match one(dir, &file, sum) {

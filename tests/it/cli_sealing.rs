@@ -426,7 +426,7 @@ fn t22_keys_are_pinned_by_the_first_apply_that_sends_and_not_by_one_that_nothing
     project.run("apply").exits(1).prints("1 refused");
     seal_to(&project, &[&public]);
     // A guard stops it before anything could be sealed: nothing is pinned.
-    project.run("apply --max-creates 0").exits(6).warns("1 instances would be created");
+    project.run("apply --max-creates 0").exits(6).warns("1 instance would be created");
     assert_eq!(project.run("state show --format json").exits(0).json()["seal_to"], serde_json::json!([]));
     project.run("apply").exits(1).prints("1 refused");
     // Pinned now, although nothing exists.

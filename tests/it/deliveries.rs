@@ -81,7 +81,7 @@ fn p11_sealed_tokens_need_a_key_before_anything_is_sent() {
 fn p7_a_doubt_keeps_no_output_back() {
     let gateway = Gateway::start(&["create:nth=1=drop-after"]);
     let project = project(&gateway, &["a", "b"]);
-    let _ = project.run(&format!("{APPLY} --parallelism 1")).exits(3).warns("wrote 1 instances to .env");
+    let _ = project.run(&format!("{APPLY} --parallelism 1")).exits(3).warns("wrote 1 instance to .env");
     let text = project.read(".env");
     assert!(text.contains("CHATAPI_B_TOKEN=") && !text.contains("CHATAPI_A_"), "{text}");
 }
@@ -107,7 +107,7 @@ mod failing {
         let run = project.call(APPLY.split(' ')).env("CHATAPI_FAILPOINT", "output-before=error").run().exits(4);
         let run = run.prints("Apply: 2 created").warns("it stays owed; `chatapi output --retry` writes it");
         assert!(run.stderr.contains("out/all.json (json)"), "one failure keeps no other back: {run}");
-        let _ = project.run("output --retry").exits(0).prints("Delivered: 1 of 1 outputs.");
+        let _ = project.run("output --retry").exits(0).prints("Delivered: 1 of 1 output.");
         are_delivered(&gateway, &project);
         let call = project.call(APPLY.split(' ')).env("CHATAPI_FAILPOINT", "output-before=error@2");
         let document = call.env("CHATAPI_FORMAT", "json").run().exits(4).json();

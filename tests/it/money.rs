@@ -126,7 +126,7 @@ fn p1_an_account_with_unknown_instances_stops_in_ci_until_told() {
     let project = Project::at(&gateway.url(), &["a"]).with("CI", "true");
     let run = project.run("apply --init").exits(6).warns("the account has 2 instances that this state does not know");
     assert!(run.stderr.contains("--allow-unknown 2"), "{run}");
-    let _ = project.run("apply --init --allow-unknown 1").exits(6).warns("and 1 are allowed");
+    let _ = project.run("apply --init --allow-unknown 1").exits(6).warns("and 1 is allowed");
     let _ = project.run("apply --allow-unknown some").exits(1).warns("write a number, or `all`");
     assert_eq!(gateway.creates(), 2);
     project.run("apply --init --allow-unknown 2").exits(0).done();

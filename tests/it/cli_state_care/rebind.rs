@@ -56,7 +56,7 @@ fn t1_another_account_is_not_taken_for_the_same() {
     odd.declare("version: 1\nprovider: {kind: chatapi}\ninstances: [{name: x, type: whatsapp_dev}]\n");
     odd.run("apply").exits(0);
     let there = |words: &[&str]| project.call(words).env("CHATAPI_URL", third.url()).run();
-    let refused = there(&["state", "rebind"]).exits(6).warns("does not list 1 of this state's 1 instances: ");
+    let refused = there(&["state", "rebind"]).exits(6).warns("does not list 1 of this state's 1 instance: ");
     refused.warns("--despite-list --reason").warns("nothing was changed");
     there(&despite).exits(0).prints("from now on").prints("does not list 1");
     there(&["plan"]).exits(0).prints("1 to create");

@@ -139,7 +139,7 @@ fn p3_a_line_whose_bytes_were_changed_gives_no_token_and_no_name() {
     let other = format!("{}AAAA{}", &body[..40], &body[44..]);
     let changed = line.replace(&body, &other);
     put_back(&project, &whole.replace(line, &changed));
-    project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
+    project.run("state rebuild --from journal").exits(0).prints("1 entry is gone");
     project.run("apply").exits(3);
     let got = project.run("token get a");
     assert_ne!(got.code, 0, "{got}");
@@ -259,9 +259,9 @@ fn p16_entries_that_are_lost_at_the_end_are_told_of() {
     let (_gateway, project) = done(&["a"]);
     let last = journal(&project).lines().last().unwrap().to_owned();
     garble(&project, |line| line == last);
-    project.run("state rebuild --from journal").exits(0).prints("1 entries are gone");
-    project.run("state history").exits(0).warns("1 entries up to serial");
-    project.run("state verify").exits(0).prints("! history    1 entries up to serial");
+    project.run("state rebuild --from journal").exits(0).prints("1 entry is gone");
+    project.run("state history").exits(0).warns("1 entry up to serial");
+    project.run("state verify").exits(0).prints("! history    1 entry up to serial");
 }
 
 /// What exit code 8 suggests.

@@ -27,7 +27,7 @@ fn is_tidy(project: &Project) {
 #[test]
 fn p11_a_file_is_private_whatever_stood_there_and_whatever_the_umask() {
     let project = project("Token1");
-    project.run("output --reveal --format shell --out new.sh").exits(0).warns("wrote 1 instances to new.sh");
+    project.run("output --reveal --format shell --out new.sh").exits(0).warns("wrote 1 instance to new.sh");
     assert_eq!(mode(&project, "new.sh"), 0o600);
     project.write("old.sh", "old");
     fs::set_permissions(project.path("old.sh"), fs::Permissions::from_mode(0o666)).unwrap();
