@@ -1,5 +1,7 @@
 //! What a shell script runs: commands as words. No shell: substitutions are not made, and what only a shell can know is unknown.
 
+use super::paths::joined;
+
 /// One command of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
@@ -9,6 +11,12 @@ pub struct Command {
     pub is_exec: bool,
     /// Whether nothing comes after it.
     pub is_last: bool,
+    /// Whether the script goes on if it fails.
+    pub is_guarded: bool,
+    /// Where it runs, from where the script begins, by the `cd` before it.
+    pub directory: Option<String>,
+    /// What the script has made of `CHATAPI_STATE` by then.
+    pub state: Option<String>,
 }
 
 /// Words before a command that leave it what it is.
@@ -17,12 +25,35 @@ const BEFORE: [&str; 13] = ["if", "then", "else", "elif", "do", "while", "until"
 const AFTER: [&str; 4] = ["fi", "done", "esac", "}"];
 
 impl Command {
-    fn of(Piece { words, is_piped }: Piece) -> Self {
+    fn of(Piece { words, is_piped, is_before_or }: Piece) -> Self {
         let is_assignment = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_variable(name));
         let is_before = |word: &String| BEFORE.contains(&word.as_str()) || word == "exec" || is_assignment(word);
         let start = words.iter().position(|word| !is_before(word)).unwrap_or(words.len());
-        let is_exec = words.iter().take(start).any(|word| word == "exec") && !is_piped;
-        Self { words: words.into_iter().skip(start).collect(), is_exec, is_last: false }
+        let has = |others: &[&str]| words.iter().take(start).any(|word| others.contains(&word.as_str()));
+        Self {
+            is_exec: has(&["exec"]) && !is_piped,
+            is_last: false,
+            is_guarded: is_before_or || has(&["if", "elif", "while", "until", "!"]),
+            directory: None,
+            state: words.iter().take(start).find_map(|word| word.strip_prefix("CHATAPI_STATE=")).map(str::to_owned),
+            words: words.into_iter().skip(start).collect(),
+        }
+    }
+
+    /// What it says of the commands after it: where they run, the state, and whether a failure ends the script.
+    fn settles(&self, script: &mut Shell) {
+        let target = self.words.get(1).filter(|word| self.is("cd") && !word.starts_with('-'));
+        if let Some(target) = target {
+            script.directory = Some(joined(script.directory.as_deref(), target));
+        }
+        let is_setting = self.is("export") || self.words.is_empty();
+        let exported = self.words.iter().find_map(|word| word.strip_prefix("CHATAPI_STATE=")).or(self.state.as_deref());
+        if is_setting && let Some(state) = exported {
+            script.state = Some(state.to_owned());
+        }
+        if self.is("set") && self.words.get(1).is_some_and(|word| word == "+e") {
+            script.is_guarded = true;
+        }
     }
 
     /// Whether it is `chatapi apply`.
@@ -55,6 +86,14 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// What commands of a script leave to those after them.
+#[derive(Debug, Default)]
+struct Shell {
+    directory: Option<String>,
+    state: Option<String>,
+    is_guarded: bool,
+}
+
 /// The commands of `script`.
 pub(super) fn commands(script: &str) -> Vec<Command> {
     let mut splitter = Splitter::default();
@@ -76,6 +115,9 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
             (None, '|') => {
                 characters.next();
                 splitter.end_command(false);
+                if let Some(piece) = splitter.commands.last_mut() {
+                    piece.is_before_or = true;
+                }
             }
             (None, '\n' | ';' | '&' | '(' | ')') => splitter.end_command(false),
             (None, _) if character.is_whitespace() => splitter.end_word(),
@@ -83,11 +125,26 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
         }
     }
     splitter.end_command(false);
-    let mut commands: Vec<_> =
-        splitter.commands.into_iter().map(Command::of).filter(|command| !command.words.is_empty()).collect();
+    let mut commands = placed(splitter.commands);
     let ends = |command: &Command| command.words.first().is_some_and(|word| AFTER.contains(&word.as_str()));
     if let Some(last) = commands.iter_mut().rfind(|command| !ends(command)) {
         last.is_last = true;
+    }
+    commands
+}
+
+/// The commands, each with what those before it have settled.
+fn placed(pieces: Vec<Piece>) -> Vec<Command> {
+    let (mut shell, mut commands) = (Shell::default(), Vec::new());
+    for piece in pieces {
+        let mut command = Command::of(piece);
+        command.settles(&mut shell);
+        command.directory.clone_from(&shell.directory);
+        command.state = command.state.or_else(|| shell.state.clone());
+        command.is_guarded |= shell.is_guarded;
+        if !command.words.is_empty() {
+            commands.push(command);
+        }
     }
     commands
 }
@@ -105,6 +162,7 @@ struct Splitter {
 struct Piece {
     words: Vec<String>,
     is_piped: bool,
+    is_before_or: bool,
 }
 
 impl Splitter {
@@ -116,7 +174,7 @@ impl Splitter {
         self.end_word();
         if !self.words.is_empty() {
             let is_piped = is_before_pipe || self.is_behind_pipe;
-            self.commands.push(Piece { words: std::mem::take(&mut self.words), is_piped });
+            self.commands.push(Piece { words: std::mem::take(&mut self.words), is_piped, is_before_or: false });
             self.is_behind_pipe = is_before_pipe;
         }
     }
@@ -170,6 +228,22 @@ mod tests {
             ("\\", None),
         ] {
             assert_eq!(apply(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_an_apply_is_known_to_it() {
+        for (script, expected) in [
+            ("cd infra\ncd ./eu && chatapi apply", (Some("infra/eu"), None, false)),
+            ("export CHATAPI_STATE=x; chatapi apply", (None, Some("x"), false)),
+            ("CHATAPI_STATE=y chatapi apply || code=$?", (None, Some("y"), true)),
+            ("CHATAPI_STATE=z\nset +e\nchatapi apply", (None, Some("z"), true)),
+            ("if chatapi apply; then true; fi", (None, None, true)),
+            ("CHATAPI_STATE=y true; chatapi apply && true", (None, None, false)),
+        ] {
+            let commands = commands(script);
+            let apply = commands.iter().find(|command| command.is_apply()).unwrap();
+            assert_eq!((apply.directory.as_deref(), apply.state.as_deref(), apply.is_guarded), expected, "{script}");
         }
     }
 
