@@ -1,6 +1,6 @@
 //! What pipelines do to a state: cache it, lose it, apply it twice at the same time, or keep an interrupt from the program.
 
-use super::{Check, Command, Facts, Forge, Holds, Job, Pipeline, Status, keeping, pins, queues};
+use super::{Check, Command, Facts, Forge, Holds, Job, Pipeline, StateFacts, Status, keeping, pins, queues};
 
 /// Most of what was not followed that is named.
 const NAMED_MAX: usize = 5;
@@ -62,11 +62,12 @@ fn unread(facts: &Facts) -> Vec<Check> {
     bad.chain(more).chain(elsewhere).collect()
 }
 
-/// The state as the job names it, and where it is here.
+/// The state as the job names it, and where it is here if there is one.
 fn states(facts: &Facts, at: &At<'_>) -> Vec<String> {
     let mut states = at.job.states();
-    states.extend(facts.place.in_repository.clone());
-    states.dedup();
+    if !matches!(facts.state, StateFacts::Absent) {
+        states.extend(facts.place.in_repository.clone());
+    }
     states
 }
 

@@ -149,9 +149,9 @@ fn a_group_that_is_not_one_for_all_runs_is_no_queue() {
         ("$CI_COMMIT_SHA", "error"),
         ("$CI_COMMIT_REF_NAME", "error"),
         ("$OURS", "unsure"),
-        ("\"\"", "error"),
+        ("", "error"),
     ] {
-        found("gitlab", &GOOD_GITLAB.replace("group: chatapi", &format!("group: {group}")), "concurrency", &[expected], group);
+        found("gitlab", &GOOD_GITLAB.replace("group: chatapi", &format!("group: '{group}'")), "concurrency", &[expected], group);
     }
 }
 
