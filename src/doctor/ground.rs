@@ -56,8 +56,14 @@ fn state(facts: &Facts) -> Check {
                 let hint = format!("`{} init` begins one", facts.command);
                 Check::skipped(id, format!("none in {} yet", facts.place.shown)).hint(hint)
             }
-            Some(theirs) => Check::skipped(id, format!("none in {}: the pipelines have theirs in `{theirs}`", facts.place.shown))
-                .hint(format!("begin none here; with theirs at hand: `chatapi --state {theirs} doctor`")),
+            Some(theirs) => {
+                let lock = facts.variable_of_pipelines("CHATAPI_LOCK_FILE");
+                let lock = lock.map(|lock| format!(" --lock-file {lock}")).unwrap_or_default();
+                let command = format!("chatapi --state {theirs} doctor{lock}");
+                let at_hand = if is_plain(&command) { format!("; with theirs at hand: `{command}`") } else { String::new() };
+                Check::skipped(id, format!("none in {}: the pipelines have theirs in `{theirs}`", facts.place.shown))
+                    .hint(format!("begin none here{at_hand}"))
+            }
         },
         StateFacts::Broken { message, hint } => {
             let check = Check::error(id, message.clone());
@@ -68,6 +74,11 @@ fn state(facts: &Facts) -> Check {
             Check::ok(id, format!("{} can be read and records {records} name{s}", facts.place.shown))
         }
     }
+}
+
+/// Whether a shell takes it as it stands: it may be a text of somebody else's.
+fn is_plain(command: &str) -> bool {
+    command.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ./_-".contains(&byte))
 }
 
 fn lock_file(facts: &Facts) -> Check {
@@ -94,7 +105,8 @@ fn lock_file(facts: &Facts) -> Check {
                 .hint(format!("`git check-ignore -v {shown}` names the line to remove; then `git add {shown}`")),
             Some(git) => {
                 let (directory, file) = shown.rsplit_once('/').unwrap_or((".", shown));
-                let add = if git.is_apart { format!("git -C {directory} add {file}") } else { format!("git add {shown}") };
+                let is_apart = git.is_apart && is_plain(shown);
+                let add = if is_apart { format!("git -C {directory} add {file}") } else { format!("git add {shown}") };
                 Check::warning(id, format!("{shown} is not committed: a clean clone would not know what exists"))
                     .hint(format!("`{add}`, and commit it after each apply"))
             }

@@ -75,7 +75,7 @@ fn kept(facts: &Facts, job: &Job, state: &str) -> Kept {
     else {
         return Kept::Nowhere;
     };
-    let seen = Seen { job, state, is_tracked };
+    let seen = Seen { job, state, is_tracked, is_added: is_added(job, state) };
     let position = applying.commands.iter().position(Command::is_apply).unwrap_or_default();
     let apply = applying.commands.get(position);
     let is_replaced = apply.is_some_and(|command| command.is_exec);
@@ -86,7 +86,9 @@ fn kept(facts: &Facts, job: &Job, state: &str) -> Kept {
         let by_commands = step.commands.iter().map(|command| seen.by_command(step, command));
         by_commands.chain([seen.by_action(step)]).map(|carries| (carries, &step.when))
     });
-    behind.chain(later).map(|(carries, when)| seen.outcome(carries, when)).max().unwrap_or(Kept::Nowhere)
+    let has_trap = applying.commands.iter().any(|command| command.is("trap"));
+    let trap = has_trap.then(|| Kept::Perhaps("what a `trap` does is not read".to_owned()));
+    behind.chain(later).map(|(carries, when)| seen.outcome(carries, when)).chain(trap).max().unwrap_or(Kept::Nowhere)
 }
 
 /// A job that applies to a state.
@@ -95,6 +97,19 @@ struct Seen<'s> {
     state: &'s str,
     /// Whether git has it, so that a plain commit takes its changes.
     is_tracked: bool,
+    /// Whether git is told to take it.
+    is_added: bool,
+}
+
+/// The state's own `.gitignore` leaves it out of commits, unless git is forced to take it.
+fn is_added(job: &Job, state: &str) -> bool {
+    let commands = job.steps.iter().flat_map(|step| step.commands.iter().map(move |command| (step, command)));
+    commands.filter(|(_, command)| command.is("git") && command.words.iter().any(|word| word == "add")).any(|(step, add)| {
+        let tree = tree(step, add);
+        let is_named = |word: &String| covers(&joined(Some(&tree), word), state);
+        let is_all = (add.has("--all") || add.has("-A")) && covers(&tree, state);
+        (add.has("--force") || add.has("-f")) && (is_all || add.words.iter().skip(1).any(is_named))
+    })
 }
 
 impl Seen<'_> {
@@ -159,19 +174,10 @@ impl Seen<'_> {
         }
     }
 
-    /// The state's own `.gitignore` leaves it out of commits, unless git has it already or is told to take it.
     fn by_push(&self, step: &Step, push: &Command) -> Carries {
         if !covers(&tree(step, push), self.state) {
-            return Carries::No;
-        }
-        let adds = self.job.steps.iter().flat_map(|step| step.commands.iter().map(move |command| (step, command)));
-        let adds = adds.filter(|(_, command)| command.is("git") && command.words.iter().any(|word| word == "add"));
-        let is_forced = |(step, add): (&Step, &Command)| {
-            let of_tree = |word: &String| covers(&joined(Some(&tree(step, add)), word), self.state);
-            let is_all = add.has("--all") || add.has("-A");
-            (add.has("--force") || add.has("-f")) && (is_all || add.words.iter().skip(1).any(of_tree))
-        };
-        if self.is_tracked || adds.into_iter().any(is_forced) {
+            Carries::No
+        } else if self.is_tracked || self.is_added {
             Carries::Yes
         } else {
             Carries::Perhaps("its own `.gitignore` leaves it out of commits: `git add --force` takes it".to_owned())

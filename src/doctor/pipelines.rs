@@ -59,7 +59,13 @@ fn unread(facts: &Facts) -> Vec<Check> {
         let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
         Check::unsure(id, format!("not followed in {}: {}{rest}", pipeline.file, named.join(", "))).hint(look)
     });
-    bad.chain(more).chain(elsewhere).collect()
+    let jobs = facts.pipelines.iter().flat_map(|pipeline| pipeline.jobs.iter().map(move |job| At { pipeline, job }));
+    let hidden = jobs.filter_map(|at| {
+        let command = at.job.steps.iter().flat_map(|step| &step.commands).find(|command| command.may_apply())?;
+        let by = command.words.first()?;
+        Some(Check::unsure(id, format!("{at} may run `chatapi apply` by `{by}`, and how is not read")).hint(look))
+    });
+    bad.chain(more).chain(elsewhere).chain(hidden).collect()
 }
 
 /// The state as the job names it, and where it is here if there is one.

@@ -4,6 +4,8 @@ use super::pipelines::At;
 use super::{Cancels, Check, Facts, Forge, Group, Name};
 
 const ID: &str = "concurrency";
+/// Most jobs that are held against each other.
+const COMPARED_MAX: usize = 200;
 
 pub(super) fn checks(facts: &Facts, applying: &[At<'_>]) -> Vec<Check> {
     let mut findings: Vec<Check> = applying.iter().flat_map(|at| [waits(facts, at), cancels(at)]).flatten().collect();
@@ -67,15 +69,18 @@ fn cancels(at: &At<'_>) -> Option<Check> {
 /// Jobs that apply to one state and have no group in common.
 fn strangers(facts: &Facts, applying: &[At<'_>]) -> Vec<Check> {
     let mut findings = Vec::new();
-    for (number, at) in applying.iter().enumerate() {
-        let is_stranger = |other: &&At<'_>| {
-            let (ours, theirs) = (fixed(at), fixed(other));
+    let known: Vec<_> = applying.iter().take(COMPARED_MAX).map(|at| (at, fixed(at), at.job.states())).collect();
+    if applying.len() > COMPARED_MAX {
+        let message = format!("of {} jobs that apply the first {COMPARED_MAX} are compared", applying.len());
+        findings.push(Check::unsure(ID, message).hint("look yourself whether the others wait in the same groups"));
+    }
+    for (number, (at, ours, states)) in known.iter().enumerate().filter(|(_, (_, ours, _))| !ours.is_empty()) {
+        let stranger = known.iter().take(number).find_map(|(other, theirs, others)| {
             let is_apart = at.pipeline.forge != other.pipeline.forge || !ours.iter().any(|name| theirs.contains(name));
-            let is_one_state = at.job.states().iter().any(|state| other.job.states().contains(state));
-            is_one_state && !ours.is_empty() && !theirs.is_empty() && is_apart
-        };
-        let Some(other) = applying.iter().take(number).find(is_stranger) else { continue };
-        let state = at.job.states().into_iter().find(|state| other.job.states().contains(state)).unwrap_or_default();
+            let state = states.iter().find(|state| others.contains(state))?;
+            (is_apart && !theirs.is_empty()).then_some((other, state))
+        });
+        let Some((other, state)) = stranger else { continue };
         let message = format!("{at} and {other} both apply to `{state}`, and wait in different groups: they may run at once");
         findings.push(facts.serious(ID, message).hint(one_group(at.pipeline.forge)));
     }

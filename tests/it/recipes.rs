@@ -51,7 +51,7 @@ fn p1_p8_a_newcomers_pipeline_works_on_a_clean_clone_by_the_recipe_alone() {
         let repository = Repository::new(kind, &["a", "b"]);
         let pushed = repository.follow(PUSH);
         assert_eq!(findings(&pushed.stdout), [""; 0], "{kind:?}: {pushed}");
-        assert!(pushed.stdout.contains("concurrency  runs wait for each other"), "{pushed}");
+        assert!(pushed.stdout.contains("concurrency   runs wait for each other"), "{pushed}");
 
         let first = repository.again();
         first.ends("plan", 0, "Plan: 2 to create, 0 unchanged.");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::yaml::{at, text, texts};
-use super::{Cancels, Files, Job, Machine, Queue, Step, Uses, When, script, trigger};
+use super::{Cancels, Command, Files, Job, Machine, Queue, Step, Uses, When, script, trigger};
 
 /// The jobs, and what the workflow takes from elsewhere.
 pub(super) fn jobs(workflow: &Value, file: &str) -> Option<(Vec<Job>, Vec<String>)> {
@@ -24,11 +24,14 @@ fn steps(job: &Value) -> &[Value] {
 }
 
 fn read(name: &str, job: &Value, workflow: &Value, file: &str) -> Job {
+    // What it waits for is worth the work only where it matters.
+    let all = read_steps(job, workflow);
+    let is_applying = all.iter().flat_map(|step| &step.commands).any(Command::is_apply);
     let caches = steps(job).iter().filter_map(uses).filter(|uses| is_cache(&uses.name)).map(|uses| uses.files);
     Job {
         name: name.to_owned(),
-        queue: queue(name, job, workflow, file),
-        steps: steps(job).iter().map(|step| read_step(step, job, workflow)).collect(),
+        queue: if is_applying { queue(name, job, workflow, file) } else { Queue::default() },
+        steps: all,
         caches: caches.collect(),
         image: text(job, &["container", "image"]).or_else(|| text(job, &["container"])).map(str::to_owned),
         machine: at(job, &["runs-on"]).map_or(Machine::Unknown, machine),
@@ -71,6 +74,27 @@ fn uses(step: &Value) -> Option<Uses> {
     let is_elsewheres = name.contains("download-artifact") && !name.starts_with("actions/");
     let is_of_earlier_run = is_elsewheres || (name.contains("download-artifact") && at(step, &["with", "run-id"]).is_some());
     Some(Uses { name, files, is_of_earlier_run })
+}
+
+/// The steps; `CHATAPI_STATE=…` that one of them prints, into `$GITHUB_ENV` most likely, is what those after it have.
+fn read_steps(job: &Value, workflow: &Value) -> Vec<Step> {
+    let (mut printed, mut all, mut is_after_failure) = (None, Vec::new(), false);
+    for step in steps(job) {
+        let mut read = read_step(step, job, workflow);
+        if at(step, &["env", "CHATAPI_STATE"]).is_none() {
+            read.state = printed.clone().or(read.state);
+        }
+        if is_after_failure && read.when == When::Success {
+            read.when = When::Condition("continue-on-error".to_owned());
+        }
+        let prints = read.commands.iter().filter(|command| command.is("echo") || command.is("printf"));
+        let said = prints.flat_map(|command| &command.words).find_map(|word| word.strip_prefix("CHATAPI_STATE="));
+        printed = said.map(str::to_owned).or(printed);
+        let is_forgiven = at(step, &["continue-on-error"]).is_some_and(super::yaml::is_true);
+        is_after_failure |= is_forgiven && read.commands.iter().any(Command::is_apply);
+        all.push(read);
+    }
+    all
 }
 
 fn read_step(step: &Value, job: &Value, workflow: &Value) -> Step {

@@ -17,9 +17,9 @@ const ELSEWHERE: [&str; 8] =
 /// Files that a state has, below its directory.
 const FILES: [&str; 5] = ["journal.jsonl", "index", "index/db", "history", ".gitignore"];
 /// Longest pattern that is held against paths, in bytes.
-const PATTERN_MAX: usize = 300;
+const PATTERN_MAX: usize = 150;
 /// Most ways in which braces are written out.
-const BRACES_MAX: usize = 64;
+const BRACES_MAX: usize = 16;
 
 /// Whether files that somebody names have some of a state among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(in crate::doctor) fn covers(pattern: &str, state: &str) -> bool {
     if is_below(state, &pattern) || is_below(&pattern, state) {
         return true;
     }
-    if pattern.len() > PATTERN_MAX || state.len() > PATTERN_MAX {
+    if !pattern.contains(['*', '?', '[', '{']) || pattern.len() > PATTERN_MAX || state.len() > PATTERN_MAX {
         return false;
     }
     let files = FILES.iter().map(|file| format!("{state}/{file}"));
@@ -125,7 +125,9 @@ fn written_out(pattern: &str) -> Vec<String> {
             Some((before, inside, after)) if done.len() + open.len() < BRACES_MAX => {
                 open.extend(inside.split(',').map(|one| format!("{before}{one}{after}")));
             }
-            _ => done.push(next),
+            // Too many: then it may be any.
+            Some(_) => return vec!["**".to_owned()],
+            None => done.push(next),
         }
     }
     done

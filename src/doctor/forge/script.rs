@@ -21,6 +21,8 @@ pub struct Command {
 
 /// Words before a command that leave it what it is.
 const BEFORE: [&str; 13] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "sudo", "env"];
+/// Programs that run the one that they are given, and pass interrupts on.
+const AROUND: [&str; 8] = ["timeout", "nohup", "nice", "ionice", "setsid", "stdbuf", "tini", "dumb-init"];
 /// Words that end what another one began.
 const AFTER: [&str; 4] = ["fi", "done", "esac", "}"];
 
@@ -36,7 +38,7 @@ impl Command {
             is_guarded: is_before_or || has(&["if", "elif", "while", "until", "!"]),
             directory: None,
             state: words.iter().take(start).find_map(|word| word.strip_prefix("CHATAPI_STATE=")).map(str::to_owned),
-            words: words.into_iter().skip(start).collect(),
+            words: without_what_is_around(words.into_iter().skip(start).collect()),
         }
     }
 
@@ -61,6 +63,16 @@ impl Command {
         self.is("chatapi") && self.words.iter().skip(1).any(|word| word == "apply")
     }
 
+    /// Whether it may run `chatapi apply` in a way that is not read: in a container, by another shell.
+    pub fn may_apply(&self) -> bool {
+        const QUIET: [&str; 12] =
+            ["chatapi", "echo", "printf", "cat", "grep", "test", "[", "git", "cargo", "curl", "chmod", "export"];
+        let has = |wanted: &str| {
+            self.words.iter().any(|word| word.split([' ', '\n', ';', '&', '/', ':', '@']).any(|part| part == wanted))
+        };
+        has("chatapi") && has("apply") && !QUIET.iter().any(|program| self.is(program))
+    }
+
     /// Whether it runs `program`, from whatever directory.
     pub fn is(&self, program: &str) -> bool {
         self.words.first().is_some_and(|word| word.rsplit('/').next() == Some(program))
@@ -80,6 +92,14 @@ impl Command {
     pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|given| given == word || given.strip_prefix(word).is_some_and(|rest| rest.starts_with('=')))
     }
+}
+
+/// `chatapi apply` of `timeout 5m chatapi apply`.
+fn without_what_is_around(words: Vec<String>) -> Vec<String> {
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_around = words.first().is_some_and(|word| AROUND.contains(&name(word).as_str()));
+    let inner = words.iter().position(|word| name(word) == "chatapi").filter(|_| is_around);
+    words.into_iter().skip(inner.unwrap_or_default()).collect()
 }
 
 fn is_variable(name: &str) -> bool {
@@ -219,6 +239,7 @@ mod tests {
             ("if ! chatapi apply; then\n  exit 1\nfi", Some((false, false))),
             ("if true; then\n  exec chatapi apply\nfi\n", Some((true, true))),
             ("chatapi \\\n  apply", Some((false, true))),
+            ("exec timeout 5m ./chatapi apply", Some((true, true))),
             ("# chatapi apply\nchatapi plan", None),
             ("echo 'chatapi apply'", None),
             ("echo \"chatapi apply\" # chatapi apply", None),
@@ -244,6 +265,21 @@ mod tests {
             let commands = commands(script);
             let apply = commands.iter().find(|command| command.is_apply()).unwrap();
             assert_eq!((apply.directory.as_deref(), apply.state.as_deref(), apply.is_guarded), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_an_apply_is_not_passed_over() {
+        for (script, expected) in [
+            ("bash -c 'chatapi apply'", true),
+            ("docker run --rm example/chatapi:0.1.0 apply", true),
+            ("ssh host ./chatapi apply", true),
+            ("echo chatapi apply", false),
+            ("chatapi plan apply", false),
+            ("make apply", false),
+            ("kubectl apply -f chatapi.yaml", false),
+        ] {
+            assert_eq!(commands(script).iter().any(Command::may_apply), expected, "{script}");
         }
     }
 

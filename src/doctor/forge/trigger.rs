@@ -6,13 +6,15 @@ use super::expression::{Run, Value, holds, interpolated};
 use super::yaml::{at, is_true, texts};
 use super::{Cancels, Group, Name};
 
-/// Most runs that are tried.
-const RUNS_MAX: usize = 200;
+/// Most kinds of runs that are tried.
+const KINDS_MAX: usize = 50;
+/// Longest text that is computed, in bytes.
+const TEXT_MAX: usize = 1_000;
 
 /// Runs of `job` that may be, two of each kind.
 pub(super) fn runs(workflow: &Json, file: &str, name: &str, job: &Json) -> Vec<Run> {
     let Some(on) = at(workflow, &["on"]).or_else(|| at(workflow, &["true"])) else { return Vec::new() };
-    let condition = at(job, &["if"]);
+    let condition = at(job, &["if"]).filter(|said| said.as_str().is_none_or(|text| text.len() <= TEXT_MAX));
     let title = at(workflow, &["name"]).and_then(Json::as_str).unwrap_or(file);
     let kinds: Vec<(Option<String>, Option<String>)> =
         events(on).into_iter().flat_map(|(event, filter)| references(event, filter, on, condition)).collect();
@@ -20,7 +22,7 @@ pub(super) fn runs(workflow: &Json, file: &str, name: &str, job: &Json) -> Vec<R
         let by_number = |reference: String| reference.replace("{number}", if number == 1 { "1" } else { "2" });
         Run { event, reference: reference.map(by_number), number, workflow: title.to_owned(), job: name.to_owned() }
     };
-    let all = kinds.into_iter().take(RUNS_MAX).flat_map(|kind| [run(kind.clone(), 1), run(kind, 2)]);
+    let all = kinds.into_iter().take(KINDS_MAX).flat_map(|kind| [run(kind.clone(), 1), run(kind, 2)]);
     let all: Vec<Run> = all.collect();
     let is_run = |run: &&Run| condition.is_none_or(|condition| holds(condition, run) != Some(false));
     let wanted: Vec<Run> = all.iter().filter(is_run).cloned().collect();
@@ -88,6 +90,9 @@ fn name(text: &str, runs: &[Run]) -> Name {
     if !text.contains("${{") {
         return Name::Fixed(text.to_lowercase());
     }
+    if text.len() > TEXT_MAX {
+        return Name::Unknown;
+    }
     let values: Vec<(&Run, Value)> = runs.iter().map(|run| (run, interpolated(text, run))).collect();
     let Some((_, first)) = values.first() else { return Name::Unknown };
     if values.iter().any(|(_, value)| *value == Value::Unknown) {
@@ -115,6 +120,7 @@ pub(super) fn cancels(concurrency: Option<&Json>, runs: &[Run]) -> Cancels {
     let Some(said) = concurrency.and_then(|concurrency| at(concurrency, &["cancel-in-progress"])) else { return Cancels::Never };
     let yes = Cancels::Yes("`cancel-in-progress`");
     match said {
+        Json::String(text) if text.len() > TEXT_MAX => Cancels::Perhaps("cancel-in-progress".to_owned()),
         Json::String(text) if text.contains("${{") => {
             let truths: Vec<Option<bool>> = runs
                 .iter()

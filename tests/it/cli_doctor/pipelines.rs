@@ -223,6 +223,7 @@ fn the_state_is_kept_by_what_really_carries_it_and_also_after_a_failure() {
         ("      - {if: always(), run: 'git add .; git commit -m x; git push'}\n", "unsure"),
         ("      - {if: always(), run: 'git add --force state; git commit -m x'}\n", "error"),
         ("      - {if: always(), run: 'git -C other add -f .; git -C other push'}\n", "error"),
+        ("        continue-on-error: true\n      - run: aws s3 sync state s3://b/s\n", "unsure"),
         ("      - {if: always(), uses: actions/upload-artifact@v4, with: {name: s, path: state}}\n", "unsure"),
         ("      - {uses: actions/upload-artifact@v4, with: {name: s, path: state}}\n", "error"),
         ("      - {if: always(), uses: actions/upload-artifact@v4, with: {name: state, path: log}}\n", "error"),
@@ -231,6 +232,10 @@ fn the_state_is_kept_by_what_really_carries_it_and_also_after_a_failure() {
     ] {
         found("github", &step(last), "state-kept", &[expected], last);
     }
+    let trapped = step("").replace("exec chatapi", "trap 'aws s3 sync state s3://b/s' EXIT; chatapi");
+    found("github", &trapped, "state-kept", &["unsure"], "a trap");
+    let printed = HOSTED.replace("    steps:\n", "    steps:\n      - run: echo CHATAPI_STATE=var/s >> $GITHUB_ENV\n");
+    found("github", &printed, "state-kept", &["error"], "another state than the one that is copied");
     let fetched = HOSTED
         .replace("    steps:\n", "    steps:\n      - {uses: actions/download-artifact@v4, with: {name: s, run-id: '1'}}\n");
     let uploaded = fetched
@@ -327,6 +332,12 @@ fn what_is_not_read_is_told_and_what_can_be_followed_is_followed() {
     }
     let uses = HOSTED.to_owned() + "      - uses: ./.github/actions/apply\n";
     found("github", &uses, "pipelines", &["unsure", "ok"], "an action of the repository");
+    let hidden = HOSTED.replace("exec chatapi apply instances.yaml", "docker run example/chatapi:1 apply");
+    found("github", &hidden, "pipelines", &["unsure", "skipped"], "in a container");
+    let project = Project::new(&manifest("{kind: chatapi}", &["a"]));
+    workflow(&project, "apply.yml", HOSTED.replace("chatapi apply", "chatapi --state 'x; reboot' apply"));
+    let document = examined(&project).to_string();
+    assert!(!document.contains("--state x; reboot"), "a command that somebody else has written: {document}");
 }
 
 #[test]
