@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Check, Facts, LockFacts, ManifestFacts, StateFacts, Storage, Target};
+use super::{Check, Facts, HOSTED_WORK, LockFacts, ManifestFacts, StateFacts, Storage, Target};
 
 /// When this version was made, in seconds since 1970: 2026-11-22. A clock before it is wrong.
 const MADE: i64 = 1_795_305_600;
@@ -124,7 +124,8 @@ fn place(facts: &Facts) -> Vec<Check> {
     let keep =
         "keep it where it stays, for example `chatapi --state /srv/chatapi/state init`; an existing one is moved as a whole";
     let mut findings = Vec::new();
-    let below = place.thrown_away.iter().filter(|(path, _)| place.absolute.starts_with(path));
+    let is_told_elsewhere = |why: &str| why == HOSTED_WORK && facts.is_state_of_pipeline();
+    let below = place.thrown_away.iter().filter(|(path, why)| place.absolute.starts_with(path) && !is_told_elsewhere(why));
     if let Some((path, why)) = below.max_by_key(|(path, _)| path.as_os_str().len()) {
         findings.push(facts.serious(id, format!("{} is below {}: {why}", place.shown, path.display())).hint(keep));
     }

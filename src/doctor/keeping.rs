@@ -6,6 +6,8 @@ use super::pipelines::At;
 use super::{ARTIFACTS, Check, Command, Facts, Holds, Job, Machine, Step, Tracking, When};
 
 const ID: &str = "state-kept";
+/// Most words of one command that are looked at.
+const OPERANDS_MAX: usize = 1_000;
 
 /// What is known of a state's way to where it stays; the better comes later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,7 +149,7 @@ impl Seen<'_> {
             ["aws", "gsutil", "gcloud", "s3cmd", "s5cmd", "azcopy", "rclone", "rsync", "scp", "mc", "az", "oci"];
         const SCRIPTS: [&str; 8] = ["make", "just", "task", "npm", "bash", "sh", "python", "python3"];
         let program = command.words.first().map(|word| word.rsplit('/').next().unwrap_or(word)).unwrap_or_default();
-        let operands: Vec<&str> = command.words.iter().skip(1).map(String::as_str).collect();
+        let operands: Vec<&str> = command.words.iter().skip(1).take(OPERANDS_MAX).map(String::as_str).collect();
         let at = operands.iter().position(|word| self.names(step, command, word));
         let behind = at.map(|at| operands.get(at + 1..).unwrap_or_default()).unwrap_or_default();
         let has = |words: &[&str]| operands.iter().any(|word| words.contains(word));

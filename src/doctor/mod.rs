@@ -222,6 +222,9 @@ pub struct Place {
     pub thrown_away: Vec<(PathBuf, &'static str)>,
 }
 
+/// Why a hosted runner's work tree is no place that stays; a pipeline that carries its state away does without one.
+pub const HOSTED_WORK: &str = "a hosted runner is thrown away after each job; something must carry it away";
+
 /// What a directory stands on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Storage {
@@ -296,6 +299,12 @@ impl Facts {
         let is_theirs_too = states.iter().any(|state| here.contains(&Some(state)));
         let is_absent = matches!(self.state, StateFacts::Absent);
         if is_absent && !is_theirs_too { states.into_iter().next() } else { None }
+    }
+
+    /// Whether a pipeline applies to the state that is here, so that `state-kept` says what becomes of it.
+    fn is_state_of_pipeline(&self) -> bool {
+        let mut states = self.pipelines.iter().flat_map(Pipeline::applying).flat_map(Job::states);
+        self.place.in_repository.as_ref().is_some_and(|here| states.any(|state| state == *here))
     }
 
     /// What a variable says in the pipelines that apply.

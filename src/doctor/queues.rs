@@ -82,7 +82,9 @@ fn strangers(facts: &Facts, applying: &[At<'_>]) -> Vec<Check> {
         });
         let Some((other, state)) = stranger else { continue };
         let message = format!("{at} and {other} both apply to `{state}`, and wait in different groups: they may run at once");
-        findings.push(facts.serious(ID, message).hint(one_group(at.pipeline.forge)));
+        let is_one_forge = at.pipeline.forge == other.pipeline.forge;
+        let hint = if is_one_forge { one_group(at.pipeline.forge) } else { "let one forge apply: no group holds on both" };
+        findings.push(facts.serious(ID, message).hint(hint));
     }
     findings
 }

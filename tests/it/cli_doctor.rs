@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use pipelines::{HOSTED, found};
 use serde_json::Value;
 
 use crate::stage::{Gateway, KEY, Project, manifest, snapshot};
@@ -231,4 +232,42 @@ fn its_text_is_aligned_and_says_what_to_type() {
     assert!(coloured.stdout.contains("\u{1b}[33mwarning"), "{coloured}");
     let hints: Vec<_> = coloured.stdout.lines().filter(|line| line.contains("hint:")).collect();
     assert!(hints.len() > 3 && !hints.iter().any(|line| line.contains('\u{1b}')), "what to type is as bright as the rest");
+}
+
+#[test]
+fn an_emulator_in_a_pipeline_is_no_server() {
+    found("github", HOSTED, "target", &["ok"], "a server");
+    for url in ["http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:9"] {
+        let text = HOSTED.replace("jobs:", &format!("env: {{CHATAPI_URL: \"{url}\"}}\njobs:"));
+        found("github", &text, "target", &["warning"], url);
+    }
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    workflow(&project, "apply.yml", HOSTED);
+    assert_eq!(of(&examined(&project), "target"), ["warning"], "by the manifest");
+    // What is said of its tokens is the same before and after.
+    let sealing = |project: &Project| {
+        let document = examined(project);
+        let checks = document["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == "sealing").unwrap().clone()
+    };
+    let before = sealing(&project);
+    assert_eq!(before["status"], "skipped");
+    project.run("apply").exits(0).done();
+    assert_eq!(sealing(&project), before);
+    let run = project.call(["doctor", "--json"]).env("CI", "true").env("CHATAPI_URL", "http://127.0.0.1:1/").run();
+    assert_eq!(of(&run.json(), "url"), ["warning"], "in a job");
+}
+
+/// A pipeline that looks at itself, on a machine that is thrown away.
+#[test]
+fn a_state_that_a_job_carries_away_is_not_told_to_move() {
+    let project = Project::new(&manifest("{kind: chatapi}", &["a"]));
+    workflow(&project, "apply.yml", HOSTED);
+    let call = |project: &Project| {
+        let call = project.call(["doctor", "--json"]).env("RUNNER_ENVIRONMENT", "github-hosted");
+        call.env("GITHUB_WORKSPACE", project.dir()).run().json()
+    };
+    assert!(!call(&project).to_string().contains("a hosted runner is thrown away"), "state-kept is ok");
+    workflow(&project, "apply.yml", HOSTED.replace("chatapi apply", "chatapi plan"));
+    assert!(call(&project).to_string().contains("a hosted runner is thrown away"), "nobody knows who would");
 }

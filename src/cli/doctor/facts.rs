@@ -12,7 +12,7 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
 use crate::cli::{init, schema};
-use crate::doctor::{Exposed, Facts, LockFacts, ManifestFacts, Place, StateFacts, Storage, Target};
+use crate::doctor::{Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Place, StateFacts, Storage, Target};
 use crate::manifest::{self, ProviderKind};
 use crate::provider::BaseUrl;
 use crate::state::{Phase, Record, State};
@@ -190,9 +190,7 @@ fn thrown_away() -> Vec<(PathBuf, &'static str)> {
     places.extend(of_job.map(|path| (PathBuf::from(path), "the runner empties it after each job")));
     let is_hosted = variable("RUNNER_ENVIRONMENT").as_deref() == Some("github-hosted");
     let work = variable("GITHUB_WORKSPACE").filter(|_| is_hosted);
-    places.extend(
-        work.map(|path| (PathBuf::from(path), "a hosted runner is thrown away after each job; something must carry it away")),
-    );
+    places.extend(work.map(|path| (PathBuf::from(path), HOSTED_WORK)));
     places.extend(variable("TMPDIR").map(|path| (PathBuf::from(path), "TMPDIR says that it is for what may go")));
     places
 }

@@ -24,7 +24,7 @@ jobs:
 ";
 
 /// On a hosted machine, the state carried away whatever happens.
-const HOSTED: &str = "\
+pub(super) const HOSTED: &str = "\
 name: apply
 on: {push: {branches: [main]}}
 concurrency: {group: chatapi}
@@ -112,7 +112,7 @@ fn one_change_of_a_good_workflow_is_one_finding() {
 
 /// The checks of `id` for a repository with just this pipeline.
 #[track_caller]
-fn found(forge: &str, text: &str, id: &str, expected: &[&str], why: &str) {
+pub(super) fn found(forge: &str, text: &str, id: &str, expected: &[&str], why: &str) {
     let project = Project::new(&manifest("{kind: chatapi}", &["a"]));
     match forge {
         "github" => workflow(&project, "apply.yml", text),
@@ -338,28 +338,4 @@ fn what_is_not_read_is_told_and_what_can_be_followed_is_followed() {
     workflow(&project, "apply.yml", HOSTED.replace("chatapi apply", "chatapi --state 'x; reboot' apply"));
     let document = examined(&project).to_string();
     assert!(!document.contains("--state x; reboot"), "a command that somebody else has written: {document}");
-}
-
-#[test]
-fn an_emulator_in_a_pipeline_is_no_server() {
-    found("github", HOSTED, "target", &["ok"], "a server");
-    for url in ["http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:9"] {
-        let text = HOSTED.replace("jobs:", &format!("env: {{CHATAPI_URL: \"{url}\"}}\njobs:"));
-        found("github", &text, "target", &["warning"], url);
-    }
-    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
-    workflow(&project, "apply.yml", HOSTED);
-    assert_eq!(of(&examined(&project), "target"), ["warning"], "by the manifest");
-    // What is said of its tokens is the same before and after.
-    let sealing = |project: &Project| {
-        let document = examined(project);
-        let checks = document["checks"].as_array().unwrap();
-        checks.iter().find(|check| check["id"] == "sealing").unwrap().clone()
-    };
-    let before = sealing(&project);
-    assert_eq!(before["status"], "skipped");
-    project.run("apply").exits(0).done();
-    assert_eq!(sealing(&project), before);
-    let run = project.call(["doctor", "--json"]).env("CI", "true").env("CHATAPI_URL", "http://127.0.0.1:1/").run();
-    assert_eq!(of(&run.json(), "url"), ["warning"], "in a job");
 }
