@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Check, Facts, LockFacts, ManifestFacts, StateFacts, Storage};
+use super::{Check, Facts, HOSTED_WORK, LockFacts, ManifestFacts, StateFacts, Storage, Target};
 use crate::text::counted;
 
 /// When this version was made, in seconds since 1970: 2026-11-22. A clock before it is wrong.
@@ -50,9 +50,20 @@ fn schema(facts: &Facts) -> Check {
 fn state(facts: &Facts) -> Check {
     let id = "state";
     match &facts.state {
-        StateFacts::Absent => {
-            Check::skipped(id, format!("none in {} yet", facts.place.shown)).hint(format!("`{} init` begins one", facts.command))
-        }
+        StateFacts::Absent => match facts.state_elsewhere() {
+            None => {
+                let hint = format!("`{} init` begins one", facts.command);
+                Check::skipped(id, format!("none in {} yet", facts.place.shown)).hint(hint)
+            }
+            Some(theirs) => {
+                let lock = facts.variable_of_pipelines("CHATAPI_LOCK_FILE");
+                let lock = lock.map(|lock| format!(" --lock-file {lock}")).unwrap_or_default();
+                let command = format!("chatapi --state {theirs} doctor{lock}");
+                let at_hand = if is_plain(&command) { format!("; with theirs at hand: `{command}`") } else { String::new() };
+                Check::skipped(id, format!("none in {}: the pipelines have theirs in `{theirs}`", facts.place.shown))
+                    .hint(format!("begin none here{at_hand}"))
+            }
+        },
         StateFacts::Broken { message, hint } => {
             let check = Check::error(id, message.clone());
             check.hint(hint.clone().unwrap_or_else(|| format!("`{} state verify` tells more", facts.command)))
@@ -64,6 +75,11 @@ fn state(facts: &Facts) -> Check {
     }
 }
 
+/// Whether a shell takes it as it stands: it may be a text of somebody else's.
+fn is_plain(command: &str) -> bool {
+    command.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ./_-".contains(&byte))
+}
+
 fn lock_file(facts: &Facts) -> Check {
     let id = "lock-file";
     let has_records = matches!(facts.state, StateFacts::Good { records: 1.., .. });
@@ -72,7 +88,10 @@ fn lock_file(facts: &Facts) -> Check {
         LockFacts::Absent if has_records => facts
             .serious(id, "there is none beside the manifest: a lost state would look like a first run")
             .hint("an apply writes it (`chatapi apply`), or name it: `--lock-file PATH`; then commit it"),
-        LockFacts::Absent => Check::skipped(id, "none yet; the first apply writes it, to be committed"),
+        LockFacts::Absent => match (facts.state_elsewhere(), facts.variable_of_pipelines("CHATAPI_LOCK_FILE")) {
+            (Some(_), Some(theirs)) => Check::skipped(id, format!("none here: the pipelines have theirs in `{theirs}`")),
+            _ => Check::skipped(id, "none yet; the first apply writes it, to be committed"),
+        },
         LockFacts::Bad(why) => {
             Check::error(id, why.clone()).hint("bring it back from version control: `git checkout -- chatapi.lock`")
         }
@@ -83,8 +102,13 @@ fn lock_file(facts: &Facts) -> Check {
             Some(git) if git.is_ignored => facts
                 .serious(id, format!("{shown} is ignored by git, and a clean clone would not know what exists"))
                 .hint(format!("`git check-ignore -v {shown}` names the line to remove; then `git add {shown}`")),
-            Some(_) => Check::warning(id, format!("{shown} is not committed: a clean clone would not know what exists"))
-                .hint(format!("`git add {shown}`, and commit it after each apply")),
+            Some(git) => {
+                let (directory, file) = shown.rsplit_once('/').unwrap_or((".", shown));
+                let is_apart = git.is_apart && is_plain(shown);
+                let add = if is_apart { format!("git -C {directory} add {file}") } else { format!("git add {shown}") };
+                Check::warning(id, format!("{shown} is not committed: a clean clone would not know what exists"))
+                    .hint(format!("`{add}`, and commit it after each apply"))
+            }
             None => Check::ok(id, format!("{shown} is there")),
         },
     }
@@ -93,10 +117,14 @@ fn lock_file(facts: &Facts) -> Check {
 fn place(facts: &Facts) -> Vec<Check> {
     let id = "state-place";
     let place = &facts.place;
+    if let Some(theirs) = facts.state_elsewhere() {
+        return vec![Check::skipped(id, format!("none here; how `{theirs}` is kept in the pipelines: see `state-kept`"))];
+    }
     let keep =
         "keep it where it stays, for example `chatapi --state /srv/chatapi/state init`; an existing one is moved as a whole";
     let mut findings = Vec::new();
-    let below = place.thrown_away.iter().filter(|(path, _)| place.absolute.starts_with(path));
+    let is_told_elsewhere = |why: &str| why == HOSTED_WORK && facts.is_state_of_pipeline();
+    let below = place.thrown_away.iter().filter(|(path, why)| place.absolute.starts_with(path) && !is_told_elsewhere(why));
     if let Some((path, why)) = below.max_by_key(|(path, _)| path.as_os_str().len()) {
         findings.push(facts.serious(id, format!("{} is below {}: {why}", place.shown, path.display())).hint(keep));
     }
@@ -136,7 +164,12 @@ fn file_system(facts: &Facts) -> Check {
 fn url(facts: &Facts) -> Check {
     let id = "url";
     match &facts.url {
-        Some(Ok(())) => Check::ok(id, "CHATAPI_URL can be used"),
+        Some(Ok(Target::Server)) => Check::ok(id, "CHATAPI_URL can be used"),
+        Some(Ok(Target::ThisMachine)) if facts.is_ci => {
+            Check::warning(id, "CHATAPI_URL points to the runner itself: what is created there is gone with the job")
+                .hint("set CHATAPI_URL to the server's address in the settings of the repository")
+        }
+        Some(Ok(Target::ThisMachine)) => Check::ok(id, "CHATAPI_URL can be used; it points to this machine"),
         Some(Err(why)) => Check::error(id, format!("CHATAPI_URL is not usable: {why}")).hint("`export CHATAPI_URL=https://…/`"),
         None => Check::skipped(id, "CHATAPI_URL is not set here; only an apply to a real server needs it"),
     }

@@ -5,7 +5,10 @@
 
 mod forge;
 mod ground;
+mod keeping;
+mod pins;
 mod pipelines;
+mod queues;
 mod secrets;
 
 use std::path::PathBuf;
@@ -13,7 +16,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use forge::{Command, FILE_MAX, Forge, Job, Pipeline, Queue, Step};
+pub use forge::{
+    ARTIFACTS, Cancels, Command, FILE_MAX, Files, Forge, Group, Holds, Job, Machine, Name, Pipeline, Queue, Step, Uses, When,
+};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -21,6 +26,8 @@ pub use forge::{Command, FILE_MAX, Forge, Job, Pipeline, Queue, Step};
 pub enum Status {
     /// As it should be.
     Ok,
+    /// It cannot be told from here: somebody has to look.
+    Unsure,
     /// Works, and should be mended.
     Warning,
     /// Costs money, tokens or the next run, sooner or later.
@@ -34,6 +41,7 @@ impl Status {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Unsure => "unsure",
             Self::Warning => "warning",
             Self::Error => "error",
             Self::Skipped => "skipped",
@@ -66,6 +74,10 @@ impl Check {
 
     fn skipped(id: &'static str, message: impl Into<String>) -> Self {
         Self::new(id, Status::Skipped, message)
+    }
+
+    fn unsure(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Unsure, message)
     }
 
     fn warning(id: &'static str, message: impl Into<String>) -> Self {
@@ -107,14 +119,45 @@ pub struct Facts {
     pub exposed: Vec<Exposed>,
     /// Whether `CHATAPI_SEAL_TO` names keys.
     pub is_sealed_by_environment: bool,
-    /// What is wrong with `CHATAPI_URL`; none: it is not set.
-    pub url: Option<Result<(), String>>,
+    /// Where `CHATAPI_URL` points to, or what is wrong with it; none: it is not set.
+    pub url: Option<Result<Target, String>>,
+    /// Whether this is a job of a CI system.
+    pub is_ci: bool,
     /// The clock.
     pub now: Timestamp,
     /// The pipelines in the repository.
     pub pipelines: Vec<Pipeline>,
     /// Their files that could not be read.
     pub unread: Vec<String>,
+    /// How many more there are, that were not read.
+    pub unread_more: usize,
+}
+
+/// Where an address points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Another machine.
+    Server,
+    /// The machine that asks: there is an emulator, or a tunnel.
+    ThisMachine,
+}
+
+impl Target {
+    /// Where `url` points to, by its host alone.
+    pub fn of(url: &str) -> Self {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+        let name = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |inner| inner.split(']').next());
+        let name = name.unwrap_or_default();
+        let is_here = name == "localhost" || name.ends_with(".localhost") || name == "::1" || name == "0.0.0.0";
+        if is_here || name.strip_prefix("127.").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        {
+            Self::ThisMachine
+        } else {
+            Self::Server
+        }
+    }
 }
 
 /// The manifest, as far as it matters here.
@@ -178,6 +221,9 @@ pub struct Place {
     /// Directories that are emptied by somebody: the system's and the CI's.
     pub thrown_away: Vec<(PathBuf, &'static str)>,
 }
+
+/// Why a hosted runner's work tree is no place that stays; a pipeline that carries its state away does without one.
+pub const HOSTED_WORK: &str = "a hosted runner is thrown away after each job; something must carry it away";
 
 /// What a directory stands on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -244,6 +290,26 @@ impl Facts {
         let of_state = if let StateFacts::Good { is_paid, .. } = &self.state { *is_paid } else { None };
         let of_manifest = if let ManifestFacts::Good { is_paid, .. } = &self.manifest { Some(*is_paid) } else { None };
         of_state == Some(true) || of_manifest.or(of_state).unwrap_or(true)
+    }
+
+    /// The state of the pipelines, if none is here and theirs is kept elsewhere than this one would be.
+    fn state_elsewhere(&self) -> Option<String> {
+        let here = [self.place.in_repository.as_deref(), Some(self.place.shown.as_str()), self.place.absolute.to_str()];
+        let states: Vec<String> = self.pipelines.iter().flat_map(Pipeline::applying).flat_map(Job::states).collect::<Vec<_>>();
+        let is_theirs_too = states.iter().any(|state| here.contains(&Some(state)));
+        let is_absent = matches!(self.state, StateFacts::Absent);
+        if is_absent && !is_theirs_too { states.into_iter().next() } else { None }
+    }
+
+    /// Whether a pipeline applies to the state that is here, so that `state-kept` says what becomes of it.
+    fn is_state_of_pipeline(&self) -> bool {
+        let mut states = self.pipelines.iter().flat_map(Pipeline::applying).flat_map(Job::states);
+        self.place.in_repository.as_ref().is_some_and(|here| states.any(|state| state == *here))
+    }
+
+    /// What a variable says in the pipelines that apply.
+    fn variable_of_pipelines(&self, name: &str) -> Option<&str> {
+        self.pipelines.iter().flat_map(Pipeline::applying).find_map(|job| job.variable(name))
     }
 
     /// An error where money is at stake, else a warning.

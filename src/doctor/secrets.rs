@@ -6,12 +6,16 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     [vec![sealing(facts)], permissions(facts), vec![git(facts)]].concat()
 }
 
+/// Said once, and the same before and after an apply: what is in the clear there is no secret.
+const EMULATED: &str = "no key to seal to, and none is needed: the emulator's tokens open nothing";
+
 fn sealing(facts: &Facts) -> Check {
     let id = "sealing";
     let generate =
         "`chatapi key generate --output ~/.config/chatapi/key.txt`; its public half goes into `seal_to:` of the manifest";
     let is_wanted = facts.is_sealed_by_environment || matches!(facts.manifest, ManifestFacts::Good { is_sealed: true, .. });
     match &facts.state {
+        _ if !facts.is_paid() && !is_wanted => Check::skipped(id, EMULATED),
         StateFacts::Good { unsealed: count @ 1.., is_sealed, .. } => {
             let tokens = if *count == 1 { "one secret stands".to_owned() } else { format!("{count} secrets stand") };
             let rekey = format!("`{} state rekey` seals what is kept", facts.command);
@@ -21,7 +25,6 @@ fn sealing(facts: &Facts) -> Check {
         }
         StateFacts::Good { is_sealed: true, .. } => Check::ok(id, "what the state keeps is sealed"),
         _ if is_wanted => Check::ok(id, "tokens will be sealed"),
-        _ if !facts.is_paid() => Check::skipped(id, "no key to seal to; the emulator's tokens open nothing"),
         _ => Check::warning(id, "neither the manifest nor CHATAPI_SEAL_TO names a key: tokens will be kept in the clear")
             .hint(generate),
     }
@@ -43,6 +46,7 @@ fn git(facts: &Facts) -> Check {
     let id = "git";
     let shown = &facts.place.shown;
     let unsealed = if let StateFacts::Good { unsealed, .. } = facts.state { unsealed } else { 0 };
+    let unsealed = if facts.is_paid() { unsealed } else { 0 };
     match facts.git.map(|git| git.state) {
         None => Check::skipped(id, "no git work tree here, or no git"),
         Some(None) => Check::ok(id, format!("{shown} is outside of the repository")),
@@ -50,7 +54,8 @@ fn git(facts: &Facts) -> Check {
             .serious(id, format!("{shown} is in git, and tokens stand in it in the clear"))
             .hint(format!("`git rm -r --cached {shown}`; tokens that were pushed are known to others: have them replaced")),
         Some(Some(Tracking { is_tracked: true, is_apart: true, .. })) => {
-            Check::ok(id, format!("{shown} is in git, sealed and on a branch of its own"))
+            let sealed = if facts.is_paid() { ", sealed" } else { "" };
+            Check::ok(id, format!("{shown} is in git{sealed} and on a branch of its own"))
         }
         Some(Some(Tracking { is_tracked: true, .. })) => Check::warning(
             id,
@@ -59,6 +64,9 @@ fn git(facts: &Facts) -> Check {
         .hint("let one branch apply, one run at a time; or keep the state elsewhere: `--state DIR`"),
         Some(Some(Tracking { is_ignored: true, .. })) => Check::ok(id, format!("{shown} is left out of commits")),
         Some(Some(_)) if matches!(facts.state, StateFacts::Absent) => {
+            if facts.state_elsewhere().is_some() {
+                return Check::skipped(id, "no state here: the pipelines have theirs elsewhere");
+            }
             Check::skipped(id, format!("no {shown} yet; the one that chatapi makes is left out of commits"))
         }
         Some(Some(_)) => {

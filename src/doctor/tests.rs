@@ -18,10 +18,12 @@ fn sound() -> Facts {
         }),
         exposed: Vec::new(),
         is_sealed_by_environment: false,
-        url: Some(Ok(())),
+        url: Some(Ok(Target::Server)),
+        is_ci: false,
         now,
         pipelines: Vec::new(),
         unread: Vec::new(),
+        unread_more: 0,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct DoctorDocument<'c> {
 pub struct DoctorSummary {
     /// As they should be.
     pub ok: usize,
+    /// That somebody has to look at.
+    pub unsure: usize,
     /// To be mended.
     pub warning: usize,
     /// To be mended now.
@@ -32,6 +34,7 @@ impl DoctorSummary {
         let count = |status| checks.iter().filter(|check| check.status == status).count();
         Self {
             ok: count(Status::Ok),
+            unsure: count(Status::Unsure),
             warning: count(Status::Warning),
             error: count(Status::Error),
             skipped: count(Status::Skipped),

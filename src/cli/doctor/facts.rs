@@ -12,7 +12,7 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
 use crate::cli::{init, schema};
-use crate::doctor::{Exposed, Facts, LockFacts, ManifestFacts, Place, StateFacts, Storage};
+use crate::doctor::{Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Place, StateFacts, Storage, Target};
 use crate::manifest::{self, ProviderKind};
 use crate::provider::BaseUrl;
 use crate::state::{Phase, Record, State};
@@ -35,7 +35,7 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     let lock = LockFile::read(&lock_path);
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
     let root = pipelines::root(&home);
-    let (pipelines, unread) = root.as_deref().map(pipelines::read).unwrap_or_default();
+    let found = root.as_deref().map(pipelines::read).unwrap_or_default();
     Facts {
         command: context.command(),
         manifest: manifest(files),
@@ -46,10 +46,12 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
         place: place(context, &state_dir, root.as_deref()),
         exposed: exposed(context),
         is_sealed_by_environment: is_set("CHATAPI_SEAL_TO"),
-        url: variable("CHATAPI_URL").map(|url| BaseUrl::parse(&url).map(drop).map_err(|error| error.to_string())),
+        url: variable("CHATAPI_URL").map(|url| BaseUrl::parse(&url).map(|_| Target::of(&url)).map_err(|error| error.to_string())),
+        is_ci: context.is_ci,
         now: Timestamp::now(),
-        pipelines,
-        unread,
+        pipelines: found.pipelines,
+        unread: found.unread,
+        unread_more: found.more,
     }
 }
 
@@ -189,9 +191,7 @@ fn thrown_away() -> Vec<(PathBuf, &'static str)> {
     places.extend(of_job.map(|path| (PathBuf::from(path), "the runner empties it after each job")));
     let is_hosted = variable("RUNNER_ENVIRONMENT").as_deref() == Some("github-hosted");
     let work = variable("GITHUB_WORKSPACE").filter(|_| is_hosted);
-    places.extend(
-        work.map(|path| (PathBuf::from(path), "a hosted runner is thrown away after each job; something must carry it away")),
-    );
+    places.extend(work.map(|path| (PathBuf::from(path), HOSTED_WORK)));
     places.extend(variable("TMPDIR").map(|path| (PathBuf::from(path), "TMPDIR says that it is for what may go")));
     places
 }

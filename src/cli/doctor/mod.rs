@@ -40,14 +40,14 @@ fn text(checks: &[Check], columns: Option<usize>) -> String {
     for Check { id, status, message, hint } in checks {
         let style = match status {
             Status::Ok => GOOD,
-            Status::Warning => DOUBT,
+            Status::Unsure | Status::Warning => DOUBT,
             Status::Error => BAD,
             Status::Skipped => DIM,
         };
         // Writing into a string cannot fail. A message may quote a file that came with a pull request.
         let _ = writeln!(text, "  {style}{:7}{style:#}  {id:width$}  {}", status.as_str(), broken(message));
         if let Some(hint) = hint {
-            let _ = writeln!(text, "  {:7}  {:width$}  {DIM}{}{DIM:#}", "", "", broken(&format!("hint: {hint}")));
+            let _ = writeln!(text, "  {:7}  {:width$}  {}", "", "", broken(&format!("hint: {hint}")));
         }
     }
     text.push('\n');
@@ -75,9 +75,10 @@ fn broken(text: &str, room: Option<usize>, indent: usize) -> String {
 }
 
 fn sentence(summary: DoctorSummary) -> String {
-    let DoctorSummary { ok, warning, error, skipped } = summary;
+    let DoctorSummary { ok, unsure, warning, error, skipped } = summary;
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!("Doctor: {}, {}, {ok} ok, {skipped} skipped.", plural(error, "error"), plural(warning, "warning"))
+    let (error, warning) = (plural(error, "error"), plural(warning, "warning"));
+    format!("Doctor: {error}, {warning}, {unsure} unsure, {ok} ok, {skipped} skipped.")
 }
 
 #[cfg(test)]

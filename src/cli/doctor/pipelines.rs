@@ -8,6 +8,8 @@ use crate::doctor::{FILE_MAX, Forge, Pipeline};
 
 /// Most workflow files that are read.
 const FILES_MAX: usize = 100;
+/// Most entries of their directory that are looked at.
+const ENTRIES_MAX: usize = 100_000;
 
 /// The directory at or above `start` that a repository begins in.
 pub(super) fn root(start: &Path) -> Option<PathBuf> {
@@ -15,29 +17,48 @@ pub(super) fn root(start: &Path) -> Option<PathBuf> {
     start.ancestors().find(|directory| marks.iter().any(|mark| directory.join(mark).exists())).map(Path::to_owned)
 }
 
-/// The pipelines below `root`, and the files that are none.
-pub(super) fn read(root: &Path) -> (Vec<Pipeline>, Vec<String>) {
-    let (mut pipelines, mut unread) = (Vec::new(), Vec::new());
-    let workflows = workflows(&root.join(".github/workflows"));
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) pipelines: Vec<Pipeline>,
+    /// Files that are none.
+    pub(super) unread: Vec<String>,
+    /// How many more files there are, that were not read.
+    pub(super) more: usize,
+}
+
+/// The pipelines below `root`.
+pub(super) fn read(root: &Path) -> Found {
+    let (workflows, more) = workflows(&root.join(".github/workflows"));
+    let mut found = Found { more, ..Found::default() };
     let gitlab = Some(root.join(".gitlab-ci.yml")).filter(|path| path.exists());
     let files = workflows.into_iter().map(|path| (Forge::GitHub, path)).chain(gitlab.map(|path| (Forge::GitLab, path)));
     for (forge, path) in files {
         let shown = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        match text(&path).and_then(|text| Pipeline::read(forge, &shown, &text)) {
-            Some(pipeline) => pipelines.push(pipeline),
-            None => unread.push(shown),
+        let include = |path: &str| included(root, path);
+        match text(&path).and_then(|text| Pipeline::read(forge, &shown, &text, &include)) {
+            Some(pipeline) => found.pipelines.push(pipeline),
+            None => found.unread.push(shown),
         }
     }
-    (pipelines, unread)
+    found
 }
 
-fn workflows(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().take(FILES_MAX * 10).flatten();
+/// Another file of the repository; links do not lead out of it.
+fn included(root: &Path, path: &str) -> Option<String> {
+    let (root, path) = (fs::canonicalize(root).ok()?, fs::canonicalize(root.join(path)).ok()?);
+    path.starts_with(root).then(|| text(&path)).flatten()
+}
+
+/// The first workflows by name, and how many more there are.
+fn workflows(directory: &Path) -> (Vec<PathBuf>, usize) {
+    let entries = fs::read_dir(directory).into_iter().flatten().take(ENTRIES_MAX).flatten();
     let is_yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
     let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_yaml).collect();
     files.sort();
+    let more = files.len().saturating_sub(FILES_MAX);
     files.truncate(FILES_MAX);
-    files
+    (files, more)
 }
 
 /// The text of a regular file that is not too long.

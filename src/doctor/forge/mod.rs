@@ -1,13 +1,22 @@
 //! Pipelines as two forges write them, reduced to what a doctor asks: which jobs run `chatapi apply`, who else may run beside them,
 //! what is cached, and what is kept.
 //!
-//! A reading, no evaluation: included files, expressions and conditions are not followed. What is not understood is left out.
+//! A reading: nothing is fetched, and no shell is run. What is not understood is told as not known, never taken for good.
 
+mod expression;
 mod github;
 mod gitlab;
+mod gitlab_file;
+mod gitlab_group;
+mod paths;
 mod script;
+mod trigger;
 mod yaml;
 
+pub(super) use github::is_cache;
+pub(super) use paths::{covers, holds, is_inside, joined};
+
+pub use paths::Holds;
 pub use script::Command;
 pub use yaml::FILE_MAX;
 
@@ -29,6 +38,8 @@ pub struct Pipeline {
     pub forge: Forge,
     /// Its jobs, by name.
     pub jobs: Vec<Job>,
+    /// What it takes from elsewhere, and was not read.
+    pub unfollowed: Vec<String>,
 }
 
 /// What runs at once on one machine.
@@ -38,31 +49,74 @@ pub struct Job {
     pub name: String,
     /// Who may run beside it.
     pub queue: Queue,
-    /// Its steps; on GitLab one.
+    /// Its steps; on GitLab the script, what comes after it, and the artifacts.
     pub steps: Vec<Step>,
-    /// Paths that it takes from a cache and puts there.
-    pub caches: Vec<String>,
-    /// Paths and words of steps that may keep files: uploads, commits.
-    pub keeps: Vec<String>,
+    /// Paths that it takes from caches and puts there.
+    pub caches: Vec<Files>,
     /// The container that it runs in.
     pub image: Option<String>,
-    /// Whether it asks for a machine of its owner.
-    pub is_own_machine: bool,
+    /// Whose machine it runs on.
+    pub machine: Machine,
+    /// Its variables, as they are written; the nearest comes first.
+    pub variables: Vec<(String, String)>,
 }
 
-/// Whether runs of a job wait for each other.
+/// Whose machine a job runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// Two may run at the same time.
-    Missing,
-    /// They wait.
-    Waits,
-    /// A later one stops an earlier one.
-    Cancels,
+pub enum Machine {
+    /// The forge's, and thrown away with the job.
+    Hosted,
+    /// The owner's.
+    Own,
+    /// Nobody can tell from the file.
+    Unknown,
 }
 
-/// Commands of one shell.
+/// What holds runs of a job back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// The groups that it waits in.
+    pub groups: Vec<Group>,
+    /// Whether a later run stops one that has begun.
+    pub cancels: Cancels,
+    /// Whether another file that calls this one may hold it back.
+    pub is_called: bool,
+}
+
+/// A group of which one runs at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// As it is written.
+    pub text: String,
+    /// What it comes to.
+    pub name: Name,
+}
+
+/// What the name of a group comes to in the runs of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// The same in each.
+    Fixed(String),
+    /// Not the same in all: why.
+    Varies(&'static str),
+    /// Nobody can tell from the file.
+    Unknown,
+}
+
+/// Whether a run that has begun is stopped by the forge itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cancels {
+    /// It is not.
+    #[default]
+    Never,
+    /// Only a run knows; what is written there.
+    Perhaps(String),
+    /// It is; by what.
+    Yes(&'static str),
+}
+
+/// What runs one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// In their order.
     pub commands: Vec<Command>,
@@ -70,17 +124,66 @@ pub struct Step {
     pub state: Option<String>,
     /// Where it runs, from the repository's root.
     pub directory: Option<String>,
+    /// An action, or what a job leaves behind.
+    pub uses: Option<Uses>,
+    /// When it comes to it.
+    pub when: When,
+}
+
+/// When a step is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// Also after a failure.
+    Always,
+    /// If nothing has failed before.
+    Success,
+    /// Under this condition.
+    Condition(String),
+}
+
+/// An action and the files that it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uses {
+    /// Without its version; [`ARTIFACTS`] for those of a GitLab job.
+    pub name: String,
+    /// The files.
+    pub files: Files,
+    /// Whether it fetches what an earlier run has left.
+    pub is_of_earlier_run: bool,
+}
+
+/// The name of what a GitLab job leaves behind.
+pub const ARTIFACTS: &str = "artifacts:";
+
+/// Files as a pipeline names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Patterns.
+    pub paths: Vec<String>,
+    /// Whether all are meant that git does not know.
+    pub is_untracked: bool,
+}
+
+impl Files {
+    /// Whether some of `state` are among them.
+    pub fn hold(&self, state: &str) -> Holds {
+        match holds(&self.paths, state) {
+            Holds::Yes(path) => Holds::Yes(path),
+            _ if self.is_untracked && is_inside(state) => Holds::Yes("untracked: true".to_owned()),
+            other => other,
+        }
+    }
 }
 
 impl Pipeline {
-    /// Reads the text of `file`; nothing if it is no pipeline that can be read.
-    pub fn read(forge: Forge, file: &str, text: &str) -> Option<Self> {
-        let documents = yaml::documents(text)?;
-        let jobs = match forge {
-            Forge::GitHub => github::jobs(documents.first()?),
-            Forge::GitLab => gitlab::jobs(&documents),
+    /// Reads the text of `file`; nothing if it is no pipeline that can be read. `include` has the text of another file of the
+    /// repository.
+    pub fn read(forge: Forge, file: &str, text: &str, include: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let (jobs, unfollowed) = match forge {
+            Forge::GitHub => github::jobs(yaml::documents(text)?.first()?, file)?,
+            Forge::GitLab => gitlab::jobs(text, include)?,
         };
-        Some(Self { file: file.to_owned(), forge, jobs: jobs? })
+        Some(Self { file: file.to_owned(), forge, jobs, unfollowed })
     }
 
     /// The jobs that run `chatapi apply`.
@@ -99,62 +202,31 @@ impl Job {
 
     /// The state directory of each apply, as far as it is known, from the repository's root.
     pub fn states(&self) -> Vec<String> {
-        let state = |(step, command): (&Step, &Command)| {
-            let named = command.value_of("--state").or(step.state.as_deref()).unwrap_or("state");
-            joined(step.directory.as_deref(), named)
-        };
-        let mut states: Vec<_> = self.applies().map(state).collect();
+        let mut states: Vec<_> = self.applies().map(|(step, command)| step.state_of(command)).collect();
         states.sort();
         states.dedup();
         states
     }
-}
 
-/// What stands for the repository's root at the beginning of a path.
-const ROOTS: [&str; 6] = [
-    "${{github.workspace}}",
-    "${{env.GITHUB_WORKSPACE}}",
-    "$GITHUB_WORKSPACE",
-    "${GITHUB_WORKSPACE}",
-    "$CI_PROJECT_DIR",
-    "${CI_PROJECT_DIR}",
-];
-
-/// A path without the ways to say the repository's root, and without what ends it.
-fn plain(path: &str) -> String {
-    let path: String = script::without_blanks_in_expressions(path.trim());
-    let path = ROOTS.iter().find_map(|root| path.strip_prefix(root)).map_or(path.as_str(), |rest| rest.trim_start_matches('/'));
-    let mut path = path;
-    while let Some(rest) = path.strip_prefix("./") {
-        path = rest;
-    }
-    let path = path.trim_end_matches("/**").trim_end_matches("/*").trim_end_matches('/');
-    if path == "." { String::new() } else { path.to_owned() }
-}
-
-fn joined(directory: Option<&str>, path: &str) -> String {
-    let path = plain(path);
-    match directory.map(plain).filter(|directory| !directory.is_empty()) {
-        Some(directory) if !path.starts_with(['/', '$', '~']) => format!("{directory}/{path}"),
-        _ => path,
+    /// What a variable of the job says.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Whether the files that `pattern` names have some of the directory `state` among them.
-pub(super) fn covers(pattern: &str, state: &str) -> bool {
-    if pattern.trim_start().starts_with('!') {
-        return false;
+impl Step {
+    /// Where one of its commands runs, from the repository's root.
+    pub fn place_of(&self, command: &Command) -> Option<String> {
+        match (&self.directory, &command.directory) {
+            (Some(directory), Some(inner)) => Some(joined(Some(directory), inner)),
+            (directory, inner) => directory.clone().or_else(|| inner.clone()),
+        }
     }
-    let pattern = plain(pattern);
-    let is_below =
-        |inner: &str, outer: &str| inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
-    if let Some(tail) = pattern.strip_prefix("**/") {
-        return state == tail || state.ends_with(&format!("/{tail}"));
+
+    fn state_of(&self, command: &Command) -> String {
+        let named = command.value_of("--state").or(command.state.as_deref()).or(self.state.as_deref()).unwrap_or("state");
+        joined(self.place_of(command).as_deref(), named)
     }
-    if matches!(pattern.as_str(), "" | "*" | "**") {
-        return !state.starts_with(['/', '~', '$']);
-    }
-    is_below(state, &pattern) || is_below(&pattern, state)
 }
 
 #[cfg(test)]
@@ -162,36 +234,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_and_paths_meet_however_the_root_is_said() {
-        for (pattern, state, expected) in [
-            ("state", "state", true),
-            ("./state/", "state", true),
-            ("state/**", "state", true),
-            ("${{ github.workspace }}/state", "state", true),
-            ("$CI_PROJECT_DIR/infra", "infra/state", true),
-            ("state/journal.jsonl", "state", true),
-            (".", "state", true),
-            ("**/state", "infra/state", true),
-            ("~/.cargo", "state", false),
-            ("states", "state", false),
-            ("!state", "state", false),
-            ("target", "state", false),
-            (".", "/srv/state", false),
-        ] {
-            assert_eq!(covers(pattern, state), expected, "{pattern} {state}");
-        }
-        assert_eq!(joined(Some("infra/"), "./state"), "infra/state");
-        assert_eq!(joined(Some("infra"), "/srv/state"), "/srv/state");
-    }
-
-    #[test]
     fn strange_files_are_no_pipeline_and_no_panic() {
-        for text in ["", "[", "a: b: c", "- 1", "42", "jobs: 3", "jobs: {a: 1}", "\0", "a: &a [*a]", &"[".repeat(5_000)] {
+        let circle = |_: &str| Some("include: a.yml\nx: {extends: x, script: [!reference [x, script]]}".to_owned());
+        for text in
+            ["", "[", "a: b: c", "- 1", "42", "jobs: 3", "jobs: {a: 1}", "\0", "a: &a [*a]", "include: a.yml", &"[".repeat(5_000)]
+        {
             for forge in [Forge::GitHub, Forge::GitLab] {
-                let read = Pipeline::read(forge, "f", text);
+                let read = Pipeline::read(forge, "f", text, &circle);
                 assert!(read.is_none_or(|pipeline| pipeline.applying().count() == 0), "{text}");
             }
         }
-        assert!(Pipeline::read(Forge::GitHub, "f", &" ".repeat(FILE_MAX + 1)).is_none());
+        assert!(Pipeline::read(Forge::GitHub, "f", &" ".repeat(FILE_MAX + 1), &|_| None).is_none());
     }
 }

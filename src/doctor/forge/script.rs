@@ -1,5 +1,7 @@
 //! What a shell script runs: commands as words. No shell: substitutions are not made, and what only a shell can know is unknown.
 
+use super::paths::joined;
+
 /// One command of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
@@ -9,25 +11,66 @@ pub struct Command {
     pub is_exec: bool,
     /// Whether nothing comes after it.
     pub is_last: bool,
+    /// Whether the script goes on if it fails.
+    pub is_guarded: bool,
+    /// Where it runs, from where the script begins, by the `cd` before it.
+    pub directory: Option<String>,
+    /// What the script has made of `CHATAPI_STATE` by then.
+    pub state: Option<String>,
 }
 
 /// Words before a command that leave it what it is.
 const BEFORE: [&str; 13] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "command", "sudo", "env"];
+/// Programs that run the one that they are given, and pass interrupts on.
+const AROUND: [&str; 8] = ["timeout", "nohup", "nice", "ionice", "setsid", "stdbuf", "tini", "dumb-init"];
 /// Words that end what another one began.
 const AFTER: [&str; 4] = ["fi", "done", "esac", "}"];
 
 impl Command {
-    fn of(Piece { words, is_piped }: Piece) -> Self {
+    fn of(Piece { words, is_piped, is_before_or }: Piece) -> Self {
         let is_assignment = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_variable(name));
         let is_before = |word: &String| BEFORE.contains(&word.as_str()) || word == "exec" || is_assignment(word);
         let start = words.iter().position(|word| !is_before(word)).unwrap_or(words.len());
-        let is_exec = words.iter().take(start).any(|word| word == "exec") && !is_piped;
-        Self { words: words.into_iter().skip(start).collect(), is_exec, is_last: false }
+        let has = |others: &[&str]| words.iter().take(start).any(|word| others.contains(&word.as_str()));
+        Self {
+            is_exec: has(&["exec"]) && !is_piped,
+            is_last: false,
+            is_guarded: is_before_or || has(&["if", "elif", "while", "until", "!"]),
+            directory: None,
+            state: words.iter().take(start).find_map(|word| word.strip_prefix("CHATAPI_STATE=")).map(str::to_owned),
+            words: without_what_is_around(words.into_iter().skip(start).collect()),
+        }
+    }
+
+    /// What it says of the commands after it: where they run, the state, and whether a failure ends the script.
+    fn settles(&self, script: &mut Shell) {
+        let target = self.words.get(1).filter(|word| self.is("cd") && !word.starts_with('-'));
+        if let Some(target) = target {
+            script.directory = Some(joined(script.directory.as_deref(), target));
+        }
+        let is_setting = self.is("export") || self.words.is_empty();
+        let exported = self.words.iter().find_map(|word| word.strip_prefix("CHATAPI_STATE=")).or(self.state.as_deref());
+        if is_setting && let Some(state) = exported {
+            script.state = Some(state.to_owned());
+        }
+        if self.is("set") && self.words.get(1).is_some_and(|word| word == "+e") {
+            script.is_guarded = true;
+        }
     }
 
     /// Whether it is `chatapi apply`.
     pub fn is_apply(&self) -> bool {
         self.is("chatapi") && self.words.iter().skip(1).any(|word| word == "apply")
+    }
+
+    /// Whether it may run `chatapi apply` in a way that is not read: in a container, by another shell.
+    pub fn may_apply(&self) -> bool {
+        const QUIET: [&str; 12] =
+            ["chatapi", "echo", "printf", "cat", "grep", "test", "[", "git", "cargo", "curl", "chmod", "export"];
+        let has = |wanted: &str| {
+            self.words.iter().any(|word| word.split([' ', '\n', ';', '&', '/', ':', '@']).any(|part| part == wanted))
+        };
+        has("chatapi") && has("apply") && !QUIET.iter().any(|program| self.is(program))
     }
 
     /// Whether it runs `program`, from whatever directory.
@@ -51,8 +94,24 @@ impl Command {
     }
 }
 
+/// `chatapi apply` of `timeout 5m chatapi apply`.
+fn without_what_is_around(words: Vec<String>) -> Vec<String> {
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_around = words.first().is_some_and(|word| AROUND.contains(&name(word).as_str()));
+    let inner = words.iter().position(|word| name(word) == "chatapi").filter(|_| is_around);
+    words.into_iter().skip(inner.unwrap_or_default()).collect()
+}
+
 fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What commands of a script leave to those after them.
+#[derive(Debug, Default)]
+struct Shell {
+    directory: Option<String>,
+    state: Option<String>,
+    is_guarded: bool,
 }
 
 /// The commands of `script`.
@@ -76,6 +135,9 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
             (None, '|') => {
                 characters.next();
                 splitter.end_command(false);
+                if let Some(piece) = splitter.commands.last_mut() {
+                    piece.is_before_or = true;
+                }
             }
             (None, '\n' | ';' | '&' | '(' | ')') => splitter.end_command(false),
             (None, _) if character.is_whitespace() => splitter.end_word(),
@@ -83,11 +145,26 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
         }
     }
     splitter.end_command(false);
-    let mut commands: Vec<_> =
-        splitter.commands.into_iter().map(Command::of).filter(|command| !command.words.is_empty()).collect();
+    let mut commands = placed(splitter.commands);
     let ends = |command: &Command| command.words.first().is_some_and(|word| AFTER.contains(&word.as_str()));
     if let Some(last) = commands.iter_mut().rfind(|command| !ends(command)) {
         last.is_last = true;
+    }
+    commands
+}
+
+/// The commands, each with what those before it have settled.
+fn placed(pieces: Vec<Piece>) -> Vec<Command> {
+    let (mut shell, mut commands) = (Shell::default(), Vec::new());
+    for piece in pieces {
+        let mut command = Command::of(piece);
+        command.settles(&mut shell);
+        command.directory.clone_from(&shell.directory);
+        command.state = command.state.or_else(|| shell.state.clone());
+        command.is_guarded |= shell.is_guarded;
+        if !command.words.is_empty() {
+            commands.push(command);
+        }
     }
     commands
 }
@@ -105,6 +182,7 @@ struct Splitter {
 struct Piece {
     words: Vec<String>,
     is_piped: bool,
+    is_before_or: bool,
 }
 
 impl Splitter {
@@ -116,7 +194,7 @@ impl Splitter {
         self.end_word();
         if !self.words.is_empty() {
             let is_piped = is_before_pipe || self.is_behind_pipe;
-            self.commands.push(Piece { words: std::mem::take(&mut self.words), is_piped });
+            self.commands.push(Piece { words: std::mem::take(&mut self.words), is_piped, is_before_or: false });
             self.is_behind_pipe = is_before_pipe;
         }
     }
@@ -161,6 +239,7 @@ mod tests {
             ("if ! chatapi apply; then\n  exit 1\nfi", Some((false, false))),
             ("if true; then\n  exec chatapi apply\nfi\n", Some((true, true))),
             ("chatapi \\\n  apply", Some((false, true))),
+            ("exec timeout 5m ./chatapi apply", Some((true, true))),
             ("# chatapi apply\nchatapi plan", None),
             ("echo 'chatapi apply'", None),
             ("echo \"chatapi apply\" # chatapi apply", None),
@@ -170,6 +249,37 @@ mod tests {
             ("\\", None),
         ] {
             assert_eq!(apply(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_an_apply_is_known_to_it() {
+        for (script, expected) in [
+            ("cd infra\ncd ./eu && chatapi apply", (Some("infra/eu"), None, false)),
+            ("export CHATAPI_STATE=x; chatapi apply", (None, Some("x"), false)),
+            ("CHATAPI_STATE=y chatapi apply || code=$?", (None, Some("y"), true)),
+            ("CHATAPI_STATE=z\nset +e\nchatapi apply", (None, Some("z"), true)),
+            ("if chatapi apply; then true; fi", (None, None, true)),
+            ("CHATAPI_STATE=y true; chatapi apply && true", (None, None, false)),
+        ] {
+            let commands = commands(script);
+            let apply = commands.iter().find(|command| command.is_apply()).unwrap();
+            assert_eq!((apply.directory.as_deref(), apply.state.as_deref(), apply.is_guarded), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_an_apply_is_not_passed_over() {
+        for (script, expected) in [
+            ("bash -c 'chatapi apply'", true),
+            ("docker run --rm example/chatapi:0.1.0 apply", true),
+            ("ssh host ./chatapi apply", true),
+            ("echo chatapi apply", false),
+            ("chatapi plan apply", false),
+            ("make apply", false),
+            ("kubectl apply -f chatapi.yaml", false),
+        ] {
+            assert_eq!(commands(script).iter().any(Command::may_apply), expected, "{script}");
         }
     }
 

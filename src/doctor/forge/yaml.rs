@@ -39,3 +39,12 @@ pub(super) fn texts(value: &Value) -> Vec<&str> {
 pub(super) fn is_true(value: &Value) -> bool {
     value.as_bool() == Some(true) || value.as_str() == Some("true")
 }
+
+/// A text, number or truth as it would be written.
+pub(super) fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
+}

@@ -49,6 +49,16 @@ fn printed() -> Printed {
     project.run("apply").done();
     printed.run(&project, "message", "state mv a b");
     printed.run(&project, "key", "key generate --output key");
+    // Before and after there is something to see, with and without tokens.
+    for line in ["doctor", "doctor no-such-file.yaml"] {
+        printed.run(&project, "doctor", line);
+    }
+    printed.run(&project, "output", "output");
+    project.run("apply").exits(0).done();
+    printed.run(&project, "doctor", "doctor");
+    for line in ["output", "output a", "output --reveal"] {
+        printed.run(&project, "output", line);
+    }
     printed
 }
 

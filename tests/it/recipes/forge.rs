@@ -84,7 +84,7 @@ impl Repository {
             Kind::GitHub => ("https://git.example/chatapi.git", ".github/workflows/chatapi.yml"),
             Kind::GitLab => ("https://git.example/chatapi.git", ".gitlab-ci.yml"),
         };
-        let text = recipe(kind).replace(from, "https://trusted.example/c.git").replace(&"0".repeat(40), &"1".repeat(40));
+        let text = recipe(kind).replace(from, "https://trusted.test/c.git").replace(&"0".repeat(40), &"1".repeat(40));
         let to = this.path("clone").join(to);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::write(to, text).unwrap();
@@ -172,7 +172,7 @@ impl Repository {
         // Installs what it is told to, if that is one version and no other.
         let install = format!(
             "#!/usr/bin/env bash\nset -e\nroot=\"$HOME/.cargo\"\nif [ \"$3\" = --root ]; then root=\"$4\"; set -- \"$1\" \"$2\" \"${{@:5}}\"; fi\n\
-             [ \"$*\" = 'install --locked --git https://trusted.example/c.git --rev {} chatapi' ]\n\
+             [ \"$*\" = 'install --locked --git https://trusted.test/c.git --rev {} chatapi' ]\n\
              mkdir -p \"$root/bin\"; cp {} \"$root/bin/chatapi\"\n",
             "1".repeat(40),
             self.path("tools/chatapi.sh").display()

@@ -31,6 +31,7 @@ pub(super) fn run(repository: &Repository, event: Event, commit: &str, number: u
         ("GITLAB_CI", "true"),
         ("CI_PIPELINE_SOURCE", if event == Event::PullRequest { "merge_request_event" } else { "push" }),
         ("CI_COMMIT_BRANCH", if event == Event::PullRequest { "" } else { "main" }),
+        ("CI_COMMIT_REF_PROTECTED", if event == Event::PullRequest { "false" } else { "true" }),
         ("CI_DEFAULT_BRANCH", "main"),
         ("CI_COMMIT_SHA", commit),
         ("CI_PROJECT_URL", project),
@@ -76,7 +77,8 @@ impl Run<'_> {
         if self.event == Event::Merge {
             all.extend(self.repository.variables());
             all.extend(self.repository.secret(environment));
-            all.insert("CHATAPI_PUSH_TOKEN".to_owned(), "glpat-of0the0tests".to_owned());
+            let is_applying = environment == Some("chatapi");
+            all.extend(is_applying.then(|| ("CHATAPI_PUSH_TOKEN".to_owned(), "glpat-of0the0tests".to_owned())));
         }
         all.extend(self.predefined.clone());
         all
@@ -205,7 +207,8 @@ fn applies_wait_for_each_other_and_the_cache_has_the_program_only() {
     knows(&file, &["stages", "workflow", "variables", "default", "review", "plan", "apply", "deploy"]);
     knows(&file["default"], &["image", "timeout", "cache", "before_script"]);
     assert_eq!(file["apply"]["resource_group"], "chatapi");
-    assert_eq!(file["default"]["cache"], parsed("{key: chatapi-$CHATAPI_COMMIT, paths: [.chatapi/bin]}"));
+    let key = "chatapi-$CHATAPI_COMMIT-protected-$CI_COMMIT_REF_PROTECTED";
+    assert_eq!(file["default"]["cache"], parsed(&format!("{{key: {key}, paths: [.chatapi/bin]}}")));
     for (condition, expected) in
         [("$A == \"1\"", true), ("$A == $B", false), ("$A == \"1\" && $B == \"2\"", true), ("$C == \"\"", true)]
     {
