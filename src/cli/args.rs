@@ -18,7 +18,7 @@ pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
-pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
+pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
@@ -264,6 +264,8 @@ pub(super) struct DoubtsArgs {
     #[arg(long)]
     pub(super) refresh: bool,
     #[command(flatten)]
+    pub(super) lock_file: LockFileArg,
+    #[command(flatten)]
     pub(super) server: ServerArgs,
 }
 
@@ -299,6 +301,8 @@ pub(super) struct ResolveArgs {
     /// Resolve against what the server's list says.
     #[arg(long, conflicts_with = "offline")]
     pub(super) despite_list: bool,
+    #[command(flatten)]
+    pub(super) lock_file: LockFileArg,
     #[command(flatten)]
     pub(super) lock: LockArgs,
     #[command(flatten)]

@@ -1,8 +1,9 @@
 //! Whom tokens are sealed to: what the manifest and the environment say, held against what the state has pinned.
 
 use std::env;
+use std::path::Path;
 
-use super::context::Context;
+use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Manifest, ProviderKind};
@@ -10,15 +11,20 @@ use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
+/// The manifest that a command without one looks for.
+const MANIFEST: &str = "instances.yaml";
 
 /// The public keys that are wanted: those of the environment, else those of the manifest.
 pub(super) fn wanted(manifest: &Manifest) -> Result<Recipients, CliError> {
-    let from_environment = match env::var(VARIABLE) {
-        Ok(text) if !text.trim().is_empty() => Some(parse(&text)?),
-        Err(env::VarError::NotUnicode(_)) => return Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
-        Ok(_) | Err(env::VarError::NotPresent) => None,
-    };
-    Ok(from_environment.or_else(|| manifest.seal_to.clone()).unwrap_or_default())
+    Ok(from_environment()?.or_else(|| manifest.seal_to.clone()).unwrap_or_default())
+}
+
+fn from_environment() -> Result<Option<Recipients>, CliError> {
+    match env::var(VARIABLE) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(parse(&text)?)),
+        Err(env::VarError::NotUnicode(_)) => Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
+        Ok(_) | Err(env::VarError::NotPresent) => Ok(None),
+    }
 }
 
 fn parse(text: &str) -> Result<Recipients, CliError> {
@@ -61,6 +67,48 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
     Err(CliError::message(Exit::Guard, message)
         .hint("nothing was sent: whoever has the secret half of a new key would read every later token")
         .hint(format!("if the change is meant: `{command} state rekey{identity} MANIFEST…`, once, where the secret key is")))
+}
+
+/// Whom a token is sealed to that a person brings, where nothing is pinned: those that are wanted by the environment or by the
+/// manifest beside the lock file at `lock_path`. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
+pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> Result<Option<Recipients>, CliError> {
+    if !state.recipients.is_empty() {
+        return Ok(None);
+    }
+    let beside = lock_path.with_file_name(MANIFEST);
+    let wanted = match from_environment()? {
+        Some(wanted) => wanted,
+        None if beside.exists() => wanted_by(&beside)?,
+        None => Recipients::default(),
+    };
+    if wanted.is_empty() {
+        if !state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator()) {
+            context.console.warn(format_args!(
+                "the token is kept in the clear in {}: neither the state nor {VARIABLE} nor {} names a key to seal to",
+                context.state_dir.display(),
+                typed(&beside)
+            ));
+        }
+        return Ok(None);
+    }
+    if state.records().values().any(|record| record.entries().next().is_some()) {
+        return Err(CliError::message(
+            Exit::Guard,
+            format!("tokens stand in this state in the clear, and {wanted} is to open them"),
+        )
+        .hint("nothing was written: this token would be sealed, and the others would not")
+        .hint(format!("`{} state rekey {}` seals them all, and those that come", context.command(), typed(&beside))));
+    }
+    context.console.note(format_args!("tokens of this state are sealed to {wanted} from now on"));
+    Ok(Some(wanted))
+}
+
+/// The keys that the manifest at `path` names.
+fn wanted_by(path: &Path) -> Result<Recipients, CliError> {
+    let manifest = Context::manifest(&[path.to_owned()]).map_err(|error| {
+        error.hint(format!("it may name keys to seal the token to: mend it, or set {VARIABLE}; nothing was written"))
+    })?;
+    Ok(manifest.seal_to.unwrap_or_default())
 }
 
 /// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money.

@@ -5,15 +5,16 @@ use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 
-use super::args::{IdentityArgs, LockArgs};
+use super::args::{IdentityArgs, LockFileArg, TokenSetArgs};
 use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
-use super::state::{read, unknown};
+use super::state::unknown;
+use super::{sealing, witness};
 use crate::instance::InstanceName;
 use crate::report::TokenDocument;
-use crate::seal::SealError;
+use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
 use crate::store::{self, StateStore, StoreError};
@@ -21,9 +22,14 @@ use crate::store::{self, StateStore, StoreError};
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
 
-pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
-    let state = read(context)?.state;
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+pub(super) fn get(
+    context: &Context,
+    name: &InstanceName,
+    args: &IdentityArgs,
+    lock_file: &LockFileArg,
+) -> Result<Exit, CliError> {
+    let state = witness::look(context, lock_file)?.state;
+    let record = state.record(name).ok_or_else(|| unknown(&state, name))?;
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
             .hint(format!("`{} state show {name}` tells more", context.command())));
@@ -44,9 +50,14 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
 }
 
 /// The bytes of an answer that could not be read as proof, or whose token could not.
-pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
-    let state = read(context)?.state;
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+pub(super) fn answer(
+    context: &Context,
+    name: &InstanceName,
+    args: &IdentityArgs,
+    lock_file: &LockFileArg,
+) -> Result<Exit, CliError> {
+    let state = witness::look(context, lock_file)?.state;
+    let record = state.record(name).ok_or_else(|| unknown(&state, name))?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
             .hint(format!("`{} state history {name}` shows what happened", context.command()))
@@ -71,26 +82,32 @@ pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs
     Ok(Exit::Done)
 }
 
-pub(super) fn set(context: &Context, name: &InstanceName, replace: bool, lock: &LockArgs) -> Result<Exit, CliError> {
+pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliError> {
+    let TokenSetArgs { name, replace, lock_file, lock } = args;
     let token = from_stdin()?;
-    let mut store = context.open("token set", lock.lock_timeout, None)?;
-    check_settable(store.state(), name, replace)?;
-    let token = keep(store.state(), name, token)?;
+    let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
+    check_settable(store.state(), name, *replace)?;
+    let pin = sealing::for_token(context, store.state(), &witness.path)?;
+    let token = keep(store.state(), pin.as_ref(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
+    if let Some(to) = pin {
+        store.append(Event::Recipients { to }, Timestamp::now())?;
+    }
     store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
     Box::new(store).close()?;
     context.done(format!("The token of `{name}` is kept."))?;
     Ok(Exit::Done)
 }
 
-/// A token as the state keeps it: sealed, if it has anybody to seal to.
-pub(super) fn keep(state: &State, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
-    let kept = KeptSecret::keep(token, &state.recipients, &about_token(&state.lineage, name));
+/// A token as the state keeps it: sealed, if it has anybody to seal to or `pin` names him.
+pub(super) fn keep(state: &State, pin: Option<&Recipients>, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
+    let to = pin.unwrap_or(&state.recipients);
+    let kept = KeptSecret::keep(token, to, &about_token(&state.lineage, name));
     kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
 }
 
 fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
-    let record = state.record(name).ok_or_else(|| unknown(name))?;
+    let record = state.record(name).ok_or_else(|| unknown(state, name))?;
     match record.instance() {
         None => {
             Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))

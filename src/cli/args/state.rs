@@ -14,13 +14,15 @@ pub(in crate::cli) enum StateVerb {
     #[command(
         after_help = "Examples:\n  chatapi state list\n  chatapi state list --format json | jq -r '.[] | select(.status == \"created\") | .id'"
     )]
-    List,
+    List(LockFileArg),
     /// Show one name, or the state itself.
     #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
     Show {
         /// The name; none: the state itself.
         #[arg(value_parser = name)]
         name: Option<InstanceName>,
+        #[command(flatten)]
+        lock_file: LockFileArg,
     },
     /// Give an instance another name of ours. Nothing changes on the server.
     #[command(after_help = "Example:\n  chatapi state mv support support-eu")]
@@ -31,6 +33,8 @@ pub(in crate::cli) enum StateVerb {
         /// The name it gets.
         #[arg(value_parser = name)]
         to: InstanceName,
+        #[command(flatten)]
+        lock_file: LockFileArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -48,6 +52,8 @@ pub(in crate::cli) enum StateVerb {
         /// Manage it again.
         #[arg(long)]
         undo: bool,
+        #[command(flatten)]
+        lock_file: LockFileArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -95,6 +101,8 @@ pub(in crate::cli) enum StateVerb {
         unsealed: bool,
         #[command(flatten)]
         identity: IdentityArgs,
+        #[command(flatten)]
+        lock_file: LockFileArg,
     },
     /// Begin a state from an export, where there is none.
     #[command(after_help = "Example:\n  chatapi --state state import state.json")]

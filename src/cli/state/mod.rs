@@ -2,6 +2,7 @@
 
 mod care;
 mod export;
+mod names;
 mod past;
 mod rebind;
 mod rebuild;
@@ -10,26 +11,26 @@ mod rescue;
 
 use std::io::Write as _;
 
-use jiff::Timestamp;
 use tabwriter::TabWriter;
 
+pub(super) use names::unknown;
 pub(super) use rescue::Elsewhere;
 
-use super::args::{LockArgs, StateVerb};
+use super::args::{LockFileArg, StateVerb};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::witness;
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::Event;
-use crate::store::{self, Reading, Source, StateStore};
+use crate::store::{Reading, Source};
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
     match verb {
-        StateVerb::List => list(context),
-        StateVerb::Show { name } => show(context, name.as_ref()),
-        StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
-        StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
+        StateVerb::List(lock_file) => list(context, &lock_file),
+        StateVerb::Show { name, lock_file } => show(context, name.as_ref(), &lock_file),
+        StateVerb::Mv { from, to, lock_file, lock } => names::mv(context, (&from, &to), &lock_file, &lock),
+        StateVerb::Rm { name, undo, lock_file, lock } => names::rm(context, &name, undo, (&lock_file, &lock)),
         StateVerb::Rebuild(args) => rebuild::run(context, &args),
         StateVerb::Rebind { despite_list, reason, lock, server } => {
             rebind::run(context, despite_list, reason.as_deref(), &lock, &server)
@@ -37,8 +38,8 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::Verify(args) => care::verify(context, &args),
         StateVerb::Compact(lock) => care::compact(context, &lock),
         StateVerb::History { name } => past::run(context, name.as_ref()),
-        StateVerb::Export { reveal: true, identity, .. } => export::reveal(context, &identity),
-        StateVerb::Export { unsealed, .. } => export::export(context, unsealed),
+        StateVerb::Export { reveal: true, identity, lock_file, .. } => export::reveal(context, &identity, &lock_file),
+        StateVerb::Export { unsealed, lock_file, .. } => export::export(context, unsealed, &lock_file),
         StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
         StateVerb::Rescue { file, identity, lock } => rescue::run(context, &file, &identity, &lock),
         StateVerb::Rekey { manifests, only_new, unseal, identity, lock } => {
@@ -55,13 +56,8 @@ fn regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     Err(std::io::Error::other("it is not a file"))
 }
 
-/// Reads the state for looking.
-pub(super) fn read(context: &Context) -> Result<Reading, CliError> {
-    Ok(store::read(&context.state_dir, None)?)
-}
-
-fn list(context: &Context) -> Result<Exit, CliError> {
-    let reading = read(context)?;
+fn list(context: &Context, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
     if context.is_json() {
         context.document(&instances)?;
@@ -95,8 +91,8 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> S
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
-fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
-    let reading = read(context)?;
+fn show(context: &Context, name: Option<&InstanceName>, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     match name {
         None => show_state(context, &reading),
         Some(name) => show_one(context, &reading, name),
@@ -130,7 +126,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
 }
 
 fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result<Exit, CliError> {
-    let record = reading.state.record(name).ok_or_else(|| unknown(name))?;
+    let record = reading.state.record(name).ok_or_else(|| unknown(&reading.state, name))?;
     let data = InstanceData::from(record);
     if context.is_json() {
         context.document(&data)?;
@@ -157,45 +153,4 @@ fn print_pairs(context: &Context, rows: &[(&str, String)]) {
     for (label, value) in rows {
         context.console.line(format_args!("{label:width$}   {value}"));
     }
-}
-
-/// Nothing is recorded under a name.
-pub(super) fn unknown(name: &InstanceName) -> CliError {
-    CliError::message(Exit::Error, format!("nothing is recorded under `{name}`")).hint("`chatapi state list` shows every name")
-}
-
-fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state mv", lock.lock_timeout, None)?;
-    store.append(context.run_info("state mv").event(), Timestamp::now())?;
-    store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
-    Box::new(store).close()?;
-    context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
-    Ok(Exit::Done)
-}
-
-fn rm(context: &Context, name: &InstanceName, undo: bool, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state rm", lock.lock_timeout, None)?;
-    let record = store.state().record(name).ok_or_else(|| unknown(name))?;
-    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
-    if !fits {
-        let wrong = CliError::message(Exit::Error, format!("`{name}` is {}", record.status()));
-        return Err(if record.open_attempt().is_some() {
-            wrong.hint("settle it first: `chatapi doubts`")
-        } else {
-            wrong.hint("`chatapi state list` shows every name and its status")
-        });
-    }
-    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
-    store.append(context.run_info("state rm").event(), Timestamp::now())?;
-    store.append(event, Timestamp::now())?;
-    Box::new(store).close()?;
-    if undo {
-        context.done(format!("`{name}` is managed again."))?;
-        return Ok(Exit::Done);
-    }
-    context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
-    context
-        .console
-        .note(format_args!("remove it from the manifest; `{} state rm --undo {name}` takes it back", context.command()));
-    Ok(Exit::Done)
 }

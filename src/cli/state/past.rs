@@ -2,20 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{table, unknown};
+use super::names::unrecorded;
+use super::table;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::witness;
 use crate::instance::InstanceName;
 use crate::report::{Happening, HistoryDocument};
 use crate::state::{AttemptId, Entry, Event, Who};
-use crate::store;
+use crate::store::{self, StoreError};
 
 pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
-    let past = store::history(&context.state_dir)?;
+    let past = match store::history(&context.state_dir) {
+        Err(StoreError::Absent(_)) => return Err(witness::absent(context)),
+        past => past?,
+    };
     let happenings = told(&past.entries, name);
     if let Some(name) = name.filter(|_| happenings.is_empty()) {
-        return Err(unknown(name));
+        let names: BTreeSet<_> = past.entries.iter().filter_map(|entry| entry.event.name()).collect();
+        return Err(unrecorded(name, names));
     }
     for gap in &past.gaps {
         context.console.warn(format_args!("the history has a gap: {}", crate::text::escape(gap)));

@@ -1,0 +1,148 @@
+//! `chatapi state mv` and `rm`: what a name of ours stands for. Everything is checked before anything is written, for each entry makes
+//! the saved plans stale.
+
+use jiff::Timestamp;
+
+use crate::cli::args::{LockArgs, LockFileArg};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::witness;
+use crate::instance::InstanceName;
+use crate::state::{Event, Phase, Record, State};
+use crate::store::StateStore;
+
+/// Names that an error lists at the most.
+const LISTED: usize = 8;
+/// Letters that may differ in a name that was meant.
+const EDITS_MAX: usize = 3;
+
+pub(super) fn mv(
+    context: &Context,
+    (from, to): (&InstanceName, &InstanceName),
+    lock_file: &LockFileArg,
+    lock: &LockArgs,
+) -> Result<Exit, CliError> {
+    let (mut store, witness) = witness::open(context, "state mv", lock.lock_timeout, lock_file)?;
+    check_move(store.state(), from, to, &context.command())?;
+    store.append(context.run_info("state mv").event(), Timestamp::now())?;
+    store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
+    // The state first: a lock file that is behind is caught up with, and one that is ahead stops every run.
+    store.sync()?;
+    context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
+    Ok(Exit::Done)
+}
+
+/// Whether what is recorded under `from` may be called `to`.
+fn check_move(state: &State, from: &InstanceName, to: &InstanceName, command: &str) -> Result<(), CliError> {
+    let there = state.record(to).filter(|record| !matches!(record.phase, Phase::Absent { .. }));
+    let Some(record) = state.record(from) else {
+        let missing = unknown(state, from);
+        return Err(match there {
+            Some(_) => {
+                missing.hint(format!("`{to}` is recorded: it may have that name already (`{command} state history {to}`)"))
+            }
+            None => missing,
+        });
+    };
+    if record.instance().is_none() {
+        return Err(unfit(record));
+    }
+    let Some(taken) = there else { return Ok(()) };
+    let message = format!("the name `{to}` is taken: it is {}", taken.status());
+    let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
+    Err(match taken.phase {
+        _ if from == to => refused,
+        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `{command} state rm --undo {to}`")),
+        _ => refused.hint(format!("`{command} state show {to}` shows what has it")),
+    })
+}
+
+pub(super) fn rm(
+    context: &Context,
+    name: &InstanceName,
+    undo: bool,
+    (lock_file, lock): (&LockFileArg, &LockArgs),
+) -> Result<Exit, CliError> {
+    let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
+    let record = store.state().record(name).ok_or_else(|| unknown(store.state(), name))?;
+    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
+    if !fits {
+        return Err(unfit(record));
+    }
+    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
+    store.append(context.run_info("state rm").event(), Timestamp::now())?;
+    store.append(event, Timestamp::now())?;
+    store.sync()?;
+    if undo {
+        context.done(format!("`{name}` is managed again."))?;
+    } else {
+        context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
+        let command = context.command();
+        context.console.note(format_args!("remove it from the manifest; `{command} state rm --undo {name}` takes it back"));
+    }
+    witness.renew(context, &store);
+    Box::new(store).close()?;
+    Ok(Exit::Done)
+}
+
+/// The record's status has no such step.
+fn unfit(record: &Record) -> CliError {
+    let wrong = CliError::message(Exit::Error, format!("`{}` is {}", record.name, record.status()));
+    if record.open_attempt().is_some() {
+        wrong.hint("settle it first: `chatapi doubts`")
+    } else {
+        wrong.hint("`chatapi state list` shows every name and its status")
+    }
+}
+
+/// Nothing is recorded under a name.
+pub(in crate::cli) fn unknown(state: &State, name: &InstanceName) -> CliError {
+    unrecorded(name, state.records().keys())
+}
+
+/// `name` is none of `names`: the one that was meant, and what there is.
+pub(super) fn unrecorded<'a>(name: &InstanceName, names: impl IntoIterator<Item = &'a InstanceName>) -> CliError {
+    let names: Vec<&str> = names.into_iter().map(InstanceName::as_str).collect();
+    let unknown = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
+    let unknown = match nearest(name.as_str(), &names) {
+        Some(meant) => unknown.hint(format!("did you mean `{meant}`?")),
+        None => unknown,
+    };
+    match names.get(..LISTED).unwrap_or(&names) {
+        [] => unknown.hint("no name is recorded at all: `chatapi apply FILE` creates what is declared"),
+        some if some.len() < names.len() => unknown.hint("`chatapi state list` shows every name"),
+        all => unknown.hint(format!("recorded are {}; `chatapi state list` shows every name", all.join(", "))),
+    }
+}
+
+/// The name that was probably meant: the same but for case, or a few letters away.
+fn nearest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
+    let typed = typed.to_ascii_lowercase();
+    let edits = |name: &str| strsim::damerau_levenshtein(&typed, &name.to_ascii_lowercase());
+    let (edits, name) = names.iter().map(|name| (edits(name), *name)).min()?;
+    (edits <= EDITS_MAX && edits * 2 < typed.len()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_found_and_nothing_else() {
+        let names = ["sandbox", "support-eu", "support-us"];
+        for (typed, meant) in [
+            ("sandbx", Some("sandbox")),
+            ("SUPPORT-EU", Some("support-eu")),
+            ("suport-us", Some("support-us")),
+            ("box", None),
+            ("a", None),
+            ("production", None),
+        ] {
+            assert_eq!(nearest(typed, &names), meant, "{typed}");
+        }
+        assert_eq!(nearest("a", &[]), None);
+    }
+}
