@@ -70,6 +70,10 @@ impl CliError {
         if is_elsewhere {
             shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", typed(&beside)));
         }
+        if has_none && has_state(state_dir) {
+            let dir = state_dir.display();
+            shown = shown.hint(format!("the state in {dir} records nothing: it was begun after that one, and may be put aside"));
+        }
         let (from_lock, from_journal) = ("state rebuild --from-lock", "state rebuild --from journal --lock-file");
         let way = match &shown.behind {
             // What records nothing is in nobody's way.

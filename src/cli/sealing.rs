@@ -97,7 +97,7 @@ pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> R
             format!("tokens stand in this state in the clear, and {wanted} is to open them"),
         )
         .hint("nothing was written: this token would be sealed, and the others would not")
-        .hint(format!("`{} state rekey {}` seals them all, and those that come", context.command(), typed(&beside))));
+        .hint(format!("`{} state rekey MANIFEST…` seals them all, and those that come", context.command())));
     }
     context.console.note(format_args!("tokens of this state are sealed to {wanted} from now on"));
     Ok(Some(wanted))

@@ -14,7 +14,7 @@ use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::provider::certainty::judge;
-use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline};
+use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
@@ -48,6 +48,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     rebuilt.sync()?;
     let to = rebuilt.state().recipients.to_string();
     let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());
+    let without = without_token(rebuilt.state());
     let mut old = None;
     if lock.is_some() {
         old = keep_old(lock_path)?;
@@ -71,8 +72,17 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     if lost > 0 {
         console.warn("what stood in the entries that are gone is not known: compare the server's list before you apply");
     }
-    console.note(format_args!("next: `{} doubts --refresh`", context.command()));
+    let command = context.command();
+    if without > 0 {
+        console.note(format_args!("{without} instances are without token: `{command} token set NAME < FILE` for each"));
+    }
+    console.note(format_args!("next: `{command} doubts --refresh`"));
     Ok(Exit::Done)
+}
+
+/// How many instances have no token.
+fn without_token(state: &State) -> usize {
+    state.records().values().filter(|record| record.instance().is_some() && record.token().is_none()).count()
 }
 
 fn proves(answer: &KeptAnswer) -> bool {
