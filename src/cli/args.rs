@@ -235,6 +235,14 @@ pub(super) struct LockFileArg {
     pub(super) lock_file: Option<PathBuf>,
 }
 
+/// Where the lock file is of a state that is named without a manifest.
+#[derive(Debug, Args)]
+pub(super) struct WitnessArg {
+    /// The lock file that the state is held against; if not said, `chatapi.lock` beside the state directory, or here.
+    #[arg(long, value_name = "PATH", env = "CHATAPI_LOCK_FILE", hide_env_values = true)]
+    pub(super) lock_file: Option<PathBuf>,
+}
+
 /// How to reach a server.
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
@@ -264,7 +272,7 @@ pub(super) struct DoubtsArgs {
     #[arg(long)]
     pub(super) refresh: bool,
     #[command(flatten)]
-    pub(super) lock_file: LockFileArg,
+    pub(super) lock_file: WitnessArg,
     #[command(flatten)]
     pub(super) server: ServerArgs,
 }
@@ -302,7 +310,7 @@ pub(super) struct ResolveArgs {
     #[arg(long, conflicts_with = "offline")]
     pub(super) despite_list: bool,
     #[command(flatten)]
-    pub(super) lock_file: LockFileArg,
+    pub(super) lock_file: WitnessArg,
     #[command(flatten)]
     pub(super) lock: LockArgs,
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 
-use super::args::{IdentityArgs, LockFileArg, TokenSetArgs};
+use super::args::{IdentityArgs, TokenSetArgs, WitnessArg};
 use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
@@ -22,12 +22,7 @@ use crate::store::{self, StateStore, StoreError};
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
 
-pub(super) fn get(
-    context: &Context,
-    name: &InstanceName,
-    args: &IdentityArgs,
-    lock_file: &LockFileArg,
-) -> Result<Exit, CliError> {
+pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let state = witness::look(context, lock_file)?.state;
     let record = state.record(name).ok_or_else(|| unknown(&state, name))?;
     let Some(instance) = record.instance() else {
@@ -54,7 +49,7 @@ pub(super) fn answer(
     context: &Context,
     name: &InstanceName,
     args: &IdentityArgs,
-    lock_file: &LockFileArg,
+    lock_file: &WitnessArg,
 ) -> Result<Exit, CliError> {
     let state = witness::look(context, lock_file)?.state;
     let record = state.record(name).ok_or_else(|| unknown(&state, name))?;

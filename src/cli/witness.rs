@@ -7,7 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::LockFileArg;
+use super::args::WitnessArg;
 use super::context::{Context, LOCK_FILE};
 use super::error::CliError;
 use crate::manifest::ProviderKind;
@@ -25,7 +25,7 @@ pub(super) struct Witness {
 
 impl Witness {
     /// The lock file that was named, or that is beside the state, or here.
-    pub(super) fn find(context: &Context, named: Option<&LockFileArg>) -> Result<Self, LockFileError> {
+    pub(super) fn find(context: &Context, named: Option<&WitnessArg>) -> Result<Self, LockFileError> {
         let (path, is_guess) = place(&context.state_dir, named);
         let lock = LockFile::read(&path)?.filter(|lock| !is_guess || !is_of_another(lock, &context.state_dir));
         Ok(Self { path, lock })
@@ -55,7 +55,7 @@ impl Witness {
 }
 
 /// Where the lock file is, and whether that was only guessed: a state elsewhere need not be the one of a manifest here.
-fn place(state_dir: &Path, named: Option<&LockFileArg>) -> (PathBuf, bool) {
+fn place(state_dir: &Path, named: Option<&WitnessArg>) -> (PathBuf, bool) {
     let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     if let Some(path) = named.and_then(|named| named.lock_file.clone()).or_else(set) {
         return (path, false);
@@ -71,7 +71,7 @@ fn is_of_another(lock: &LockFile, dir: &Path) -> bool {
 }
 
 /// Reads the state to show it. What the lock file says against it is told; only where nothing is left to be shown it is an error.
-pub(super) fn look(context: &Context, named: &LockFileArg) -> Result<Reading, CliError> {
+pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = match Witness::find(context, Some(named)) {
         Ok(witness) => witness,
         Err(error) => {
@@ -97,7 +97,7 @@ pub(super) fn look(context: &Context, named: &LockFileArg) -> Result<Reading, Cl
 }
 
 /// Reads the state to pass on what it holds: a state that the lock file speaks against is refused.
-pub(super) fn read(context: &Context, named: &LockFileArg) -> Result<Reading, CliError> {
+pub(super) fn read(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = Witness::find(context, Some(named))?;
     store::read(&context.state_dir, witness.lock.as_ref()).map_err(|error| witness.explain(context, error))
 }
@@ -107,7 +107,7 @@ pub(super) fn open(
     context: &Context,
     verb: &str,
     timeout: Duration,
-    named: &LockFileArg,
+    named: &WitnessArg,
 ) -> Result<(FileStore, Witness), CliError> {
     let witness = Witness::find(context, Some(named))?;
     if !context.state_dir.exists() {

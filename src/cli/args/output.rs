@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{EnumValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Format, IdentityArgs, LockArgs, LockFileArg, name};
+use super::{Format, IdentityArgs, LockArgs, WitnessArg, name};
 use crate::instance::InstanceName;
 use crate::report::credentials::Prefix;
 
@@ -63,7 +63,7 @@ pub(in crate::cli) struct OutputArgs {
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,
     #[command(flatten)]
-    pub(in crate::cli) lock_file: LockFileArg,
+    pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]
     pub(in crate::cli) lock: LockArgs,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{LockArgs, LockFileArg, duration, name};
+use super::{LockArgs, WitnessArg, duration, name};
 use crate::instance::InstanceName;
 
 /// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
@@ -53,7 +53,7 @@ pub(in crate::cli) enum TokenVerb {
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
     },
     /// Print the answer to a create as it was recorded, byte for byte: it may hold a token that could not be read.
     #[command(after_help = "Example:\n  chatapi token answer support-eu | less")]
@@ -64,7 +64,7 @@ pub(in crate::cli) enum TokenVerb {
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
     },
     /// Set an instance's token from standard input.
     #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
@@ -81,7 +81,7 @@ pub(in crate::cli) struct TokenSetArgs {
     #[arg(long)]
     pub(in crate::cli) replace: bool,
     #[command(flatten)]
-    pub(in crate::cli) lock_file: LockFileArg,
+    pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]
     pub(in crate::cli) lock: LockArgs,
 }

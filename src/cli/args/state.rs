@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, adoption, name};
+use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name};
 use crate::instance::{InstanceId, InstanceName};
 
 /// `state …`.
@@ -14,7 +14,7 @@ pub(in crate::cli) enum StateVerb {
     #[command(
         after_help = "Examples:\n  chatapi state list\n  chatapi state list --format json | jq -r '.[] | select(.status == \"created\") | .id'"
     )]
-    List(LockFileArg),
+    List(WitnessArg),
     /// Show one name, or the state itself.
     #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
     Show {
@@ -22,7 +22,7 @@ pub(in crate::cli) enum StateVerb {
         #[arg(value_parser = name)]
         name: Option<InstanceName>,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
     },
     /// Give an instance another name of ours. Nothing changes on the server.
     #[command(after_help = "Example:\n  chatapi state mv support support-eu")]
@@ -34,7 +34,7 @@ pub(in crate::cli) enum StateVerb {
         #[arg(value_parser = name)]
         to: InstanceName,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -53,7 +53,7 @@ pub(in crate::cli) enum StateVerb {
         #[arg(long)]
         undo: bool,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -102,7 +102,7 @@ pub(in crate::cli) enum StateVerb {
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]
-        lock_file: LockFileArg,
+        lock_file: WitnessArg,
     },
     /// Begin a state from an export, where there is none.
     #[command(after_help = "Example:\n  chatapi --state state import state.json")]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg};
+use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg, WitnessArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -20,7 +20,7 @@ use crate::store::{self, Behind, Export, ExportError, FileStore, LockFile, Snaps
 const EXPORT_MAX: u64 = 256 << 20;
 
 /// The whole state; with tokens in the clear only where that is said to be meant.
-pub(super) fn export(context: &Context, may_be_unsealed: bool, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+pub(super) fn export(context: &Context, may_be_unsealed: bool, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let reading = witness::look(context, lock_file)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     if !may_be_unsealed && kept.values().any(|entry| entry.event.holds_secret_in_clear()) {
@@ -34,7 +34,7 @@ pub(super) fn export(context: &Context, may_be_unsealed: bool, lock_file: &LockF
     Ok(Exit::Done)
 }
 
-pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let reading = witness::look(context, lock_file)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     let keys = identities(args)?;

@@ -16,7 +16,7 @@ use tabwriter::TabWriter;
 pub(super) use names::unknown;
 pub(super) use rescue::Elsewhere;
 
-use super::args::{LockFileArg, StateVerb};
+use super::args::{StateVerb, WitnessArg};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -56,7 +56,7 @@ fn regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     Err(std::io::Error::other("it is not a file"))
 }
 
-fn list(context: &Context, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+fn list(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let reading = witness::look(context, lock_file)?;
     let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
     if context.is_json() {
@@ -91,7 +91,7 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> S
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
-fn show(context: &Context, name: Option<&InstanceName>, lock_file: &LockFileArg) -> Result<Exit, CliError> {
+fn show(context: &Context, name: Option<&InstanceName>, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let reading = witness::look(context, lock_file)?;
     match name {
         None => show_state(context, &reading),

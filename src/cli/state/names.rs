@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::cli::args::{LockArgs, LockFileArg};
+use crate::cli::args::{LockArgs, WitnessArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -20,7 +20,7 @@ const EDITS_MAX: usize = 3;
 pub(super) fn mv(
     context: &Context,
     (from, to): (&InstanceName, &InstanceName),
-    lock_file: &LockFileArg,
+    lock_file: &WitnessArg,
     lock: &LockArgs,
 ) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "state mv", lock.lock_timeout, lock_file)?;
@@ -64,7 +64,7 @@ pub(super) fn rm(
     context: &Context,
     name: &InstanceName,
     undo: bool,
-    (lock_file, lock): (&LockFileArg, &LockArgs),
+    (lock_file, lock): (&WitnessArg, &LockArgs),
 ) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
     let record = store.state().record(name).ok_or_else(|| unknown(store.state(), name))?;

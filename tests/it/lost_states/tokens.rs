@@ -81,8 +81,24 @@ fn p11_a_token_is_refused_where_the_others_stand_in_the_clear_and_a_key_is_named
 #[test]
 fn p11_a_token_that_is_kept_in_the_clear_is_said_to_be() {
     let (_gateway, project) = done(&["a"]);
-    let run = project.call(["token", "set", "a", "--replace"]).input(TOKEN).run().exits(0);
+    let set = || project.call(["token", "set", "a", "--replace"]).input(TOKEN);
+    let before = project.read("state/journal.jsonl");
+    set().env("CHATAPI_REQUIRE_SEAL", "true").run().exits(1).done_with("there is no public key to seal tokens to");
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    let run = set().env("CHATAPI_REQUIRE_SEAL", "0").run().exits(0);
     run.warns("the token is kept in the clear in state").done_with("instances.yaml names a key to seal to");
+}
+
+#[test]
+fn p11_a_manifest_here_counts_where_the_state_and_its_lock_file_are_kept_elsewhere() {
+    let (_gateway, project) = rebuilt();
+    fs::create_dir(project.path("kept")).unwrap();
+    for file in ["state", "chatapi.lock"] {
+        fs::rename(project.path(file), project.path(&format!("kept/{file}"))).unwrap();
+    }
+    let project = project.with("CHATAPI_STATE", "kept/state").with("CHATAPI_LOCK_FILE", "kept/chatapi.lock");
+    set(&project, "a").exits(0).done_with("from now on, as instances.yaml asks");
+    assert!(!is_in_clear(project.dir()));
 }
 
 #[test]
