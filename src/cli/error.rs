@@ -18,7 +18,7 @@ pub(super) struct CliError {
     pub(super) content: Content,
     pub(super) hints: Vec<String>,
     /// How the state is not what a copy of its head says.
-    behind: Option<Behind>,
+    behind: Option<Box<Behind>>,
     /// The state is there, and not readable from end to end.
     is_damaged: bool,
 }
@@ -75,7 +75,7 @@ impl CliError {
             shown = shown.hint(format!("the state in {dir} records nothing: it was begun after that one, and may be put aside"));
         }
         let (from_lock, from_journal) = ("state rebuild --from-lock", "state rebuild --from journal --lock-file");
-        let way = match &shown.behind {
+        let way = match shown.behind.as_deref() {
             // What records nothing is in nobody's way.
             Some(_) if has_none && lock_path.exists() => Some((
                 "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one",
@@ -186,7 +186,7 @@ impl From<&StoreError> for CliError {
             StoreError::Absent(_) => {
                 shown.hint("an apply begins one: `chatapi apply FILE`; another place is named with `--state PATH`")
             }
-            StoreError::Behind(behind) => Self { behind: Some(behind.clone()), ..out_of(shown, behind) },
+            StoreError::Behind(behind) => Self { behind: Some(Box::new(behind.clone())), ..out_of(shown, behind) },
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back").damaged()
             }
