@@ -152,6 +152,18 @@ mod present {
     /// The points on the way of the outputs that an apply was told to write.
     const OUTPUTS: &[&str] = &["outputs-owed", "output-before", "output-written"];
 
+    /// The points on the way of the commands that take care of names and tokens.
+    const CARE: &[&str] = &[
+        "journal-written-moved",
+        "journal-after-moved",
+        "journal-written-released",
+        "journal-after-released",
+        "journal-written-recipients",
+        "journal-after-recipients",
+        "journal-written-token_set",
+        "journal-after-token_set",
+    ];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -204,8 +216,8 @@ mod present {
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let is_known =
-                TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain([&"sync"]).any(|name| *name == point);
+            let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE);
+            let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }
 

@@ -18,7 +18,7 @@ pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
-pub(super) use secrets::{IdentityArgs, KeyVerb, TokenVerb};
+pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
@@ -235,6 +235,14 @@ pub(super) struct LockFileArg {
     pub(super) lock_file: Option<PathBuf>,
 }
 
+/// Where the lock file is of a state that is named without a manifest.
+#[derive(Debug, Args)]
+pub(super) struct WitnessArg {
+    /// The lock file that the state is held against; if not said, `chatapi.lock` beside the state directory, or here.
+    #[arg(long, value_name = "PATH", env = "CHATAPI_LOCK_FILE", hide_env_values = true)]
+    pub(super) lock_file: Option<PathBuf>,
+}
+
 /// How to reach a server.
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
@@ -263,6 +271,8 @@ pub(super) struct DoubtsArgs {
     /// Ask the server which new instances it lists; needs the key.
     #[arg(long)]
     pub(super) refresh: bool,
+    #[command(flatten)]
+    pub(super) lock_file: WitnessArg,
     #[command(flatten)]
     pub(super) server: ServerArgs,
 }
@@ -299,6 +309,8 @@ pub(super) struct ResolveArgs {
     /// Resolve against what the server's list says.
     #[arg(long, conflicts_with = "offline")]
     pub(super) despite_list: bool,
+    #[command(flatten)]
+    pub(super) lock_file: WitnessArg,
     #[command(flatten)]
     pub(super) lock: LockArgs,
     #[command(flatten)]

@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::progress::in_words;
 use super::reports::Reports;
-use super::saved;
+use super::{saved, witness};
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
 use crate::manifest::{Manifest, ProviderKind, Stdin};
@@ -27,7 +27,7 @@ use crate::report::MessageDocument;
 use crate::report::events::Line;
 use crate::secret::Secret;
 use crate::state::{Binding, Lineage, Origin, Who};
-use crate::store::{self, FileStore, Hold, Holder, LockFile, StoreError};
+use crate::store::{self, FileStore, Hold, Holder, LockFile};
 use crate::text::{Printed, disarm, escape};
 
 /// The file beside a manifest that remembers its state.
@@ -170,7 +170,7 @@ impl Context {
     pub(super) fn open(&self, verb: &str, timeout: Duration, lock: Option<&LockFile>) -> Result<FileStore, CliError> {
         // Looked at first, so that a mistyped `--state` does not make a directory.
         if !self.state_dir.exists() {
-            return Err(StoreError::Absent(self.state_dir.clone()).into());
+            return Err(witness::absent(self));
         }
         let hold = self.hold(verb, timeout)?;
         let mut store = FileStore::open(&self.state_dir, hold, lock)?;

@@ -2,19 +2,18 @@
 //! state is held. What could not be delivered stays owed, makes the run no success, and is delivered by `output --retry`.
 
 use std::path::{Path, PathBuf, absolute};
-use std::time::Duration;
 
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
-use super::args::{IdentityArgs, OutputFormat, OutputTarget};
+use super::args::{IdentityArgs, OutputArgs, OutputFormat, OutputTarget};
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::identities;
 use super::kept::Kept;
 use super::output;
-use super::reports;
+use super::{reports, witness};
 use crate::failpoint;
 use crate::seal::{Identity, Recipients};
 use crate::state::{Hash, State};
@@ -68,10 +67,11 @@ impl Delivery {
 }
 
 /// `output --retry`: delivers what is owed.
-pub(super) fn retry(context: &Context, identity: &IdentityArgs, timeout: Duration) -> Result<Exit, CliError> {
-    let store = context.open("output", timeout, None)?;
+pub(super) fn retry(context: &Context, args: &OutputArgs) -> Result<Exit, CliError> {
+    let (store, _) = witness::open(context, "output", args.lock.lock_timeout, &args.lock_file)?;
     let receipts = Receipts::read(&context.state_dir)?;
-    let kept = Kept::of(context, &[], identity.identity.clone());
+    let others = [&args.identity.identity, &args.lock_file.lock_file];
+    let kept = Kept::of(context, &[], others.into_iter().flatten().cloned());
     let owed = receipts.owed().map(|(path, receipt)| {
         let format = OutputFormat::from_str(&receipt.format, false).map_err(|_| {
             CliError::message(Exit::Error, format!("{} is owed in a format that this version does not know", typed(path)))
@@ -84,7 +84,7 @@ pub(super) fn retry(context: &Context, identity: &IdentityArgs, timeout: Duratio
         context.done("No output is owed.".to_owned())?;
         return Ok(Exit::Done);
     }
-    let keys = keys(identity, &store.state().recipients)?;
+    let keys = keys(&args.identity, &store.state().recipients)?;
     let left = deliver_all(context, &owed, &keys, store.state());
     Box::new(store).close()?;
     context.done(format!("Delivered: {} of {}.", owed.len() - left, counted(owed.len(), "output", "outputs")))?;

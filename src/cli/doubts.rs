@@ -7,14 +7,14 @@ use super::console::{BOLD, DOUBT};
 use super::context::{Context, check_binding, settling};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{signals, state};
+use super::{signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
 use crate::state::State;
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
-    let reading = state::read(context)?;
+    let reading = witness::look(context, &args.lock_file)?;
     let asks = args.refresh && reading.state.doubts().next().is_some();
     let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);

@@ -8,7 +8,7 @@ use super::context::typed;
 use super::exit::Exit;
 use crate::diagnostic::Diagnostics;
 use crate::manifest::ProviderKind;
-use crate::store::{Hazard, LockFile, LockFileError, StoreError, has_state};
+use crate::store::{self, Behind, Hazard, LockFile, LockFileError, StoreError, has_state};
 use crate::text::escape;
 
 /// A command that failed.
@@ -17,8 +17,8 @@ pub(super) struct CliError {
     pub(super) exit: Exit,
     pub(super) content: Content,
     pub(super) hints: Vec<String>,
-    /// The state is not there as it was.
-    is_lost: bool,
+    /// How the state is not what a copy of its head says.
+    behind: Option<Box<Behind>>,
     /// The state is there, and not readable from end to end.
     is_damaged: bool,
 }
@@ -41,12 +41,12 @@ impl CliError {
             chain.push(escape(&cause.to_string()).into_owned());
             link = cause.source();
         }
-        Self { exit, content: Content::Chain(chain), hints: Vec::new(), is_lost: false, is_damaged: false }
+        Self { exit, content: Content::Chain(chain), hints: Vec::new(), behind: None, is_damaged: false }
     }
 
     /// An error without a cause behind it.
     pub(super) fn message(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), is_lost: false, is_damaged: false }
+        Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), behind: None, is_damaged: false }
     }
 
     /// A lock file that cannot be written. Nothing is wrong with the state.
@@ -64,19 +64,37 @@ impl CliError {
     /// Adds the ways out of the state in `state_dir` that cannot be used.
     pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, (state_dir, command): (&Path, &str)) -> Self {
         let beside = lock_path.with_file_name("state");
-        let is_elsewhere = self.is_lost && !has_state(state_dir) && has_state(&beside);
+        let has_none = self.behind.is_some() && records_nothing(state_dir);
+        let is_elsewhere = has_none && beside != *state_dir && has_state(&beside);
         let mut shown = self;
         if is_elsewhere {
             shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", typed(&beside)));
         }
-        if shown.is_lost && !has_state(state_dir) {
-            let rebuild = format!("{command} state rebuild --from-lock {}", typed(lock_path));
-            let hint = "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one";
-            shown = shown.hint(format!("{hint}: `{rebuild}`"));
-        } else if shown.is_lost || shown.is_damaged {
-            let rebuild = format!("{command} state rebuild --from journal --lock-file {}", typed(lock_path));
-            let hint = "if no better copy is left, this keeps what can be read, its tokens too, and what the lock file knows";
-            shown = shown.hint(format!("{hint}: `{rebuild}`"));
+        if has_none && has_state(state_dir) {
+            let dir = state_dir.display();
+            shown = shown.hint(format!("the state in {dir} records nothing: it was begun after that one, and may be put aside"));
+        }
+        let (from_lock, from_journal) = ("state rebuild --from-lock", "state rebuild --from journal --lock-file");
+        let way = match shown.behind.as_deref() {
+            // What records nothing is in nobody's way.
+            Some(_) if has_none && lock_path.exists() => Some((
+                "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one",
+                from_lock,
+            )),
+            // A rebuild takes over no other state's lock file.
+            Some(Behind::Other { .. }) => None,
+            Some(Behind::Older { .. }) => Some((
+                "if no newer copy is left, this keeps what this one has, its tokens too, and takes what came later from the lock file, without tokens",
+                from_journal,
+            )),
+            None if !shown.is_damaged => None,
+            _ => Some((
+                "if no better copy is left, this keeps what can be read, its tokens too, and what the lock file knows",
+                from_journal,
+            )),
+        };
+        if let Some((hint, rebuild)) = way {
+            shown = shown.hint(format!("{hint}: `{command} {rebuild} {}`", typed(lock_path)));
         }
         match (shown.exit, provider) {
             (Exit::State, ProviderKind::Emulator) if is_emulators(lock_path) => {
@@ -86,10 +104,6 @@ impl CliError {
             }
             _ => shown,
         }
-    }
-
-    fn lost(self) -> Self {
-        Self { is_lost: true, ..self }
     }
 
     fn damaged(self) -> Self {
@@ -105,6 +119,36 @@ impl CliError {
     }
 }
 
+/// What to do about a state that `behind` is about; the way to rebuild it comes last.
+fn out_of(shown: CliError, behind: &Behind) -> CliError {
+    const NEWEST: &str = "bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`";
+    match behind {
+        Behind::Missing { .. } => {
+            shown.hint("nothing was sent: without it an apply would pay a second time for what already exists").hint(NEWEST)
+        }
+        Behind::Older { .. } => {
+            shown.hint("nothing was sent: creating from an older state would pay a second time for what already exists").hint(NEWEST)
+        }
+        Behind::Other { expected, .. } => shown
+            .hint("nothing was sent: what the other state has created would be paid for a second time")
+            .hint(format!("bring the state of lineage {expected} back, or name it with `--state PATH`"))
+            .hint("if this state is the right one, bring its own lock file back from version control, or name it: `--lock-file PATH`"),
+        Behind::Apart { .. } => shown
+            .hint("nothing was sent: two copies of one state were used, and each knows what the other does not")
+            .hint("use the copy that the lock file was written by: `--state PATH`; `chatapi state verify` tells whether it is")
+            .hint("if this copy is the right one, bring its own lock file back from version control"),
+        Behind::Lacking { .. } => shown
+            .hint("nothing was sent: creating from an older state would pay a second time for what already exists")
+            .hint(NEWEST)
+            .hint("if the lock file was merged by hand, bring one side of it back, whole, from version control"),
+    }
+}
+
+/// Whether there is no state in `dir`, or one without a record: an `init` may have made it after the old one was lost.
+fn records_nothing(dir: &Path) -> bool {
+    !has_state(dir) || store::read(dir, None).is_ok_and(|reading| reading.state.records().is_empty())
+}
+
 /// Whether nothing that costs money is recorded beside the manifest: a manifest can say `emulator` of a state that is none.
 fn is_emulators(lock_path: &Path) -> bool {
     let lock = LockFile::read(lock_path).ok().flatten();
@@ -113,7 +157,7 @@ fn is_emulators(lock_path: &Path) -> bool {
 
 impl From<Diagnostics> for CliError {
     fn from(problems: Diagnostics) -> Self {
-        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new(), is_lost: false, is_damaged: false }
+        Self { exit: Exit::Error, content: Content::Problems(problems), hints: Vec::new(), behind: None, is_damaged: false }
     }
 }
 
@@ -142,11 +186,7 @@ impl From<&StoreError> for CliError {
             StoreError::Absent(_) => {
                 shown.hint("an apply begins one: `chatapi apply FILE`; another place is named with `--state PATH`")
             }
-            StoreError::Behind { .. } => shown
-                .hint("nothing was sent: creating from an older state would pay a second time for what already exists")
-                .hint("bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`")
-                .hint("if the state is right and the lock file is another's, bring the lock file back from version control")
-                .lost(),
+            StoreError::Behind(behind) => Self { behind: Some(Box::new(behind.clone())), ..out_of(shown, behind) },
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back").damaged()
             }

@@ -16,7 +16,7 @@ use super::{key, prompt, schema};
 use crate::manifest::{self, ProviderKind};
 use crate::report::{InitDocument, InitFile, InitState};
 use crate::seal::Recipient;
-use crate::store::{FileStore, StateStore, make_anew};
+use crate::store::{self, FileStore, LockFile, StateStore, StoreError, make_anew};
 
 /// What the first manifest says.
 #[derive(Debug, Default)]
@@ -28,9 +28,16 @@ struct Choice {
 }
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
+    let lock_path = Context::lock_file(std::slice::from_ref(&args.file), args.lock_file.lock_file.as_ref());
+    let lock = LockFile::read(&lock_path)?;
+    if !store::has_state(&context.state_dir) {
+        // Before anything is asked or written: a state that is begun beside this lock file would look like a lost one's heir.
+        not_lost(context, lock.as_ref(), &lock_path)?;
+    }
     let is_asked = args.input && !args.no_input && !args.file.exists() && prompt::is_answered(context);
     let choice = if is_asked { asked(context)? } else { Choice::default() };
-    let state = begin(context, args)?;
+    let begun = begin(context, args, lock.as_ref());
+    let state = begun.map_err(|error| explain(context, error, &lock_path))?;
     let (is_new, schema) = match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
         Ok(()) => (true, if args.no_schema { None } else { Some(write_schema(&args.file)?) }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (false, None),
@@ -45,9 +52,9 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
 }
 
 /// Begins the state, or finds it.
-fn begin(context: &Context, args: &InitArgs) -> Result<InitState, CliError> {
+fn begin(context: &Context, args: &InitArgs, lock: Option<&LockFile>) -> Result<InitState, CliError> {
     let hold = context.hold("init", args.lock.lock_timeout)?;
-    let store = FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now())?;
+    let store = FileStore::open_or_begin(&context.state_dir, hold, lock, draw_lineage()?, Timestamp::now())?;
     let (lineage, names) = (store.state().lineage.clone(), store.state().records().len());
     Box::new(store).close()?;
     Ok(InitState::new(&context.state_dir, lineage, names))
@@ -60,6 +67,18 @@ fn tell(context: &Context, document: &InitDocument) -> Result<(), CliError> {
     }
     document.lines().into_iter().for_each(|line| context.console.line(line));
     Ok(())
+}
+
+/// Refuses to begin a state where a lock file tells of one that is gone.
+fn not_lost(context: &Context, lock: Option<&LockFile>, lock_path: &Path) -> Result<(), CliError> {
+    match store::read(&context.state_dir, lock) {
+        Err(error @ StoreError::Behind(_)) => Err(explain(context, error.into(), lock_path)),
+        _ => Ok(()),
+    }
+}
+
+fn explain(context: &Context, error: CliError, lock_path: &Path) -> CliError {
+    error.on(ProviderKind::Emulator, lock_path, (&context.state_dir, &context.command()))
 }
 
 /// The two questions. Nothing is written before both are answered, but for the key.

@@ -36,6 +36,7 @@ mod token;
 mod usage;
 mod validate;
 mod version;
+mod witness;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,9 +103,9 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),
-        Verb::Token(TokenVerb::Get { name, identity }) => token::get(context, &name, &identity),
-        Verb::Token(TokenVerb::Answer { name, identity }) => token::answer(context, &name, &identity),
-        Verb::Token(TokenVerb::Set { name, replace, lock }) => token::set(context, &name, replace, &lock),
+        Verb::Token(TokenVerb::Get { name, identity, lock_file }) => token::get(context, &name, &identity, &lock_file),
+        Verb::Token(TokenVerb::Answer { name, identity, lock_file }) => token::answer(context, &name, &identity, &lock_file),
+        Verb::Token(TokenVerb::Set(args)) => token::set(context, &args),
         Verb::Output(args) => output::run(context, &args),
         Verb::Key(KeyVerb::Generate { output }) => key::generate(context, &output),
         Verb::Key(KeyVerb::Show(identity)) => key::show(context, &identity),

@@ -16,7 +16,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::kept::Kept;
-use super::state::{meant, read};
+use super::state::meant;
+use super::witness;
 use crate::instance::InstanceName;
 use crate::report::credentials::{
     Credential, FIELDS, Grammar, Prefix, RenderError, Rendered, SecretPlace, Shape, TOP, Template, TemplateError, Token, masks,
@@ -32,11 +33,11 @@ const TEMPLATE_MAX: u64 = 1 << 20;
 
 pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError> {
     if args.retry {
-        return delivery::retry(context, &args.identity, args.lock.lock_timeout);
+        return delivery::retry(context, args);
     }
     let format = args.format();
     check_fit(args, format)?;
-    let state = read(context)?.state;
+    let state = witness::read(context, &args.lock_file)?.state;
     let asked = ask(&state, &args.names, context)?;
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
@@ -51,7 +52,8 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     match out {
         None => context.console.bytes(rendered.expose().as_bytes()),
         Some(path) => {
-            if let Some(why) = Kept::of(context, &[], args.identity.identity.clone()).refusal(path) {
+            let others = [&args.identity.identity, &args.lock_file.lock_file];
+            if let Some(why) = Kept::of(context, &[], others.into_iter().flatten().cloned()).refusal(path) {
                 let message = format!("nothing is written to {}: {why}", path.display());
                 return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
             }
@@ -295,6 +297,12 @@ pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
 /// What was asked for and is not in there.
 fn tell(context: &Context, asked: &Asked<'_>, credentials: &[Credential]) -> Exit {
     let command = context.command();
+    if asked.existing.is_empty() && asked.open.is_empty() {
+        context.console.warn(format_args!(
+            "no instance is recorded in {}, so there is nothing in the output\n  hint: `{command} apply FILE` creates what is declared; another state is named with `--state PATH`",
+            context.state_dir.display()
+        ));
+    }
     let without: Vec<_> = credentials.iter().filter(|credential| matches!(credential.token, Token::Missing)).collect();
     if !without.is_empty() {
         let names = listed(without.iter().map(|credential| &credential.name));

@@ -6,7 +6,7 @@ use super::args::ResolveArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::{doubts, token};
+use super::{doubts, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::InstanceId;
 use crate::plan::{Candidate, Proposal};
@@ -15,7 +15,7 @@ use crate::store::StateStore;
 
 pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
-    let mut store = context.open("resolve", args.lock.lock_timeout, None)?;
+    let (mut store, witness) = witness::open(context, "resolve", args.lock.lock_timeout, &args.lock_file)?;
     let attempt = find(context, store.state(), args)?;
     let examination = if args.offline { None } else { Some(list(context, store.state(), args)?) };
     if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
@@ -32,8 +32,20 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         }
         None => Verdict::NotCreated,
     };
-    let token = token.map(|token| token::keep(store.state(), &args.name, token)).transpose()?;
+    let mut pin = None;
+    let token = match token {
+        Some(token) => {
+            let to = sealing::for_token(context, store.state(), &witness.path)?;
+            let kept = token::keep(store.state(), to.as_ref(), &args.name, token)?;
+            pin = to;
+            Some(kept)
+        }
+        None => None,
+    };
     store.append(context.run_info("resolve").event(), Timestamp::now())?;
+    if let Some(to) = pin {
+        store.append(Event::Recipients { to }, Timestamp::now())?;
+    }
     store.append(Event::Resolved { attempt, verdict, grounds }, Timestamp::now())?;
     let has_token = token.is_some();
     if let Some(token) = token {

@@ -1,8 +1,9 @@
 //! Whom tokens are sealed to: what the manifest and the environment say, held against what the state has pinned.
 
 use std::env;
+use std::path::{Path, PathBuf};
 
-use super::context::Context;
+use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Manifest, ProviderKind};
@@ -10,15 +11,21 @@ use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
+/// The manifest that a command without one looks for.
+const MANIFEST: &str = "instances.yaml";
+const HELP: &str = "`chatapi key generate` makes a key; its public half goes into `seal_to:` of the manifest";
 
 /// The public keys that are wanted: those of the environment, else those of the manifest.
 pub(super) fn wanted(manifest: &Manifest) -> Result<Recipients, CliError> {
-    let from_environment = match env::var(VARIABLE) {
-        Ok(text) if !text.trim().is_empty() => Some(parse(&text)?),
-        Err(env::VarError::NotUnicode(_)) => return Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
-        Ok(_) | Err(env::VarError::NotPresent) => None,
-    };
-    Ok(from_environment.or_else(|| manifest.seal_to.clone()).unwrap_or_default())
+    Ok(from_environment()?.or_else(|| manifest.seal_to.clone()).unwrap_or_default())
+}
+
+fn from_environment() -> Result<Option<Recipients>, CliError> {
+    match env::var(VARIABLE) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(parse(&text)?)),
+        Err(env::VarError::NotUnicode(_)) => Err(CliError::message(Exit::Error, format!("{VARIABLE} is not UTF-8"))),
+        Ok(_) | Err(env::VarError::NotPresent) => Ok(None),
+    }
 }
 
 fn parse(text: &str) -> Result<Recipients, CliError> {
@@ -63,6 +70,63 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
         .hint(format!("if the change is meant: `{command} state rekey{identity} MANIFEST…`, once, where the secret key is")))
 }
 
+/// Whom a token is sealed to that a person brings, where nothing is pinned: those that the environment names, or the manifest beside the
+/// lock file at `lock_path`, or the one here. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
+pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> Result<Option<Recipients>, CliError> {
+    if !state.recipients.is_empty() {
+        return Ok(None);
+    }
+    let beside = Some(lock_path.with_file_name(MANIFEST)).filter(|path| path.exists());
+    let manifest = beside.unwrap_or_else(|| PathBuf::from(MANIFEST));
+    let (wanted, by) = match from_environment()? {
+        Some(wanted) => (wanted, VARIABLE.to_owned()),
+        None if manifest.exists() => (wanted_by(&manifest)?, typed(&manifest)),
+        None => (Recipients::default(), String::new()),
+    };
+    if wanted.is_empty() {
+        return in_the_clear(context, state, &manifest).map(|()| None);
+    }
+    if state.records().values().any(|record| record.entries().next().is_some()) {
+        let message = format!("tokens stand in this state in the clear, and {by} asks to seal them to {wanted}");
+        return Err(CliError::message(Exit::Guard, message)
+            .hint("nothing was written: this token would be sealed, and the others would not")
+            .hint(format!("`{} state rekey MANIFEST…` seals them all, and those that come", context.command())));
+    }
+    context.console.note(format_args!("tokens of this state are sealed to {wanted} from now on, as {by} asks"));
+    Ok(Some(wanted))
+}
+
+/// Says or refuses that a token which a person brings is kept in the clear.
+fn in_the_clear(context: &Context, state: &State, manifest: &Path) -> Result<(), CliError> {
+    let is_required = env::var("CHATAPI_REQUIRE_SEAL").is_ok_and(|text| {
+        let no = ["", "0", "n", "no", "f", "false", "off"];
+        !no.contains(&text.to_ascii_lowercase().as_str())
+    });
+    if is_required {
+        return Err(no_key().hint("nothing was written").hint(HELP));
+    }
+    if !state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator()) {
+        context.console.warn(format_args!(
+            "the token is kept in the clear in {}: neither the state nor {VARIABLE} nor {} names a key to seal to",
+            context.state_dir.display(),
+            typed(manifest)
+        ));
+    }
+    Ok(())
+}
+
+fn no_key() -> CliError {
+    CliError::message(Exit::Error, "there is no public key to seal tokens to, and CHATAPI_REQUIRE_SEAL is set")
+}
+
+/// The keys that the manifest at `path` names.
+fn wanted_by(path: &Path) -> Result<Recipients, CliError> {
+    let manifest = Context::manifest(&[path.to_owned()]).map_err(|error| {
+        error.hint(format!("it may name keys to seal the token to: mend it, or set {VARIABLE}; nothing was written"))
+    })?;
+    Ok(manifest.seal_to.unwrap_or_default())
+}
+
 /// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money.
 pub(super) fn prepare(
     context: &Context,
@@ -76,14 +140,11 @@ pub(super) fn prepare(
             .map_err(|error| CliError::new(Exit::Error, &error).context("nothing can be sealed here").hint("nothing was sent"))?;
         return Ok(());
     }
-    let help = "`chatapi key generate` makes a key; its public half goes into `seal_to:` of the manifest";
     if is_required {
-        return Err(CliError::message(Exit::Error, "there is no public key to seal tokens to, and CHATAPI_REQUIRE_SEAL is set")
-            .hint("nothing was sent")
-            .hint(help));
+        return Err(no_key().hint("nothing was sent").hint(HELP));
     }
     if manifest.provider == ProviderKind::Chatapi {
-        context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {help}", context.state_dir.display()));
+        context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {HELP}", context.state_dir.display()));
     }
     Ok(())
 }

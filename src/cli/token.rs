@@ -5,15 +5,16 @@ use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 
-use super::args::{IdentityArgs, LockArgs};
+use super::args::{IdentityArgs, TokenSetArgs, WitnessArg};
 use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
-use super::state::{read, record};
+use super::state::record;
+use super::{sealing, witness};
 use crate::instance::InstanceName;
 use crate::report::TokenDocument;
-use crate::seal::SealError;
+use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
 use crate::store::{self, StateStore, StoreError};
@@ -21,8 +22,8 @@ use crate::store::{self, StateStore, StoreError};
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
 
-pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
-    let state = read(context)?.state;
+pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    let state = witness::look(context, lock_file)?.state;
     let record = record(context, &state, name)?;
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
@@ -44,8 +45,13 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs) -
 }
 
 /// The bytes of an answer that could not be read as proof, or whose token could not.
-pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs) -> Result<Exit, CliError> {
-    let state = read(context)?.state;
+pub(super) fn answer(
+    context: &Context,
+    name: &InstanceName,
+    args: &IdentityArgs,
+    lock_file: &WitnessArg,
+) -> Result<Exit, CliError> {
+    let state = witness::look(context, lock_file)?.state;
     let record = record(context, &state, name)?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
@@ -71,21 +77,27 @@ pub(super) fn answer(context: &Context, name: &InstanceName, args: &IdentityArgs
     Ok(Exit::Done)
 }
 
-pub(super) fn set(context: &Context, name: &InstanceName, replace: bool, lock: &LockArgs) -> Result<Exit, CliError> {
+pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliError> {
+    let TokenSetArgs { name, replace, lock_file, lock } = args;
     let token = from_stdin()?;
-    let mut store = context.open("token set", lock.lock_timeout, None)?;
-    check_settable(context, store.state(), name, replace)?;
-    let token = keep(store.state(), name, token)?;
+    let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
+    check_settable(context, store.state(), name, *replace)?;
+    let pin = sealing::for_token(context, store.state(), &witness.path)?;
+    let token = keep(store.state(), pin.as_ref(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
+    if let Some(to) = pin {
+        store.append(Event::Recipients { to }, Timestamp::now())?;
+    }
     store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
     Box::new(store).close()?;
     context.done(format!("The token of `{name}` is kept."))?;
     Ok(Exit::Done)
 }
 
-/// A token as the state keeps it: sealed, if it has anybody to seal to.
-pub(super) fn keep(state: &State, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
-    let kept = KeptSecret::keep(token, &state.recipients, &about_token(&state.lineage, name));
+/// A token as the state keeps it: sealed, if it has anybody to seal to or `pin` names him.
+pub(super) fn keep(state: &State, pin: Option<&Recipients>, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
+    let to = pin.unwrap_or(&state.recipients);
+    let kept = KeptSecret::keep(token, to, &about_token(&state.lineage, name));
     kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
 }
 

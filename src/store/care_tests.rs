@@ -332,7 +332,7 @@ fn p5_each_witness_and_each_damage_is_told_by_its_line() {
     let (dir, ..) = closed();
     let whole = bytes(dir.path());
     let scan = |bytes: &[u8], head: Option<Head>| {
-        let witnesses: Vec<Witness> = head.into_iter().map(|head| Witness { name: "a witness", head }).collect();
+        let witnesses: Vec<Witness> = head.into_iter().map(|head| Witness { name: "a witness", head, lineage: None }).collect();
         journal::scan(&mut &bytes[..], &witnesses).map(Option::unwrap)
     };
     let mut length = 0;

@@ -270,10 +270,10 @@ fn p5_an_older_copy_of_the_journal_is_refused() {
     Box::new(store).close().unwrap();
     fs::write(dir.path().join(JOURNAL), &old).unwrap();
     let index = || FileStore::open(dir.path(), hold(dir.path()), None).unwrap_err();
-    assert!(matches!(index(), StoreError::Behind { witness: "its own index", .. }));
+    assert!(matches!(index(), StoreError::Behind(Behind::Older { witness: "its own index", .. })));
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     let error = FileStore::open(dir.path(), hold(dir.path()), Some(&lock)).unwrap_err();
-    assert!(matches!(error, StoreError::Behind { witness: "the lock file", .. }), "{error}");
+    assert!(matches!(error, StoreError::Behind(Behind::Older { witness: "the lock file", .. })), "{error}");
     assert!(matches!(read(dir.path(), Some(&lock)), Err(StoreError::Behind { .. })));
 }
 
@@ -285,12 +285,15 @@ fn p5_a_missing_state_is_told_from_a_fresh_start() {
     let nothing = LockFile::of(&State::new(lineage(), Serial(1), FORMAT), Head::START, []);
     assert!(matches!(read(empty.path(), Some(&nothing)), Err(StoreError::Absent(_))), "records nothing: a fresh start");
     let lock = LockFile::of(&state, head, []);
-    assert!(matches!(read(empty.path(), Some(&lock)), Err(StoreError::Behind { witness: "the lock file", .. })));
+    let missing = read(empty.path(), Some(&lock));
+    assert!(matches!(missing, Err(StoreError::Behind(Behind::Missing { witness: "the lock file", .. }))));
     fs::remove_file(dir.path().join(JOURNAL)).unwrap();
-    assert!(matches!(read(dir.path(), None), Err(StoreError::Behind { witness: "its own index", .. })));
+    let missing = read(dir.path(), None);
+    assert!(matches!(missing, Err(StoreError::Behind(Behind::Missing { witness: "its own index", .. }))));
     let other = FileStore::begin(empty.path(), hold(empty.path()), Lineage::from_bytes([8; 16]), AT);
     drop(other.unwrap());
-    assert!(matches!(read(empty.path(), Some(&lock)), Err(StoreError::Behind { .. })), "a foreign state");
+    let other = read(empty.path(), Some(&lock));
+    assert!(matches!(other, Err(StoreError::Behind(Behind::Other { .. }))), "older by its serial, and a foreign state");
 }
 
 #[test]

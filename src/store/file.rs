@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::journal::{self, Medium, Scan, Witness};
-use super::{ANSWER_SPACE, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, history, sled};
+use super::{ANSWER_SPACE, Behind, DiskMedium, Hold, LockFile, StateStore, StoreError, disk, history, sled};
 use crate::failpoint::{self, Stage};
 use crate::instance::InstanceName;
 use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, Lineage, Phase, Serial, State};
@@ -14,6 +14,7 @@ use crate::state::{AttemptId, Checkpoint, Entry, Event, FORMAT, Head, Illegal, L
 pub(super) const JOURNAL: &str = "journal.jsonl";
 /// What the entries besides the answers may take, and then some.
 const MARGIN: u64 = 256 * 1_024;
+const THE_LOCK_FILE: &str = "the lock file";
 
 /// The state directory, held by this process.
 #[derive(Debug)]
@@ -205,7 +206,8 @@ impl FileStore {
         let medium = plain(&self.dir, false)?.ok_or_else(missing)?;
         let scan = {
             let mut reader = medium.reader().map_err(StoreError::io("read", self.dir.join(JOURNAL)))?;
-            journal::scan(&mut *reader, &[Witness { name: "the journal before it", head: self.head }])?.ok_or_else(missing)?
+            journal::scan(&mut *reader, &[Witness { name: "the journal before it", head: self.head, lineage: None }])?
+                .ok_or_else(missing)?
         };
         self.medium = medium;
         (self.state, self.head, self.length) = (scan.state, scan.head, scan.length);
@@ -355,8 +357,9 @@ fn encode(entry: &Entry, head: Head) -> Result<(Vec<u8>, crate::state::Hash), St
 }
 
 pub(super) fn witnesses(index: Option<Head>, lock: Option<&LockFile>) -> Vec<Witness> {
-    let index = index.map(|head| Witness { name: "its own index", head });
-    let lock = lock.filter(|lock| lock.records_anything()).map(|lock| Witness { name: "the lock file", head: lock.head() });
+    let index = index.map(|head| Witness { name: "its own index", head, lineage: None });
+    let seen = |lock: &LockFile| Witness { name: THE_LOCK_FILE, head: lock.head(), lineage: Some(lock.lineage.clone()) };
+    let lock = lock.filter(|lock| lock.records_anything()).map(seen);
     index.into_iter().chain(lock).collect()
 }
 
@@ -364,10 +367,7 @@ pub(super) fn witnesses(index: Option<Head>, lock: Option<&LockFile>) -> Vec<Wit
 pub(super) fn missing(dir: &Path, witnesses: &[Witness]) -> StoreError {
     match witnesses.last() {
         None => StoreError::Absent(dir.to_owned()),
-        Some(witness) => {
-            let why = format!("there is no journal in {}, and serial {} was seen", dir.display(), witness.head.serial);
-            StoreError::Behind { witness: witness.name, why }
-        }
+        Some(witness) => Behind::missing(dir, witness).into(),
     }
 }
 
@@ -375,8 +375,8 @@ pub(super) fn missing(dir: &Path, witnesses: &[Witness]) -> StoreError {
 pub(super) fn check_lineage(state: &State, lock: Option<&LockFile>) -> Result<(), StoreError> {
     match lock.filter(|lock| lock.records_anything() && lock.lineage != state.lineage) {
         Some(lock) => {
-            let why = format!("the lineage is {}, the lock file says {}", state.lineage, lock.lineage);
-            Err(StoreError::Behind { witness: "the lock file", why })
+            let (found, expected) = (state.lineage.clone(), lock.lineage.clone());
+            Err(Behind::Other { witness: THE_LOCK_FILE, found, expected }.into())
         }
         None => Ok(()),
     }
@@ -393,25 +393,25 @@ pub(super) fn check_lock(
     lock: Option<&LockFile>,
 ) -> Result<(), StoreError> {
     let Some(lock) = lock.filter(|lock| lock.records_anything()) else { return Ok(()) };
-    let behind = |why| Err(StoreError::Behind { witness: "the lock file", why });
+    let lacking = |why| Err(Behind::Lacking { witness: THE_LOCK_FILE, why }.into());
     check_lineage(state, Some(lock))?;
     // Whatever else vouches for it: a lock file may have been merged by hand, its head from one side and its names from both.
     if let Some((name, instance)) = lock.known().find(|(_, instance)| !state.known_ids().contains_key(&instance.id)) {
         let is_held = state.record(name).is_some_and(|record| record.open_attempt().is_some());
         if !is_held {
-            return behind(format!("`{name}` exists as {}, and the state does not know it", instance.id));
+            return lacking(format!("`{name}` exists as {}, and the state does not know it", instance.id));
         }
     }
     let Some(checkpoint) = checkpoint.filter(|checkpoint| lock.serial < checkpoint.after.serial) else { return Ok(()) };
     match history::hash_at(dir, checkpoint, lock.serial) {
         Some(hash) if hash == lock.head => return Ok(()),
-        Some(_) => return behind(format!("their histories differ at serial {}", lock.serial)),
+        Some(_) => return Err(Behind::Apart { witness: THE_LOCK_FILE, at: lock.serial }.into()),
         None => {}
     }
     // Nothing proves that the state has all that the lock file saw: then every name in it has to be taken.
     let is_free = |name: &&InstanceName| state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. }));
     match lock.known().map(|(name, _)| name).chain(lock.in_doubt.keys()).find(is_free) {
-        Some(name) => behind(format!("`{name}` may exist, and the state does not know it")),
+        Some(name) => lacking(format!("`{name}` may exist, and the state does not know it")),
         None => Ok(()),
     }
 }

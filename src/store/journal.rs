@@ -12,8 +12,8 @@ use std::io::{self, BufRead};
 use ring::digest;
 use serde::Deserialize;
 
-use super::StoreError;
-use crate::state::{Checkpoint, Entry, Event, FORMAT, Hash, Head, Serial, State};
+use super::{Behind, StoreError};
+use crate::state::{Checkpoint, Entry, Event, FORMAT, Hash, Head, Lineage, Serial, State};
 
 /// Between the entry's JSON and the hash.
 const BEFORE_HASH: &[u8] = b",\"hash\":\"";
@@ -56,13 +56,14 @@ pub struct Witness {
     pub name: &'static str,
     /// What it saw.
     pub head: Head,
+    /// The lineage of what it saw, where it tells.
+    pub lineage: Option<Lineage>,
 }
 
 impl Witness {
-    fn contradicts(&self, head: Head) -> Result<(), StoreError> {
+    fn contradicts(&self, head: Head, lineage: &Lineage) -> Result<(), StoreError> {
         if self.head.serial == head.serial && self.head.hash != head.hash {
-            let why = format!("their histories differ at serial {}", head.serial);
-            return Err(StoreError::Behind { witness: self.name, why });
+            return Err(Behind::apart(lineage, self).into());
         }
         Ok(())
     }
@@ -204,7 +205,7 @@ impl Lines<'_> {
 
 /// Reads a journal from its beginning, verifying each line and each step, and that it contains what `witnesses` saw.
 ///
-/// `None`: it holds no entry at all.
+/// `None`: it holds no entry at all, whatever they saw.
 pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Option<Scan>, StoreError> {
     let mut lines = Lines { from, buffer: Vec::new(), head: Hash::ZERO, number: 0 };
     let mut scan: Option<Scan> = None;
@@ -231,9 +232,9 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
                 scan.vouched = scan.length;
             }
             if let Some(Checkpoint { after, .. }) = &scan.checkpoint {
-                witnesses.iter().try_for_each(|witness| witness.contradicts(*after))?;
+                witnesses.iter().try_for_each(|witness| witness.contradicts(*after, &scan.state.lineage))?;
             }
-            witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head))?;
+            witnesses.iter().try_for_each(|witness| witness.contradicts(scan.head, &scan.state.lineage))?;
         }
     }
     if let Some(scan) = &mut scan {
@@ -246,10 +247,10 @@ pub(super) fn scan(from: &mut dyn BufRead, witnesses: &[Witness]) -> Result<Opti
             return Err(lines.damaged("the checkpoint that it begins with is not complete"));
         }
     }
-    let end = scan.as_ref().map_or(Serial(0), |scan| scan.head.serial);
-    if let Some(ahead) = witnesses.iter().find(|witness| witness.head.serial > end) {
-        let why = format!("it ends at serial {end}, and serial {} was seen", ahead.head.serial);
-        return Err(StoreError::Behind { witness: ahead.name, why });
+    if let Some(Scan { head: Head { serial: end, .. }, state, .. }) = &scan
+        && let Some(ahead) = witnesses.iter().find(|witness| witness.head.serial > *end)
+    {
+        return Err(Behind::older(&state.lineage, *end, ahead).into());
     }
     Ok(scan)
 }

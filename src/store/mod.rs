@@ -14,6 +14,7 @@
 //!   emulator/       what the embedded emulator created (written by `emulator`, not by this module)
 //! ```
 
+mod behind;
 #[cfg(test)]
 mod care_tests;
 mod checkpoint;
@@ -44,6 +45,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+pub use behind::Behind;
 pub use checkpoint::{Export, ExportError, Restored, Snapshot, referred};
 pub use disk::DiskMedium;
 pub(crate) use disk::{make_anew, make_new, replace, replace_among_others, sync_dir};
@@ -144,13 +146,8 @@ pub enum StoreError {
         source: Illegal,
     },
     /// The state lacks what a copy of its head elsewhere proves.
-    #[error("the state is missing, older or another one than {witness} says: {why}")]
-    Behind {
-        /// Which copy.
-        witness: &'static str,
-        /// How they differ.
-        why: String,
-    },
+    #[error(transparent)]
+    Behind(#[from] Behind),
     /// A later version wrote it.
     #[error("the state was written by a newer version of chatapi (format {found}, this one knows {known})")]
     Newer {

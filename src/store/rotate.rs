@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::checkpoint::{Snapshot, referred, too_long};
 use super::file::{FileStore, JOURNAL, check_lock};
-use super::{Hold, LockFile, StateStore, StoreError, disk, history, journal, sled};
+use super::{Behind, Hold, LockFile, StateStore, StoreError, disk, history, journal, sled};
 use crate::seal::Recipients;
 use crate::state::{Entry, Hash, Head, History, Record, Serial};
 
@@ -94,8 +94,8 @@ impl FileStore {
         let state = snapshot.state()?;
         check_lock(dir, &state, Some(&snapshot.checkpoint), lock)?;
         if let Some(head) = sled::head(dir).filter(|head| head.serial > snapshot.after().serial) {
-            let why = format!("it ends at serial {}, and serial {} was seen", snapshot.after().serial, head.serial);
-            return Err(StoreError::Behind { witness: "the index that is there", why });
+            let (end, seen) = (snapshot.after().serial, head.serial);
+            return Err(Behind::Older { witness: "the index that is there", end, seen }.into());
         }
         write_journal(dir, snapshot, at)?;
         Self::open(dir, hold, lock)

@@ -40,6 +40,7 @@ mod kept_files;
 mod kill_loop;
 mod kill_verbs;
 mod kills;
+mod lost_states;
 mod manifest;
 mod manifest_bad_inputs;
 mod manifest_files;

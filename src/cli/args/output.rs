@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{EnumValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Format, IdentityArgs, LockArgs, name};
+use super::{Format, IdentityArgs, LockArgs, WitnessArg, name};
 use crate::instance::InstanceName;
 use crate::report::credentials::Prefix;
 
@@ -62,6 +62,8 @@ pub(in crate::cli) struct OutputArgs {
     pub(in crate::cli) retry: bool,
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]
     pub(in crate::cli) lock: LockArgs,
 }

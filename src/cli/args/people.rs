@@ -35,6 +35,8 @@ pub(in crate::cli) struct InitArgs {
     #[arg(long)]
     pub(in crate::cli) no_schema: bool,
     #[command(flatten)]
+    pub(in crate::cli) lock_file: LockFileArg,
+    #[command(flatten)]
     pub(in crate::cli) lock: LockArgs,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{LockArgs, duration, name};
+use super::{LockArgs, WitnessArg, duration, name};
 use crate::instance::InstanceName;
 
 /// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
@@ -52,6 +52,8 @@ pub(in crate::cli) enum TokenVerb {
         name: InstanceName,
         #[command(flatten)]
         identity: IdentityArgs,
+        #[command(flatten)]
+        lock_file: WitnessArg,
     },
     /// Print the answer to a create as it was recorded, byte for byte: it may hold a token that could not be read.
     #[command(after_help = "Example:\n  chatapi token answer support-eu | less")]
@@ -61,17 +63,25 @@ pub(in crate::cli) enum TokenVerb {
         name: InstanceName,
         #[command(flatten)]
         identity: IdentityArgs,
+        #[command(flatten)]
+        lock_file: WitnessArg,
     },
     /// Set an instance's token from standard input.
     #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
-    Set {
-        /// The name.
-        #[arg(value_parser = name)]
-        name: InstanceName,
-        /// Put it in the place of the one that is kept.
-        #[arg(long)]
-        replace: bool,
-        #[command(flatten)]
-        lock: LockArgs,
-    },
+    Set(TokenSetArgs),
+}
+
+/// `token set`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TokenSetArgs {
+    /// The name.
+    #[arg(value_parser = name)]
+    pub(in crate::cli) name: InstanceName,
+    /// Put it in the place of the one that is kept.
+    #[arg(long)]
+    pub(in crate::cli) replace: bool,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: WitnessArg,
+    #[command(flatten)]
+    pub(in crate::cli) lock: LockArgs,
 }

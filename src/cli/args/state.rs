@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, adoption, name};
+use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name};
 use crate::instance::{InstanceId, InstanceName};
 
 /// `state …`.
@@ -18,6 +18,8 @@ pub(in crate::cli) enum StateVerb {
         /// Print the names only, each on a line, also with `--format json`.
         #[arg(long)]
         names: bool,
+        #[command(flatten)]
+        lock_file: WitnessArg,
     },
     /// Show one name, or the state itself.
     #[command(after_help = "Examples:\n  chatapi state show\n  chatapi state show support-eu")]
@@ -25,6 +27,8 @@ pub(in crate::cli) enum StateVerb {
         /// The name; none: the state itself.
         #[arg(value_parser = name)]
         name: Option<InstanceName>,
+        #[command(flatten)]
+        lock_file: WitnessArg,
     },
     /// Give an instance another name of ours. Nothing changes on the server.
     #[command(after_help = "Example:\n  chatapi state mv support support-eu")]
@@ -35,6 +39,8 @@ pub(in crate::cli) enum StateVerb {
         /// The name it gets.
         #[arg(value_parser = name)]
         to: InstanceName,
+        #[command(flatten)]
+        lock_file: WitnessArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -52,6 +58,8 @@ pub(in crate::cli) enum StateVerb {
         /// Manage it again.
         #[arg(long)]
         undo: bool,
+        #[command(flatten)]
+        lock_file: WitnessArg,
         #[command(flatten)]
         lock: LockArgs,
     },
@@ -99,6 +107,8 @@ pub(in crate::cli) enum StateVerb {
         unsealed: bool,
         #[command(flatten)]
         identity: IdentityArgs,
+        #[command(flatten)]
+        lock_file: WitnessArg,
     },
     /// Begin a state from an export, where there is none.
     #[command(after_help = "Example:\n  chatapi --state state import state.json")]

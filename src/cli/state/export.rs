@@ -5,23 +5,24 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg};
+use crate::cli::args::{IdentityArgs, LockArgs, LockFileArg, WitnessArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities, token_in};
+use crate::cli::witness;
 use crate::report::RevealedDocument;
 use crate::seal::OpenError;
 use crate::state::{Doubt, Phase, Record};
-use crate::store::{self, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
+use crate::store::{self, Behind, Export, ExportError, FileStore, LockFile, Snapshot, StateStore, StoreError};
 use crate::text::counted;
 
 /// Longest export that is read.
 const EXPORT_MAX: u64 = 256 << 20;
 
 /// The whole state; with tokens in the clear only where that is said to be meant.
-pub(super) fn export(context: &Context, may_be_unsealed: bool) -> Result<Exit, CliError> {
-    let reading = super::read(context)?;
+pub(super) fn export(context: &Context, may_be_unsealed: bool, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     if !may_be_unsealed && kept.values().any(|entry| entry.event.holds_secret_in_clear()) {
         return Err(CliError::message(Exit::Error, "tokens stand in this state in the clear, and would in its export")
@@ -34,8 +35,8 @@ pub(super) fn export(context: &Context, may_be_unsealed: bool) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
-pub(super) fn reveal(context: &Context, args: &IdentityArgs) -> Result<Exit, CliError> {
-    let reading = super::read(context)?;
+pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     let keys = identities(args)?;
     let mut document = RevealedDocument::new(&reading.state, reading.head);
@@ -109,16 +110,17 @@ fn check(snapshot: &Snapshot, known: &LockFile) -> Result<(), CliError> {
         return Ok(());
     }
     let (after, lineage) = (snapshot.after(), &snapshot.checkpoint.lineage);
-    let why = if *lineage != known.lineage {
-        format!("its lineage is {lineage}, the lock file says {}", known.lineage)
+    let witness = "the lock file";
+    let behind = if *lineage != known.lineage {
+        Behind::Other { witness, found: lineage.clone(), expected: known.lineage.clone() }
     } else if after.serial < known.serial {
-        format!("it ends at serial {}, and serial {} was seen", after.serial, known.serial)
+        Behind::Older { witness, end: after.serial, seen: known.serial }
     } else if after.serial == known.serial && after.hash != known.head {
-        format!("their histories differ at serial {}", known.serial)
+        Behind::Apart { witness, at: known.serial }
     } else {
         return Ok(());
     };
-    Err(StoreError::Behind { witness: "the lock file", why }.into())
+    Err(StoreError::from(behind).into())
 }
 
 fn read(path: &Path) -> Result<Snapshot, CliError> {

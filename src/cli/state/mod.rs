@@ -2,35 +2,34 @@
 
 mod care;
 mod export;
+mod names;
 mod past;
 mod rebind;
 mod rebuild;
 mod rekey;
 mod rescue;
 
-use jiff::Timestamp;
-
+pub(super) use names::{meant, record};
 pub(super) use rescue::Elsewhere;
 
-use super::args::{LockArgs, StateVerb};
+use super::args::{StateVerb, WitnessArg};
 use super::console::Console;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::table::{Column, table};
+use super::witness;
 use crate::instance::InstanceName;
 use crate::report::{InstanceData, StateDocument};
-use crate::state::{Event, Record, State};
-use crate::store::{self, Reading, Source, StateStore};
-use crate::text::closest;
+use crate::store::{Reading, Source};
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
     match verb {
-        StateVerb::List { names: true } => names(context),
-        StateVerb::List { .. } => list(context),
-        StateVerb::Show { name } => show(context, name.as_ref()),
-        StateVerb::Mv { from, to, lock } => mv(context, &from, &to, &lock),
-        StateVerb::Rm { name, undo, lock } => rm(context, &name, undo, &lock),
+        StateVerb::List { names: true, lock_file } => names(context, &lock_file),
+        StateVerb::List { lock_file, .. } => list(context, &lock_file),
+        StateVerb::Show { name, lock_file } => show(context, name.as_ref(), &lock_file),
+        StateVerb::Mv { from, to, lock_file, lock } => names::mv(context, (&from, &to), &lock_file, &lock),
+        StateVerb::Rm { name, undo, lock_file, lock } => names::rm(context, &name, undo, (&lock_file, &lock)),
         StateVerb::Rebuild(args) => rebuild::run(context, &args),
         StateVerb::Rebind { despite_list, reason, lock, server } => {
             rebind::run(context, despite_list, reason.as_deref(), &lock, &server)
@@ -38,8 +37,8 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::Verify(args) => care::verify(context, &args),
         StateVerb::Compact(lock) => care::compact(context, &lock),
         StateVerb::History { name } => past::run(context, name.as_ref()),
-        StateVerb::Export { reveal: true, identity, .. } => export::reveal(context, &identity),
-        StateVerb::Export { unsealed, .. } => export::export(context, unsealed),
+        StateVerb::Export { reveal: true, identity, lock_file, .. } => export::reveal(context, &identity, &lock_file),
+        StateVerb::Export { unsealed, lock_file, .. } => export::export(context, unsealed, &lock_file),
         StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
         StateVerb::Rescue { file, identity, lock } => rescue::run(context, &file, &identity, &lock),
         StateVerb::Rekey { manifests, only_new, unseal, identity, lock } => {
@@ -56,18 +55,13 @@ fn regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     Err(std::io::Error::other("it is not a file"))
 }
 
-/// Reads the state for looking.
-pub(super) fn read(context: &Context) -> Result<Reading, CliError> {
-    Ok(store::read(&context.state_dir, None)?)
-}
-
-fn names(context: &Context) -> Result<Exit, CliError> {
-    read(context)?.state.records().keys().for_each(|name| context.console.line(name));
+fn names(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    witness::look(context, lock_file)?.state.records().keys().for_each(|name| context.console.line(name));
     Ok(Exit::Done)
 }
 
-fn list(context: &Context) -> Result<Exit, CliError> {
-    let reading = read(context)?;
+fn list(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
     if context.is_json() {
         context.document(&instances)?;
@@ -94,8 +88,8 @@ fn list(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn show(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
-    let reading = read(context)?;
+fn show(context: &Context, name: Option<&InstanceName>, lock_file: &WitnessArg) -> Result<Exit, CliError> {
+    let reading = witness::look(context, lock_file)?;
     match name {
         None => show_state(context, &reading),
         Some(name) => show_one(context, &reading, name),
@@ -156,60 +150,4 @@ fn print_pairs(context: &Context, rows: &[(&str, String)]) {
     for (label, value) in rows {
         context.console.line(format_args!("{label:width$}   {value}"));
     }
-}
-
-/// What is recorded under `name`.
-pub(super) fn record<'s>(context: &Context, state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
-    state.record(name).ok_or_else(|| unknown(context, name, state.records().keys()))
-}
-
-/// Nothing is recorded under `name`; one of the `known` ones may be meant.
-pub(super) fn unknown<'n>(context: &Context, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
-    let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
-    meant(error, name, known).hint(format!("`{} state list` shows every name", context.command()))
-}
-
-/// Adds which of the `known` names is probably meant.
-pub(super) fn meant<'n>(error: CliError, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
-    match closest(name.as_str(), known.into_iter().map(InstanceName::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    }
-}
-
-fn mv(context: &Context, from: &InstanceName, to: &InstanceName, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state mv", lock.lock_timeout, None)?;
-    record(context, store.state(), from)?;
-    store.append(context.run_info("state mv").event(), Timestamp::now())?;
-    store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
-    Box::new(store).close()?;
-    context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
-    Ok(Exit::Done)
-}
-
-fn rm(context: &Context, name: &InstanceName, undo: bool, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state rm", lock.lock_timeout, None)?;
-    let record = record(context, store.state(), name)?;
-    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
-    if !fits {
-        let wrong = CliError::message(Exit::Error, format!("`{name}` is {}", record.status()));
-        return Err(if record.open_attempt().is_some() {
-            wrong.hint("settle it first: `chatapi doubts`")
-        } else {
-            wrong.hint("`chatapi state list` shows every name and its status")
-        });
-    }
-    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
-    store.append(context.run_info("state rm").event(), Timestamp::now())?;
-    store.append(event, Timestamp::now())?;
-    Box::new(store).close()?;
-    if undo {
-        context.done(format!("`{name}` is managed again."))?;
-        return Ok(Exit::Done);
-    }
-    context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
-    context
-        .console
-        .note(format_args!("remove it from the manifest; `{} state rm --undo {name}` takes it back", context.command()));
-    Ok(Exit::Done)
 }

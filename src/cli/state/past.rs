@@ -2,19 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::unknown;
+use super::names::unknown;
 use crate::cli::console::Console;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Column, table};
+use crate::cli::witness;
 use crate::instance::InstanceName;
 use crate::report::{Happening, HistoryDocument};
 use crate::state::{AttemptId, Entry, Event, Who};
-use crate::store;
+use crate::store::{self, StoreError};
 
 pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit, CliError> {
-    let past = store::history(&context.state_dir)?;
+    let past = match store::history(&context.state_dir) {
+        Err(StoreError::Absent(_)) => return Err(witness::absent(context)),
+        past => past?,
+    };
     let happenings = told(&past.entries, name);
     if let Some(name) = name.filter(|_| happenings.is_empty()) {
         let known: BTreeSet<&InstanceName> = past.entries.iter().filter_map(|entry| entry.event.name()).collect();

@@ -15,7 +15,7 @@ use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::provider::certainty::judge;
-use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline};
+use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 use crate::text::counted;
 
@@ -50,8 +50,10 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     rebuilt.sync()?;
     let to = rebuilt.state().recipients.to_string();
     let (records, doubts) = (rebuilt.state().records().len(), rebuilt.state().doubts().count());
+    let without = without_token(rebuilt.state());
+    let mut old = None;
     if lock.is_some() {
-        keep_old(lock_path)?;
+        old = keep_old(lock_path)?;
         LockFile::of(rebuilt.state(), rebuilt.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     }
     Box::new(rebuilt).close()?;
@@ -62,7 +64,8 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
         counted(from_elsewhere, "name was", "names were"),
     ))?;
     let console = &context.console;
-    console.note(format_args!("the damaged journal is kept as {}", aside.display()));
+    console.note(format_args!("the journal as it was is kept as {}", aside.display()));
+    tell_of_old(context, old.as_deref());
     if lock.is_none() {
         let path = typed(lock_path);
         console.warn(format_args!(
@@ -74,8 +77,17 @@ fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resu
     if lost > 0 {
         console.warn("what stood in the entries that are gone is not known: compare the server's list before you apply");
     }
-    console.note(format_args!("next: `{} doubts --refresh`", context.command()));
+    let command = context.command();
+    if without > 0 {
+        console.note(format_args!("{without} instances are without token: `{command} token set NAME < FILE` for each"));
+    }
+    console.note(format_args!("next: `{command} doubts --refresh`"));
     Ok(Exit::Done)
+}
+
+/// How many instances have no token.
+fn without_token(state: &State) -> usize {
+    state.records().values().filter(|record| record.instance().is_some() && record.token().is_none()).count()
 }
 
 fn proves(answer: &KeptAnswer) -> bool {
@@ -99,11 +111,11 @@ fn aside(path: &Path, word: &str) -> PathBuf {
 }
 
 /// A state without a record, to be filled.
-fn empty(context: &Context, args: &RebuildArgs) -> Result<FileStore, CliError> {
+fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)>) -> Result<FileStore, CliError> {
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
     let mut store = match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
         Ok(store) if store.state().records().is_empty() => store,
-        Ok(_) => return Err(in_the_way(context)),
+        Ok(store) => return Err(in_the_way(context, &store, known)),
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         Err(error) => {
             return Err(CliError::from(error)
@@ -118,7 +130,7 @@ fn from_lock(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<
     let Some(known) = LockFile::read(lock_path)? else {
         return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", lock_path.display())));
     };
-    let mut store = empty(context, args)?;
+    let mut store = empty(context, args, Some((&known, lock_path)))?;
     if let Some(origin) = known.origin.clone() {
         store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
     }
@@ -175,7 +187,7 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
         })?;
         adopted.push((name, kind, id));
     }
-    let mut store = empty(context, args)?;
+    let mut store = empty(context, args, known.as_ref().map(|known| (known, lock_path)))?;
     let binding = server.binding(&store.state().lineage);
     store.append(Event::Bound(binding), Timestamp::now())?;
     for (name, kind, id) in &adopted {
@@ -226,13 +238,17 @@ fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
 fn finish(context: &Context, mut store: FileStore, lock_path: &Path) -> Result<Exit, CliError> {
     store.sync()?;
     let (instances, doubts) = (store.state().known_ids().len(), store.state().doubts().count());
+    let is_unsealed = store.state().recipients.is_empty();
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
     context.done(format!("Rebuilt: {} without token, {doubts} in doubt.", counted(instances, "instance", "instances")))?;
     let (console, command) = (&context.console, context.command());
-    if let Some(old) = old {
-        console.note(format_args!("the lock file belongs to this state from now on; the old one is {}", old.display()));
+    tell_of_old(context, old.as_deref());
+    if is_unsealed && instances > 0 {
+        console.note(format_args!(
+            "this state names no key to seal to; if the manifest has `seal_to`, first: `{command} state rekey --only-new MANIFEST`"
+        ));
     }
     console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
     Ok(Exit::Done)
@@ -246,13 +262,37 @@ fn keep_old(lock: &Path) -> Result<Option<PathBuf>, CliError> {
     let mut old = lock.as_os_str().to_owned();
     old.push(".before-rebuild");
     let old = PathBuf::from(old);
+    // A rebuild that was cut short has kept it already.
+    if std::fs::read(&old).ok().is_some_and(|kept| std::fs::read(lock).ok() == Some(kept)) {
+        return Ok(Some(old));
+    }
     let old = if old.exists() { aside(&old, "again") } else { old };
     copy(lock, &old).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep a copy of the lock file"))?;
     Ok(Some(old))
 }
 
-fn in_the_way(context: &Context) -> CliError {
-    let dir = context.state_dir.display();
-    CliError::message(Exit::Error, format!("the state in {dir} records instances; it is not lost"))
-        .hint("to begin anew in spite of it, move that directory aside first")
+/// What is said of the lock file's copy.
+fn tell_of_old(context: &Context, old: Option<&Path>) {
+    let Some(old) = old else { return };
+    let old = old.display();
+    let console = &context.console;
+    console.note(format_args!("the lock file belongs to this state from now on: commit it; the old one is {old}"));
+    console.note("that copy has no secret in it; should the lost state turn up again it goes with it, else delete it");
+}
+
+/// There is a state that records something; an older one has tokens that no lock file has.
+fn in_the_way(context: &Context, store: &FileStore, known: Option<(&LockFile, &Path)>) -> CliError {
+    let (dir, state) = (context.state_dir.display(), store.state());
+    let older = known.filter(|(known, _)| known.lineage == state.lineage && known.serial > store.head().serial);
+    let Some((known, lock_path)) = older else {
+        return CliError::message(Exit::Error, format!("the state in {dir} records instances; it is not lost"))
+            .hint("to begin anew in spite of it, move that directory aside first");
+    };
+    let tokens = state.records().values().filter(|record| record.token().is_some()).count();
+    let newer = known.known().filter(|(_, instance)| !state.known_ids().contains_key(&instance.id)).count();
+    let rebuild = format!("{} state rebuild --from journal --lock-file {}", context.command(), typed(lock_path));
+    CliError::message(Exit::Error, format!("the state in {dir} is not lost, only older than the lock file: it has {tokens} tokens"))
+        .hint("nothing was written: from the lock file alone every token would be lost")
+        .hint(format!("look for a newer copy first; if there is none, this keeps them, and has {newer} newer instances without token: `{rebuild}`"))
+        .hint("to begin anew in spite of it, move that directory aside first: its tokens go with it")
 }

@@ -72,7 +72,7 @@ pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock:
     let (packets, unreadable) = packets(file)?;
     let needs_key = |state: &State| packets.values().any(|packet| packet.is_sealed() && lacks_token(state, packet).is_some());
     // Looked at before the lock is taken: a command for the key may wait for a person.
-    let keys = if needs_key(&super::read(context)?.state) { identities(identity)? } else { Vec::new() };
+    let keys = if needs_key(&store::read(&context.state_dir, None)?.state) { identities(identity)? } else { Vec::new() };
     let mut store = context.open("state rescue", lock.lock_timeout, None)?;
     let (mut awaited, mut tokens, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for packet in packets.values() {
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock:
         told_of.push(packet.name.clone());
     }
     for (_, name, token) in tokens {
-        let token = token::keep(store.state(), &name, token)?;
+        let token = token::keep(store.state(), None, &name, token)?;
         store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
         told_of.push(name);
     }

@@ -8,9 +8,10 @@ use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 use super::{files, options, read};
 
 /// Where errors are made, and behind what their text stands.
-const MAKERS: [(&str, &[&str]); 10] = [
+const MAKERS: [(&str, &[&str]); 11] = [
     ("src/cli", &["CliError::message(", ".context(", "let message =", "#[error("]),
     ("src/store/mod.rs", &["#[error("]),
+    ("src/store/behind.rs", &["#[error("]),
     ("src/store/lockfile.rs", &["#[error("]),
     ("src/saved.rs", &["#[error("]),
     ("src/provider/url.rs", &["#[error("]),

@@ -46,8 +46,6 @@ fn printed() -> Printed {
     printed.run(&project, "version", "version");
     printed.run(&project, "init", "init");
     printed.run(&project, "init", "init second.yaml");
-    project.run("apply").done();
-    printed.run(&project, "message", "state mv a b");
     printed.run(&project, "key", "key generate --output key");
     // Before and after there is something to see, with and without tokens.
     for line in ["doctor", "doctor no-such-file.yaml"] {
@@ -59,6 +57,7 @@ fn printed() -> Printed {
     for line in ["output", "output a", "output --reveal"] {
         printed.run(&project, "output", line);
     }
+    printed.run(&project, "message", "state mv a b");
     printed
 }
 

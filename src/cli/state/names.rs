@@ -1,0 +1,132 @@
+//! `chatapi state mv` and `rm`: what a name of ours stands for. Everything is checked before anything is written, for each entry makes
+//! the saved plans stale.
+
+use jiff::Timestamp;
+
+use crate::cli::args::{LockArgs, WitnessArg};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::witness;
+use crate::instance::InstanceName;
+use crate::state::{Event, Phase, Record, State};
+use crate::store::StateStore;
+use crate::text::closest;
+
+/// Names that an error lists at the most.
+const LISTED: usize = 8;
+
+pub(super) fn mv(
+    context: &Context,
+    (from, to): (&InstanceName, &InstanceName),
+    lock_file: &WitnessArg,
+    lock: &LockArgs,
+) -> Result<Exit, CliError> {
+    let (mut store, witness) = witness::open(context, "state mv", lock.lock_timeout, lock_file)?;
+    check_move(context, store.state(), from, to)?;
+    store.append(context.run_info("state mv").event(), Timestamp::now())?;
+    store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
+    // The state first: a lock file that is behind is caught up with, and one that is ahead stops every run.
+    store.sync()?;
+    context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
+    Ok(Exit::Done)
+}
+
+/// Whether what is recorded under `from` may be called `to`.
+fn check_move(context: &Context, state: &State, from: &InstanceName, to: &InstanceName) -> Result<(), CliError> {
+    let command = context.command();
+    let there = state.record(to).filter(|record| !matches!(record.phase, Phase::Absent { .. }));
+    let Some(record) = state.record(from) else {
+        let missing = unknown(context, from, state.records().keys());
+        return Err(match there {
+            Some(_) => {
+                missing.hint(format!("`{to}` is recorded: it may have that name already (`{command} state history {to}`)"))
+            }
+            None => missing,
+        });
+    };
+    if record.instance().is_none() {
+        return Err(unfit(record));
+    }
+    let Some(taken) = there else { return Ok(()) };
+    let message = format!("the name `{to}` is taken: it is {}", taken.status());
+    let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
+    Err(match taken.phase {
+        _ if from == to => refused,
+        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `{command} state rm --undo {to}`")),
+        _ => refused.hint(format!("`{command} state show {to}` shows what has it")),
+    })
+}
+
+pub(super) fn rm(
+    context: &Context,
+    name: &InstanceName,
+    undo: bool,
+    (lock_file, lock): (&WitnessArg, &LockArgs),
+) -> Result<Exit, CliError> {
+    let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
+    let record = record(context, store.state(), name)?;
+    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
+    if !fits {
+        return Err(unfit(record));
+    }
+    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
+    store.append(context.run_info("state rm").event(), Timestamp::now())?;
+    store.append(event, Timestamp::now())?;
+    store.sync()?;
+    if undo {
+        context.done(format!("`{name}` is managed again."))?;
+    } else {
+        context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
+        let command = context.command();
+        context.console.note(format_args!("remove it from the manifest; `{command} state rm --undo {name}` takes it back"));
+    }
+    witness.renew(context, &store);
+    Box::new(store).close()?;
+    Ok(Exit::Done)
+}
+
+/// The record's status has no such step.
+fn unfit(record: &Record) -> CliError {
+    let wrong = CliError::message(Exit::Error, format!("`{}` is {}", record.name, record.status()));
+    if record.open_attempt().is_some() {
+        wrong.hint("settle it first: `chatapi doubts`")
+    } else {
+        wrong.hint("`chatapi state list` shows every name and its status")
+    }
+}
+
+/// What is recorded under `name`.
+pub(in crate::cli) fn record<'s>(context: &Context, state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
+    state.record(name).ok_or_else(|| unknown(context, name, state.records().keys()))
+}
+
+/// Nothing is recorded under `name`: which of the `known` ones was meant, and what there is.
+pub(super) fn unknown<'n>(context: &Context, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+    let known: Vec<&InstanceName> = known.into_iter().collect();
+    let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
+    let error = meant(error, name, known.iter().copied());
+    let command = context.command();
+    match known.get(..LISTED).unwrap_or(&known) {
+        [] => error.hint(format!("no name is recorded at all: `{command} apply FILE` creates what is declared")),
+        some if some.len() < known.len() => error.hint(format!("`{command} state list` shows every name")),
+        all => {
+            let all: Vec<&str> = all.iter().map(|name| name.as_str()).collect();
+            error.hint(format!("recorded are {}; `{command} state list` shows every name", all.join(", ")))
+        }
+    }
+}
+
+/// Adds which of the `known` names is probably meant.
+pub(in crate::cli) fn meant<'n>(
+    error: CliError,
+    name: &InstanceName,
+    known: impl IntoIterator<Item = &'n InstanceName>,
+) -> CliError {
+    match closest(name.as_str(), known.into_iter().map(InstanceName::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
