@@ -70,6 +70,7 @@
 //! | `state/emulator/` | what the embedded emulator created | whoever only tries things out |
 //! | `chatapi.schema.json` | beside the manifest, for editors | anybody: `chatapi schema` writes it anew |
 //! | `chatapi.lock` | beside the manifest, committed: tells a lost state from a first run | version control brings it back |
+//! | `chatapi.lock.before-rebuild` | beside it after a `state rebuild`: the lost state's, no secret | whoever does not expect that state back |
 //!
 //! # Words
 //!
