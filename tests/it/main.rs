@@ -57,3 +57,4 @@ mod stage;
 mod supply_chain;
 mod syscalls;
 mod two_applies;
+mod unread;
