@@ -49,6 +49,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let subject = Subject::read(args)?;
     let Subject { manifest, lock_path, saved } = &subject;
     let lock = LockFile::read(lock_path)?;
+    // From here on nobody who does not read holds up the run, nor the state.
+    context.console.hurry();
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
@@ -141,8 +143,6 @@ struct Finished {
 
 impl Run<'_> {
     async fn go(&self, store: FileStore, lock: Option<LockFile>) -> Result<Exit, CliError> {
-        // Nobody who does not read holds up what follows, nor the state.
-        self.context.console.hurry();
         let display = Arc::new(Display::new(Arc::clone(self.context)));
         let provider = Arc::clone(&self.server.provider);
         let observer = Arc::clone(&display);

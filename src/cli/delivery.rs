@@ -165,12 +165,21 @@ fn checked(kept: &Kept, target: &OutputTarget) -> Result<OutputTarget, CliError>
             .context(attempted)
             .hint("nothing was sent; it needs a directory that is there, writable and not full")
     };
-    let path = absolute(&target.path).map_err(|error| fail(&error))?;
+    let path = place(&target.path).map_err(|error| fail(&error))?;
     if let Some(why) = kept.refusal(&path) {
         return Err(fail(&std::io::Error::other(why)));
     }
     store::probe(&path).map_err(|error| fail(&error))?;
     Ok(OutputTarget { format: target.format, path })
+}
+
+/// `path` from the root and without detours, so that one file has one name in the list; a link at its end is the file itself.
+fn place(path: &Path) -> std::io::Result<PathBuf> {
+    let path = absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => Ok(dir.canonicalize()?.join(name)),
+        _ => Ok(path),
+    }
 }
 
 fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> usize {

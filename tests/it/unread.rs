@@ -1,7 +1,7 @@
 //! Readers that are there and take nothing: they hold up no run that has sent something, and no state (P1, P8).
 
 use std::fs::File;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read as _, Write as _};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -41,15 +41,18 @@ fn named(path: &Path) -> File {
 #[test]
 fn p1_p8_a_standard_output_that_nobody_reads_ends_an_apply_neither_early_nor_never() {
     let gateway = Gateway::start(&[]);
-    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
-    let (_reader, writer) = stuck();
+    let names: Vec<String> = (0..30).map(|number| format!("customer-support-{number:02}")).collect();
+    let project = Project::at(&gateway.url(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let (mut reader, writer) = stuck();
+    // Room for the first lines, and not for all.
+    reader.read_exact(&mut [0; 4_096]).unwrap();
     let words = ["apply", "--events", "--parallelism", "1", "--json-into", "out.json"];
     let run = project.call(words).stdout_to(OwnedFd::from(writer)).run().exits(4);
     let run = run.warns("cannot write the result to standard output").warns("its reader has taken nothing for");
-    assert_eq!((gateway.creates(), project.ids().len()), (3, 3), "{run}");
+    assert_eq!((gateway.creates(), project.ids().len()), (30, 30), "{run}");
     let document: Value = serde_json::from_str(&project.read("out.json")).unwrap();
-    assert_eq!(document["summary"]["created"], 3);
-    project.run("apply").exits(0).prints("3 unchanged").done();
+    assert_eq!(document["summary"]["created"], 30);
+    project.run("apply").exits(0).prints("30 unchanged").done();
 }
 
 #[test]
