@@ -24,7 +24,7 @@ use super::progress::Display;
 use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
-use super::{saved, signals};
+use super::{saved, signals, stream};
 use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let Subject { manifest, lock_path, saved } = &subject;
     let lock = LockFile::read(lock_path)?;
     // From here on nobody who does not read holds up the run, nor the state.
-    context.console.hurry();
+    stream::hurry();
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.

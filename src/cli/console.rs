@@ -11,7 +11,6 @@ use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -20,7 +19,7 @@ use indicatif::ProgressBar;
 use rustix::fs::FileType;
 
 use super::error::{CliError, Content};
-use super::stream::{Stream, Wait};
+use super::stream::Stream;
 use crate::diagnostic::Colour;
 use crate::report::account::Notice;
 use crate::report::annotations::Annotation;
@@ -50,7 +49,6 @@ pub(super) enum Loudness {
 pub(super) struct Console {
     out: Mutex<Stream<io::Stdout>>,
     err: Mutex<Stream<io::Stderr>>,
-    is_hurried: AtomicBool,
     failed: Mutex<Option<io::Error>>,
     bar: Mutex<Option<ProgressBar>>,
     pub(super) loudness: Loudness,
@@ -62,21 +60,11 @@ impl Console {
         Self {
             out: Mutex::new(Stream::new(AutoStream::new(io::stdout(), choose(colour, &io::stdout())))),
             err: Mutex::new(Stream::new(AutoStream::new(io::stderr(), choose(colour, &io::stderr())))),
-            is_hurried: AtomicBool::new(false),
             failed: Mutex::default(),
             bar: Mutex::default(),
             loudness,
             colour,
         }
-    }
-
-    /// From now on no reader is waited for without end.
-    pub(super) fn hurry(&self) {
-        self.is_hurried.store(true, Ordering::Relaxed);
-    }
-
-    fn wait(&self) -> Wait {
-        if self.is_hurried.load(Ordering::Relaxed) { Wait::Bounded } else { Wait::Endless }
     }
 
     /// The standard stream that goes to what is at `found`, to be written to beside us: opened anew it would begin at its beginning.
@@ -119,7 +107,7 @@ impl Console {
     }
 
     fn write_out(&self, text: &str) {
-        let written = self.beside_the_bar(|| self.out.lock().unwrap_or_else(PoisonError::into_inner).write(text, self.wait()));
+        let written = self.beside_the_bar(|| self.out.lock().unwrap_or_else(PoisonError::into_inner).write(text));
         if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -150,7 +138,7 @@ impl Console {
         if leads_nowhere(err.inner()) {
             return Err(io::Error::other("it is closed, or goes to /dev/null"));
         }
-        err.write(lines, Wait::Endless)
+        err.write(lines)
     }
 
     /// Whether the result goes into a file, and so into no log.
@@ -233,7 +221,7 @@ impl Console {
     }
 
     fn write_err(&self, text: &str) -> io::Result<()> {
-        self.err.lock().unwrap_or_else(PoisonError::into_inner).write(text, self.wait())
+        self.err.lock().unwrap_or_else(PoisonError::into_inner).write(text)
     }
 
     fn beside_the_bar<T>(&self, write: impl FnOnce() -> T) -> T {

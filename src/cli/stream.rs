@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
@@ -26,13 +27,12 @@ pub(super) struct Stream<S: RawStream> {
     is_given_up: bool,
 }
 
-/// How long a reader is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// As long as it takes: somebody turns pages.
-    Endless,
-    /// For [`PATIENCE`], once.
-    Bounded,
+/// Whether readers are waited for with a patience that ends: those of the log too, which nobody hands through the program.
+static IS_HURRIED: AtomicBool = AtomicBool::new(false);
+
+/// From now on no reader of the standard streams is waited for without end. Until then somebody may turn pages.
+pub(super) fn hurry() {
+    IS_HURRIED.store(true, Ordering::Relaxed);
 }
 
 impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
@@ -46,8 +46,8 @@ impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
     }
 
     /// Writes all of `text`.
-    pub(super) fn write(&mut self, text: &str, wait: Wait) -> io::Result<()> {
-        if wait == Wait::Endless || !is_pipe(self.to.as_inner()) {
+    pub(super) fn write(&mut self, text: &str) -> io::Result<()> {
+        if is_patience_endless(self.to.as_inner()) {
             return self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush());
         }
         if self.is_given_up {
@@ -64,6 +64,24 @@ impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
     }
 }
 
+/// Writes a line of the log to standard error; where nobody reads there any more it is left out.
+pub(super) fn write_log(line: &str) -> io::Result<()> {
+    static IS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
+    let mut err = io::stderr();
+    if is_patience_endless(&err) {
+        return err.write_all(line.as_bytes());
+    }
+    if IS_GIVEN_UP.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let written = write_patiently(&mut err, line);
+    if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        IS_GIVEN_UP.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    written
+}
+
 /// Writes all of `text`; a reader that takes nothing is an error in the end.
 pub(super) fn write_patiently(mut to: impl Write + AsFd, text: &str) -> io::Result<()> {
     for piece in pieces(text) {
@@ -73,10 +91,10 @@ pub(super) fn write_patiently(mut to: impl Write + AsFd, text: &str) -> io::Resu
     Ok(())
 }
 
-/// Whether another process reads there, and perhaps does not. At a terminal sits somebody who may have stopped it.
-fn is_pipe(stream: impl AsFd) -> bool {
+/// Whether nothing is in a hurry, or no process reads there that might not. At a terminal sits somebody who may have stopped it.
+fn is_patience_endless(stream: impl AsFd) -> bool {
     let kind = rustix::fs::fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
-    matches!(kind, Ok(FileType::Fifo | FileType::Socket))
+    !IS_HURRIED.load(Ordering::Relaxed) || !matches!(kind, Ok(FileType::Fifo | FileType::Socket))
 }
 
 /// Waits until a piece can be written without waiting. What is wrong with the stream is left for the write to say.

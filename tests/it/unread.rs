@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat, open};
 use serde_json::Value;
 
-use crate::stage::{Gateway, Project};
+use crate::stage::{Call, Gateway, Project};
 
 /// Writes into the pipe until it takes no more.
 fn fill(mut pipe: impl std::io::Write) {
@@ -52,7 +52,21 @@ fn p1_p8_a_standard_output_that_nobody_reads_ends_an_apply_neither_early_nor_nev
     assert_eq!((gateway.creates(), project.ids().len()), (30, 30), "{run}");
     let document: Value = serde_json::from_str(&project.read("out.json")).unwrap();
     assert_eq!(document["summary"]["created"], 30);
-    project.run("apply").exits(0).prints("30 unchanged").done();
+    project.run("apply").exits(0).prints("30 instances exist as declared").done();
+}
+
+/// What is said there is lost, and nothing else.
+#[test]
+fn p1_a_standard_error_that_nobody_reads_holds_up_nothing() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    let path = project.path("pipe");
+    let _reader = named(&path);
+    fill(File::from(open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).unwrap()));
+    let words = ["-c", "exec \"$0\" apply --write-outputs json=all.json 2> pipe", env!("CARGO_BIN_EXE_chatapi")];
+    let run = Call::of("bash", project.dir().to_owned(), words).envs(project.env()).run();
+    run.exits(0).prints("Apply: 2 created").done();
+    assert_eq!((gateway.creates(), project.read("all.json").matches("\"token\"").count()), (2, 2));
 }
 
 #[test]
