@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::args::ApplyArgs;
 use super::console::BOLD;
 use super::context::{Context, Server, check_binding, settling, steady_now, typed};
-use super::delivery::Delivery;
+use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
@@ -24,8 +24,8 @@ use super::progress::Display;
 use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
-use super::{saved, signals};
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, StopSignal, Tries};
+use super::{saved, signals, stream};
+use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -37,7 +37,7 @@ use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
-use crate::store::{FileStore, LockFile, LockFileError, StateStore};
+use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
 use subject::Subject;
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
@@ -49,6 +49,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let subject = Subject::read(args)?;
     let Subject { manifest, lock_path, saved } = &subject;
     let lock = LockFile::read(lock_path)?;
+    // From here on nobody who does not read holds up the run, nor the state.
+    stream::hurry();
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
@@ -72,7 +74,9 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let to = pin.as_ref().unwrap_or(&store.state().recipients);
         let others = [lock_path.clone()].into_iter().chain(args.identity.identity.clone());
         let kept = Kept::of(context, &args.manifests.files, others);
-        let delivery = Delivery::prepare(&kept, &args.write_outputs, &args.identity, to)?;
+        let world = World { state: store.state(), manifest, sealed_to: to };
+        let delivery = Delivery::prepare(context, &kept, args, &world)?;
+        delivery::remind(context, &args.write_outputs);
         let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, pin, delivery, server, stop };
         run.go(store, lock).await
     })
@@ -130,6 +134,8 @@ struct Task {
 /// A run's end, and the state then.
 struct Finished {
     ended: Ended,
+    /// By this before the run was on record: it promised nothing, and nothing was sent.
+    stopped: Option<Signal>,
     task: Task,
     state: State,
     head: Head,
@@ -158,8 +164,8 @@ impl Run<'_> {
 
     /// Delivers what is promised, of everything that exists by now; gives how many outputs are still owed.
     fn deliver(&self, result: &Finished) -> usize {
-        match (&self.delivery, &result.ended) {
-            (Some(delivery), Ended::Applied(_)) => delivery.deliver(self.context, &result.state),
+        match (&self.delivery, &result.ended, result.stopped) {
+            (Some(delivery), Ended::Applied(_), None) => delivery.deliver(self.context, &result.state),
             _ => 0,
         }
     }
@@ -212,10 +218,11 @@ impl Run<'_> {
             guards.extend(self.look_for_strangers(applier, &state).await?);
         }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), task, state, head });
+            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
-        if self.stop.asked().is_none() {
+        let stopped = self.stop.asked();
+        if stopped.is_none() {
             self.commit(applier, &task, &wanted).await?;
         }
         display.begin(wanted.len());
@@ -229,14 +236,14 @@ impl Run<'_> {
         }
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
-        Ok(Finished { ended: Ended::Applied(report), task, state, head })
+        Ok(Finished { ended: Ended::Applied(report), stopped, task, state, head })
     }
 
     /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, and the names that it creates.
     async fn commit(&self, applier: &Applier, task: &Task, wanted: &[(&InstanceName, InstanceType)]) -> Result<(), CliError> {
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if !wanted.is_empty() {
-            let probed = reports::probe(self.lock_path);
+            let probed = store::probe(self.lock_path);
             let fail = |source| LockFileError::Io { action: "write", path: self.lock_path.to_owned(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
         }
@@ -289,7 +296,7 @@ impl Run<'_> {
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
             Exit::Done if owed > 0 => Exit::Partly,
-            exit => exit,
+            exit => self.undelivered(result).filter(|_| exit == Exit::Done).unwrap_or(exit),
         };
         let cost = self.cost(result);
         if self.context.wants_document() {
@@ -323,6 +330,14 @@ impl Run<'_> {
         }
         failpoint::pass("told");
         Ok(exit)
+    }
+
+    /// How a run ends that was told to write outputs, and to stop before it had promised any.
+    fn undelivered(&self, result: &Finished) -> Option<Exit> {
+        let signal = result.stopped.filter(|_| self.delivery.is_some())?;
+        let message = format!("stopped by {} before any output was promised: none was written", signal.as_str());
+        self.context.complain(&CliError::message(Exit::Signal(signal), message).hint("apply again to go on"));
+        Some(Exit::Signal(signal))
     }
 
     /// What the run has added a month, and what all that exists costs; of a run that was stopped: what it would have.

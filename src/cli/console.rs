@@ -3,10 +3,14 @@
 //! All that passes is [disarmed](crate::text::disarm) once more, whoever made it; only a token that was asked for passes as it is.
 //!
 //! A reader that has gone away (`| head`) is no error; a standard output that takes nothing (a full disk) is one, and is told at
-//! the end, when nothing depends on it any more.
+//! the end, when nothing depends on it any more. A reader that is there and takes nothing is waited for as long as it likes, until a
+//! state is held to create something: from then on it may [hold nothing up](super::stream).
 
 use std::fmt::Display;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -15,6 +19,7 @@ use indicatif::ProgressBar;
 use rustix::fs::FileType;
 
 use super::error::{CliError, Content};
+use super::stream::Stream;
 use crate::diagnostic::Colour;
 use crate::report::account::Notice;
 use crate::report::annotations::Annotation;
@@ -42,8 +47,8 @@ pub(super) enum Loudness {
 /// Both streams.
 #[derive(Debug)]
 pub(super) struct Console {
-    out: Mutex<AutoStream<io::Stdout>>,
-    err: Mutex<AutoStream<io::Stderr>>,
+    out: Mutex<Stream<io::Stdout>>,
+    err: Mutex<Stream<io::Stderr>>,
     failed: Mutex<Option<io::Error>>,
     bar: Mutex<Option<ProgressBar>>,
     pub(super) loudness: Loudness,
@@ -53,13 +58,20 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(colour: ColorChoice, loudness: Loudness) -> Self {
         Self {
-            out: Mutex::new(AutoStream::new(io::stdout(), choose(colour, &io::stdout()))),
-            err: Mutex::new(AutoStream::new(io::stderr(), choose(colour, &io::stderr()))),
+            out: Mutex::new(Stream::new(AutoStream::new(io::stdout(), choose(colour, &io::stdout())))),
+            err: Mutex::new(Stream::new(AutoStream::new(io::stderr(), choose(colour, &io::stderr())))),
             failed: Mutex::default(),
             bar: Mutex::default(),
             loudness,
             colour,
         }
+    }
+
+    /// The standard stream that goes to what is at `found`, to be written to beside us: opened anew it would begin at its beginning.
+    pub(super) fn stream_to(found: &Metadata) -> Option<File> {
+        let own = [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
+        let is_there = |file: &File| file.metadata().is_ok_and(|is| (is.dev(), is.ino()) == (found.dev(), found.ino()));
+        own.into_iter().flatten().map(File::from).find(is_there)
     }
 
     /// Whether a person looks at standard error.
@@ -95,10 +107,7 @@ impl Console {
     }
 
     fn write_out(&self, text: &str) {
-        let written = self.beside_the_bar(|| {
-            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        });
+        let written = self.beside_the_bar(|| self.out.lock().unwrap_or_else(PoisonError::into_inner).write(text));
         if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -113,7 +122,7 @@ impl Console {
             return;
         }
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stdout = out.as_inner().lock();
+        let mut stdout = out.inner().lock();
         if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush())
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -122,10 +131,14 @@ impl Console {
     }
 
     /// Lines beside the result as they are, before anything else: those by which a CI system learns what it must hide.
-    pub(super) fn masks(&self, lines: &str) {
+    /// An error: nobody has learned it, and what is to be hidden must not be shown.
+    pub(super) fn masks(&self, lines: &str) -> io::Result<()> {
         let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody is left to tell.
-        let _ = err.write_all(lines.as_bytes()).and_then(|()| err.flush());
+        // A closed stream is this device by now: the runtime has put it there.
+        if leads_nowhere(err.inner()) {
+            return Err(io::Error::other("it is closed, or goes to /dev/null"));
+        }
+        err.write(lines)
     }
 
     /// Whether the result goes into a file, and so into no log.
@@ -142,9 +155,9 @@ impl Console {
 
     /// A question, whose answer stands on the same line.
     pub(super) fn question(&self, text: impl Display) {
-        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = text.to_string();
         // Nobody is left to ask.
-        let _ = write!(err, "{}", disarm(&text.to_string(), Printed::Text)).and_then(|()| err.flush());
+        let _ = self.write_err(&disarm(&text, Printed::Text));
     }
 
     /// A warning.
@@ -169,11 +182,8 @@ impl Console {
 
     /// A line that the CI system is meant to obey: the one kind that passes as it is.
     pub(super) fn annotation(&self, annotation: &Annotation) {
-        self.beside_the_bar(|| {
-            let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody is left to tell.
-            let _ = writeln!(err, "{annotation}");
-        });
+        // Nobody is left to tell.
+        let _ = self.beside_the_bar(|| self.write_err(&format!("{annotation}\n")));
     }
 
     /// A line that has to be seen, as it is.
@@ -217,11 +227,13 @@ impl Console {
     }
 
     fn say(&self, line: impl Display) {
-        self.beside_the_bar(|| {
-            let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody is left to tell.
-            let _ = writeln!(err, "{}", disarm(&line.to_string(), Printed::Text));
-        });
+        let line = format!("{line}\n");
+        // Nobody is left to tell.
+        let _ = self.beside_the_bar(|| self.write_err(&disarm(&line, Printed::Text)));
+    }
+
+    fn write_err(&self, text: &str) -> io::Result<()> {
+        self.err.lock().unwrap_or_else(PoisonError::into_inner).write(text)
     }
 
     fn beside_the_bar<T>(&self, write: impl FnOnce() -> T) -> T {
@@ -240,6 +252,14 @@ impl Console {
     fn colour_of_problems(&self) -> Colour {
         if self.is_coloured() { Colour::Ansi } else { Colour::Plain }
     }
+}
+
+/// Whether what is written there is gone.
+fn leads_nowhere(stream: &impl AsFd) -> bool {
+    let of = |file: File| file.metadata().ok();
+    let found = stream.as_fd().try_clone_to_owned().ok().and_then(|fd| of(fd.into()));
+    let nowhere = std::fs::metadata("/dev/null").ok();
+    found.zip(nowhere).is_some_and(|(found, nowhere)| found.file_type().is_char_device() && found.rdev() == nowhere.rdev())
 }
 
 /// What `auto` comes down to: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, `TERM` and whether a terminal is there.

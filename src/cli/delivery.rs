@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf, absolute};
 use clap::ValueEnum as _;
 use jiff::Timestamp;
 
-use super::args::{IdentityArgs, OutputArgs, OutputFormat, OutputTarget};
+use super::args::{ApplyArgs, IdentityArgs, OutputArgs, OutputFormat, OutputTarget};
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
@@ -15,10 +15,48 @@ use super::kept::Kept;
 use super::output;
 use super::{reports, witness};
 use crate::failpoint;
+use crate::instance::InstanceName;
+use crate::manifest::Manifest;
+use crate::report::account::Notice;
+use crate::report::credentials::{Prefix, check_names};
 use crate::seal::{Identity, Recipients};
-use crate::state::{Hash, State};
-use crate::store::{Delivered, Receipts, StateStore};
+use crate::state::{Hash, Phase, State};
+use crate::store::{self, Delivered, Receipts, StateStore};
 use crate::text::counted;
+
+/// What there is when an apply begins, and what it is to make of it.
+pub(super) struct World<'a> {
+    pub(super) state: &'a State,
+    pub(super) manifest: &'a Manifest,
+    /// To whom the run seals tokens.
+    pub(super) sealed_to: &'a Recipients,
+}
+
+impl World<'_> {
+    /// Whether all that would exist after a success fits `format`, as far as it is known.
+    fn check(&self, context: &Context, format: OutputFormat, keys: &[Identity]) -> Result<(), CliError> {
+        if format.has_variables() {
+            check_names(self.names(), &Prefix::default()).map_err(|error| {
+                CliError::new(Exit::Error, &error)
+                    .hint("give one another name: in the manifest if it is new, by `chatapi state mv` if it exists")
+                    .hint("or write `json` or `yaml`, which hold both")
+            })?;
+        }
+        let is_there = self.state.records().values().any(|record| record.instance().is_some());
+        // What is there has values already, and they may be none for this format.
+        if is_there { output::everything(context, self.state, keys, format).map(drop) } else { Ok(()) }
+    }
+
+    /// The names of what exists, or may come to: those in doubt too.
+    fn names(&self) -> impl Iterator<Item = &InstanceName> {
+        let records = self.state.records().values();
+        let known = records.filter(|record| record.instance().is_some() || record.open_attempt().is_some());
+        let declared = self.manifest.declarations().iter().map(|declaration| &declaration.name);
+        let is_new =
+            |name: &&InstanceName| self.state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. }));
+        known.map(|record| &record.name).chain(declared.filter(is_new))
+    }
+}
 
 /// Outputs that can be written as far as anybody can know before.
 pub(super) struct Delivery {
@@ -27,18 +65,15 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Sees that each of `targets` could be written, and that tokens sealed so could be read. None: no outputs are wanted.
-    pub(super) fn prepare(
-        kept: &Kept,
-        targets: &[OutputTarget],
-        identity: &IdentityArgs,
-        sealed_to: &Recipients,
-    ) -> Result<Option<Self>, CliError> {
-        if targets.is_empty() {
+    /// Sees that every output that `args` name could be written if all went well: its file, what is to be in it, and a key for tokens
+    /// sealed so. None: no outputs are wanted.
+    pub(super) fn prepare(context: &Context, kept: &Kept, args: &ApplyArgs, world: &World<'_>) -> Result<Option<Self>, CliError> {
+        if args.write_outputs.is_empty() {
             return Ok(None);
         }
-        let keys = keys(identity, sealed_to)?;
-        let targets = targets.iter().map(|target| checked(kept, target)).collect::<Result<Vec<_>, _>>()?;
+        Receipts::read(&context.state_dir).map_err(|error| CliError::from(error).hint("nothing was sent"))?;
+        let keys = keys(&args.identity, world.sealed_to)?;
+        let targets = args.write_outputs.iter().map(|target| checked(kept, target)).collect::<Result<Vec<_>, _>>()?;
         let is_twice = |at: usize, target: &OutputTarget| {
             targets.iter().take(at).any(|other| reports::whole(&other.path) == reports::whole(&target.path))
         };
@@ -46,6 +81,10 @@ impl Delivery {
             let message = format!("two outputs go to {}", typed(&twice.path));
             return Err(CliError::message(Exit::Error, message).hint("nothing was sent; give each a file of its own"));
         }
+        targets.iter().try_for_each(|target| {
+            let refused = |error: CliError| error.context(format!("the output {} cannot be written", shown(&target.path)));
+            world.check(context, target.format, &keys).map_err(|error| refused(error).hint("nothing was sent"))
+        })?;
         Ok(Some(Self { targets, keys }))
     }
 
@@ -63,6 +102,22 @@ impl Delivery {
     /// Delivers all of them, whatever becomes of one; gives how many are still owed.
     pub(super) fn deliver(&self, context: &Context, state: &State) -> usize {
         deliver_all(context, &self.targets, &self.keys, state)
+    }
+}
+
+/// Tells of outputs that an earlier apply owes and that this one, told to write `targets`, does not write.
+pub(super) fn remind(context: &Context, targets: &[OutputTarget]) {
+    let receipts = match Receipts::read(&context.state_dir) {
+        Ok(receipts) => receipts,
+        // Where outputs are wanted it is an error, and told as one.
+        Err(_) if !targets.is_empty() => return,
+        Err(error) => return context.remark(reports::warning(&CliError::from(error))),
+    };
+    let is_ours = |path: &Path| targets.iter().any(|target| reports::whole(&target.path) == reports::whole(path));
+    let owed: Vec<String> = receipts.owed().filter(|(path, _)| !is_ours(path)).map(|(path, _)| shown(path)).collect();
+    if !owed.is_empty() {
+        let told = format!("an earlier apply still owes outputs: {}", owed.join(", "));
+        context.remark(Notice::warning(&told).hint(&format!("`{} output --retry` writes them", context.command())));
     }
 }
 
@@ -111,15 +166,21 @@ fn checked(kept: &Kept, target: &OutputTarget) -> Result<OutputTarget, CliError>
             .context(attempted)
             .hint("nothing was sent; it needs a directory that is there, writable and not full")
     };
-    let path = absolute(&target.path).map_err(|error| fail(&error))?;
+    let path = place(&target.path).map_err(|error| fail(&error))?;
     if let Some(why) = kept.refusal(&path) {
         return Err(fail(&std::io::Error::other(why)));
     }
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-        return Err(fail(&std::io::Error::other("what stands there is not a file")));
-    }
-    reports::probe(&path).map_err(|error| fail(&error))?;
+    store::probe(&path).map_err(|error| fail(&error))?;
     Ok(OutputTarget { format: target.format, path })
+}
+
+/// `path` from the root and without detours, so that one file has one name in the list; a link at its end is the file itself.
+fn place(path: &Path) -> std::io::Result<PathBuf> {
+    let path = absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => Ok(dir.canonicalize()?.join(name)),
+        _ => Ok(path),
+    }
 }
 
 fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> usize {

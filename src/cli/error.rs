@@ -190,6 +190,9 @@ impl From<&StoreError> for CliError {
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back").damaged()
             }
+            StoreError::Receipts { path, .. } => shown
+                .hint(format!("look at it, then remove it: `rm -r {}`; no token is in it", typed(path)))
+                .hint("`chatapi apply --write-outputs FORMAT=FILE` then writes the outputs again"),
             StoreError::Newer { .. } => shown.hint("the state was left as it is; use that version of chatapi"),
             StoreError::Io { source, .. }
                 if matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>

@@ -1,7 +1,7 @@
 //! `chatapi init`: a state, a first manifest and its schema; on a terminal by at most two questions.
 
 use std::env;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{key, prompt, schema};
 use crate::manifest::{self, ProviderKind};
 use crate::report::{InitDocument, InitFile, InitState};
 use crate::seal::Recipient;
-use crate::store::{self, FileStore, LockFile, StateStore, StoreError, make_anew};
+use crate::store::{self, FileStore, LockFile, StateStore, StoreError, make_beside};
 
 /// What the first manifest says.
 #[derive(Debug, Default)]
@@ -176,21 +176,18 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = Path::new(&temporary);
-    let written = write_whole(temporary, bytes).and_then(|()| match fs::hard_link(temporary, path) {
+    let (file, temporary) = make_beside(path, 0o644)?;
+    let written = write_whole(file, bytes).and_then(|()| match fs::hard_link(&temporary, path) {
         // Not every file system has links; a link is preferred because it replaces nothing.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(temporary, path),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&temporary, path),
         linked => linked,
     });
     // Renamed away, it is gone already; and a leftover does no harm.
-    let _ = fs::remove_file(temporary);
+    let _ = fs::remove_file(&temporary);
     written
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut new = make_anew(path, 0o644)?;
+fn write_whole(mut new: File, bytes: &[u8]) -> io::Result<()> {
     new.set_permissions(Permissions::from_mode(0o644))?;
     new.write_all(bytes)?;
     new.sync_all()

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::args::{Global, LogFormat};
+use super::stream;
 use crate::text::{Printed, disarm};
 
 const SELF: &str = "chatapi";
@@ -51,7 +52,7 @@ struct Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        io::stderr().write_all(disarm(&text, self.printed).as_bytes()).map(|()| line.len())
+        stream::write_log(&disarm(&text, self.printed)).map(|()| line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -31,6 +31,7 @@ mod sealing;
 mod show;
 mod signals;
 mod state;
+mod stream;
 mod table;
 mod token;
 mod usage;

@@ -42,21 +42,22 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
     let rendered = shaped(args, format, &credentials)?;
-    if args.mask {
-        context.console.masks(masks(&credentials).expose());
-    }
     let out = args.out.as_deref().filter(|path| path.as_os_str() != "-");
+    let others = [&args.identity.identity, &args.lock_file.lock_file].into_iter().flatten().cloned();
+    let kept = Kept::of(context, &[], others);
+    if let Some((path, why)) = out.and_then(|path| Some((path, kept.refusal(path)?))) {
+        let message = format!("nothing is written to {}: {why}", path.display());
+        return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
+    }
+    if args.mask {
+        mask(context, &credentials)?;
+    }
     if args.reveal && out.is_none() && context.is_ci && !Console::is_filed() {
         context.console.warn("tokens go to standard output, and a CI system keeps that in its log: `--out FILE`, or `> FILE`");
     }
     match out {
         None => context.console.bytes(rendered.expose().as_bytes()),
         Some(path) => {
-            let others = [&args.identity.identity, &args.lock_file.lock_file];
-            if let Some(why) = Kept::of(context, &[], others.into_iter().flatten().cloned()).refusal(path) {
-                let message = format!("nothing is written to {}: {why}", path.display());
-                return Err(CliError::message(Exit::Error, message).hint("name another file: `--out FILE`"));
-            }
             write(path, &rendered)?;
             context.console.note(format_args!(
                 "wrote {} to {}",
@@ -69,6 +70,15 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
         context.console.note("tokens are left out; `--reveal` adds them");
     }
     Ok(tell(context, &asked, &credentials))
+}
+
+/// Tells GitHub's runner to hide the tokens; none goes further unless it could be told.
+fn mask(context: &Context, credentials: &[Credential]) -> Result<(), CliError> {
+    context.console.masks(masks(credentials).expose()).map_err(|error| {
+        CliError::new(Exit::Error, &error)
+            .context("the tokens cannot be masked: standard error does not take the lines that GitHub's runner reads")
+            .hint("nothing was written; leave standard error to the runner, without `2>`")
+    })
 }
 
 /// Every instance that exists, tokens too, in `format` with its usual names; and how many there are.
@@ -286,8 +296,7 @@ fn undefined(error: CliError, word: Option<&str>, is_revealed: bool) -> CliError
 
 /// The whole file or the old one, readable by this user only.
 pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
-    let mark = format!("{:016x}", draw_seed());
-    store::replace_among_others(path, rendered.expose().as_bytes(), 0o600, &mark).map_err(|error| {
+    store::replace(path, rendered.expose().as_bytes(), 0o600).map_err(|error| {
         CliError::new(Exit::Error, &error)
             .context(format!("cannot write {}", path.display()))
             .hint("it needs a directory that is there, writable and not full; what stood there before is as it was")

@@ -10,6 +10,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::account::{Account, Case, Notice, Standing};
+use super::markdown::cut;
 use crate::diagnostic::{DiagnosticData, Severity};
 use crate::instance::InstanceName;
 use crate::text::escape;
@@ -124,7 +125,7 @@ fn document(writer: &mut Writer<Vec<u8>>, account: &Account, tests: &[Test]) -> 
     ];
     let counts = || counts.iter().map(|(name, value)| (*name, value.as_str()));
     let suite = format!("chatapi {}", account.verb);
-    let title = clean(account.title.as_deref().unwrap_or(&suite)).into_owned();
+    let title = account.title.as_deref().map_or_else(|| suite.clone(), |title| clean(&cut(title)).into_owned());
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let suites = writer.create_element("testsuites").with_attribute(("name", suite.as_str())).with_attributes(counts());
     suites.write_inner_content(|writer| {

@@ -181,7 +181,7 @@ fn problem(problem: &DiagnosticData) -> String {
 }
 
 /// `text` in one line of bearable length.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     let text = escape(text);
     match text.char_indices().nth(TEXT_MAX) {
         None => text.into_owned(),

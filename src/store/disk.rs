@@ -14,6 +14,10 @@ use crate::failpoint;
 
 /// Space is reserved this much ahead, so that not every entry asks for more.
 const STEP: u64 = 1_024 * 1_024;
+/// So many runs that were killed may have left a file beside another.
+const BESIDE_MAX: u32 = 10_000;
+/// No system follows more links, one after the other.
+const LINKS_MAX: u32 = 40;
 
 /// The journal as a file.
 #[derive(Debug)]
@@ -137,7 +141,7 @@ fn is_ours(path: &Path) -> io::Result<bool> {
         let name = entry?.file_name();
         // With `.new` while it is replaced, with `.damaged-…` after a rebuild.
         let is_journal = name.to_string_lossy().starts_with("journal.jsonl");
-        if !is_journal && !OURS.iter().any(|ours| name == *ours) {
+        if !is_journal && !OURS.iter().any(|ours| name == *ours || name == format!("{ours}.new").as_str()) {
             tracing::warn!(dir = %path.display(), "the state directory holds other files too and stays open to others; its own files do not");
             return Ok(false);
         }
@@ -172,65 +176,96 @@ pub(crate) fn make_new(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Replaces `path` by `bytes`: whoever reads it, or finds it after a power cut, sees the old or the new content, never a part.
+/// Replaces `path` by `bytes`: whoever reads it, or finds it after a power cut, sees the old or the new content, never a part. What
+/// `path` is must be a file, or a link to one; the link is replaced, not followed. No file beside it is touched.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    check_replaceable(path)?;
+    let (file, temporary) = make_beside(path, mode)?;
+    swap_in(file, &temporary, path, mode, |file| file.write_all(bytes))
+}
+
+/// Whether [`replace`] could put a file at `path` now, as far as that can be seen without doing so.
+pub(crate) fn probe(path: &Path) -> io::Result<()> {
+    check_replaceable(path)?;
+    let (_, temporary) = make_beside(path, 0o600)?;
+    fs::remove_file(temporary)
+}
+
+/// A new file beside `path`, under the first of our names that nobody has taken.
+pub(crate) fn make_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    for number in 0..BESIDE_MAX {
+        let beside = parent_of(path).join(format!(".chatapi-{number}.new"));
+        match make_new(&beside, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, beside)),
+        }
+    }
+    Err(io::Error::other(format!("there are {BESIDE_MAX} files `.chatapi-….new` beside it, left by runs that were killed")))
+}
+
+/// [`replace`] of a file in the state's directory, which is ours alone: it is written first under its name with `.new` behind it.
+pub(super) fn replace_own(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace_with(path, mode, |file| file.write_all(bytes))
 }
 
-/// [`replace`] by what `write` writes.
+/// [`replace_own`] by what `write` writes.
 pub(super) fn replace_with(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    let file = make_anew(&temporary, mode);
-    swap_in(file, &temporary, path, mode, write)
-}
-
-/// [`replace`] in a directory of the user's: the file that is written first stands beside `path` under a name with `mark` in it,
-/// and takes the place of no other. What `path` is must be a file, or a link to one; the link is replaced, not followed.
-pub(crate) fn replace_among_others(path: &Path, bytes: &[u8], mode: u32, mark: &str) -> io::Result<()> {
-    check_replaceable(path)?;
-    let temporary = parent_of(path).join(format!(".chatapi-{mark}.new"));
-    swap_in(make_new(&temporary, mode), &temporary, path, mode, |file| file.write_all(bytes))
+    swap_in(make_anew(&temporary, mode)?, &temporary, path, mode, write)
 }
 
 /// Refuses what is no file: a rename would put one in the place of a device, a pipe or `/dev/stdout`.
 fn check_replaceable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("what stands there is not a file")),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let parent = parent_of(path).canonicalize()?;
-    if parent == Path::new("/dev") || parent.starts_with("/proc") {
-        return Err(io::Error::other("no files belong there"));
+    // A directory that is not there is an error of its own.
+    parent_of(path).canonicalize()?;
+    if is_stream(path) { Err(io::Error::other("no files belong there")) } else { Ok(()) }
+}
+
+/// Whether `path` is, or is a link to, a name in `/dev` or below `/proc`: a stream, also where it calls itself a file because a
+/// shell has led it into one.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    let mut at = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(parent) = parent_of(&at).canonicalize() else { return false };
+        if parent == Path::new("/dev") || parent.starts_with("/proc") {
+            return true;
+        }
+        let Ok(target) = fs::read_link(&at) else { return false };
+        at = parent.join(target);
     }
-    Ok(())
+    false
 }
 
 /// Fills `file`, which stands at `temporary`, and puts it in the place of `path`.
 fn swap_in(
-    file: io::Result<File>,
+    mut file: File,
     temporary: &Path,
     path: &Path,
     mode: u32,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = file?;
     let written = (|| {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         write(&mut file)?;
         file.sync_all()?;
         failpoint::at("replace-written")?;
-        fs::rename(temporary, path)?;
-        failpoint::at("replace-renamed")?;
-        sync_dir(parent_of(path))
+        fs::rename(temporary, path)
     })();
     if written.is_err() {
         // The error itself is what the caller must see; a leftover file does no harm.
         let _ = fs::remove_file(temporary);
     }
-    written
+    written?;
+    failpoint::at("replace-renamed")?;
+    sync_dir(parent_of(path))
 }
 
 /// Makes directory `path` durable: its entries, and its own in the one above.

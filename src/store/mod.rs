@@ -48,7 +48,7 @@ use jiff::Timestamp;
 pub use behind::Behind;
 pub use checkpoint::{Export, ExportError, Restored, Snapshot, referred};
 pub use disk::DiskMedium;
-pub(crate) use disk::{make_anew, make_new, replace, replace_among_others, sync_dir};
+pub(crate) use disk::{is_stream, make_beside, make_new, probe, replace, sync_dir};
 pub use file::FileStore;
 pub use history::{Past, history};
 pub use hold::{Hold, Holder};
@@ -165,6 +165,14 @@ pub enum StoreError {
     /// There is no such entry.
     #[error("entry {0} is not in the journal")]
     NoEntry(Serial),
+    /// The list of promised outputs cannot be read: something may be owed, and nobody knows what. Nothing is wrong with the state.
+    #[error("the list of owed outputs, {}, cannot be used: {why}", .path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl StoreError {

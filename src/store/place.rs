@@ -177,6 +177,11 @@ pub(super) fn no_links() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default()
 }
 
+/// The flag with which a pipe is opened without waiting for its other end.
+pub(super) fn no_waiting() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
+}
+
 /// Refuses a directory, made or to be made, on a file system where several machines may meet, or whose locks are a program's
 /// business. Known on Linux only.
 pub fn check_file_system(dir: &Path) -> Result<(), StoreError> {

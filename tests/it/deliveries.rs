@@ -1,9 +1,13 @@
 //! Outputs that an apply promises: it is a success only when they are there, and until then they are owed (P3, P8, P11).
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::stage::{Gateway, Project, manifest};
+use rustix::process::Signal;
+
+use crate::stage::{Gateway, OtherGateway, Project, Reply, eventually, manifest};
 
 const APPLY: &str = "apply --write-outputs dotenv=.env --write-outputs json=out/all.json";
 
@@ -93,6 +97,128 @@ fn a_run_that_a_guard_stopped_owes_nothing() {
     let _ = project.run(&format!("{APPLY} --max-creates 1")).exits(6);
     let _ = project.run("output --retry").exits(0).prints("No output is owed.");
     assert!(!project.path(".env").exists());
+}
+
+/// Two names of which only one can have the variable: found out before either is paid for.
+#[test]
+fn p4_names_that_would_share_a_variable_stop_the_run_before_it_sends() {
+    for rules in [&[][..], &["create:nth=1=drop-after"]] {
+        let gateway = Gateway::start(rules);
+        let project = project(&gateway, &["eu-1"]);
+        let _ = project.run("apply");
+        project.declare("instances: [{name: eu.1, type: whatsapp_dev}]");
+        let requests = gateway.requests();
+        for format in ["dotenv", "shell", "docker-env", "github-env", "k8s-secret"] {
+            let words = format!("apply --write-outputs json=all.json --write-outputs {format}=x");
+            let run = project.run(&words).exits(1).warns("`eu-1` and `eu.1` would both be written as CHATAPI_EU_1_");
+            run.warns("nothing was sent").done_with("chatapi state mv");
+        }
+        assert_eq!(gateway.requests(), requests);
+        let _ = project.run("output --retry").exits(0).prints("No output is owed.");
+        assert!(!project.path("x").exists() && !project.path("all.json").exists());
+        project.run("apply --write-outputs json=all.json --write-outputs yaml=all.yaml").done_or_doubtful();
+        assert_eq!(gateway.creates(), 2);
+        assert!(project.read("all.json").contains("eu.1"));
+    }
+}
+
+#[test]
+fn p4_a_value_that_a_format_cannot_hold_stops_the_run_before_it_sends() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a"]);
+    project.run("apply").done();
+    let _ = project.call(["token", "set", "a", "--replace"]).input("a'b\"c#d").run().exits(0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    let requests = gateway.requests();
+    let run = project.run(APPLY).exits(1).warns("the output .env cannot be written").warns("dotenv cannot hold the value of");
+    assert!(!run.warns("nothing was sent").stderr.contains("a'b"));
+    assert_eq!(gateway.requests(), requests);
+    project.run("apply --write-outputs shell=vars.sh").done();
+}
+
+#[test]
+fn p8_an_apply_without_outputs_tells_what_an_earlier_one_owes() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a"]);
+    project.run("apply").done();
+    let owed =
+        |file: &str| serde_json::json!({"version": 1, "outputs": {project.path(file).to_str().unwrap(): {"format": "json"}}});
+    project.write("state/outputs.json", owed("owed.json").to_string());
+    for line in ["apply", "apply --write-outputs dotenv=.env"] {
+        let run = project.run(line).exits(0).warns("an earlier apply still owes outputs: owed.json");
+        let _ = run.warns("`chatapi output --retry` writes them");
+    }
+    let document = project.run("apply --json-into report.json").exits(0);
+    assert!(!document.stdout.contains("owes") && project.read("report.json").contains("\"exit_code\": 0"), "{document}");
+    let run = project.run("apply --write-outputs json=./out/../owed.json").exits(0);
+    assert!(!run.stderr.contains("still owes"), "{run}");
+    assert!(!project.run("apply").exits(0).stderr.contains("still owes"));
+}
+
+/// Nothing was promised, so nothing is said to be owed.
+#[test]
+fn p8_a_signal_before_the_run_is_on_record_delivers_nothing_and_owes_nothing() {
+    let (listed, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (tell, end) = (Arc::clone(&listed), Arc::clone(&is_over));
+    let server = OtherGateway::start(move |asked| {
+        assert!(!asked.is_create());
+        tell.store(true, Ordering::SeqCst);
+        eventually("the run is over", || end.load(Ordering::SeqCst));
+        Reply::new(404, "")
+    });
+    let project = Project::at(&server.url(), &["a"]);
+    fs::create_dir(project.path("out")).unwrap();
+    // A delivery would fail, and be told.
+    let rule = if cfg!(feature = "failpoints") { "output-before=error" } else { "" };
+    let apply = project.call(APPLY.split(' ')).env("CHATAPI_FAILPOINT", rule).start();
+    eventually("the account is listed", || listed.load(Ordering::SeqCst));
+    apply.signal(Signal::TERM);
+    let run = apply.wait().exits(143).warns("stopped by SIGTERM before any output was promised: none was written");
+    is_over.store(true, Ordering::SeqCst);
+    assert!(!run.stderr.contains("stays owed"), "{run}");
+    let _ = project.run("output --retry").exits(0).prints("No output is owed.");
+    assert!(!project.path(".env").exists() && server.creates() == 0);
+}
+
+/// What is owed is not known then: that is told, and waits for nobody.
+#[test]
+fn p8_a_damaged_list_of_what_is_owed_is_no_empty_one() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a"]);
+    project.run(APPLY).done();
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    let list = project.path("state/outputs.json");
+    let requests = gateway.requests();
+    let is_told = |told: &str| {
+        let _ = project.run("output --retry").exits(1).warns(told).warns("then remove it: `rm -r ");
+        let _ = project.run(APPLY).exits(1).warns(told).warns("nothing was sent");
+        let _ = project.run("apply --max-creates 0").exits(6).warns(told).warns("warning");
+        assert_eq!(gateway.requests(), requests, "{told}");
+    };
+    for (content, told) in [
+        ("", "cannot be used: it is damaged"),
+        ("{}", "cannot be used: it is damaged"),
+        ("{\"version\":1,\"outputs\":{", "cannot be used: it is damaged"),
+        ("{\"version\":1,\"outputs\":{},\"more\":1}", "cannot be used: it is damaged"),
+        ("{\"version\":2,\"owed\":[]}", "cannot be used: a newer version of chatapi wrote it"),
+    ] {
+        fs::write(&list, content).unwrap();
+        is_told(told);
+    }
+    fs::write(&list, " ".repeat(2 << 20)).unwrap();
+    is_told("cannot be used: it is too long");
+    fs::remove_file(&list).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &list, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    is_told("cannot be used: it is no file");
+    fs::remove_file(&list).unwrap();
+    fs::create_dir(&list).unwrap();
+    is_told("cannot be used: it is no file");
+    fs::remove_dir(&list).unwrap();
+    symlink("../instances.yaml", &list).unwrap();
+    let _ = project.run("output --retry").exits(1).warns("cannot read state/outputs.json");
+    fs::remove_file(&list).unwrap();
+    project.run(APPLY).done();
+    are_delivered(&gateway, &project);
 }
 
 #[cfg(feature = "failpoints")]

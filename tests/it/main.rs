@@ -59,3 +59,4 @@ mod stage;
 mod supply_chain;
 mod syscalls;
 mod two_applies;
+mod unread;

@@ -1,16 +1,19 @@
-//! Reports in files: each is written whole or not at all, and whether it can be is seen before anything is sent.
+//! Reports in files: each is written whole or not at all, and whether it can be is seen before anything is sent. Pipes and devices
+//! are written through, and never replaced; none is waited for without end.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
+use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::kept::Kept;
+use crate::cli::stream::write_patiently;
 use crate::store;
 
 /// What stands in a file.
@@ -35,28 +38,35 @@ impl Kind {
     }
 }
 
-/// One file.
+/// One file, or a stream.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) kind: Kind,
-    pub(super) path: PathBuf,
+    path: PathBuf,
+    /// A pipe or a device, opened before anything else happens and kept: its reader stays, and none can be missing later. None: a
+    /// file, which is replaced.
+    stream: Option<File>,
 }
 
-/// Refuses targets that cannot be written, that meet each other, or that are something else already.
-pub(super) fn check(targets: &[Target], kept: &Kept) -> Result<(), CliError> {
+/// The targets that can be written; and what is wrong with the first other one, which something else already is, which meets
+/// another, or which nobody can write to.
+pub(super) fn open(named: Vec<(Kind, PathBuf)>, kept: &Kept) -> (Vec<Target>, Option<CliError>) {
     let mut known: Vec<PathBuf> = Vec::new();
-    for target in targets {
-        let path = whole(&target.path);
-        if let Some(why) = kept.refusal(&path) {
-            return Err(target.refused(why));
+    let (mut targets, mut wrong) = (Vec::new(), None);
+    for (kind, path) in named {
+        let whole = whole(&path);
+        let opened = match kept.refusal(&whole) {
+            Some(why) => Err(refused(kind, &path, why)),
+            None if known.contains(&whole) => Err(refused(kind, &path, "another report goes there")),
+            None => open_stream(&path).map_err(|error| unwritten(kind, &path, &error).hint("nothing was sent")),
+        };
+        match opened {
+            Ok(stream) => targets.push(Target { kind, path, stream }),
+            Err(error) => wrong = wrong.or(Some(error)),
         }
-        if known.contains(&path) {
-            return Err(target.refused("another report goes there"));
-        }
-        target.probe().map_err(|error| target.unwritten(&error).hint("nothing was sent"))?;
-        known.push(path);
+        known.push(whole);
     }
-    Ok(())
+    (targets, wrong)
 }
 
 /// `path` without links and detours, as far as it is there.
@@ -68,62 +78,47 @@ pub(in crate::cli) fn whole(path: &Path) -> PathBuf {
     })
 }
 
-/// Whether a file could be made in the place of `path` now.
-pub(in crate::cli) fn probe(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+fn refused(kind: Kind, path: &Path, why: &str) -> CliError {
+    let message = format!("no report can go to {}: {why}", path.display());
+    CliError::message(Exit::Error, message).hint("nothing was sent").hint(format!("name another file: `{} FILE`", kind.flag()))
+}
+
+fn unwritten(kind: Kind, path: &Path, error: &io::Error) -> CliError {
+    let attempted = format!("cannot write the report {}", path.display());
+    let hint = match error.raw_os_error() {
+        Some(code) if code == Errno::NXIO.raw_os_error() => "nobody reads that pipe: start its reader first".to_owned(),
+        _ => format!("`{} FILE` needs a directory that is there, writable and not full", kind.flag()),
+    };
+    CliError::new(Exit::Error, error).context(attempted).hint(hint)
+}
+
+/// Opens `path` if a pipe or a device stands there, or is behind a link there; a pipe that nobody reads is an error at once. None:
+/// a file stands there or can be made, and is replaced at the end.
+fn open_stream(path: &Path) -> io::Result<Option<File>> {
+    let found = match fs::metadata(path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let is_other = found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir());
+    if !is_other && !store::is_stream(path) {
+        return store::probe(path).map(|()| None);
     }
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    drop(store::make_new(&beside, 0o600)?);
-    fs::remove_file(&beside)
+    if let Some(own) = found.as_ref().and_then(Console::stream_to) {
+        return Ok(Some(own));
+    }
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().append(true).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(Some(file))
 }
 
 impl Target {
-    fn refused(&self, why: &str) -> CliError {
-        let message = format!("no report can go to {}: {why}", self.path.display());
-        CliError::message(Exit::Error, message)
-            .hint("nothing was sent")
-            .hint(format!("name another file: `{} FILE`", self.kind.flag()))
-    }
-
-    fn unwritten(&self, error: &io::Error) -> CliError {
-        let attempted = format!("cannot write the report {}", self.path.display());
-        let hint = format!("`{} FILE` needs a directory that is there, writable and not full", self.kind.flag());
-        CliError::new(Exit::Error, error).context(attempted).hint(hint)
-    }
-
-    /// A pipe or a device is written as it is; all else is replaced.
-    fn is_replaced(&self) -> io::Result<bool> {
-        match fs::metadata(&self.path) {
-            Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-            Ok(metadata) => Ok(metadata.is_file()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether it could be written now.
-    fn probe(&self) -> io::Result<()> {
-        if self.is_replaced()? { probe(&self.path) } else { self.open_as_is().map(drop) }
-    }
-
-    /// A pipe that nobody reads is an error at once.
-    fn open_as_is(&self) -> io::Result<File> {
-        let file = OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&self.path)?;
-        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-        Ok(file)
-    }
-
     pub(super) fn write(&self, text: &str) -> Result<(), CliError> {
-        let written = self.is_replaced().and_then(|is_replaced| {
-            if is_replaced {
-                store::replace(&self.path, text.as_bytes(), 0o644)
-            } else {
-                self.open_as_is()?.write_all(text.as_bytes())
-            }
-        });
-        written.map_err(|error| self.unwritten(&error))
+        let written = match &self.stream {
+            Some(stream) => write_patiently(stream, text),
+            None => store::replace(&self.path, text.as_bytes(), 0o644),
+        };
+        written.map_err(|error| unwritten(self.kind, &self.path, &error))
     }
 }

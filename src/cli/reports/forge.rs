@@ -1,9 +1,12 @@
 //! The CI system around a run: what it is, and what it is told in its own way.
 
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::cli::args::{CiReports, ForgeArgs};
 use crate::cli::console::Console;
@@ -48,6 +51,20 @@ impl Surroundings {
         self.forge.is_some()
     }
 
+    /// Sees that what GitHub named can be written, before anything else happens, and leaves alone what cannot. A missing summary is
+    /// a pity; later steps would decide without their numbers, so that is an error.
+    pub(super) fn probe(&mut self, console: &Console) -> Option<CliError> {
+        if let Some(path) = &self.summary
+            && let Err(error) = open(path)
+        {
+            console.warn(format_args!("the job's summary cannot be written: {error}"));
+            self.summary = None;
+        }
+        let error = self.outputs.as_deref().and_then(|path| open(path).err())?;
+        self.outputs = None;
+        Some(unwritten(&error).hint("nothing was sent"))
+    }
+
     /// Tells all of it. A missing summary is a pity; later steps would go on without their numbers, so that is an error.
     pub(super) fn tell(&self, console: &Console, account: &Account) -> Result<(), CliError> {
         if let Some(forge) = self.forge {
@@ -62,12 +79,14 @@ impl Surroundings {
         }
         let Some(path) = &self.outputs else { return Ok(()) };
         let written = outputs(account).and_then(|text| append(path, &text));
-        written.map_err(|error| {
-            CliError::new(Exit::Error, &error)
-                .context("cannot write the step's outputs to the file that GITHUB_OUTPUT names")
-                .hint("if they are not wanted: `--ci-reports never`")
-        })
+        written.map_err(|error| unwritten(&error))
     }
+}
+
+fn unwritten(error: &io::Error) -> CliError {
+    CliError::new(Exit::Error, error)
+        .context("cannot write the step's outputs to the file that GITHUB_OUTPUT names")
+        .hint("if they are not wanted: `--ci-reports never`")
 }
 
 /// Where this directory is below what the forge calls its workspace.
@@ -114,5 +133,13 @@ fn outputs(account: &Account) -> io::Result<String> {
 
 /// One write, so that nothing of another's comes in between.
 fn append(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
+    open(path)?.write_all(text.as_bytes())
+}
+
+/// Opens what GitHub named, to append to it. A pipe in its place might wait for its reader without end, and is refused.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_char_device() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
 }

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use files::whole;
 use files::{Kind, Target};
-pub(super) use files::{probe, whole};
 use forge::Surroundings;
 pub(super) use notices::{doubts, tokens};
 
@@ -125,11 +125,20 @@ impl Reports {
 
 /// An error without places, for the reports.
 fn notice(error: &CliError) -> Notice {
+    notice_as(Notice::error, error)
+}
+
+/// An error that stops nothing.
+pub(super) fn warning(error: &CliError) -> Notice {
+    notice_as(Notice::warning, error)
+}
+
+fn notice_as(make: fn(&str) -> Notice, error: &CliError) -> Notice {
     let mut chain = match &error.content {
         Content::Chain(chain) => chain.iter(),
         Content::Problems(_) => [].iter(),
     };
-    let first = Notice::error(chain.next().map_or("", String::as_str));
+    let first = make(chain.next().map_or("", String::as_str));
     let caused = chain.fold(first, |notice, cause| notice.because(cause));
     error.hints.iter().fold(caused, |notice, hint| notice.hint(hint))
 }
@@ -149,22 +158,20 @@ pub(super) fn begin(
         (Kind::Gitlab, &args.gitlab_into),
         (Kind::Dotenv, &args.dotenv_into),
     ];
-    let files: Vec<Target> = named.into_iter().filter_map(|(kind, path)| Some(Target { kind, path: path.clone()? })).collect();
-    files::check(&files, &kept)?;
+    let named = named.into_iter().filter_map(|(kind, path)| Some((kind, path.clone()?))).collect();
+    let (files, wrong) = files::open(named, &kept);
     {
         let mut account = context.reports.account();
         account.verb = verb;
         account.title.clone_from(&args.title);
         account.files = read.iter().map(|path| path.display().to_string()).collect();
     }
-    let wanted = Wanted {
-        files,
-        surroundings: Surroundings::of(&args.forge, true),
-        is_markdown_printed: context.format == Format::Markdown,
-        is_streaming: args.forge.events,
-        since: Instant::now(),
-    };
-    start(context, verb, wanted)
+    let mut surroundings = Surroundings::of(&args.forge, true);
+    let wrong = wrong.or(surroundings.probe(&context.console));
+    let is_markdown_printed = context.format == Format::Markdown;
+    let wanted = Wanted { files, surroundings, is_markdown_printed, is_streaming: args.forge.events, since: Instant::now() };
+    // What is wrong with one of them is told by all others.
+    start(context, verb, wanted).and(wrong.map_or(Ok(()), Err))
 }
 
 /// For a command that has annotations and events, and nothing else.
@@ -177,13 +184,15 @@ pub(super) fn begin_annotations(context: &Context, verb: &'static str, args: &Fo
 }
 
 fn start(context: &Context, verb: &'static str, wanted: Wanted) -> Result<(), CliError> {
-    if wanted.is_streaming && context.format != Format::Text {
+    let is_both = wanted.is_streaming && context.format != Format::Text;
+    let is_streaming = wanted.is_streaming && !is_both;
+    // A command begins once.
+    let _ = context.reports.wanted.set(Wanted { is_streaming, ..wanted });
+    context.emit(|| Some(Line::version(verb)));
+    if is_both {
         let error = CliError::message(Exit::Error, "events and a document cannot both go to standard output");
         return Err(error.hint("leave `--format` out, or let the document go elsewhere: `--json-into FILE`"));
     }
-    // A command begins once.
-    let _ = context.reports.wanted.set(wanted);
-    context.emit(|| Some(Line::version(verb)));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub use document::{SecretPlace, SecretPlaceError};
 pub use lines::Grammar;
 pub use rendered::Rendered;
 pub use template::{FIELDS, Spot, TOP, Template, TemplateError};
-pub use variables::{PREFIX, PREFIX_MAX, Prefix, PrefixError};
+pub use variables::{PREFIX, PREFIX_MAX, Prefix, PrefixError, check_names};
 
 /// What is known of one instance that exists.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{Credential, RenderError, Token};
+use crate::instance::InstanceName;
 
 /// What the variables begin with if nothing else was said.
 pub const PREFIX: &str = "CHATAPI_";
@@ -48,12 +49,27 @@ pub(super) enum Value<'a> {
     Absent(&'static str),
 }
 
+/// Refuses two of `names` that would share a variable.
+pub fn check_names<'a>(names: impl IntoIterator<Item = &'a InstanceName>, prefix: &Prefix) -> Result<(), RenderError> {
+    let mut taken: BTreeMap<String, &InstanceName> = BTreeMap::new();
+    for name in names {
+        let stem = stem(name, prefix);
+        match taken.insert(stem.clone(), name) {
+            Some(other) if other != name => {
+                return Err(RenderError::Collision { one: other.clone(), other: name.clone(), stem });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The variables of `credentials`, four of each.
 pub(super) fn of<'a>(credentials: &'a [Credential], prefix: &Prefix) -> Result<Vec<Variable<'a>>, RenderError> {
-    let mut taken: BTreeMap<String, &Credential> = BTreeMap::new();
+    check_names(credentials.iter().map(|credential| &credential.name), prefix)?;
     let mut variables = Vec::with_capacity(credentials.len() * 4);
     for credential in credentials {
-        let stem = stem(credential, prefix);
+        let stem = stem(&credential.name, prefix);
         let values = [
             ("TYPE", Value::Known(credential.kind.as_str())),
             ("ID", Value::Known(credential.id.as_str())),
@@ -61,9 +77,6 @@ pub(super) fn of<'a>(credentials: &'a [Credential], prefix: &Prefix) -> Result<V
             ("TOKEN", token(&credential.token)),
         ];
         variables.extend(values.map(|(field, value)| Variable { name: format!("{stem}_{field}"), value }));
-        if let Some(other) = taken.insert(stem.clone(), credential) {
-            return Err(RenderError::Collision { one: other.name.clone(), other: credential.name.clone(), stem });
-        }
     }
     Ok(variables)
 }
@@ -77,8 +90,7 @@ fn token(token: &Token) -> Value<'_> {
 }
 
 /// Two names have the same one exactly if they are twins. No field's word is the end of another's, so that nothing else can meet.
-fn stem(credential: &Credential, prefix: &Prefix) -> String {
-    let name = credential.name.as_str().chars();
-    let word = name.map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+fn stem(name: &InstanceName, prefix: &Prefix) -> String {
+    let word = name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
     prefix.0.chars().chain(word).collect()
 }

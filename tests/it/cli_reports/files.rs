@@ -1,10 +1,11 @@
 //! `--…-into`: written whole, also when the run fails; seen to be writable before anything is sent; never hiding a worse end.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
+use super::{Step, commands, pairs};
 use crate::stage::{Gateway, Project, manifest};
 
 const ALL: &str = "--json-into out.json --markdown-into out.md --dotenv-into out.env";
@@ -140,4 +141,63 @@ fn a_link_is_replaced_and_not_followed_and_an_old_report_goes() {
     project.run(&format!("plan {ALL}")).exits(0).done();
     assert_eq!((project.read("precious").as_str(), json(&project)["summary"]["create"].as_u64()), ("mine", Some(1)));
     assert!(project.read("out.md").len() < 2_000);
+}
+
+/// What can still be written tells that the rest cannot.
+#[test]
+fn p8_a_report_that_is_refused_at_the_start_is_told_by_all_others() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let step = Step::new(&project);
+    let run =
+        step.call(&project, "apply --init --json-into missing/x --markdown-into out.md --junit-into out.xml").run().exits(1);
+    assert!(commands(&run)[0].starts_with("::error title=chatapi::cannot write the report missing/x"), "{run}");
+    assert_eq!(step.outputs(), pairs(&[("exit_code", "1")]));
+    for text in [project.read("out.md"), project.read("out.xml"), step.summary()] {
+        assert!(text.contains("cannot write the report missing/x"), "{text}");
+    }
+    let step = Step::new(&project);
+    let run = step.call(&project, "apply --init --events --format json").run().exits(1);
+    assert_eq!((step.outputs(), run.stdout.as_str()), (pairs(&[("exit_code", "1")]), ""));
+    assert_eq!(gateway.requests(), 0);
+}
+
+/// A device is written through, and after what stands there already; the link to it stays what it is.
+#[test]
+fn a_link_to_standard_output_is_written_through_also_into_a_file() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    symlink("/dev/stdout", project.path("link")).unwrap();
+    symlink("link", project.path("further")).unwrap();
+    for target in ["further", "link", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let printed = project.path("printed");
+        let call = project.call(["plan", "--markdown-into", target]).stdout_to(File::create(&printed).unwrap());
+        let run = call.run().exits(0);
+        let text = fs::read_to_string(&printed).unwrap();
+        let (plain, markdown) = (text.find("Plan: 1 to create, 0 unchanged.\n"), text.find("<!-- chatapi-plan "));
+        assert!(plain.is_some() && plain < markdown, "{target}: {text} {run}");
+        assert!(["link", "further"].iter().all(|name| fs::symlink_metadata(project.path(name)).unwrap().is_symlink()));
+    }
+    project.run("plan --markdown-into link").exits(0).prints("<!-- chatapi-plan ").done();
+}
+
+#[test]
+fn p5_no_neighbour_of_a_file_that_is_written_is_touched() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let mine = ["out.json.new", "out.md.new", "chatapi.lock.new", ".env.new", "schema.json.new", "plan.json.new"];
+    let mine = mine.into_iter().chain([".chatapi-0.new", ".chatapi-2.new", "manual.new"]);
+    mine.clone().for_each(|name| project.write(name, name));
+    symlink("out.json.new", project.path(".chatapi-1.new")).unwrap();
+    project.run(&format!("apply {ALL} --write-outputs dotenv=.env")).done();
+    project.run("schema --out schema.json").done();
+    project.run("output --out out.json").done();
+    project.run("plan --out plan.json").done();
+    fs::rename(project.path("instances.yaml"), project.path("before.yaml")).unwrap();
+    project.write("instances.yaml.new", "instances.yaml.new");
+    project.run("init").done();
+    for name in mine.chain(["instances.yaml.new"]) {
+        assert_eq!(project.read(name), name);
+    }
+    assert!(fs::symlink_metadata(project.path(".chatapi-1.new")).unwrap().is_symlink());
+    assert!(!project.path(".chatapi-3.new").exists());
 }

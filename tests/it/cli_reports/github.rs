@@ -155,3 +155,36 @@ fn a_summary_keeps_within_what_is_shown_and_outputs_that_fail_are_an_error() {
     run.warns("GITHUB_OUTPUT").done_with("--ci-reports never");
     step.call(&project, "plan").env("GITHUB_STEP_SUMMARY", project.path("missing/file")).run().exits(0).done_with("summary");
 }
+
+/// Later steps decide by the outputs: without them nothing is begun. A summary is a pity.
+#[test]
+fn p4_what_github_named_is_looked_at_before_anything_is_sent() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    fs::create_dir(project.path("folder")).unwrap();
+    let pipe = project.path("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let reader = || rustix::fs::open(&pipe, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK, rustix::fs::Mode::empty());
+    let mut places = vec![project.path("missing/file"), project.path("folder"), pipe.clone()];
+    for _ in 0..2 {
+        for place in &places {
+            let step = Step::new(&project);
+            let run = step.call(&project, "apply --init --json-into out.json").env("GITHUB_OUTPUT", place).run().exits(1);
+            let run = run.warns("GITHUB_OUTPUT").warns("nothing was sent").warns("--ci-reports never");
+            assert!(commands(&run)[0].starts_with("::error title=chatapi::cannot write the step"), "{run}");
+            assert!(step.summary().contains("exit code 1") && project.read("out.json").contains("\"exit_code\": 1"), "{run}");
+            let run = step.call(&project, "plan").env("GITHUB_STEP_SUMMARY", place).run().exits(0);
+            assert_eq!(run.stderr.matches("the job's summary cannot be written").count(), 1, "{run}");
+            assert!(step.outputs().contains(&("exit_code".to_owned(), "0".to_owned())));
+        }
+        // With a reader it can be opened, and is a pipe still.
+        let _reader = reader().unwrap();
+        places = vec![pipe.clone()];
+    }
+    assert_eq!(gateway.requests(), 0);
+    // What takes no byte is found out only by writing: the run's own result stands.
+    let step = Step::new(&project);
+    let run = step.call(&project, "apply --init --json-into out.json").env("GITHUB_OUTPUT", "/dev/full").run().exits(4);
+    run.prints("Apply: 1 created").warns("GITHUB_OUTPUT").done_with("a created as");
+    assert!(step.summary().contains("1 created") && project.read("out.json").contains("\"created\": 1"));
+}

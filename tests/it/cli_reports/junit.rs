@@ -83,3 +83,12 @@ fn a_run_that_fails_early_has_a_report_and_gitlab_none_that_says_no_changes() {
     project.run(&format!("apply {FILES}")).exits(1).done_with("CHATAPI_URL");
     assert_eq!(verdicts(&project), (self::cases(&[("chatapi apply", "error")]), [1, 0, 1, 0]));
 }
+
+#[test]
+fn a_title_is_cut_to_a_bearable_length() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    let title = "long ".repeat(10_000);
+    project.call(["plan", "--title", title.as_str(), "--junit-into", "out.xml"]).run().exits(0).done();
+    let xml = project.read("out.xml");
+    assert!(xml.contains("name=\"long long ") && xml.len() < 2_000, "{}", xml.len());
+}

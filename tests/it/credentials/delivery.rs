@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 
-use crate::stage::{Gateway, Project, manifest};
+use crate::stage::{Call, Gateway, Project, Run, manifest};
 
 /// `a`, with this token.
 fn project(token: &str) -> Project {
@@ -64,11 +64,13 @@ fn what_is_no_file_is_never_replaced() {
     let project = project("Token1");
     fs::create_dir(project.path("directory")).unwrap();
     symlink("/dev/null", project.path("null")).unwrap();
+    symlink("/dev/stdout", project.path("stdout")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, project.path("pipe"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     for path in [
         "directory",
         "null",
         "pipe",
+        "stdout",
         "/dev/null",
         "/dev/stdout",
         "/dev/new-file",
@@ -79,6 +81,11 @@ fn what_is_no_file_is_never_replaced() {
         let run = project.run(&format!("output --reveal --out {path}")).exits(1).warns(&format!("cannot write {path}"));
         assert!(run.stdout.is_empty() && !run.stderr.contains("Token1"), "{run}");
     }
+    // A shell may have led it into a file, which makes it none.
+    let file = File::create(project.path("printed")).unwrap();
+    let run = project.call(["output", "--reveal", "--out", "stdout"]).stdout_to(file).run().exits(1);
+    assert!(!run.stderr.contains("Token1") && project.read("printed").is_empty(), "{run}");
+    assert!(fs::symlink_metadata(project.path("stdout")).unwrap().is_symlink());
     assert!(project.path("directory").is_dir());
     assert!(fs::symlink_metadata(project.path("null")).unwrap().is_symlink());
     assert!(fs::metadata(project.path("pipe")).unwrap().file_type().is_fifo());
@@ -158,6 +165,26 @@ fn p11_masks_come_first_and_only_where_somebody_reads_them() {
     assert!(!plain.stderr.contains("add-mask"), "{plain}");
     let quiet = project.call([&words[..], &["--out", "file"]].concat()).env("GITHUB_ACTIONS", "true").run().exits(0);
     assert!(quiet.stderr.starts_with("::add-mask::50%25Token\n") && quiet.stdout.is_empty(), "{quiet}");
+}
+
+/// A token that the runner was not told to hide goes nowhere.
+#[test]
+fn p11_a_mask_that_nobody_hears_keeps_the_token_back() {
+    let project = project("Token1");
+    for way in ["2>/dev/null", "2>&-", "2>/dev/full"] {
+        for out in ["", "--out kept.env"] {
+            let script = format!("exec \"$0\" output --reveal --format github-env --mask {out} {way}");
+            let run = unheard(&project, &script);
+            assert!(run.stdout.is_empty() && !project.path("kept.env").exists(), "{script}: {run}");
+        }
+    }
+    let script = "exec 3> >(:); wait $!; exec \"$0\" output --reveal --format github-env --mask 2>&3";
+    assert!(unheard(&project, script).stdout.is_empty());
+}
+
+fn unheard(project: &Project, script: &str) -> Run {
+    let call = Call::of("bash", project.dir().to_owned(), ["-c", script, env!("CARGO_BIN_EXE_chatapi")]);
+    call.env("GITHUB_ACTIONS", "true").run().exits(1)
 }
 
 #[test]

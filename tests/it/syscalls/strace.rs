@@ -85,7 +85,7 @@ pub(super) fn is_there() -> Result<(), String> {
 fn paths(project: &Project, call: &str) -> Vec<PathBuf> {
     let directories: &[&str] = if call == "close" { &[] } else { &[".", "state", "state/index", "state/index/blobs"] };
     let files = ["state/journal.jsonl", "state/lock", "state/.gitignore", "state/index/db", "state/index/conf"];
-    let files = files.iter().chain(&["chatapi.lock", "chatapi.lock.new"]).chain(directories);
+    let files = files.iter().chain(&["chatapi.lock", ".chatapi-0.new"]).chain(directories);
     files.map(|file| project.path(file)).collect()
 }
 
