@@ -62,12 +62,10 @@ fn where_no_lock_file_is_near_the_next_apply_is_said_to_write_it() {
 #[test]
 fn a_lock_file_that_cannot_be_written_leaves_the_rename_done() {
     let (gateway, project) = done(&["a"]);
-    // What the new one is written as first: a directory cannot be put in its place.
-    fs::create_dir(project.path("chatapi.lock.new")).unwrap();
-    let run = project.run("state mv a z").exits(0).prints("`a` is `z` from now on");
+    let run = project.call(["state", "mv", "a", "z"]).env("CHATAPI_FAILPOINT", "lockfile-before=error").run();
+    let run = run.exits(0).prints("`a` is `z` from now on");
     run.warns("cannot write chatapi.lock").done_with("the state has it; the next apply writes the lock file");
     assert_eq!(locked(&project, "instances"), ["a"]);
-    fs::remove_dir(project.path("chatapi.lock.new")).unwrap();
     project.declare(&manifest("{kind: chatapi}", &["z"]));
     project.run("apply").exits(0).prints("Nothing to do").done();
     assert_eq!((locked(&project, "instances"), gateway.creates()), (vec!["z".to_owned()], 1));
