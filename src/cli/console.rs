@@ -20,15 +20,17 @@ use rustix::fs::FileType;
 
 use super::error::{CliError, Content};
 use super::stream::Stream;
+use super::wrap::wrapped;
 use crate::diagnostic::Colour;
 use crate::report::account::Notice;
 use crate::report::annotations::Annotation;
 use crate::text::{Printed, disarm, escape};
 
 pub(super) const ERROR: Style = AnsiColor::Red.on_default().bold();
-pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// Yellow cannot be read on a light background.
+pub(super) const WARNING: Style = AnsiColor::Magenta.on_default().bold();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default();
+pub(super) const DOUBT: Style = AnsiColor::Magenta.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const BOLD: Style = Style::new().bold();
@@ -81,8 +83,7 @@ impl Console {
 
     /// How many columns the results may have; none: nobody counts them.
     pub(super) fn width() -> Option<usize> {
-        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+        columns(io::stdout())
     }
 
     /// How far a bar has come is drawn below what is printed.
@@ -92,7 +93,7 @@ impl Console {
 
     /// A line of the result.
     pub(super) fn line(&self, line: impl Display) {
-        self.result(format_args!("{line}\n"));
+        self.result(format_args!("{}\n", wrapped(&line.to_string(), Self::width())));
     }
 
     /// A part of the result.
@@ -194,7 +195,7 @@ impl Console {
     /// An error in full.
     pub(super) fn error(&self, error: &CliError) {
         match &error.content {
-            Content::Problems(problems) => self.say(problems.render(self.colour_of_problems()).trim_end()),
+            Content::Problems(problems) => self.laid_out(problems.render(self.colour_of_problems()).trim_end()),
             Content::Chain(chain) => {
                 for (depth, message) in chain.iter().map(|message| escape(message)).enumerate() {
                     match depth {
@@ -227,6 +228,11 @@ impl Console {
     }
 
     fn say(&self, line: impl Display) {
+        self.laid_out(wrapped(&line.to_string(), columns(io::stderr())));
+    }
+
+    /// Lines whose breaks are where they belong.
+    fn laid_out(&self, line: impl Display) {
         let line = format!("{line}\n");
         // Nobody is left to tell.
         let _ = self.beside_the_bar(|| self.write_err(&disarm(&line, Printed::Text)));
@@ -252,6 +258,12 @@ impl Console {
     fn colour_of_problems(&self) -> Colour {
         if self.is_coloured() { Colour::Ansi } else { Colour::Plain }
     }
+}
+
+/// The columns of the terminal that `stream` is.
+fn columns(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Whether what is written there is gone.

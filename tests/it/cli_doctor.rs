@@ -229,7 +229,7 @@ fn its_text_is_aligned_and_says_what_to_type() {
     snapshot("doctor-bad.txt", &steady.map(|line| line.to_owned() + "\n").collect::<String>());
     assert!(text.lines().last().unwrap().starts_with("Doctor: 0 errors, "), "{text}");
     let coloured = project.call(["doctor", "--color", "always"]).coloured().run().exits(0);
-    assert!(coloured.stdout.contains("\u{1b}[33mwarning"), "{coloured}");
+    assert!(coloured.stdout.contains("\u{1b}[35mwarning"), "{coloured}");
     let hints: Vec<_> = coloured.stdout.lines().filter(|line| line.contains("hint:")).collect();
     assert!(hints.len() > 3 && !hints.iter().any(|line| line.contains('\u{1b}')), "what to type is as bright as the rest");
 }

@@ -11,6 +11,7 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::wrap::broken;
 use crate::doctor::{self, Check, Status};
 use crate::report::{DoctorDocument, DoctorSummary};
 use crate::text::escape;
@@ -35,7 +36,10 @@ fn text(checks: &[Check], columns: Option<usize>) -> String {
     let width = checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
     let indent = width + 13;
     let room = columns.map(|columns| columns.saturating_sub(indent)).filter(|room| *room >= COLUMN_MIN);
-    let broken = |text: &str| broken(&escape(text), room, indent);
+    let broken = |text: &str| match room {
+        Some(room) => broken(&escape(text), room, Some(0)).replace('\n', &format!("\n{:indent$}", "")),
+        None => escape(text).into_owned(),
+    };
     let mut text = String::new();
     for Check { id, status, message, hint } in checks {
         let style = match status {
@@ -54,42 +58,9 @@ fn text(checks: &[Check], columns: Option<usize>) -> String {
     text
 }
 
-/// `text` with line feeds between words, so that no line is wider than `room`, but for a word that is.
-fn broken(text: &str, room: Option<usize>, indent: usize) -> String {
-    let Some(room) = room else { return text.to_owned() };
-    let (mut lines, mut used) = (String::new(), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > room {
-            lines.push('\n');
-            lines.push_str(&" ".repeat(indent));
-            used = 0;
-        } else if used > 0 {
-            lines.push(' ');
-            used += 1;
-        }
-        lines.push_str(word);
-        used += length;
-    }
-    lines
-}
-
 fn sentence(summary: DoctorSummary) -> String {
     let DoctorSummary { ok, unsure, warning, error, skipped } = summary;
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let (error, warning) = (plural(error, "error"), plural(warning, "warning"));
     format!("Doctor: {error}, {warning}, {unsure} unsure, {ok} ok, {skipped} skipped.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_broken_between_words_where_somebody_counts_columns() {
-        assert_eq!(broken("one two three", None, 2), "one two three");
-        assert_eq!(broken("one two three", Some(7), 2), "one two\n  three");
-        assert_eq!(broken("a-very-long-word b", Some(5), 1), "a-very-long-word\n b");
-        assert_eq!(broken("", Some(5), 1), "");
-    }
 }

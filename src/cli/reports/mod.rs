@@ -276,7 +276,7 @@ impl Context {
         }
         // A line has nothing that JSON lacks.
         if let Some(Ok(text)) = line().map(|line| serde_json::to_string(&line.at(Timestamp::now()))) {
-            self.console.line(disarm(&text, Printed::Json));
+            self.console.result(format_args!("{}\n", disarm(&text, Printed::Json)));
         }
     }
 
