@@ -19,7 +19,7 @@ use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
-use super::plan::{cost_sentence, declared, guard_hint, plan_hash, with_cost};
+use super::plan::{cost_sentence, declared, guard_hints, plan_hash, with_cost};
 use super::progress::Display;
 use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
@@ -76,8 +76,10 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let kept = Kept::of(context, &args.manifests.files, others);
         let world = World { state: store.state(), manifest, sealed_to: to };
         let delivery = Delivery::prepare(context, &kept, args, &world)?;
-        delivery::remind(context, &args.write_outputs);
-        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, pin, delivery, server, stop };
+        delivery::remind(context, &args.write_outputs, to);
+        let not_renames = subject.not_renames(args);
+        let run =
+            Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, not_renames, pin, delivery, server, stop };
         run.go(store, lock).await
     })
 }
@@ -107,7 +109,9 @@ struct Run<'a> {
     manifest: &'a Manifest,
     lock_path: &'a Path,
     saved: Option<&'a SavedPlan>,
-    limits: Limits<'a>,
+    limits: Limits,
+    /// Names that are no renames.
+    not_renames: &'a [InstanceName],
     /// Keys to be pinned when nothing stops the run any more.
     pin: Option<Recipients>,
     delivery: Option<Delivery>,
@@ -266,7 +270,7 @@ impl Run<'_> {
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let plan = crate::plan::plan(&declared(self.manifest), state);
+        let plan = crate::plan::plan(&declared(self.manifest), state).without_renames(self.not_renames);
         let (plan, unreviewed) = match self.saved {
             Some(saved) => saved.restrict(plan),
             None => (plan, BTreeSet::new()),
@@ -360,7 +364,9 @@ impl Run<'_> {
                 error =
                     error.hint(format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
             }
-            self.context.complain_as(&error.hint(guard_hint(guard, &command)), Notice::of_guard(guard));
+            let with = if self.saved.is_some() { "plan again" } else { "apply" };
+            let told = guard_hints(guard, &command, with).into_iter().fold(error, CliError::hint);
+            self.context.complain_as(&told, Notice::of_guard(guard));
         }
         if let Some(halt) = &report.halt {
             let hint = match halt {

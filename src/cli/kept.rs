@@ -1,6 +1,8 @@
 //! What no output may take the place of: the state, lock files, manifests, plans and keys.
 
 use std::env;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, LOCK_FILE};
@@ -9,6 +11,9 @@ use super::saved;
 
 /// Variables that name a file with a key, or the lock file.
 const VARIABLES: [&str; 3] = ["CHATAPI_API_KEY_FILE", "CHATAPI_IDENTITY_FILE", "CHATAPI_LOCK_FILE"];
+
+/// So much of a file tells whether it is a manifest.
+const LOOK: u64 = 64 * 1_024;
 
 /// The files that a command reads, or that must outlive it.
 #[derive(Debug)]
@@ -38,10 +43,21 @@ impl Kept {
             () if path.starts_with(&self.state_dir) => Some("it is in the state's directory, where nothing else is written"),
             () if path.file_name().is_some_and(|name| name == LOCK_FILE) => Some("that is a lock file's name"),
             () if self.files.contains(&path) => Some("it is read by this very run"),
+            () if looks_like_manifest(&path) => Some("a manifest is there"),
             () if is_manifest && self.folders.iter().any(|folder| path.parent() == Some(folder)) => {
                 Some("it is read by this very run")
             }
             () => None,
         }
     }
+}
+
+/// Whether a manifest stands at `path`, which people write by hand. What `output` has written has the same list, and a version of
+/// its own.
+fn looks_like_manifest(path: &Path) -> bool {
+    let mut text = Vec::new();
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    let read = is_file && File::open(path).is_ok_and(|file| file.take(LOOK).read_to_end(&mut text).is_ok());
+    let begins = |word: &[u8]| text.split(|byte| *byte == b'\n').any(|line| line.starts_with(word));
+    read && begins(b"instances:") && !begins(b"format_version:")
 }

@@ -38,6 +38,7 @@ mod usage;
 mod validate;
 mod version;
 mod witness;
+mod wrap;
 
 use std::process::ExitCode;
 use std::sync::Arc;

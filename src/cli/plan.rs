@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::reports::{self, Told};
 use super::table::{cut, fit};
+use super::wrap::broken;
 use super::{saved, sealing};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
@@ -71,9 +72,10 @@ impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
         let state = reading.as_ref().map(|reading| &reading.state);
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
+        let plan = plan.without_renames(&args.renames.not_a_rename);
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
-        let limits = Limits { aim, ..args.budget.limits(&args.renames.not_a_rename, context.is_ci) };
+        let limits = Limits { aim, ..args.budget.limits(context.is_ci) };
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
@@ -125,7 +127,8 @@ impl Made {
         reports.about(state.map(|state| (&state.lineage, state.serial)), self.hash);
         context.planned(&self.plan);
         for guard in &self.guards {
-            context.note(Notice::of_guard(guard).hint(&guard_hint(guard, &command)));
+            let hints = guard_hints(guard, &command, "apply");
+            context.note(hints.iter().fold(Notice::of_guard(guard), |notice, hint| notice.hint(hint)));
         }
         if let Some(state) = state {
             let nothing = Report::default();
@@ -154,7 +157,8 @@ impl Made {
         }
         if let Some(guard) = self.guards.first() {
             let refused = CliError::message(Exit::Guard, "the plan was not saved: an apply of it would stop");
-            return Err(refused.hint(report::guard_text(guard)).hint(guard_hint(guard, &command)));
+            let refused = refused.hint(report::guard_text(guard));
+            return Err(guard_hints(guard, &command, "plan").into_iter().fold(refused, CliError::hint));
         }
         let Some(Reading { state, head, .. }) = self.reading else {
             let absent = CliError::message(Exit::State, "a saved plan is for one state, and there is none here");
@@ -211,36 +215,41 @@ pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
     cost.map(cost_sentence).into_iter().for_each(|line| console.line(line));
 }
 
-/// How narrow names and reasons may be cut; types and actions stand in full.
-const LEAST: [Option<usize>; 4] = [Some(16), None, None, Some(16)];
+/// How narrow names may be cut; types and actions stand in full.
+const LEAST: [Option<usize>; 3] = [Some(16), None, None];
+/// The mark, and what stands between the columns.
+const GAPS: usize = 10;
+/// Where a reason begins that does not fit behind its change.
+const BELOW: usize = 6;
 
-/// A line for each change, where possible in `room` columns of a terminal.
+/// A line for each change, where possible in `room` columns of a terminal; a reason for which there is no room stands below.
 fn rows(changes: &[&Change], room: Option<usize>) -> String {
-    // A saved plan may come from elsewhere: what it says stays on its line.
-    let reasons: Vec<String> = changes.iter().map(|change| escape(&change.reason.to_string()).into_owned()).collect();
     let width = |text: &dyn Fn(&Change) -> usize| changes.iter().map(|change| text(change)).max().unwrap_or(0);
     let mut widths = [
         width(&|change| change.name.as_str().len()),
         width(&|change| change.kind.as_str().len()),
         width(&|change| change.action.as_str().len()),
-        changes.iter().zip(&reasons).map(|(change, reason)| reason.width() + renamed(change).len()).max().unwrap_or(0),
     ];
-    // The mark and the gaps.
-    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(10)));
-    let [names, kinds, actions, whole] = widths;
+    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS)));
+    let used = GAPS + widths.iter().sum::<usize>();
+    let [names, kinds, actions] = widths;
     let mut text = String::new();
-    for (change, reason) in changes.iter().zip(&reasons) {
+    for change in changes {
         let (mark, style) = marked(change);
         let (name, action) = (cut(change.name.as_str(), names), change.action.as_str());
-        let detail = format!("{reason}{}", renamed(change));
-        let detail = cut(&detail, whole);
-        let (reason, renamed) = detail.split_at_checked(reason.len()).unwrap_or((&detail, ""));
+        // A saved plan may come from elsewhere: what it says stays on its line.
+        let reason = change.reason.to_string();
+        let (reason, renamed) = (escape(&reason), renamed(change));
+        let length = reason.width() + renamed.len();
+        let detail = format!("{DIM}{reason}{DIM:#}{DOUBT}{renamed}{DOUBT:#}");
+        let row = format!("  {style}{mark}{style:#} {name:names$}  {:kinds$}  {action:actions$}", change.kind);
         // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {style}{mark}{style:#} {name:names$}  {:kinds$}  {action:actions$}  {DIM}{reason}{DIM:#}{DOUBT}{renamed}{DOUBT:#}",
-            change.kind
-        );
+        let _ = match room.filter(|room| used + length > *room) {
+            None => writeln!(text, "{row}  {detail}"),
+            Some(room) => {
+                writeln!(text, "{}\n{}", row.trim_end(), broken(&format!("{:BELOW$}{detail}", ""), room, Some(BELOW)))
+            }
+        };
     }
     text
 }
@@ -298,7 +307,9 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
     let console = &context.console;
     for guard in guards {
         console.warn(format_args!("an apply will stop: {}", report::guard_text(guard)));
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", guard_hint(guard, &context.command())));
+        for hint in guard_hints(guard, &context.command(), "apply") {
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+        }
     }
     let (summary, command) = (plan.summary(), context.command());
     if summary.in_doubt > 0 {
@@ -313,9 +324,9 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
     }
 }
 
-/// What answers a guard.
-pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
-    match guard {
+/// What answers a guard; `with`: the command that is told.
+pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<String> {
+    let answer = match guard {
         Guard::TypeChange { name, recorded, .. } => {
             format!("declare `{name}` as {recorded} again, or give the new one another name")
         }
@@ -331,11 +342,20 @@ pub(super) fn guard_hint(guard: &Guard, command: &str) -> String {
             )
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
-        Guard::Strangers { count, .. } => format!(
-            "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {count}`, once"
+        Guard::Strangers { ids, .. } => format!(
+            "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
+            ids.len()
         ),
-        Guard::ProbableRename { from, to, .. } => {
-            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, apply with `--not-a-rename {to}`")
+        Guard::ProbableRename { from, to, exists: true, .. } => {
+            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`")
         }
-    }
+        Guard::ProbableRename { from, to, exists: false, .. } => format!(
+            "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
+        ),
+    };
+    let elsewhere = match guard {
+        Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        _ => None,
+    };
+    std::iter::once(answer).chain(elsewhere).collect()
 }

@@ -196,7 +196,10 @@ fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
 
 fn settings(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Settings> {
     let Value::Mapping(entries) = &entry.value.value else {
-        expected("a mapping with `kind`", &entry.value, span_of(entry), "write `provider: {kind: chatapi}`", report);
+        // The kind that was written, if it is one: the other may cost money.
+        let typed = ProviderKind::ALL.into_iter().find(|kind| entry.value.text() == Some(kind.as_str())).unwrap_or_default();
+        let help = format!("write `provider: {{kind: {typed}}}`");
+        expected("a mapping with `kind`", &entry.value, span_of(entry), &help, report);
         return None;
     };
     let [kind, exclusive] = fields(entries, PROVIDER, report);

@@ -70,23 +70,21 @@ pub enum Guard {
         to: InstanceName,
         /// Their type.
         kind: InstanceType,
+        /// Whether the one that left has an instance; else that is in doubt.
+        exists: bool,
     },
     /// The account has instances that this state neither knows nor has seen before.
     Strangers {
-        /// How many.
-        count: usize,
         /// How many the operator expects.
         allowed: usize,
-        /// The first of them.
-        some: Vec<InstanceId>,
+        /// All of them, sorted.
+        ids: Vec<InstanceId>,
     },
 }
 
 /// What the operator has said about a run, beside the manifest.
 #[derive(Debug, Clone, Default)]
-pub struct Limits<'a> {
-    /// Names that are new, although one like them has left.
-    pub not_renames: &'a [InstanceName],
+pub struct Limits {
     /// Creates at the most; none: nothing was said.
     pub max_creates: Option<usize>,
     /// Costs a month at the most, of everything.
@@ -99,7 +97,7 @@ pub struct Limits<'a> {
 
 impl Plan {
     /// What forbids the run, whatever else it would do: nothing is sent while this is not empty.
-    pub fn guards(&self, limits: &Limits<'_>, prices: Option<&Prices>) -> Vec<Guard> {
+    pub fn guards(&self, limits: &Limits, prices: Option<&Prices>) -> Vec<Guard> {
         let conflicts = self.with(Action::Conflict).filter_map(|change| match &change.reason {
             Reason::OtherType { recorded } => {
                 Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
@@ -107,15 +105,22 @@ impl Plan {
             Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
             _ => None,
         });
-        let unanswered = self.changes.iter().filter(|change| !limits.not_renames.contains(&change.name));
-        let renames = unanswered.filter_map(|change| {
-            Some(Guard::ProbableRename { from: change.renamed_from.clone()?, to: change.name.clone(), kind: change.kind })
+        let doubtful: BTreeSet<_> = self
+            .changes
+            .iter()
+            .filter(|change| matches!(change.reason, Reason::InDoubt { .. }))
+            .map(|change| &change.name)
+            .collect();
+        let renames = self.changes.iter().filter_map(|change| {
+            let from = change.renamed_from.clone()?;
+            let exists = !doubtful.contains(&from);
+            Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, exists })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
         conflicts.chain(renames).chain(self.too_many(limits)).chain(costs).collect()
     }
 
-    fn too_many(&self, limits: &Limits<'_>) -> Option<Guard> {
+    fn too_many(&self, limits: &Limits) -> Option<Guard> {
         let wanted = self.with(Action::Create).count();
         let existing = self.changes.len() - wanted;
         if let Some(most) = limits.max_creates {

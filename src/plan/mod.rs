@@ -190,6 +190,15 @@ pub struct PlanSummary {
 }
 
 impl Plan {
+    /// The same where the `names` are new, as the operator says, although one like them has left.
+    #[must_use]
+    pub fn without_renames(mut self, names: &[InstanceName]) -> Self {
+        for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
+            change.renamed_from = None;
+        }
+        self
+    }
+
     /// The changes with `action`.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(move |change| change.action == action)

@@ -72,7 +72,8 @@ fn orphan(record: &Record) -> Option<Change> {
 /// the next one.
 fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
     let mut new: BTreeMap<InstanceType, VecDeque<&mut Change>> = BTreeMap::new();
-    for change in changes.iter_mut().filter(|change| change.action == Action::Create) {
+    // What was tried before was declared beside the one that left.
+    for change in changes.iter_mut().filter(|change| change.action == Action::Create && change.reason == Reason::New) {
         new.entry(change.kind).or_default().push_back(change);
     }
     let left = orphans.iter().filter(|(record, change)| change.action == Action::Orphan && !record.orphan_noted);
@@ -264,10 +265,11 @@ mod tests {
     fn guards_name_what_stops_the_run_and_the_operator_can_answer_a_rename() {
         let plan = planned(&[("a", "dev"), ("c", "wa")], &[("a", "wa", "created"), ("b", "wa", "created")]);
         let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
-        let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa") };
+        let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), exists: true };
         assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
-        let limits = Limits { not_renames: &[name("c")], ..Limits::default() };
-        assert_eq!(plan.guards(&limits, None), [type_change]);
+        let plan = plan.without_renames(&[name("c")]);
+        assert_eq!(plan.guards(&Limits::default(), None), [type_change]);
+        assert_eq!(plan.summary().probable_rename, 0);
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Notice {
 
     /// What a guard says.
     pub fn of_guard(guard: &Guard) -> Self {
-        let GuardData { guard, name, message } = GuardData::from(guard);
+        let GuardData { guard, name, message, .. } = GuardData::from(guard);
         Self { guard: Some(guard), name, ..Self::error(&message) }
     }
 

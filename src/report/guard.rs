@@ -6,6 +6,9 @@ use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
 use crate::text::counted;
 
+/// Ids that a message names.
+const SHOWN: usize = 5;
+
 /// A guard in a document.
 #[derive(Debug, Serialize)]
 pub struct GuardData {
@@ -14,6 +17,9 @@ pub struct GuardData {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<InstanceName>,
     pub(super) message: String,
+    /// The instances that it is about, where it is about some of nobody's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<InstanceId>,
 }
 
 impl From<&Guard> for GuardData {
@@ -28,7 +34,11 @@ impl From<&Guard> for GuardData {
             Guard::Unpriced { .. } => ("unpriced", None),
             Guard::Strangers { .. } => ("unknown_instances", None),
         };
-        Self { guard: word, name: name.cloned(), message: guard_text(guard) }
+        let ids = match guard {
+            Guard::Strangers { ids, .. } => ids.clone(),
+            _ => Vec::new(),
+        };
+        Self { guard: word, name: name.cloned(), message: guard_text(guard), ids }
     }
 }
 
@@ -54,21 +64,22 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Unpriced { kind } => {
             format!("the cost is limited, and nobody has said what an instance of type {kind} costs")
         }
-        Guard::ProbableRename { from, to, kind } => {
+        Guard::ProbableRename { from, to, kind, .. } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
         }
-        Guard::Strangers { count, allowed, some } => strangers_text(*count, *allowed, some),
+        Guard::Strangers { ids, allowed } => strangers_text(ids, *allowed),
     }
 }
 
-fn strangers_text(count: usize, allowed: usize, some: &[InstanceId]) -> String {
-    let ids = some.iter().map(InstanceId::to_string).collect::<Vec<_>>().join(", ");
-    let more = if count > some.len() { ", …" } else { "" };
+fn strangers_text(ids: &[InstanceId], allowed: usize) -> String {
+    let count = ids.len();
+    let some = ids.iter().take(SHOWN).map(InstanceId::to_string).collect::<Vec<_>>().join(", ");
+    let more = if count > SHOWN { ", …; a document has them all" } else { "" };
     let be = if allowed == 1 { "is" } else { "are" };
     let allowed = if allowed > 0 { format!(", and {allowed} {be} allowed") } else { String::new() };
     let has = instances(count);
     format!(
-        "the account has {has} that this state does not know{allowed} ({ids}{more}): a run whose state was lost may have created them"
+        "the account has {has} that this state does not know{allowed} ({some}{more}): a run whose state was lost may have created them"
     )
 }
 

@@ -123,12 +123,29 @@ fn a_rename_is_stopped_and_both_ways_out_of_it_work() {
         project.run("plan").exits(0).warns("an apply will stop").warns("`chatapi state mv old new`");
         let stopped = project.run("apply").exits(6).prints("Stopped: nothing was sent.");
         let stopped = stopped.warns("`chatapi state mv old new`").warns("--not-a-rename new");
+        let stopped = stopped.warns("if another manifest declares `old`: name both in one command");
+        let answered = project.run("plan --not-a-rename new").exits(0);
+        assert!(!answered.stdout.contains("renamed from") && !answered.stderr.contains("will stop"), "{answered}");
         assert_eq!(gateway.creates(), before, "{stopped}");
         project.run(way_out).done();
         project.run("apply").done();
         assert_eq!(gateway.creates() - before, creates - 1, "{way_out}");
         assert_eq!(project.ids()["new"] == id, creates == 1, "{way_out}: a moved instance keeps its id");
     }
+}
+
+/// What was tried before is not new; and what is in doubt cannot be moved.
+#[test]
+fn a_rename_is_suspected_of_new_names_only_and_a_doubt_is_settled_first() {
+    let gateway = Gateway::start(&["create:nth=1=drop-after", "create:nth=2=refuse:no"]);
+    let project = Project::at(&gateway.url(), &["doubtful", "refused"]);
+    let _ = project.run("apply --parallelism 1").exits(3);
+    project.declare(&manifest("{kind: chatapi}", &["refused"]));
+    let run = project.run("plan").exits(3);
+    assert!(!run.stdout.contains("renamed from") && !run.stderr.contains("will stop"), "{run}");
+    project.declare(&manifest("{kind: chatapi}", &["refused", "unheard-of"]));
+    let run = project.run("plan").exits(3).warns("`doubtful` is in doubt: settle that first (`chatapi doubts`)");
+    assert!(!run.stderr.contains("state mv"), "{run}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn p10_a_ci_systems_second_signal_does_not_cut_the_first_ones_time_short() {
 fn p10_a_signal_while_it_waits_for_the_rate_limit_ends_the_run() {
     let server = OtherGateway::start(|_| crate::stage::Reply::new(429, ""));
     let project = Project::at(&server.url(), &SIX);
-    let apply = project.call(["apply", "--parallelism", "2"]).start();
+    let apply = project.call(["apply", "--parallelism", "1"]).start();
     apply.says("the server asks to wait (status 429)");
     apply.signal(Signal::TERM);
     let run = apply.wait().exits(143).prints("Apply: 0 created");

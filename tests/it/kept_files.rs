@@ -55,7 +55,7 @@ fn p3_p5_what_must_outlive_a_run_is_no_target() {
             let _ = project.call(line.split(' ')).env("CHATAPI_IDENTITY_FILE", "api.txt").run().exits(1).warns(target);
         }
     }
-    for target in &targets[..5] {
+    for target in targets[..5].iter().chain(&["instances.yaml"]) {
         for line in [format!("output --out {target}"), format!("schema --out {target}")] {
             let _ = project.run(&line).exits(1).warns("nothing is written to");
         }
@@ -70,6 +70,8 @@ fn p3_p5_what_must_outlive_a_run_is_no_target() {
         "apply --write-outputs dotenv=.env --write-outputs json=x/../.env folder",
         "apply --write-outputs dotenv=/dev/full folder",
         "apply --write-outputs json=/dev/stdout folder",
+        "apply --write-outputs json=- folder",
+        "apply --write-outputs yaml=instances.yaml folder",
     ] {
         let _ = project.run(line).exits(1);
     }

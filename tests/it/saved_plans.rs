@@ -79,6 +79,7 @@ fn p1_p5_a_spent_plan_creates_nothing_on_another_runner() {
         assert!(run.stderr.contains("--allow-unknown 2") && run.stdout.contains("nothing was sent"), "{run}");
         let document = project.run("apply --format json plan.json").exits(6).json();
         assert_eq!((&document["guards"][0]["guard"], &document["exit_code"]), (&"unknown_instances".into(), &6.into()));
+        assert_eq!(document["guards"][0]["ids"].as_array().map(Vec::len), Some(2), "{document}");
 
         fs::remove_dir_all(project.state()).unwrap();
         let _ = project.run("apply plan.json").exits(7).warns("the plan is for the state of lineage").warns("may be lost");
@@ -256,7 +257,8 @@ fn a_plan_that_would_stop_is_not_saved_and_what_was_said_goes_with_it() {
     assert!(!project.path("plan.json").exists());
     project.run("apply").exits(0).done();
     project.declare(&manifest("{kind: chatapi}", &["shop-eu", "x"]));
-    let _ = project.run("plan --out plan.json").exits(6).warns("the plan was not saved").warns("--not-a-rename shop-eu");
+    let _ =
+        project.run("plan --out plan.json").exits(6).warns("the plan was not saved").warns("plan with `--not-a-rename shop-eu`");
     let _ = project.run("plan --out plan.json --not-a-rename shop-eu --max-creates 1").exits(6).warns("this run may create 1");
     assert!(!project.path("plan.json").exists());
     project.run("plan --out plan.json --not-a-rename shop-eu --max-creates 2").exits(0).done();

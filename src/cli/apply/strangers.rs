@@ -16,7 +16,7 @@ use crate::provider::ListError;
 use crate::report;
 use crate::state::{Phase, State};
 
-/// Ids that a message names.
+/// Names that a message lists.
 const SHOWN: usize = 5;
 /// How often a list is asked for, and the wait before the second time; each further one waits twice as long.
 const TRIES: (u32, Duration) = (3, Duration::from_millis(500));
@@ -51,7 +51,7 @@ impl Run<'_> {
             if count <= accepted {
                 return Ok(None);
             }
-            let guard = Guard::Strangers { count, allowed: most, some: ids.into_iter().take(SHOWN).collect() };
+            let guard = Guard::Strangers { ids, allowed: most };
             match strictness {
                 Strictness::Stop => return Ok(Some(guard)),
                 Strictness::Warn => {

@@ -35,13 +35,13 @@ impl Subject {
     }
 
     /// Names that the operator calls new: those of the command line, or those of the saved plan.
-    fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
+    pub(super) fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
         self.saved.as_ref().map_or(&args.renames.not_a_rename, |saved| &saved.consent.not_a_rename)
     }
 
     /// What limits the run. What was said when a plan was saved holds, and what is said now holds too.
-    pub(super) fn limits<'a>(&'a self, args: &'a ApplyArgs, is_unattended: bool) -> Limits<'a> {
-        let limits = args.budget.limits(self.not_renames(args), is_unattended);
+    pub(super) fn limits(&self, args: &ApplyArgs, is_unattended: bool) -> Limits {
+        let limits = args.budget.limits(is_unattended);
         let consented = self.saved.as_ref().and_then(|saved| saved.consent.max_creates);
         // Where nobody looks, a file alone does not say that many are meant: it may come with a pull request.
         let consented = consented.filter(|_| !is_unattended || limits.max_creates.is_some());

@@ -82,7 +82,11 @@ impl std::str::FromStr for OutputTarget {
         let (format, path) = text.split_once('=').ok_or("write FORMAT=FILE, as `dotenv=.env`")?;
         let known = OutputFormat::from_str(format, false).ok().filter(|format| *format != OutputFormat::Template);
         let format = known.ok_or("known are json, yaml, dotenv, shell, github-env, k8s-secret and docker-env")?;
-        if path.is_empty() { Err("a file is missing behind `=`") } else { Ok(Self { format, path: path.into() }) }
+        match path {
+            "" => Err("a file is missing behind `=`"),
+            "-" => Err("it goes into a file; `chatapi output --reveal` prints"),
+            path => Ok(Self { format, path: path.into() }),
+        }
     }
 }
 

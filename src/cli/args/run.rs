@@ -26,9 +26,9 @@ pub(in crate::cli) struct BudgetArgs {
 
 impl BudgetArgs {
     /// With what else was said.
-    pub(in crate::cli) fn limits<'a>(&self, not_renames: &'a [InstanceName], is_unattended: bool) -> Limits<'a> {
+    pub(in crate::cli) fn limits(&self, is_unattended: bool) -> Limits {
         let Self { max_creates, max_monthly_cost } = *self;
-        Limits { not_renames, max_creates, max_monthly_cost, is_unattended, aim: None }
+        Limits { max_creates, max_monthly_cost, is_unattended, aim: None }
     }
 }
 

@@ -101,6 +101,8 @@ fn guards(printed: &mut Printed) {
     );
     printed.beside(&project, "plan", "plan");
     printed.beside(&project, "apply", "apply --max-creates 1");
+    let elsewhere = Project::at(&gateway.url(), &["z"]).with("CI", "true");
+    printed.beside(&elsewhere, "apply", "apply --init");
     printed.events(&project, "plan --max-creates 1");
     printed.events(&project, "apply --max-creates 1");
 }
