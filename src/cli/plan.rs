@@ -216,9 +216,11 @@ pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
 }
 
 /// How narrow names may be cut; types and actions stand in full.
-const LEAST: [Option<usize>; 3] = [Some(16), None, None];
+const LEAST: [Option<usize>; 3] = [Some(24), None, None];
 /// The mark, and what stands between the columns.
 const GAPS: usize = 10;
+/// So long a reason stands behind its change, even if names are cut for it.
+const SHORT: usize = 24;
 /// Where a reason begins that does not fit behind its change.
 const BELOW: usize = 6;
 
@@ -230,7 +232,8 @@ fn rows(changes: &[&Change], room: Option<usize>) -> String {
         width(&|change| change.kind.as_str().len()),
         width(&|change| change.action.as_str().len()),
     ];
-    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS)));
+    let longest = width(&|change| change.reason.to_string().len());
+    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS + longest.min(SHORT))));
     let used = GAPS + widths.iter().sum::<usize>();
     let [names, kinds, actions] = widths;
     let mut text = String::new();
