@@ -35,23 +35,25 @@ pub struct FileStore {
     awaited: BTreeSet<AttemptId>,
     unsynced: bool,
     broken: bool,
-    _hold: Hold,
+    hold: Hold,
 }
 
 impl FileStore {
     /// Opens the state in `dir`, verifying all of it against itself, its index and the lock file.
-    pub fn open(dir: &Path, hold: Hold, lock: Option<&LockFile>) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, mut hold: Hold, lock: Option<&LockFile>) -> Result<Self, StoreError> {
+        hold.take_journal(&dir.join(JOURNAL))?;
         Self::open_on(dir, hold, lock, plain(dir, false)?)
     }
 
     /// Opens the state in `dir`, or begins a new one where there is none and nothing says that there was.
     pub fn open_or_begin(
         dir: &Path,
-        hold: Hold,
+        mut hold: Hold,
         lock: Option<&LockFile>,
         lineage: Lineage,
         at: Timestamp,
     ) -> Result<Self, StoreError> {
+        hold.take_journal(&dir.join(JOURNAL))?;
         match Self::find(dir, lock, plain(dir, false)?) {
             Ok((medium, scan, index)) => Self::resume(dir, hold, medium, scan, index),
             Err(StoreError::Absent(_)) => Self::begin(dir, hold, lineage, at),
@@ -102,7 +104,7 @@ impl FileStore {
             // The process that wrote the last entries may have died before it synced them.
             unsynced: true,
             broken: false,
-            _hold: hold,
+            hold,
         };
         if scan.torn > 0 {
             tracing::warn!(bytes = scan.torn, "dropping the part of an entry that a cut-short write left");
@@ -132,8 +134,9 @@ impl FileStore {
     }
 
     /// Begins a new state in `dir`, which has none.
-    pub(crate) fn begin(dir: &Path, hold: Hold, lineage: Lineage, at: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn begin(dir: &Path, mut hold: Hold, lineage: Lineage, at: Timestamp) -> Result<Self, StoreError> {
         let medium = plain(dir, true)?.ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
+        hold.take_journal(&dir.join(JOURNAL))?;
         Self::begin_on(dir, hold, medium, lineage, at)
     }
 
@@ -173,7 +176,7 @@ impl FileStore {
             awaited: BTreeSet::new(),
             unsynced: false,
             broken: false,
-            _hold: hold,
+            hold,
         })
     }
 
@@ -203,6 +206,7 @@ impl FileStore {
         // Nothing may be written into the old one any more, whatever happens here.
         self.broken = true;
         let missing = || StoreError::Absent(self.dir.clone());
+        self.hold.take_journal(&self.dir.join(JOURNAL))?;
         let medium = plain(&self.dir, false)?.ok_or_else(missing)?;
         let scan = {
             let mut reader = medium.reader().map_err(StoreError::io("read", self.dir.join(JOURNAL)))?;
@@ -331,7 +335,7 @@ impl StateStore for FileStore {
         if let Err(error) = self.medium.cut(self.length) {
             tracing::warn!(%error, "cannot give reserved space back");
         }
-        let Self { dir, state, head, indexed, unindexed, _hold: hold, .. } = *self;
+        let Self { dir, state, head, indexed, unindexed, hold, .. } = *self;
         if indexed != Some(head) {
             sled::update(&dir, state, head, unindexed);
             failpoint::pass("index-updated");

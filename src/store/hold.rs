@@ -1,9 +1,9 @@
 //! The writer's lock: one writer per state directory, by the kernel's file lock, which a dead holder cannot keep.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -50,11 +50,20 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    /// One of whom nothing is known.
+    fn unknown() -> Self {
+        Self { pid: 0, verb: String::new(), since: Timestamp::UNIX_EPOCH, who: Who::default() }
+    }
+}
+
 /// The held lock. Dropping it lets the next writer in.
 #[derive(Debug)]
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct Hold {
     _file: File,
+    /// The journal's own lock, once there is a journal.
+    journal: Option<File>,
 }
 
 impl Hold {
@@ -62,13 +71,12 @@ impl Hold {
     pub fn acquire(dir: &Path, me: &Holder, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<Self, StoreError> {
         place::prepare(dir)?;
         let path = dir.join(FILE);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(place::no_links());
-        let file = options.open(&path).map_err(StoreError::io("open", &path))?;
-        let mut file = match file.try_lock() {
-            Ok(()) => file,
-            Err(TryLockError::WouldBlock) => wait(dir, file, timeout, waiting)?,
-            Err(TryLockError::Error(source)) => return Err(StoreError::Io { action: "lock", path, source }),
+        let mut file = loop {
+            let file = locked(dir, &path, timeout, waiting)?;
+            // Somebody may have removed it while it was waited for: then it keeps nobody out.
+            if is_at(&file, &path).map_err(StoreError::io("lock", &path))? {
+                break file;
+            }
         };
         tracing::debug!(dir = %dir.display(), "holding the state's lock");
         // A full disk must not keep a reader of the lock from being useful: who holds it is a courtesy, the lock is not.
@@ -76,11 +84,62 @@ impl Hold {
             tracing::warn!(%error, "cannot say in the lock file who holds it");
         }
         failpoint::at("lock-taken").map_err(StoreError::io("lock", path))?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, journal: None })
+    }
+
+    /// Takes the lock of the journal at `path` too, if there is one; in the place of the lock of one that stood there before.
+    ///
+    /// That file is never removed: it keeps a second writer out where the lock file was, by `git clean` for example.
+    pub(super) fn take_journal(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.journal = None;
+        self.journal = journal(path)?;
+        Ok(())
     }
 }
 
-fn introduce(file: &mut File, me: &Holder) -> std::io::Result<()> {
+/// The lock of the journal at `path`; none: there is none.
+fn journal(path: &Path) -> Result<Option<File>, StoreError> {
+    let io = |action| StoreError::io(action, path);
+    let file = match OpenOptions::new().read(true).custom_flags(place::no_links()).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(io("open"))?,
+    };
+    let is_ours = match file.try_lock() {
+        // Another writer may have put a new one in its place just before.
+        Ok(()) => is_at(&file, path).map_err(io("lock"))?,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
+    };
+    if is_ours {
+        return Ok(Some(file));
+    }
+    let dir = path.parent().unwrap_or(path).to_owned();
+    Err(StoreError::Locked { path: dir, holder: Box::new(Holder::unknown()) })
+}
+
+/// Opens the lock file and takes its lock.
+fn locked(dir: &Path, path: &Path, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(place::no_links());
+    let file = options.open(path).map_err(StoreError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => wait(dir, file, timeout, waiting),
+        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", path)(source)),
+    }
+}
+
+/// Whether `file` is what stands at `path`.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn introduce(file: &mut File, me: &Holder) -> io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&serde_json::to_vec(me)?)
@@ -111,8 +170,7 @@ fn wait(dir: &Path, file: File, timeout: Duration, waiting: &mut dyn FnMut(&Hold
 
 /// Who the lock file says has it; process 0 where it does not say.
 fn holder(dir: &Path) -> Holder {
-    let unknown = Holder { pid: 0, verb: String::new(), since: Timestamp::UNIX_EPOCH, who: Who::default() };
     let mut text = Vec::new();
     let read = File::open(dir.join(FILE)).and_then(|file| file.take(16 * 1_024).read_to_end(&mut text));
-    read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or(unknown)
+    read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_else(Holder::unknown)
 }

@@ -86,11 +86,13 @@ impl FileStore {
     /// Begins a state in `dir` as `snapshot` has it, in the place of whatever journal stands there.
     pub fn restore(
         dir: &Path,
-        hold: Hold,
+        mut hold: Hold,
         lock: Option<&LockFile>,
         snapshot: Snapshot,
         at: Timestamp,
     ) -> Result<Self, StoreError> {
+        // Nobody writes into the one that is replaced.
+        hold.take_journal(&dir.join(JOURNAL))?;
         let state = snapshot.state()?;
         check_lock(dir, &state, Some(&snapshot.checkpoint), lock)?;
         if let Some(head) = sled::head(dir).filter(|head| head.serial > snapshot.after().serial) {

@@ -124,6 +124,43 @@ fn p6_exit_5_for_the_second_of_two_applies_and_none_if_it_may_wait() {
     assert_eq!((server.creates(), made.lock().unwrap().len()), (2, 2));
 }
 
+/// `git clean` removes what git does not keep: the lock file, and not the journal.
+#[test]
+fn p1_p6_a_lock_file_that_is_removed_lets_no_second_writer_in() {
+    let (server, _) = OtherGateway::healthy(true);
+    let project = Project::at(&server.url(), &["a", "b", "c"]);
+    server.hold();
+    let first = project.call(["apply", "--parallelism", "1"]).start();
+    server.sees_creates(1);
+    std::fs::remove_file(project.state().join("lock")).unwrap();
+    for line in ["apply", "state mv a z", "token set a", "state compact", "apply --lock-timeout 1s"] {
+        let _ = project.call(line.split(' ')).input("a-token").run().exits(5).warns("is locked by another process");
+    }
+    let _ = project.run("state rebuild --from journal").exits(5);
+    server.release();
+    first.wait().exits(0).prints("Apply: 3 created");
+    project.run("apply").exits(0).prints("Nothing to do");
+    project.run("state verify").exits(0).done();
+    assert_eq!(server.creates(), 3);
+}
+
+/// Who waits for a lock file that is removed meanwhile waits for the one that is there then.
+#[test]
+fn p6_a_lock_file_that_is_replaced_while_it_is_waited_for_is_not_taken() {
+    let (server, _) = OtherGateway::healthy(true);
+    let project = Project::at(&server.url(), &["a", "b", "c"]);
+    server.hold();
+    let first = project.call(["apply", "--parallelism", "1"]).start();
+    server.sees_creates(1);
+    let second = project.call(["apply", "--lock-timeout", "50s"]).start();
+    second.says("waiting for `chatapi apply`");
+    std::fs::remove_file(project.state().join("lock")).unwrap();
+    server.release();
+    first.wait().exits(0).prints("Apply: 3 created");
+    second.wait().exits(0).prints("Nothing to do");
+    assert_eq!(server.creates(), 3);
+}
+
 #[test]
 fn p6_a_killed_apply_leaves_no_lock_and_its_attempt_in_doubt() {
     let (server, _) = OtherGateway::healthy(true);
