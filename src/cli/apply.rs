@@ -50,7 +50,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
     let Subject { manifest, lock_path, saved } = &subject;
     let lock = LockFile::read(lock_path)?;
     // From here on nobody who does not read holds up the run, nor the state.
-    stream::hurry();
+    stream::hurry(context.is_ci);
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         // A server's settings are checked before the state is touched; the embedded emulator lives in the state's directory.
@@ -152,7 +152,7 @@ impl Run<'_> {
         let observer = Arc::clone(&display);
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), self.stop.clone());
         let result = self.steps(&applier, &display).await;
-        display.end();
+        display.settle();
         let mut owed = 0;
         if let Ok(result) = &result {
             self.write_lock(&applier, lock.as_ref(), result).await;
@@ -163,6 +163,7 @@ impl Run<'_> {
             self.context.complain(&CliError::from(&error));
         }
         failpoint::pass("closed");
+        display.end();
         self.tell(&result?, &display, owed)
     }
 

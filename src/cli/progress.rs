@@ -1,6 +1,7 @@
 //! An apply while it runs: a line for each name, and on a terminal a bar below them.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,20 +14,84 @@ use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::report::events::Line;
 
-/// Tells a person, and keeps what was recovered for the report.
+/// What has been told is waited for so long before the state is given back.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// Tells a person, in a thread of its own: a reader that takes nothing holds up no request and no signal. Keeps what was recovered
+/// for the report.
 pub(super) struct Display {
-    context: Arc<Context>,
-    bar: Mutex<Option<ProgressBar>>,
+    screen: Arc<Screen>,
     recovered: Mutex<BTreeMap<InstanceName, Outcome>>,
+    /// None: all has been told that there is.
+    to: Mutex<Option<Sender<Progress>>>,
+    /// Ends with the thread.
+    told: Mutex<Receiver<()>>,
 }
 
 impl Display {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, bar: Mutex::default(), recovered: Mutex::default() }
+        let screen = Arc::new(Screen { context, bar: Mutex::default() });
+        let (to, from) = channel::<Progress>();
+        let (end, told) = channel::<()>();
+        let teller = Arc::clone(&screen);
+        std::thread::spawn(move || {
+            for progress in from {
+                teller.tell(progress);
+            }
+            drop(end);
+        });
+        Self { screen, recovered: Mutex::default(), to: Mutex::new(Some(to)), told: Mutex::new(told) }
     }
 
     /// Draws a bar for `total` creates, where a person watches.
     pub(super) fn begin(&self, total: usize) {
+        self.screen.begin(total);
+    }
+
+    /// Nothing more is to be told. What was goes out first where somebody reads it; what comes next need not wait for others.
+    pub(super) fn settle(&self) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // Nothing is ever sent: the other side goes.
+        let _ = self.told.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SETTLED);
+    }
+
+    /// Waits until all is told, or nobody reads it, and takes the bar away.
+    pub(super) fn end(&self) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let _ = self.told.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        self.screen.end();
+    }
+
+    /// What earlier runs had left open.
+    pub(super) fn recovered(&self) -> BTreeMap<InstanceName, Outcome> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Display {
+    fn tell(&self, progress: Progress) {
+        match &progress {
+            Progress::Recovered { name, outcome } => {
+                self.recovered.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), outcome.clone());
+            }
+            Progress::Done { name, took, .. } => self.screen.context.reports.time(name, *took),
+            _ => {}
+        }
+        if let Some(to) = &*self.to.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The thread ends after this.
+            let _ = to.send(progress);
+        }
+    }
+}
+
+/// What is drawn.
+struct Screen {
+    context: Arc<Context>,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Screen {
+    fn begin(&self, total: usize) {
         let is_wanted = Console::is_watched()
             && !self.context.is_ci
             && self.context.is_text()
@@ -43,17 +108,11 @@ impl Display {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
-    /// Takes the bar away.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
         self.context.console.set_bar(None);
-    }
-
-    /// What earlier runs had left open.
-    pub(super) fn recovered(&self) -> BTreeMap<InstanceName, Outcome> {
-        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn advance(&self) {
@@ -99,7 +158,7 @@ pub(super) fn in_words(duration: Duration) -> String {
     }
 }
 
-impl Observer for Display {
+impl Screen {
     fn tell(&self, progress: Progress) {
         self.context.emit(|| Line::progress(&progress));
         let console = &self.context.console;
@@ -109,7 +168,6 @@ impl Observer for Display {
                 if !matches!(outcome, Outcome::NotSent { .. }) {
                     self.outcome(&name, &outcome, None);
                 }
-                self.recovered.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
             }
             Progress::NoFence { reason } => {
                 console.warn(format_args!("no list from before the creates ({reason}): a doubt could not be settled by one"));
@@ -131,7 +189,6 @@ impl Observer for Display {
                 );
             }
             Progress::Done { name, outcome, took } => {
-                self.context.reports.time(&name, took);
                 self.advance();
                 self.outcome(&name, &outcome, Some(took));
             }

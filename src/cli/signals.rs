@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::stream;
 use crate::apply::{Signal, StopHandle, StopSignal};
 
 /// `SIGXFSZ`: a write beyond the file size limit. Its default ends the process; with a handler the write fails like any other.
@@ -58,6 +59,7 @@ fn forward(kind: SignalKind, meaning: Signal, handle: StopHandle) -> Result<(), 
     let mut signals = listen_for(kind)?;
     tokio::spawn(async move {
         while signals.recv().await.is_some() {
+            stream::stop();
             handle.ask(meaning);
         }
     });

@@ -1,11 +1,12 @@
 //! Writing to what may be a pipe that nobody reads: with patience that ends.
 //!
 //! A reader that takes nothing must hold up neither a run that has sent something nor the state that it holds. So each piece is
-//! written only when there is room for it, and no room for [`PATIENCE`] is an error.
+//! written only when there is room for it, and no room for [`PATIENCE`] is an error; the streams have it together. Once the run was
+//! asked to stop there is hardly any left.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
@@ -13,9 +14,16 @@ use anstream::stream::{AsLockedWrite, RawStream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use rustix::termios::isatty;
 
-/// How long a reader may take nothing.
+/// How long readers may take nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same after a signal: the system that sent it ends the process soon.
+const PATIENCE_STOPPED: Duration = Duration::from_secs(2);
+/// What a stream has after another one has used it up.
+const PATIENCE_LEAST: Duration = Duration::from_millis(500);
+/// How often it is looked whether a signal has come.
+const TICK: Duration = Duration::from_millis(100);
 /// Bytes that a pipe takes at once where it says that it has room: half a page, for a line may be written in two parts.
 const PIECE: usize = 2_048;
 
@@ -29,10 +37,23 @@ pub(super) struct Stream<S: RawStream> {
 
 /// Whether readers are waited for with a patience that ends: those of the log too, which nobody hands through the program.
 static IS_HURRIED: AtomicBool = AtomicBool::new(false);
+/// Whether nobody sits at a terminal that is written to.
+static IS_UNATTENDED: AtomicBool = AtomicBool::new(false);
+/// Whether the run was asked to stop.
+static IS_STOPPED: AtomicBool = AtomicBool::new(false);
+/// Milliseconds that are left of [`PATIENCE`].
+static LEFT: AtomicU64 = AtomicU64::new(PATIENCE.as_secs() * 1_000);
 
-/// From now on no reader of the standard streams is waited for without end. Until then somebody may turn pages.
-pub(super) fn hurry() {
+/// From now on no reader of the standard streams is waited for without end. Until then somebody may turn pages. At a terminal
+/// sits somebody who may have stopped it, unless that is not so.
+pub(super) fn hurry(is_unattended: bool) {
+    IS_UNATTENDED.store(is_unattended, Ordering::Relaxed);
     IS_HURRIED.store(true, Ordering::Relaxed);
+}
+
+/// The run was asked to stop.
+pub(super) fn stop() {
+    IS_STOPPED.store(true, Ordering::Relaxed);
 }
 
 impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
@@ -59,6 +80,7 @@ impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
                 return Err(error);
             }
             self.to.write_all(piece.as_bytes()).and_then(|()| self.to.flush())?;
+            LEFT.store(PATIENCE.as_secs() * 1_000, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -91,28 +113,43 @@ pub(super) fn write_patiently(mut to: impl Write + AsFd, text: &str) -> io::Resu
     Ok(())
 }
 
-/// Whether nothing is in a hurry, or no process reads there that might not. At a terminal sits somebody who may have stopped it.
+/// Whether nothing is in a hurry, or nobody reads there who might not.
 fn is_patience_endless(stream: impl AsFd) -> bool {
-    let kind = rustix::fs::fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
-    !IS_HURRIED.load(Ordering::Relaxed) || !matches!(kind, Ok(FileType::Fifo | FileType::Socket))
+    let kind = rustix::fs::fstat(&stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let may_be_stuck = matches!(kind, Ok(FileType::Fifo | FileType::Socket)) || isatty(&stream);
+    !IS_HURRIED.load(Ordering::Relaxed) || !may_be_stuck
 }
 
 /// Waits until a piece can be written without waiting. What is wrong with the stream is left for the write to say.
 fn await_room(to: impl AsFd) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
+    let since = Instant::now();
+    let is_watched = isatty(&to) && !IS_UNATTENDED.load(Ordering::Relaxed);
+    let most = Duration::from_millis(LEFT.load(Ordering::Relaxed)).max(PATIENCE_LEAST);
+    let tick = Timespec::try_from(TICK).map_err(io::Error::other)?;
+    let mut stopped = None;
     loop {
-        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&to, PollFlags::OUT)], Some(&left)) {
-            Ok(0) => return Err(nobody_reads()),
+        match poll(&mut [PollFd::new(&to, PollFlags::OUT)], Some(&tick)) {
+            Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+        if stopped.is_none() && IS_STOPPED.load(Ordering::Relaxed) {
+            stopped = Some(Instant::now());
+        }
+        let is_over = match stopped {
+            Some(stopped) => stopped.elapsed() >= PATIENCE_STOPPED.min(most),
+            None => !is_watched && since.elapsed() >= most,
+        };
+        if is_over {
+            let used = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let _ = LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(used)));
+            return Err(nobody_reads());
         }
     }
 }
 
 fn nobody_reads() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("its reader has taken nothing for {PATIENCE:?}"))
+    io::Error::new(io::ErrorKind::TimedOut, "its reader takes nothing")
 }
 
 /// `text` in pieces of at most [`PIECE`] bytes.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat, open};
 use serde_json::Value;
 
-use crate::stage::{Call, Gateway, Project};
+use crate::stage::{Call, Gateway, OtherGateway, Project};
 
 /// Writes into the pipe until it takes no more.
 fn fill(mut pipe: impl std::io::Write) {
@@ -48,11 +48,28 @@ fn p1_p8_a_standard_output_that_nobody_reads_ends_an_apply_neither_early_nor_nev
     reader.read_exact(&mut [0; 4_096]).unwrap();
     let words = ["apply", "--events", "--parallelism", "1", "--json-into", "out.json"];
     let run = project.call(words).stdout_to(OwnedFd::from(writer)).run().exits(4);
-    let run = run.warns("cannot write the result to standard output").warns("its reader has taken nothing for");
+    let run = run.warns("cannot write the result to standard output").warns("its reader takes nothing");
     assert_eq!((gateway.creates(), project.ids().len()), (30, 30), "{run}");
     let document: Value = serde_json::from_str(&project.read("out.json")).unwrap();
     assert_eq!(document["summary"]["created"], 30);
     project.run("apply").exits(0).prints("30 instances exist as declared").done();
+}
+
+/// What CI systems do to a job that is cancelled: those in flight are recorded, although nobody reads what is told of them.
+#[test]
+fn p3_p10_a_signal_is_obeyed_while_nobody_reads() {
+    let (server, _) = OtherGateway::healthy(true);
+    let names: Vec<String> = (0..12).map(|number| format!("n{number:02}")).collect();
+    let project = Project::at(&server.url(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_reader, writer) = stuck();
+    server.hold();
+    let call = project.call(["apply", "--parallelism", "4"]);
+    let apply = call.stdout_to(OwnedFd::from(writer)).start();
+    server.sees_creates(4);
+    apply.signal(rustix::process::Signal::TERM);
+    server.release();
+    let _ = apply.wait().exits(143);
+    assert_eq!((server.creates(), project.ids().len()), (4, 4));
 }
 
 /// What is said there is lost, and nothing else.
@@ -77,7 +94,7 @@ fn p1_p8_a_pipe_that_nobody_reads_is_told_when_all_is_done() {
     let _reader = named(&path);
     fill(File::from(open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).unwrap()));
     let run = project.run("apply --json-into pipe --markdown-into out.md").exits(4).prints("Apply: 1 created");
-    let _ = run.warns("cannot write the report pipe").warns("its reader has taken nothing for");
+    let _ = run.warns("cannot write the report pipe").warns("its reader takes nothing");
     assert!(project.read("out.md").contains("1 created"));
     assert_eq!(gateway.creates(), 1);
 }
