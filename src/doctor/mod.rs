@@ -5,6 +5,7 @@
 
 mod forge;
 mod ground;
+mod guards;
 mod keeping;
 mod pins;
 mod pipelines;

@@ -17,6 +17,8 @@ pub struct Command {
     pub directory: Option<String>,
     /// What the script has made of `CHATAPI_STATE` by then.
     pub state: Option<String>,
+    /// Variables that are set before it, as `NAME=value`.
+    pub settings: Vec<String>,
 }
 
 /// Words before a command that leave it what it is.
@@ -38,6 +40,7 @@ impl Command {
             is_guarded: is_before_or || has(&["if", "elif", "while", "until", "!"]),
             directory: None,
             state: words.iter().take(start).find_map(|word| word.strip_prefix("CHATAPI_STATE=")).map(str::to_owned),
+            settings: words.iter().take(start).filter(|word| is_assignment(word)).cloned().collect(),
             words: without_what_is_around(words.into_iter().skip(start).collect()),
         }
     }
@@ -162,7 +165,7 @@ fn placed(pieces: Vec<Piece>) -> Vec<Command> {
         command.directory.clone_from(&shell.directory);
         command.state = command.state.or_else(|| shell.state.clone());
         command.is_guarded |= shell.is_guarded;
-        if !command.words.is_empty() {
+        if !command.words.is_empty() || !command.settings.is_empty() {
             commands.push(command);
         }
     }
