@@ -91,6 +91,27 @@ impl Command {
         found.or_else(|| words.next().map(String::as_str))
     }
 
+    /// The manifests that it names: what stands behind its verb and is neither a flag nor the directory that one names. None: it is
+    /// no command that reads manifests.
+    pub fn manifests(&self) -> Option<Vec<&str>> {
+        const OF_DIRECTORIES: [&str; 2] = ["--state", "--rescue-dir"];
+        let is_verb = |word: &String| ["validate", "plan", "apply"].contains(&word.as_str());
+        let verb = self.words.iter().position(is_verb).filter(|_| self.is("chatapi"))?;
+        let behind = self.words.iter().zip(self.words.iter().skip(1)).skip(verb);
+        let named = behind.filter(|(before, word)| !word.starts_with('-') && !OF_DIRECTORIES.contains(&before.as_str()));
+        Some(named.map(|(_, word)| word.as_str()).collect())
+    }
+
+    /// The files that an apply writes credentials to.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        const FLAG: &str = "--write-outputs";
+        let pairs = self.words.iter().zip(self.words.iter().skip(1));
+        let apart = pairs.filter(|(flag, _)| *flag == FLAG).map(|(_, value)| value.as_str());
+        let joined = self.words.iter().filter_map(|word| word.strip_prefix(FLAG)?.strip_prefix('='));
+        let values = apart.chain(joined).filter(|_| self.is_apply());
+        values.filter_map(|value| value.split_once('=').map(|(_, file)| file))
+    }
+
     /// Whether one of the words is `word`, or a flag of that name with a value.
     pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|given| given == word || given.strip_prefix(word).is_some_and(|rest| rest.starts_with('=')))
