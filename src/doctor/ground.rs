@@ -164,13 +164,15 @@ fn place(facts: &Facts) -> Vec<Check> {
 
 /// How it comes to a place that stays. Where a lock file is, a new state would be refused: the old one has to go there.
 fn kept_elsewhere(facts: &Facts) -> String {
+    const HOME: &str = "/srv/chatapi";
     const PLACE: &str = "/srv/chatapi/state";
     match (&facts.state, &facts.lock) {
         (StateFacts::Absent, LockFacts::Absent) => format!("begin it where it stays, for example `chatapi --state {PLACE} init`"),
         (StateFacts::Good { .. }, _) => {
             let shown = &facts.place.shown;
             format!(
-                "while nothing runs, `mv {shown} {PLACE}`, or to another place that stays; then `export CHATAPI_STATE={PLACE}`"
+                "while nothing runs, `mkdir -p {HOME} && mv {shown} {PLACE}`, or to another place that stays; then \
+                 `export CHATAPI_STATE={PLACE}`"
             )
         }
         _ => format!("bring the state to a place that stays, and name it: `--state {PLACE}`"),
