@@ -89,7 +89,8 @@ fn asked(context: &Context) -> Result<Choice, CliError> {
             let word = answer.to_ascii_lowercase();
             let is_start_of = |whole: &str| !word.is_empty() && whole.starts_with(&word);
             if is_start_of("emulator") { Some(false) } else { (is_start_of("server") || is_start_of("real")).then_some(true) }
-        })?;
+        })
+        .map_err(unanswered)?;
     let Some(default) = key_file() else { return Ok(Choice { is_real, seal_to: None }) };
     let question = format!(
         "Seal tokens, so that only a key opens them? {} {}: y, n, or another path",
@@ -101,9 +102,14 @@ fn asked(context: &Context) -> Result<Choice, CliError> {
         "n" | "N" | "no" => Some(None),
         path if path.contains(['/', '.']) => Some(Some(expanded(path))),
         _ => None,
-    })?;
+    })
+    .map_err(unanswered)?;
     let seal_to = path.map(|path| recipient(context, &path)).transpose()?;
     Ok(Choice { is_real, seal_to })
+}
+
+fn unanswered(error: CliError) -> CliError {
+    error.hint("nothing was written").hint("`chatapi init --no-input` asks nothing")
 }
 
 /// Where the secret key is kept that opens tokens: below the user's settings.

@@ -17,7 +17,7 @@ pub(super) fn is_answered(context: &Context) -> bool {
     !context.is_ci && !context.is_json() && io::stdin().is_terminal() && Console::is_watched()
 }
 
-/// Asks until `understand` takes the answer; an empty one is the `default`.
+/// Asks until `understand` takes the answer; an empty one is the `default`. Without one, the caller knows how not to be asked.
 pub(super) fn ask<T>(
     console: &Console,
     question: &str,
@@ -32,9 +32,7 @@ pub(super) fn ask<T>(
             return Ok(understood);
         }
     }
-    Err(CliError::message(Exit::Error, "the question was not answered")
-        .hint("nothing was written")
-        .hint("`--no-input` asks nothing"))
+    Err(CliError::message(Exit::Error, "the question was not answered"))
 }
 
 /// One line; none at the end of the input.

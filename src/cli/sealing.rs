@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::init;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
 /// The manifest that a command without one looks for.
-const MANIFEST: &str = "instances.yaml";
-const HELP: &str = "`chatapi key generate` makes a key; its public half goes into `seal_to:` of the manifest";
+pub(super) const MANIFEST: &str = "instances.yaml";
+/// Where a key goes if nobody says.
+const KEY_FILE: &str = "~/.config/chatapi/key.txt";
 
 /// The public keys that are wanted: those of the environment, else those of the manifest.
 pub(super) fn wanted(manifest: &Manifest) -> Result<Recipients, CliError> {
@@ -103,7 +105,7 @@ fn in_the_clear(context: &Context, state: &State, manifest: &Path) -> Result<(),
         !no.contains(&text.to_ascii_lowercase().as_str())
     });
     if is_required {
-        return Err(no_key().hint("nothing was written").hint(HELP));
+        return Err(no_key().hint("nothing was written").hint(key_hint()));
     }
     if !state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator()) {
         context.console.warn(format_args!(
@@ -113,6 +115,25 @@ fn in_the_clear(context: &Context, state: &State, manifest: &Path) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// What to type for a key to seal to: one that is in its place already is not made again.
+pub(super) fn key_hint() -> String {
+    let end = "goes into `seal_to:` of the manifest";
+    let path = init::key_file();
+    let file = path.as_deref().map_or_else(|| KEY_FILE.to_owned(), at_home);
+    if path.is_some_and(|path| path.exists()) {
+        format!("`chatapi key show --identity {file}` prints the public half of your key, which {end}")
+    } else {
+        format!("`chatapi key generate --output {file}` makes a key; its public half {end}")
+    }
+}
+
+/// As a shell would have it, short if it can be.
+fn at_home(path: &Path) -> String {
+    let home = env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
+    let below = home.and_then(|home| path.strip_prefix(home).ok().map(typed)).filter(|below| !below.starts_with('\''));
+    below.map_or_else(|| typed(path), |below| format!("~/{below}"))
 }
 
 fn no_key() -> CliError {
@@ -141,10 +162,10 @@ pub(super) fn prepare(
         return Ok(());
     }
     if is_required {
-        return Err(no_key().hint("nothing was sent").hint(HELP));
+        return Err(no_key().hint("nothing was sent").hint(key_hint()));
     }
     if manifest.provider == ProviderKind::Chatapi {
-        context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {HELP}", context.state_dir.display()));
+        context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {}", context.state_dir.display(), key_hint()));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `chatapi show`: a saved plan, without state, key or network.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::args::ShowArgs;
@@ -8,14 +10,20 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::plan;
 use super::saved::{self, Standing};
+use crate::instance::InstanceName;
 use crate::manifest::neighbour;
 use crate::report::PlanDocument;
 use crate::saved::SavedPlan;
+use crate::store;
 
 pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
     if !args.file.exists() {
         let absent = CliError::message(Exit::Error, format!("there is no file {}", typed(&args.file)));
         return Err(match neighbour(&args.file) {
+            _ if is_instance(context, &args.file) => {
+                let name = typed(&args.file);
+                absent.hint(format!("`{} state show {name}` shows the instance of that name", context.command()))
+            }
             Some(near) => absent.hint(format!("did you mean `{}`?", typed(&near))),
             None => absent.hint("`chatapi plan --out FILE` saves a plan"),
         });
@@ -44,6 +52,12 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> 
         context.deliver(&document.saved_as(&saved))?;
     }
     Ok(Exit::Done)
+}
+
+/// Whether the state records an instance of that name.
+fn is_instance(context: &Context, file: &Path) -> bool {
+    let name = file.to_str().and_then(|text| text.parse::<InstanceName>().ok());
+    name.is_some_and(|name| store::read(&context.state_dir, None).is_ok_and(|reading| reading.state.record(&name).is_some()))
 }
 
 /// Where it comes from, and until when it is good.

@@ -24,13 +24,19 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
 
 fn manifest(facts: &Facts) -> Check {
     let id = "manifest";
+    let by = facts.manifest_by.as_ref().map(|by| format!(": {by}")).unwrap_or_default();
     match facts.manifest {
+        ManifestFacts::Missing if facts.state_elsewhere().is_some() => {
+            Check::skipped(id, "there is none here").hint("name that of the pipelines: `chatapi doctor FILE`")
+        }
         ManifestFacts::Missing => Check::skipped(id, "there is none here").hint("`chatapi init` writes a first one"),
-        ManifestFacts::Bad(count) => Check::error(id, format!("{} in it", counted(count, "problem", "problems")))
-            .hint("`chatapi validate` shows each with its place"),
+        ManifestFacts::Bad(count) => {
+            let found = Check::error(id, format!("{} in it{by}", counted(count, "problem", "problems")));
+            found.hint("`chatapi validate` shows each with its place")
+        }
         ManifestFacts::Good { instances, is_paid, .. } => {
             let server = if is_paid { "a real server" } else { "the emulator" };
-            Check::ok(id, format!("{} declared, on {server}", counted(instances, "instance", "instances")))
+            Check::ok(id, format!("{} declared, on {server}{by}", counted(instances, "instance", "instances")))
         }
     }
 }
@@ -55,14 +61,8 @@ fn state(facts: &Facts) -> Check {
                 let hint = format!("`{} init` begins one", facts.command);
                 Check::skipped(id, format!("none in {} yet", facts.place.shown)).hint(hint)
             }
-            Some(theirs) => {
-                let lock = facts.variable_of_pipelines("CHATAPI_LOCK_FILE");
-                let lock = lock.map(|lock| format!(" --lock-file {lock}")).unwrap_or_default();
-                let command = format!("chatapi --state {theirs} doctor{lock}");
-                let at_hand = if is_plain(&command) { format!("; with theirs at hand: `{command}`") } else { String::new() };
-                Check::skipped(id, format!("none in {}: the pipelines have theirs in `{theirs}`", facts.place.shown))
-                    .hint(format!("begin none here{at_hand}"))
-            }
+            Some(theirs) => Check::skipped(id, format!("none in {}: the pipelines have theirs in `{theirs}`", facts.place.shown))
+                .hint(format!("begin none here{}", at_hand(facts, &theirs))),
         },
         StateFacts::Broken { message, hint } => {
             let check = Check::error(id, message.clone());
@@ -70,9 +70,26 @@ fn state(facts: &Facts) -> Check {
         }
         StateFacts::Good { records, .. } => {
             let names = counted(*records, "name", "names");
-            Check::ok(id, format!("{} can be read and records {names}", facts.place.shown))
+            let message = format!("{} can be read and records {names}", facts.place.shown);
+            let is_emulated = matches!(facts.state, StateFacts::Good { is_paid: Some(false), .. });
+            match facts.other_state().filter(|theirs| !theirs.starts_with('$')) {
+                None => Check::ok(id, message),
+                Some(theirs) if is_emulated => Check::ok(id, format!("{message}; the pipelines have theirs in `{theirs}`")),
+                Some(theirs) => {
+                    let message = format!("{message}, but the pipelines have theirs in `{theirs}`: each creates what it misses");
+                    Check::warning(id, message).hint(format!("apply nothing with this one{}", at_hand(facts, &theirs)))
+                }
+            }
         }
     }
+}
+
+/// How to look at the state of the pipelines.
+fn at_hand(facts: &Facts, theirs: &str) -> String {
+    let lock = facts.variable_of_pipelines("CHATAPI_LOCK_FILE");
+    let lock = lock.map(|lock| format!(" --lock-file {lock}")).unwrap_or_default();
+    let command = format!("chatapi --state {theirs} doctor{lock}");
+    if is_plain(&command) { format!("; with theirs at hand: `{command}`") } else { String::new() }
 }
 
 /// Whether a shell takes it as it stands: it may be a text of somebody else's.
@@ -120,8 +137,7 @@ fn place(facts: &Facts) -> Vec<Check> {
     if let Some(theirs) = facts.state_elsewhere() {
         return vec![Check::skipped(id, format!("none here; how `{theirs}` is kept in the pipelines: see `state-kept`"))];
     }
-    let keep =
-        "keep it where it stays, for example `chatapi --state /srv/chatapi/state init`; an existing one is moved as a whole";
+    let keep = &kept_elsewhere(facts);
     let mut findings = Vec::new();
     let is_told_elsewhere = |why: &str| why == HOSTED_WORK && facts.is_state_of_pipeline();
     let below = place.thrown_away.iter().filter(|(path, why)| place.absolute.starts_with(path) && !is_told_elsewhere(why));
@@ -144,6 +160,23 @@ fn place(facts: &Facts) -> Vec<Check> {
         findings.push(facts.serious(id, message).hint(keep));
     }
     super::or(findings, || Check::ok(id, format!("{} is on a disk that stays, as far as can be seen", place.shown)))
+}
+
+/// How it comes to a place that stays. Where a lock file is, a new state would be refused: the old one has to go there.
+fn kept_elsewhere(facts: &Facts) -> String {
+    const HOME: &str = "/srv/chatapi";
+    const PLACE: &str = "/srv/chatapi/state";
+    match (&facts.state, &facts.lock) {
+        (StateFacts::Absent, LockFacts::Absent) => format!("begin it where it stays, for example `chatapi --state {PLACE} init`"),
+        (StateFacts::Good { .. }, _) => {
+            let shown = &facts.place.shown;
+            format!(
+                "while nothing runs, `mkdir -p {HOME} && mv {shown} {PLACE}`, or to another place that stays; then \
+                 `export CHATAPI_STATE={PLACE}`"
+            )
+        }
+        _ => format!("bring the state to a place that stays, and name it: `--state {PLACE}`"),
+    }
 }
 
 /// The directory above it that is called a cache.

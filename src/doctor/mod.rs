@@ -5,6 +5,7 @@
 
 mod forge;
 mod ground;
+mod guards;
 mod keeping;
 mod pins;
 mod pipelines;
@@ -103,8 +104,12 @@ fn or(findings: Vec<Check>, else_: impl FnOnce() -> Check) -> Vec<Check> {
 pub struct Facts {
     /// The program as it has to be called for this state.
     pub command: String,
+    /// What to type for a key to seal to.
+    pub key_hint: String,
     /// The manifest.
     pub manifest: ManifestFacts,
+    /// Where it is, and the pipeline that says so; none: it is where it was looked for.
+    pub manifest_by: Option<String>,
     /// Whether the schema beside it is this program's; none: there is none.
     pub is_schema_current: Option<bool>,
     /// The state.
@@ -115,6 +120,8 @@ pub struct Facts {
     pub lock: LockFacts,
     /// What git says; none: no git, or no work tree.
     pub git: Option<Git>,
+    /// Files that credentials are written to, in a work tree, and what git says of them.
+    pub outputs: Vec<(String, Tracking)>,
     /// Files of ours that others can read.
     pub exposed: Vec<Exposed>,
     /// Whether `CHATAPI_SEAL_TO` names keys.
@@ -294,11 +301,15 @@ impl Facts {
 
     /// The state of the pipelines, if none is here and theirs is kept elsewhere than this one would be.
     fn state_elsewhere(&self) -> Option<String> {
+        self.other_state().filter(|_| matches!(self.state, StateFacts::Absent))
+    }
+
+    /// A state of the pipelines, if none of theirs is this one.
+    fn other_state(&self) -> Option<String> {
         let here = [self.place.in_repository.as_deref(), Some(self.place.shown.as_str()), self.place.absolute.to_str()];
         let states: Vec<String> = self.pipelines.iter().flat_map(Pipeline::applying).flat_map(Job::states).collect::<Vec<_>>();
         let is_theirs_too = states.iter().any(|state| here.contains(&Some(state)));
-        let is_absent = matches!(self.state, StateFacts::Absent);
-        if is_absent && !is_theirs_too { states.into_iter().next() } else { None }
+        states.into_iter().next().filter(|_| !is_theirs_too)
     }
 
     /// Whether a pipeline applies to the state that is here, so that `state-kept` says what becomes of it.

@@ -1,6 +1,6 @@
 //! What pipelines do to a state: cache it, lose it, apply it twice at the same time, or keep an interrupt from the program.
 
-use super::{Check, Command, Facts, Forge, Holds, Job, Pipeline, StateFacts, Status, keeping, pins, queues};
+use super::{Check, Command, Facts, Forge, Holds, Job, Pipeline, StateFacts, Status, guards, keeping, pins, queues};
 
 /// Most of what was not followed that is named.
 const NAMED_MAX: usize = 5;
@@ -25,6 +25,8 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         checks.extend(queues::checks(facts, &applying));
         checks.extend(each("signals", &applying, "interrupts reach chatapi", signals));
     }
+    checks.extend(guards::checks(facts, &applying));
+    checks.extend(guards::secrets(facts, &applying));
     checks.extend(pins::checks(facts, &applying));
     checks
 }

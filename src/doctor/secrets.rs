@@ -3,7 +3,7 @@
 use super::{Check, Facts, ManifestFacts, StateFacts, Tracking};
 
 pub(super) fn checks(facts: &Facts) -> Vec<Check> {
-    [vec![sealing(facts)], permissions(facts), vec![git(facts)]].concat()
+    [vec![sealing(facts)], permissions(facts), vec![git(facts)], outputs(facts)].concat()
 }
 
 /// Said once, and the same before and after an apply: what is in the clear there is no secret.
@@ -11,8 +11,7 @@ const EMULATED: &str = "no key to seal to, and none is needed: the emulator's to
 
 fn sealing(facts: &Facts) -> Check {
     let id = "sealing";
-    let generate =
-        "`chatapi key generate --output ~/.config/chatapi/key.txt`; its public half goes into `seal_to:` of the manifest";
+    let generate = &facts.key_hint;
     let is_wanted = facts.is_sealed_by_environment || matches!(facts.manifest, ManifestFacts::Good { is_sealed: true, .. });
     match &facts.state {
         _ if !facts.is_paid() && !is_wanted => Check::skipped(id, EMULATED),
@@ -26,7 +25,7 @@ fn sealing(facts: &Facts) -> Check {
         StateFacts::Good { is_sealed: true, .. } => Check::ok(id, "what the state keeps is sealed"),
         _ if is_wanted => Check::ok(id, "tokens will be sealed"),
         _ => Check::warning(id, "neither the manifest nor CHATAPI_SEAL_TO names a key: tokens will be kept in the clear")
-            .hint(generate),
+            .hint(generate.clone()),
     }
 }
 
@@ -80,4 +79,29 @@ fn git(facts: &Facts) -> Check {
             check.hint(hint)
         }
     }
+}
+
+/// Files with credentials that git has, or would take. Nothing is said where none are written.
+fn outputs(facts: &Facts) -> Vec<Check> {
+    let id = "outputs";
+    if facts.outputs.is_empty() {
+        return Vec::new();
+    }
+    let finding = |(file, tracking): &(String, Tracking)| {
+        let (directory, name) = file.rsplit_once('/').map_or(("", file.as_str()), |(directory, name)| (directory, name));
+        let place = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let ignore = format!("echo {name} >> {place}.gitignore");
+        if tracking.is_tracked {
+            let check = facts.serious(id, format!("{file} is in git, and credentials are written to it"));
+            Some(check.hint(format!("`git rm --cached {file}`, then `{ignore}`; have tokens replaced that were pushed")))
+        } else if tracking.is_ignored {
+            None
+        } else {
+            let message = format!("{file} is not ignored, and credentials are written to it: `git add .` would commit them");
+            Some(Check::warning(id, message).hint(format!("`{ignore}`")))
+        }
+    };
+    super::or(facts.outputs.iter().filter_map(finding).collect(), || {
+        Check::ok(id, "the files that credentials are written to are left out of commits")
+    })
 }

@@ -7,7 +7,9 @@ fn sound() -> Facts {
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     Facts {
         command: "chatapi".to_owned(),
+        key_hint: "`chatapi key generate`".to_owned(),
         manifest: ManifestFacts::Good { instances: 1, is_paid: true, is_sealed: true },
+        manifest_by: None,
         is_schema_current: Some(true),
         state: StateFacts::Good { records: 1, is_paid: Some(true), unsealed: 0, is_sealed: true, newest: Some(now) },
         place: Place { shown: "state".to_owned(), absolute: PathBuf::from("/srv/p/state"), ..Place::default() },
@@ -16,6 +18,7 @@ fn sound() -> Facts {
             state: Some(Tracking { is_ignored: true, ..Tracking::default() }),
             lock: Some(Tracking { is_tracked: true, ..Tracking::default() }),
         }),
+        outputs: Vec::new(),
         exposed: Vec::new(),
         is_sealed_by_environment: false,
         url: Some(Ok(Target::Server)),

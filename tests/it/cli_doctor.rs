@@ -1,5 +1,7 @@
 //! `chatapi doctor` in made-up repositories, good and bad. It looks (P12), and shows no secret (P11).
 
+mod elsewhere;
+mod guards;
 mod pipelines;
 
 use std::fs;

@@ -103,6 +103,7 @@ fn an_end_of_input_and_answers_that_mean_nothing_write_nothing() {
         let project = empty();
         let run = at_terminal(&project, "init", answers, &[]).exits(1);
         assert!(run.stderr.contains("hint: nothing was written"), "{run}");
+        assert!(run.stderr.contains("hint: `chatapi init --no-input` asks nothing"), "{run}");
         assert_eq!(Project::files(project.dir()).len(), 0, "{answers:?}");
     }
 }

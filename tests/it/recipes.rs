@@ -13,9 +13,7 @@ mod secrets;
 use chatapi::Client;
 use chatapi::secret::Secret;
 use forge::{Kind, Repository};
-use parts::PUSH;
-#[cfg(feature = "failpoints")]
-use parts::{BRING_BACK, FETCH};
+use parts::{BRING_BACK, FETCH, PUSH, instructions, recipe};
 
 use crate::stage::KEY;
 
@@ -90,10 +88,13 @@ fn p12_p14_a_pull_request_is_planned_without_key_address_or_request() {
         assert!(job.summary.contains("`new`") && job.summary.contains("Plan: 1 to create, 1 unchanged."), "{}", job.summary);
         let broken = repository.pull_request(&["a", "a"]);
         broken.ends(review(kind), 1, "a");
-        // The money's guard speaks in the pull request already.
+        // The money's guard speaks in the pull request already, and makes it red.
         let names: Vec<_> = (0..12).map(|number| format!("n{number}")).collect();
         let many: Vec<_> = names.iter().map(String::as_str).chain(["a"]).collect();
-        repository.pull_request(&many).ends(review(kind), 0, "an apply will stop: 12 instances would be created");
+        let stopped = repository.pull_request(&many);
+        stopped.ends(review(kind), 6, "an apply will stop: 12 instances would be created");
+        let summary = &stopped.job(review(kind)).summary;
+        assert!(summary.contains("12 instances would be created"), "{summary}");
         let now = repository.shell(&repository.path("origin.git"), "git rev-parse chatapi-state").stdout;
         assert_eq!((now, repository.gateway.creates()), (kept, 1));
 
@@ -102,6 +103,56 @@ fn p12_p14_a_pull_request_is_planned_without_key_address_or_request() {
         repository.set("CHATAPI_MAX_CREATES", "12");
         repository.again().ends("apply", 0, "Apply: 12 created, 1 unchanged.");
     }
+}
+
+/// One name goes and another comes: nobody but a person knows whether it is the same instance.
+#[test]
+fn p1_a_name_for_another_is_red_in_the_pull_request_until_it_is_answered() {
+    for kind in BOTH {
+        let repository = Repository::new(kind, &["a", "b"]);
+        repository.follow(PUSH).done();
+        repository.again().ends("apply", 0, "2 created");
+        repository.pull_request(&["a", "c"]).ends(review(kind), 6, "an apply will stop: `c`");
+        repository.merge(&["a", "c"]).ends("plan", 6, "--not-a-rename c");
+        assert_eq!(repository.gateway.creates(), 2);
+
+        // By the variable; a name that is no question does not matter.
+        repository.set("CHATAPI_NOT_A_RENAME", "c other");
+        let code = if kind == Kind::GitHub { 6 } else { 0 };
+        repository.pull_request(&["a", "c"]).ends(review(kind), code, "Plan: 1 to create");
+        repository.again().ends("apply", 0, "Apply: 1 created");
+        assert_eq!(repository.gateway.creates(), 3);
+        repository.set("CHATAPI_NOT_A_RENAME", "");
+
+        // Or it is the same one under another name, which a checkout of the state is told.
+        repository.merge(&["a", "d"]).ends("plan", 6, "state mv c d");
+        let checkout = instructions()[FETCH].replace("chatapi doubts\n", "chatapi state mv c d\n");
+        repository.shell(&repository.path("clone"), &checkout).done();
+        repository.follow(BRING_BACK).done();
+        let moved = repository.again();
+        assert_ne!(moved.job("apply").result, "failure", "{}", moved.job("apply").log);
+        assert_eq!(repository.gateway.creates(), 3);
+    }
+}
+
+/// A rebuild leaves what nobody needs beside the new state: the branch had it before.
+#[test]
+fn what_a_rebuild_leaves_is_not_committed() {
+    let repository = Repository::new(Kind::GitHub, &["a"]);
+    repository.follow(PUSH).done();
+    repository.again().ends("apply", 0, "1 created");
+    let clone = repository.path("clone");
+    let fetch = instructions()[FETCH].replace("chatapi doubts\n", "");
+    let damage = "sed -i '2s/T/U/' kept/state/journal.jsonl; rm -rf kept/state/index\n\
+                  chatapi state rebuild --from journal --lock-file kept/chatapi.lock\n\
+                  touch kept/chatapi.lock.before-rebuild; ls kept/state | grep damaged-";
+    repository.shell(&clone, &format!("{fetch}{damage}")).done();
+    repository.follow(BRING_BACK).done();
+    let listed = repository.shell(&repository.path("origin.git"), "git ls-tree -r --name-only chatapi-state").stdout;
+    assert!(listed.contains("state/journal.jsonl\n") && listed.contains("chatapi.lock\n"), "{listed}");
+    assert!(!listed.contains("damaged-") && !listed.contains("before-rebuild"), "{listed}");
+    let typed = instructions()[BRING_BACK].lines().next().unwrap().to_owned();
+    assert!(BOTH.iter().all(|kind| recipe(*kind).contains(&typed)), "both jobs keep what the README keeps: {typed}");
 }
 
 #[test]

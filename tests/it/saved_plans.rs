@@ -303,6 +303,18 @@ fn p12_saving_and_showing_leave_the_state_as_it_is() {
 }
 
 #[test]
+fn an_instance_in_place_of_a_plan_is_shown_by_another_command() {
+    let gateway = Gateway::start(&[]);
+    let project = planned(&gateway, &["a"]);
+    let missing = project.run("show a").exits(1).warns("there is no file a").warns("`chatapi plan --out FILE` saves a plan");
+    assert!(!missing.stderr.contains("state show"), "{missing}");
+    project.run("apply plan.json").exits(0).done();
+    let _ = project.run("show a").exits(1).warns("there is no file a").warns("`chatapi state show a` shows the instance");
+    let elsewhere = project.run("--state none show a").exits(1);
+    assert!(!elsewhere.stderr.contains("state show"), "that state knows no such name: {elsewhere}");
+}
+
+#[test]
 fn a_saved_plan_is_told_from_a_manifest() {
     let gateway = Gateway::start(&[]);
     let project = planned(&gateway, &["a"]);

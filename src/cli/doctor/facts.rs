@@ -1,5 +1,6 @@
 //! What there is to see: files, modes, the environment, the clock. Nothing is changed, and no secret is read.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,39 +12,43 @@ use super::{git, pipelines};
 use crate::cli::args::DoctorArgs;
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
-use crate::cli::{init, schema};
-use crate::doctor::{Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Place, StateFacts, Storage, Target};
+use crate::cli::{init, schema, sealing};
+use crate::doctor::{
+    Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Pipeline, Place, StateFacts, Storage, Target, Tracking,
+};
 use crate::manifest::{self, ProviderKind};
 use crate::provider::BaseUrl;
 use crate::state::{Phase, Record, State};
-use crate::store::{self, LockFile, Reading, Severity, StoreError, referred};
+use crate::store::{self, LockFile, Reading, Receipts, Severity, StoreError, referred};
 use crate::text::counted;
 
 /// What `statfs` says of file systems that are kept in memory, and of the layers of containers.
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58F6];
 const LAYERS: [i64; 1] = [0x794C_7630];
 
+/// Most files with credentials that git is asked about.
+const OUTPUTS_MAX: usize = 50;
+
 /// Looks at everything.
 pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
-    let files = &args.manifests.files;
-    let lock_path = Context::lock_file(files, args.lock_file.lock_file.as_ref());
+    let (seen, files, manifest_by) = repository(&args.manifests.files);
+    let Seen { root, found, home } = seen;
+    let lock_path = Context::lock_file(&files, args.lock_file.lock_file.as_ref());
     let state_dir = absolute(&context.state_dir).unwrap_or_else(|_| context.state_dir.clone());
     let lock_path = absolute(&lock_path).unwrap_or(lock_path);
-    // Where the manifest is, wherever the state and the lock file are kept.
-    let beside = Context::lock_file(files, None);
-    let home = absolute(&beside).unwrap_or(beside).parent().unwrap_or(Path::new("/")).to_owned();
     let lock = LockFile::read(&lock_path);
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
-    let root = pipelines::root(&home);
-    let found = root.as_deref().map(pipelines::read).unwrap_or_default();
     Facts {
         command: context.command(),
-        manifest: manifest(files),
+        key_hint: sealing::key_hint(),
+        manifest: manifest(&files),
+        manifest_by,
         is_schema_current: is_schema_current(&home.join(schema::FILE)),
         state: state(context, reading, lock.as_ref().ok().and_then(Option::as_ref)),
         lock: lock_facts(lock, &lock_path, &context.state_dir),
         git: git::look(&home, &state_dir.join("journal.jsonl"), &lock_path),
         place: place(context, &state_dir, root.as_deref()),
+        outputs: outputs(context, &home, root.as_deref(), &found.pipelines),
         exposed: exposed(context),
         is_sealed_by_environment: is_set("CHATAPI_SEAL_TO"),
         url: variable("CHATAPI_URL").map(|url| BaseUrl::parse(&url).map(|_| Target::of(&url)).map_err(|error| error.to_string())),
@@ -53,6 +58,35 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
         unread: found.unread,
         unread_more: found.more,
     }
+}
+
+/// The repository around the manifests.
+struct Seen {
+    root: Option<PathBuf>,
+    found: pipelines::Found,
+    /// Where the manifest is, wherever the state and the lock file are kept.
+    home: PathBuf,
+}
+
+/// The repository; and the manifests, those of its pipelines where none is in the usual place. Then where that is said, too.
+fn repository(files: &[PathBuf]) -> (Seen, Vec<PathBuf>, Option<String>) {
+    let home = |files: &[PathBuf]| {
+        let beside = Context::lock_file(files, None);
+        absolute(&beside).unwrap_or(beside).parent().unwrap_or(Path::new("/")).to_owned()
+    };
+    let root = pipelines::root(&home(files));
+    let found = root.as_deref().map(pipelines::read).unwrap_or_default();
+    let is_usual = matches!(files, [file] if file.as_os_str() == sealing::MANIFEST && !file.exists());
+    let theirs = root.as_deref().filter(|_| is_usual).and_then(|root| pipelines::manifests(root, &found.pipelines));
+    let Some((theirs, file)) = theirs else {
+        return (Seen { root, found, home: home(files) }, files.to_owned(), None);
+    };
+    let here = env::current_dir().unwrap_or_default();
+    let near = |path: &PathBuf| path.strip_prefix(&here).unwrap_or(path).to_owned();
+    let theirs: Vec<PathBuf> = theirs.iter().map(near).collect();
+    let shown: Vec<String> = theirs.iter().map(|path| typed(path)).collect();
+    let by = format!("{}, by {file}", shown.join(" "));
+    (Seen { root, found, home: home(&theirs) }, theirs, Some(by))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -209,6 +243,16 @@ fn storage(path: &Path) -> Storage {
 #[cfg(not(target_os = "linux"))]
 fn storage(_: &Path) -> Storage {
     Storage::Disk
+}
+
+/// Files that credentials are written to, by an apply here or by one of a pipeline, and what git says of them.
+fn outputs(context: &Context, home: &Path, root: Option<&Path>, pipelines: &[Pipeline]) -> Vec<(String, Tracking)> {
+    let kept = Receipts::read(&context.state_dir).unwrap_or_default().outputs.into_keys();
+    let of_pipelines = pipelines.iter().flat_map(Pipeline::outputs).filter_map(|file| Some(root?.join(file)));
+    let files: BTreeSet<PathBuf> = kept.chain(of_pipelines).collect();
+    let here = env::current_dir().unwrap_or_default();
+    let looked_at = git::look_at(home, files.into_iter().take(OUTPUTS_MAX));
+    looked_at.into_iter().map(|(path, tracking)| (typed(path.strip_prefix(&here).unwrap_or(&path)), tracking)).collect()
 }
 
 /// Files with secrets that others can read. The names that the environment gives are not shown: a key may stand there by mistake.

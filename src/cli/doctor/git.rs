@@ -1,6 +1,6 @@
 //! What git says of a file. A machine without git, or a git that does not answer, is no finding.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn look(home: &Path, journal: &Path, lock: &Path) -> Option<Git> {
     ask(home, &["rev-parse", "--is-inside-work-tree"], None).filter(|code| *code == 0)?;
     Some(Git { state: tracking(home, journal), lock: tracking(home, lock) })
+}
+
+/// What git says of `files`, those that are in a work tree.
+pub(super) fn look_at(home: &Path, files: impl Iterator<Item = PathBuf>) -> Vec<(PathBuf, Tracking)> {
+    files.filter_map(|file| Some((tracking(home, &file)?, file))).map(|(tracking, file)| (file, tracking)).collect()
 }
 
 /// None: the file is in no work tree. One inside another, as a state on a branch of its own has it, is asked itself.

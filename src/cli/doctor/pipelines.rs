@@ -50,6 +50,23 @@ fn included(root: &Path, path: &str) -> Option<String> {
     path.starts_with(root).then(|| text(&path)).flatten()
 }
 
+/// The manifests in the work tree that a pipeline applies or plans, and the file that says so.
+pub(super) fn manifests(root: &Path, pipelines: &[Pipeline]) -> Option<(Vec<PathBuf>, String)> {
+    let whole = fs::canonicalize(root).ok()?;
+    let is_manifest = |path: &PathBuf| {
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+        let is_inside = fs::canonicalize(path).is_ok_and(|path| path.starts_with(&whole));
+        is_inside && (is_yaml || path.is_dir())
+    };
+    let applying = pipelines.iter().filter(|pipeline| pipeline.applying().next().is_some());
+    let named = applying.flat_map(|pipeline| pipeline.manifests().into_iter().map(move |paths| (paths, &pipeline.file)));
+    let mut there = named.map(|(paths, file)| {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).filter(is_manifest).collect();
+        (paths, file.clone())
+    });
+    there.find(|(paths, _)| !paths.is_empty())
+}
+
 /// The first workflows by name, and how many more there are.
 fn workflows(directory: &Path) -> (Vec<PathBuf>, usize) {
     let entries = fs::read_dir(directory).into_iter().flatten().take(ENTRIES_MAX).flatten();

@@ -186,6 +186,22 @@ impl Pipeline {
         Some(Self { file: file.to_owned(), forge, jobs, unfollowed })
     }
 
+    /// What each command of the jobs that apply or plan names as its manifests, from the repository's root; other files, too.
+    pub fn manifests(&self) -> Vec<Vec<String>> {
+        let steps = self.jobs.iter().flat_map(|job| &job.steps);
+        let commands = steps.flat_map(|step| step.commands.iter().map(move |command| (step, command)));
+        let named = commands.filter_map(|(step, command)| Some((step.place_of(command), command.manifests()?)));
+        named.map(|(place, words)| words.into_iter().map(|word| joined(place.as_deref(), word)).collect()).collect()
+    }
+
+    /// The files in the work tree that applies write credentials to, from the repository's root.
+    pub fn outputs(&self) -> Vec<String> {
+        let applies = self.jobs.iter().flat_map(Job::applies);
+        let files = applies.flat_map(|(step, apply)| apply.outputs().map(move |file| (step.place_of(apply), file)));
+        let files = files.map(|(place, file)| joined(place.as_deref(), file));
+        files.filter(|file| is_inside(file) && !file.contains('$')).collect()
+    }
+
     /// The jobs that run `chatapi apply`.
     pub fn applying(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.applies().next().is_some())

@@ -17,6 +17,8 @@ pub struct Command {
     pub directory: Option<String>,
     /// What the script has made of `CHATAPI_STATE` by then.
     pub state: Option<String>,
+    /// Variables that are set before it, as `NAME=value`.
+    pub settings: Vec<String>,
 }
 
 /// Words before a command that leave it what it is.
@@ -38,6 +40,7 @@ impl Command {
             is_guarded: is_before_or || has(&["if", "elif", "while", "until", "!"]),
             directory: None,
             state: words.iter().take(start).find_map(|word| word.strip_prefix("CHATAPI_STATE=")).map(str::to_owned),
+            settings: words.iter().take(start).filter(|word| is_assignment(word)).cloned().collect(),
             words: without_what_is_around(words.into_iter().skip(start).collect()),
         }
     }
@@ -86,6 +89,27 @@ impl Command {
             rest => rest.strip_prefix('=').map(Some),
         })?;
         found.or_else(|| words.next().map(String::as_str))
+    }
+
+    /// The manifests that it names: what stands behind its verb and is neither a flag nor the directory that one names. None: it is
+    /// no command that reads manifests.
+    pub fn manifests(&self) -> Option<Vec<&str>> {
+        const OF_DIRECTORIES: [&str; 2] = ["--state", "--rescue-dir"];
+        let is_verb = |word: &String| ["validate", "plan", "apply"].contains(&word.as_str());
+        let verb = self.words.iter().position(is_verb).filter(|_| self.is("chatapi"))?;
+        let behind = self.words.iter().zip(self.words.iter().skip(1)).skip(verb);
+        let named = behind.filter(|(before, word)| !word.starts_with('-') && !OF_DIRECTORIES.contains(&before.as_str()));
+        Some(named.map(|(_, word)| word.as_str()).collect())
+    }
+
+    /// The files that an apply writes credentials to.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        const FLAG: &str = "--write-outputs";
+        let pairs = self.words.iter().zip(self.words.iter().skip(1));
+        let apart = pairs.filter(|(flag, _)| *flag == FLAG).map(|(_, value)| value.as_str());
+        let joined = self.words.iter().filter_map(|word| word.strip_prefix(FLAG)?.strip_prefix('='));
+        let values = apart.chain(joined).filter(|_| self.is_apply());
+        values.filter_map(|value| value.split_once('=').map(|(_, file)| file))
     }
 
     /// Whether one of the words is `word`, or a flag of that name with a value.
@@ -162,7 +186,7 @@ fn placed(pieces: Vec<Piece>) -> Vec<Command> {
         command.directory.clone_from(&shell.directory);
         command.state = command.state.or_else(|| shell.state.clone());
         command.is_guarded |= shell.is_guarded;
-        if !command.words.is_empty() {
+        if !command.words.is_empty() || !command.settings.is_empty() {
             commands.push(command);
         }
     }

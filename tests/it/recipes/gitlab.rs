@@ -73,9 +73,10 @@ impl Run<'_> {
     fn variables(&self, environment: Option<&str>) -> Texts {
         let own = self.file["variables"].as_object().unwrap().iter();
         let mut all: Texts = own.map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned())).collect();
-        // They are protected: what is not merged does not see them.
+        // What is protected is not seen by what is not merged.
+        let is_seen = |name: &str| self.event == Event::Merge || name != "CHATAPI_URL";
+        all.extend(self.repository.variables().into_iter().filter(|(name, _)| is_seen(name)));
         if self.event == Event::Merge {
-            all.extend(self.repository.variables());
             all.extend(self.repository.secret(environment));
             let is_applying = environment == Some("chatapi");
             all.extend(is_applying.then(|| ("CHATAPI_PUSH_TOKEN".to_owned(), "glpat-of0the0tests".to_owned())));

@@ -38,9 +38,7 @@ pub(super) fn instructions() -> Vec<String> {
 pub(super) const BEGIN: usize = 0;
 pub(super) const BRANCH: usize = 1;
 pub(super) const PUSH: usize = 2;
-#[cfg(feature = "failpoints")]
 pub(super) const FETCH: usize = 3;
-#[cfg(feature = "failpoints")]
 pub(super) const BRING_BACK: usize = 4;
 
 /// Git as on a machine of which nothing is known; it reaches paths only.
