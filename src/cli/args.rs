@@ -230,7 +230,8 @@ pub(super) struct ValidateArgs {
 /// Where the lock file is.
 #[derive(Debug, Args)]
 pub(super) struct LockFileArg {
-    /// The lock file; if not said, `chatapi.lock` beside the first manifest, or here. Commit it: it tells a lost state from a first run.
+    /// The lock file; if not said, `chatapi.lock` beside the first manifest, or beside the state directory if it is there. Commit it:
+    /// it tells a lost state from a first run.
     #[arg(long, value_name = "PATH", env = "CHATAPI_LOCK_FILE", hide_env_values = true)]
     pub(super) lock_file: Option<PathBuf>,
 }

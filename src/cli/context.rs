@@ -125,19 +125,6 @@ impl Context {
         Ok(manifest)
     }
 
-    /// Where the lock file of these manifests is: beside the first one.
-    pub(super) fn lock_file(files: &[PathBuf], typed: Option<&PathBuf>) -> PathBuf {
-        if let Some(typed) = typed {
-            return typed.clone();
-        }
-        match files.first() {
-            Some(first) if first.as_os_str() == "-" => PathBuf::from(LOCK_FILE),
-            Some(first) if first.is_dir() => first.join(LOCK_FILE),
-            Some(first) => first.with_file_name(LOCK_FILE),
-            None => PathBuf::from(LOCK_FILE),
-        }
-    }
-
     /// Takes the state's lock, telling now and then that it waits.
     pub(super) fn hold(&self, verb: &str, timeout: Duration) -> Result<Hold, CliError> {
         self.check_disk()?;

@@ -62,11 +62,22 @@ impl CliError {
     }
 
     /// Adds the ways out of the state in `state_dir` that cannot be used.
-    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, (state_dir, command): (&Path, &str)) -> Self {
+    pub(super) fn on(
+        self,
+        provider: ProviderKind,
+        (lock_path, is_guess): (&Path, bool),
+        (state_dir, command): (&Path, &str),
+    ) -> Self {
         let beside = lock_path.with_file_name("state");
         let has_none = self.behind.is_some() && records_nothing(state_dir);
         let is_elsewhere = has_none && beside != *state_dir && has_state(&beside);
         let mut shown = self;
+        if is_guess && shown.behind.is_some() {
+            let path = lock_path.display();
+            shown = shown.hint(format!(
+                "the lock file that says so is {path}, which was found and not named; if it belongs to another state, name this one's: `--lock-file PATH`"
+            ));
+        }
         if is_elsewhere {
             shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", typed(&beside)));
         }

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::stage::{Gateway, Project, Run, manifest};
 
+mod beside;
 mod names;
 mod tokens;
 

@@ -11,6 +11,7 @@ use super::{git, pipelines};
 use crate::cli::args::DoctorArgs;
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
+use crate::cli::witness::{Witness, beside_manifest};
 use crate::cli::{init, schema};
 use crate::doctor::{Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Place, StateFacts, Storage, Target};
 use crate::manifest::{self, ProviderKind};
@@ -26,13 +27,18 @@ const LAYERS: [i64; 1] = [0x794C_7630];
 /// Looks at everything.
 pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     let files = &args.manifests.files;
-    let lock_path = Context::lock_file(files, args.lock_file.lock_file.as_ref());
+    let beside = beside_manifest(files);
+    // The error of one that cannot be read does not say where one belongs.
+    let witness = Witness::of_manifests(context, files, args.lock_file.lock_file.as_ref());
+    let lock_path = witness.as_ref().map_or_else(
+        |_| args.lock_file.lock_file.clone().unwrap_or_else(|| beside.clone()),
+        |witness| witness.source().to_owned(),
+    );
     let state_dir = absolute(&context.state_dir).unwrap_or_else(|_| context.state_dir.clone());
     let lock_path = absolute(&lock_path).unwrap_or(lock_path);
     // Where the manifest is, wherever the state and the lock file are kept.
-    let beside = Context::lock_file(files, None);
     let home = absolute(&beside).unwrap_or(beside).parent().unwrap_or(Path::new("/")).to_owned();
-    let lock = LockFile::read(&lock_path);
+    let lock = witness.map(|witness| witness.lock().cloned());
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
     let root = pipelines::root(&home);
     let found = root.as_deref().map(pipelines::read).unwrap_or_default();
