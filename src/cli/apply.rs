@@ -286,7 +286,7 @@ impl Run<'_> {
         let files = self.args.manifests.files.iter().map(|file| typed(file)).collect::<Vec<_>>().join(" ");
         CliError::message(Exit::Stale, message)
             .hint("nothing was sent")
-            .hint(format!("look at `{} plan {files}`, then take its hash (`--checksum`)", self.context.command()))
+            .hint(format!("look at `chatapi plan {files}`, then take its hash (`--checksum`)"))
     }
 
     fn tell(&self, result: &Finished, display: &Display, owed: usize) -> Result<Exit, CliError> {

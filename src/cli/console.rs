@@ -18,6 +18,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use rustix::fs::FileType;
 
+use super::again::addressed;
 use super::error::{CliError, Content};
 use super::stream::Stream;
 use crate::diagnostic::Colour;
@@ -53,6 +54,8 @@ pub(super) struct Console {
     bar: Mutex<Option<ProgressBar>>,
     pub(super) loudness: Loudness,
     colour: ColorChoice,
+    /// The program as it has to be called again for this state: what hints say is made so.
+    pub(super) command: String,
 }
 
 impl Console {
@@ -64,7 +67,13 @@ impl Console {
             bar: Mutex::default(),
             loudness,
             colour,
+            command: "chatapi".to_owned(),
         }
+    }
+
+    /// For a state that `command` names.
+    pub(super) fn calling(self, command: String) -> Self {
+        Self { command, ..self }
     }
 
     /// The standard stream that goes to what is at `found`, to be written to beside us: opened anew it would begin at its beginning.
@@ -173,6 +182,7 @@ impl Console {
             None => self.warn(&sentence),
         }
         for hint in &notice.hints {
+            let hint = addressed(hint, &self.command);
             match hint.strip_prefix("  ") {
                 Some(further) => self.note(format_args!("        {further}")),
                 None => self.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}")),
@@ -217,7 +227,7 @@ impl Console {
 
     fn hints(&self, error: &CliError) {
         for hint in &error.hints {
-            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", escape(hint)));
+            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", addressed(&escape(hint), &self.command)));
         }
     }
 

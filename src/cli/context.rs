@@ -88,10 +88,7 @@ impl Context {
 
     /// The program as it has to be called again for this state.
     pub(super) fn command(&self) -> String {
-        match self.state_dir.to_str() {
-            Some("state") => "chatapi".to_owned(),
-            _ => format!("chatapi --state {}", typed(&self.state_dir)),
-        }
+        self.console.command.clone()
     }
 
     /// Tells what was done: a line, or a document with it.

@@ -117,7 +117,7 @@ pub(super) fn remind(context: &Context, targets: &[OutputTarget]) {
     let owed: Vec<String> = receipts.owed().filter(|(path, _)| !is_ours(path)).map(|(path, _)| shown(path)).collect();
     if !owed.is_empty() {
         let told = format!("an earlier apply still owes outputs: {}", owed.join(", "));
-        context.remark(Notice::warning(&told).hint(&format!("`{} output --retry` writes them", context.command())));
+        context.remark(Notice::warning(&told).hint("`chatapi output --retry` writes them"));
     }
 }
 
@@ -189,7 +189,7 @@ fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], s
         let delivered = deliver(context, target, keys, state);
         let Err(error) = delivered else { continue };
         owed += 1;
-        let again = format!("it stays owed; `{} output --retry` writes it, and so does the next apply", context.command());
+        let again = "it stays owed; `chatapi output --retry` writes it, and so does the next apply";
         context.complain(&error.hint(again));
     }
     owed

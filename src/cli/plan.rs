@@ -308,7 +308,8 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
-        console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
+        let command = context.command();
+        console.warn(format_args!("there is no state here; in CI the first apply has to be told so: `{command} apply --init`"));
     }
 }
 

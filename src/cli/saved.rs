@@ -139,7 +139,7 @@ pub(super) fn stale(context: &Context, plan: &SavedPlan, why: &Stale) -> CliErro
     };
     let refused = refused.hint("nothing was sent");
     let files = plan.manifest.files.iter().map(|file| typed(Path::new(file))).collect::<Vec<_>>().join(" ");
-    let again = format!("`{} plan --out FILE {files}` makes a new one; look at it, then apply it", context.command());
+    let again = format!("`chatapi plan --out FILE {files}` makes a new one; look at it, then apply it");
     match why {
         Stale::OtherState { .. } => {
             refused.hint("bring that state back, or name it: `--state PATH`").hint(format!("else {again}"))

@@ -77,7 +77,16 @@ impl Witness {
 
     /// `error` with the ways out of it, where the manifest names `provider`.
     pub(super) fn explain_to(&self, context: &Context, provider: ProviderKind, error: impl Into<CliError>) -> CliError {
-        error.into().on(provider, (self.source(), self.is_guess), (&context.state_dir, &context.command()))
+        error.into().on(provider, (self.source(), self.is_guess), &context.state_dir)
+    }
+
+    /// Opens the state to write to it, if this does not speak against it.
+    pub(super) fn open(&self, context: &Context, verb: &str, timeout: Duration) -> Result<FileStore, CliError> {
+        if !context.state_dir.exists() {
+            // An empty directory would be in the way of a copy that is brought back.
+            store::read(&context.state_dir, self.lock()).map_err(|error| self.explain(context, error))?;
+        }
+        context.open(verb, timeout, self.lock()).map_err(|error| self.explain(context, error))
     }
 
     /// What `store` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
@@ -222,12 +231,7 @@ pub(super) fn open(
     named: &WitnessArg,
 ) -> Result<(FileStore, Witness), CliError> {
     let witness = Witness::of_state(context, named.lock_file.as_ref())?;
-    if !context.state_dir.exists() {
-        // An empty directory would be in the way of a copy that is brought back.
-        store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))?;
-    }
-    let opened = context.open(verb, timeout, witness.lock());
-    let store = opened.map_err(|error| witness.explain(context, error))?;
+    let store = witness.open(context, verb, timeout)?;
     Ok((store, witness))
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use crate::stage::{Gateway, Project, Run, manifest};
 
 mod beside;
+mod hints;
 mod names;
 mod tokens;
 

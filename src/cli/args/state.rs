@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name};
+use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name, reason};
 use crate::instance::{InstanceId, InstanceName};
 
 /// `state …`.
@@ -72,7 +72,7 @@ pub(in crate::cli) enum StateVerb {
         #[arg(long, requires = "reason")]
         despite_list: bool,
         /// Why you are sure, for the record.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: Option<String>,
         #[command(flatten)]
         lock: LockArgs,

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::cli::again::addressed;
 use crate::cli::args::{LockArgs, WitnessArg};
 use crate::cli::console::{BAD, DOUBT, GOOD};
 use crate::cli::context::{Context, typed};
@@ -13,7 +14,10 @@ use crate::store::{self, Rotated, Severity, StateStore};
 
 pub(super) fn verify(context: &Context, args: &WitnessArg) -> Result<Exit, CliError> {
     let witness = Witness::of_state(context, args.lock_file.as_ref());
-    let findings = store::verify(&context.state_dir, witness.as_ref().map(Witness::lock));
+    let mut findings = store::verify(&context.state_dir, witness.as_ref().map(Witness::lock));
+    for finding in &mut findings {
+        finding.message = addressed(&finding.message, &context.console.command).into_owned();
+    }
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good);
     if context.is_json() {
         context.document(&VerifyDocument::new(&findings))?;
@@ -51,24 +55,26 @@ pub(super) fn verify(context: &Context, args: &WitnessArg) -> Result<Exit, CliEr
 fn broken(context: &Context, witness: Option<&Witness>) -> CliError {
     let error = CliError::message(Exit::State, "the state is not as it was written: nothing is created from it")
         .hint("bring the newest intact copy of the state directory back, or name it: `--state PATH`");
-    let command = context.command();
     let path = witness.filter(|witness| witness.lock().is_some()).map(|witness| typed(witness.source()));
     let rebuild = match (store::has_state(&context.state_dir), path) {
-        (true, Some(path)) => format!("`{command} state rebuild --from journal --lock-file {path}`"),
-        (true, None) => format!("`{command} state rebuild --from journal`, with `--lock-file PATH` if there is one"),
-        (false, Some(path)) => format!("`{command} state rebuild --from-lock {path}` knows the ids again, without tokens"),
-        (false, None) => format!("`{command} state rebuild --from server`, if there ever was one"),
+        (true, Some(path)) => format!("`chatapi state rebuild --from journal --lock-file {path}`"),
+        (true, None) => format!("`chatapi state rebuild --from journal`, with `--lock-file PATH` if there is one"),
+        (false, Some(path)) => format!("`chatapi state rebuild --from-lock {path}` knows the ids again, without tokens"),
+        (false, None) => format!("`chatapi state rebuild --from server`, if there ever was one"),
     };
     error.hint(format!("if there is none: {rebuild}"))
 }
 
 pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state compact", lock.lock_timeout, None)?;
+    let witness = Witness::of_state(context, None)?;
+    let mut store = witness.open(context, "state compact", lock.lock_timeout)?;
     store.append(context.run_info("state compact").event(), Timestamp::now())?;
     let Rotated { before, after } = store.rotate(Timestamp::now(), None, &mut |_, entry| Ok(entry))?;
     let past = store.checkpoint().and_then(|checkpoint| checkpoint.history.clone());
-    Box::new(store).close()?;
+    store.sync()?;
     context.done(format!("Compacted: {before} bytes before, {after} after."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
     if let Some(past) = past {
         context.console.note(format_args!("what happened until now is in history/{}, without secrets", past.file));
     }

@@ -57,11 +57,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
     let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &proves).map_err(|error| match error {
         StoreError::Absent(_) => CliError::message(Exit::State, "not even the beginning of the journal can be read")
             .hint("with the lock file of this state (`--lock-file PATH`) the rest of it can be")
-            .hint(format!(
-                "without: move {} aside, then `{} state rebuild --from server`",
-                typed(&context.state_dir),
-                context.command()
-            )),
+            .hint(format!("without: move {} aside, then `chatapi state rebuild --from server`", typed(&context.state_dir))),
         error => error.into(),
     })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;
@@ -115,15 +111,15 @@ fn without_token(state: &State) -> usize {
 
 /// There is nothing to be read: no directory is made for it.
 fn no_journal(context: &Context, lock_path: &Path, lock: Option<&LockFile>) -> CliError {
-    let (dir, command) = (context.state_dir.display(), context.command());
+    let dir = context.state_dir.display();
     let absent = CliError::message(Exit::State, format!("there is no journal in {dir}"))
         .hint("bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`");
     match lock {
         Some(_) => absent.hint(format!(
-            "if it is lost for good: `{command} state rebuild --from-lock {}` knows the ids again, without tokens",
+            "if it is lost for good: `chatapi state rebuild --from-lock {}` knows the ids again, without tokens",
             typed(lock_path)
         )),
-        None => absent.hint(format!("if it is lost for good, and its lock file too: `{command} state rebuild --from server`")),
+        None => absent.hint("if it is lost for good, and its lock file too: `chatapi state rebuild --from server`"),
     }
 }
 
@@ -327,7 +323,7 @@ fn in_the_way(context: &Context, store: &FileStore, known: Option<(&LockFile, &P
     };
     let tokens = state.records().values().filter(|record| record.token().is_some()).count();
     let newer = known.known().filter(|(_, instance)| !state.known_ids().contains_key(&instance.id)).count();
-    let rebuild = format!("{} state rebuild --from journal --lock-file {}", context.command(), typed(lock_path));
+    let rebuild = format!("chatapi state rebuild --from journal --lock-file {}", typed(lock_path));
     CliError::message(Exit::Error, format!("the state in {dir} is not lost, only older than the lock file: it has {tokens} tokens"))
         .hint("nothing was written: from the lock file alone every token would be lost")
         .hint(format!("look for a newer copy first; if there is none, this keeps them, and has {newer} newer instances without token: `{rebuild}`"))
