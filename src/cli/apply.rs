@@ -24,6 +24,7 @@ use super::progress::Display;
 use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
+use super::witness::Witness;
 use super::{saved, signals, stream};
 use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::failpoint;
@@ -46,9 +47,8 @@ const DRAIN: Duration = Duration::from_secs(9);
 const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let subject = Subject::read(args)?;
-    let Subject { manifest, lock_path, saved } = &subject;
-    let lock = LockFile::read(lock_path)?;
+    let subject = Subject::read(context, args)?;
+    let Subject { manifest, witness, saved } = &subject;
     // From here on nobody who does not read holds up the run, nor the state.
     stream::hurry(context.is_ci);
     signals::runtime()?.block_on(async {
@@ -58,8 +58,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             ProviderKind::Chatapi => Some(context.connect(ProviderKind::Chatapi, &args.server).await?),
             ProviderKind::Emulator => None,
         };
-        let begun = begin::open(context, args, &subject, lock.as_ref(), stop.clone()).await;
-        let store = begun.map_err(|error| error.on(manifest.provider, lock_path, (&context.state_dir, &context.command())))?;
+        let begun = begin::open(context, args, &subject, stop.clone()).await;
+        let store = begun.map_err(|error| witness.explain_to(context, manifest.provider, error))?;
         let server = match server {
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
@@ -72,15 +72,15 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let (store, pin) = seal(context, args, manifest, store)?;
         let limits = Limits { aim: store.state().run.as_ref().and_then(|run| run.aim), ..subject.limits(args, context.is_ci) };
         let to = pin.as_ref().unwrap_or(&store.state().recipients);
-        let others = [lock_path.clone()].into_iter().chain(args.identity.identity.clone());
+        let others = [witness.path.clone()].into_iter().chain(args.identity.identity.clone());
         let kept = Kept::of(context, &args.manifests.files, others);
         let world = World { state: store.state(), manifest, sealed_to: to };
         let delivery = Delivery::prepare(context, &kept, args, &world)?;
         delivery::remind(context, &args.write_outputs, to);
         let not_renames = subject.not_renames(args);
         let run =
-            Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, not_renames, pin, delivery, server, stop };
-        run.go(store, lock).await
+            Run { context, args, manifest, witness, saved: saved.as_ref(), limits, not_renames, pin, delivery, server, stop };
+        run.go(store).await
     })
 }
 
@@ -107,7 +107,7 @@ struct Run<'a> {
     context: &'a Arc<Context>,
     args: &'a ApplyArgs,
     manifest: &'a Manifest,
-    lock_path: &'a Path,
+    witness: &'a Witness,
     saved: Option<&'a SavedPlan>,
     limits: Limits,
     /// Names that are no renames.
@@ -146,7 +146,7 @@ struct Finished {
 }
 
 impl Run<'_> {
-    async fn go(&self, store: FileStore, lock: Option<LockFile>) -> Result<Exit, CliError> {
+    async fn go(&self, store: FileStore) -> Result<Exit, CliError> {
         let display = Arc::new(Display::new(Arc::clone(self.context)));
         let provider = Arc::clone(&self.server.provider);
         let observer = Arc::clone(&display);
@@ -155,7 +155,7 @@ impl Run<'_> {
         display.settle();
         let mut owed = 0;
         if let Ok(result) = &result {
-            self.write_lock(&applier, lock.as_ref(), result).await;
+            self.write_lock(&applier, result).await;
             owed = self.deliver(result);
         }
         if let Err(error) = applier.close().await {
@@ -177,14 +177,17 @@ impl Run<'_> {
 
     /// Writes the lock file while the state is still held, so that no later run's is overwritten; and only of a position that is
     /// durable, for a lock file that knows more than its state stops every run.
-    async fn write_lock(&self, applier: &Applier, lock: Option<&LockFile>, result: &Finished) {
+    async fn write_lock(&self, applier: &Applier, result: &Finished) {
         let now = LockFile::of(&result.state, result.head, []);
-        if lock == Some(&now) || applier.sync().await.is_err() {
+        if self.witness.is_current(&now) || applier.sync().await.is_err() {
             return;
         }
-        if let Err(error) = now.write(self.lock_path) {
-            let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
-            self.context.complain(&told);
+        match now.write(&self.witness.path) {
+            Ok(()) => self.witness.tell_of_other(self.context),
+            Err(error) => {
+                let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
+                self.context.complain(&told);
+            }
         }
     }
 
@@ -205,7 +208,7 @@ impl Run<'_> {
     fn rescue_dir(&self) -> (PathBuf, bool) {
         match &self.args.rescue_dir {
             Some(dir) => (dir.clone(), true),
-            None => (self.lock_path.parent().map_or_else(PathBuf::new, Path::to_owned), false),
+            None => (self.witness.path.parent().map_or_else(PathBuf::new, Path::to_owned), false),
         }
     }
 
@@ -248,8 +251,8 @@ impl Run<'_> {
     async fn commit(&self, applier: &Applier, task: &Task, wanted: &[(&InstanceName, InstanceType)]) -> Result<(), CliError> {
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if !wanted.is_empty() {
-            let probed = store::probe(self.lock_path);
-            let fail = |source| LockFileError::Io { action: "write", path: self.lock_path.to_owned(), source };
+            let probed = store::probe(&self.witness.path);
+            let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
         }
         if let Some(to) = &self.pin {
@@ -264,7 +267,7 @@ impl Run<'_> {
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
             applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
-            LockFile::of(&state, head, wanted.iter().copied()).write(self.lock_path).map_err(|error| unwritten(&error))?;
+            LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
         }
         Ok(())
     }
@@ -288,7 +291,7 @@ impl Run<'_> {
         let files = self.args.manifests.files.iter().map(|file| typed(file)).collect::<Vec<_>>().join(" ");
         CliError::message(Exit::Stale, message)
             .hint("nothing was sent")
-            .hint(format!("look at `{} plan {files}`, then take its hash (`--checksum`)", self.context.command()))
+            .hint(format!("look at `chatapi plan {files}`, then take its hash (`--checksum`)"))
     }
 
     fn tell(&self, result: &Finished, display: &Display, owed: usize) -> Result<Exit, CliError> {

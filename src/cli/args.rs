@@ -230,7 +230,8 @@ pub(super) struct ValidateArgs {
 /// Where the lock file is.
 #[derive(Debug, Args)]
 pub(super) struct LockFileArg {
-    /// The lock file; if not said, `chatapi.lock` beside the first manifest, or here. Commit it: it tells a lost state from a first run.
+    /// The lock file; if not said, `chatapi.lock` beside the first manifest, or beside the state directory if it is there. Commit it:
+    /// it tells a lost state from a first run.
     #[arg(long, value_name = "PATH", env = "CHATAPI_LOCK_FILE", hide_env_values = true)]
     pub(super) lock_file: Option<PathBuf>,
 }
@@ -301,7 +302,7 @@ pub(super) struct ResolveArgs {
     #[arg(long)]
     pub(super) not_created: bool,
     /// Why you are sure, for the record.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(super) reason: Option<String>,
     /// Do not ask the server's list first.
     #[arg(long)]
@@ -374,15 +375,26 @@ fn read_duration(text: &str) -> Option<Duration> {
 
 fn adoption(text: &str) -> Result<(InstanceName, InstanceId), String> {
     let (typed, listed) = text.split_once('=').ok_or("write NAME=ID")?;
-    Ok((name(typed).map_err(|error| error.to_string())?, id(listed).map_err(|error| error.to_string())?))
+    if typed == "NAME" {
+        return Err("NAME stands for a name of yours: write that".to_owned());
+    }
+    Ok((name(typed).map_err(|error| error.to_string())?, id(listed)?))
 }
 
 fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {
     InstanceName::parse(text)
 }
 
-fn id(text: &str) -> Result<InstanceId, crate::instance::IdError> {
-    InstanceId::parse(text)
+/// A server's ids are taken as they come; one that is typed may be a placeholder of ours.
+fn id(text: &str) -> Result<InstanceId, String> {
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Err("an id has a digit in it: write the one that the server lists".to_owned());
+    }
+    InstanceId::parse(text).map_err(|error| error.to_string())
+}
+
+fn reason(text: &str) -> Result<String, &'static str> {
+    if matches!(text.trim(), "" | "TEXT") { Err("write why, in your own words") } else { Ok(text.to_owned()) }
 }
 
 fn api_url(text: &str) -> Result<ApiUrl, crate::instance::ApiUrlError> {

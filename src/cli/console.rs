@@ -18,6 +18,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use rustix::fs::FileType;
 
+use super::again::addressed;
 use super::error::{CliError, Content};
 use super::stream::Stream;
 use super::wrap::wrapped;
@@ -55,6 +56,8 @@ pub(super) struct Console {
     bar: Mutex<Option<ProgressBar>>,
     pub(super) loudness: Loudness,
     colour: ColorChoice,
+    /// The program as it has to be called again for this state: what hints say is made so.
+    pub(super) command: String,
 }
 
 impl Console {
@@ -66,7 +69,13 @@ impl Console {
             bar: Mutex::default(),
             loudness,
             colour,
+            command: "chatapi".to_owned(),
         }
+    }
+
+    /// For a state that `command` names.
+    pub(super) fn calling(self, command: String) -> Self {
+        Self { command, ..self }
     }
 
     /// The standard stream that goes to what is at `found`, to be written to beside us: opened anew it would begin at its beginning.
@@ -174,6 +183,7 @@ impl Console {
             None => self.warn(&sentence),
         }
         for hint in &notice.hints {
+            let hint = addressed(hint, &self.command);
             match hint.strip_prefix("  ") {
                 Some(further) => self.note(format_args!("        {further}")),
                 None => self.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}")),
@@ -218,7 +228,7 @@ impl Console {
 
     fn hints(&self, error: &CliError) {
         for hint in &error.hints {
-            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", escape(hint)));
+            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", addressed(&escape(hint), &self.command)));
         }
     }
 

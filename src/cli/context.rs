@@ -88,10 +88,7 @@ impl Context {
 
     /// The program as it has to be called again for this state.
     pub(super) fn command(&self) -> String {
-        match self.state_dir.to_str() {
-            Some("state") => "chatapi".to_owned(),
-            _ => format!("chatapi --state {}", typed(&self.state_dir)),
-        }
+        self.console.command.clone()
     }
 
     /// Tells what was done: a line, or a document with it.
@@ -123,19 +120,6 @@ impl Context {
         })?;
         tracing::info!(instances = manifest.declarations().len(), provider = %manifest.provider, "read the manifest");
         Ok(manifest)
-    }
-
-    /// Where the lock file of these manifests is: beside the first one.
-    pub(super) fn lock_file(files: &[PathBuf], typed: Option<&PathBuf>) -> PathBuf {
-        if let Some(typed) = typed {
-            return typed.clone();
-        }
-        match files.first() {
-            Some(first) if first.as_os_str() == "-" => PathBuf::from(LOCK_FILE),
-            Some(first) if first.is_dir() => first.join(LOCK_FILE),
-            Some(first) => first.with_file_name(LOCK_FILE),
-            None => PathBuf::from(LOCK_FILE),
-        }
     }
 
     /// Takes the state's lock, telling now and then that it waits.

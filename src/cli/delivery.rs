@@ -106,9 +106,9 @@ impl Delivery {
 }
 
 /// What delivers owed outputs: sealed tokens have to be opened for that.
-fn retry_command(context: &Context, sealed_to: &Recipients) -> String {
+fn retry_command(sealed_to: &Recipients) -> String {
     let is_key_needed = !sealed_to.is_empty() && std::env::var_os("CHATAPI_IDENTITY_FILE").is_none();
-    format!("{} output --retry{}", context.command(), if is_key_needed { " --identity FILE" } else { "" })
+    format!("chatapi output --retry{}", if is_key_needed { " --identity FILE" } else { "" })
 }
 
 /// Tells of outputs that an earlier apply owes and that this one, told to write `targets`, does not write.
@@ -123,7 +123,7 @@ pub(super) fn remind(context: &Context, targets: &[OutputTarget], sealed_to: &Re
     let owed: Vec<String> = receipts.owed().filter(|(path, _)| !is_ours(path)).map(|(path, _)| shown(path)).collect();
     if !owed.is_empty() {
         let told = format!("an earlier apply still owes outputs: {}", owed.join(", "));
-        context.remark(Notice::warning(&told).hint(&format!("`{}` writes them", retry_command(context, sealed_to))));
+        context.remark(Notice::warning(&told).hint(&format!("`{}` writes them", retry_command(sealed_to))));
     }
 }
 
@@ -197,7 +197,7 @@ fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], s
         owed += 1;
         let again = format!(
             "it stays owed; `{}` writes it, and so does an apply with `--write-outputs`",
-            retry_command(context, &state.recipients)
+            retry_command(&state.recipients)
         );
         context.complain(&error.hint(again));
     }

@@ -62,11 +62,17 @@ impl CliError {
     }
 
     /// Adds the ways out of the state in `state_dir` that cannot be used.
-    pub(super) fn on(self, provider: ProviderKind, lock_path: &Path, (state_dir, command): (&Path, &str)) -> Self {
+    pub(super) fn on(self, provider: ProviderKind, (lock_path, is_guess): (&Path, bool), state_dir: &Path) -> Self {
         let beside = lock_path.with_file_name("state");
         let has_none = self.behind.is_some() && records_nothing(state_dir);
         let is_elsewhere = has_none && beside != *state_dir && has_state(&beside);
         let mut shown = self;
+        if is_guess && shown.behind.is_some() {
+            let path = lock_path.display();
+            shown = shown.hint(format!(
+                "the lock file that says so is {path}, which was found and not named; if it belongs to another state, name this one's: `--lock-file PATH`"
+            ));
+        }
         if is_elsewhere {
             shown = shown.hint(format!("there is a state beside the lock file: `--state {}`", typed(&beside)));
         }
@@ -94,7 +100,7 @@ impl CliError {
             )),
         };
         if let Some((hint, rebuild)) = way {
-            shown = shown.hint(format!("{hint}: `{command} {rebuild} {}`", typed(lock_path)));
+            shown = shown.hint(format!("{hint}: `chatapi {rebuild} {}`", typed(lock_path)));
         }
         match (shown.exit, provider) {
             (Exit::State, ProviderKind::Emulator) if is_emulators(lock_path) => {
@@ -183,9 +189,9 @@ impl From<&StoreError> for CliError {
             StoreError::Locked { .. } => shown
                 .hint("wait for it, or let this run wait: `--lock-timeout 10m`; nothing was sent")
                 .hint("a lock needs no removal: the system frees it when its holder ends"),
-            StoreError::Absent(_) => {
-                shown.hint("an apply begins one: `chatapi apply FILE`; another place is named with `--state PATH`")
-            }
+            StoreError::Absent(_) => shown
+                .hint("if it is elsewhere, name its directory: `--state PATH`, or CHATAPI_STATE")
+                .hint("only a first apply begins one; where something was created already, that would be paid for again"),
             StoreError::Behind(behind) => Self { behind: Some(Box::new(behind.clone())), ..out_of(shown, behind) },
             StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
                 shown.hint("nothing was sent; bring the newest intact copy of the state directory back").damaged()
@@ -208,18 +214,26 @@ impl From<&StoreError> for CliError {
     }
 }
 
+/// Another place is named only where nothing is recorded in this one: what it has created would be created again.
+fn or_elsewhere(path: &Path, remedy: String, elsewhere: &str) -> Vec<String> {
+    let is_in_use = has_state(path) || path.parent().is_some_and(has_state);
+    if is_in_use { vec![remedy] } else { vec![remedy, elsewhere.to_owned()] }
+}
+
 /// What to type when `path` is not safe.
-fn remedy(path: &Path, why: Hazard) -> Vec<String> {
-    let path = typed(path);
+fn remedy(place: &Path, why: Hazard) -> Vec<String> {
+    let path = typed(place);
     match why {
-        Hazard::Writable(_) => vec![
+        Hazard::Writable(_) => or_elsewhere(
+            place,
             format!("see that its files are the ones you know, then close it: `chmod -R go-rwx {path}`"),
-            "or name a directory inside it, which chatapi makes for itself: `--state DIR/state`".to_owned(),
-        ],
-        Hazard::Foreign(user) => vec![
+            "or name a directory inside it, which chatapi makes for itself: `--state DIR/state`",
+        ),
+        Hazard::Foreign(user) => or_elsewhere(
+            place,
             format!("run it as that user (`sudo -u '#{user}' …`), or take the state over: `chown -R \"$(id -u)\" {path}`"),
-            "or name a state of your own: `--state PATH`".to_owned(),
-        ],
+            "or name a state of your own: `--state PATH`",
+        ),
         Hazard::Link => {
             vec![format!("a state's files stand in its directory: look where it leads (`ls -l {path}`), then remove it")]
         }

@@ -12,6 +12,7 @@ use super::args::InitArgs;
 use super::context::{Context, draw_lineage, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::witness::Witness;
 use super::{key, prompt, schema};
 use crate::manifest::{self, ProviderKind};
 use crate::report::{InitDocument, InitFile, InitState};
@@ -28,16 +29,15 @@ struct Choice {
 }
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
-    let lock_path = Context::lock_file(std::slice::from_ref(&args.file), args.lock_file.lock_file.as_ref());
-    let lock = LockFile::read(&lock_path)?;
+    let witness = Witness::of_manifests(context, std::slice::from_ref(&args.file), args.lock_file.lock_file.as_ref())?;
     if !store::has_state(&context.state_dir) {
         // Before anything is asked or written: a state that is begun beside this lock file would look like a lost one's heir.
-        not_lost(context, lock.as_ref(), &lock_path)?;
+        not_lost(context, &witness)?;
     }
     let is_asked = args.input && !args.no_input && !args.file.exists() && prompt::is_answered(context);
     let choice = if is_asked { asked(context)? } else { Choice::default() };
-    let begun = begin(context, args, lock.as_ref());
-    let state = begun.map_err(|error| explain(context, error, &lock_path))?;
+    let begun = begin(context, args, witness.lock());
+    let state = begun.map_err(|error| witness.explain(context, error))?;
     let (is_new, schema) = match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
         Ok(()) => (true, if args.no_schema { None } else { Some(write_schema(&args.file)?) }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (false, None),
@@ -70,15 +70,11 @@ fn tell(context: &Context, document: &InitDocument) -> Result<(), CliError> {
 }
 
 /// Refuses to begin a state where a lock file tells of one that is gone.
-fn not_lost(context: &Context, lock: Option<&LockFile>, lock_path: &Path) -> Result<(), CliError> {
-    match store::read(&context.state_dir, lock) {
-        Err(error @ StoreError::Behind(_)) => Err(explain(context, error.into(), lock_path)),
+fn not_lost(context: &Context, witness: &Witness) -> Result<(), CliError> {
+    match store::read(&context.state_dir, witness.lock()) {
+        Err(error @ StoreError::Behind(_)) => Err(witness.explain(context, error)),
         _ => Ok(()),
     }
-}
-
-fn explain(context: &Context, error: CliError, lock_path: &Path) -> CliError {
-    error.on(ProviderKind::Emulator, lock_path, (&context.state_dir, &context.command()))
 }
 
 /// The two questions. Nothing is written before both are answered, but for the key.

@@ -1,6 +1,7 @@
 //! The command line: `args` is what was typed, `context` what it means here, one file per verb what it does; `error` and `exit` are
 //! how it ends. Nothing else in the crate uses this module.
 
+mod again;
 mod apply;
 mod args;
 mod completions;
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::refuse(error),
     };
-    let console = Console::new(colour(&cli.global), loudness(&cli.global));
+    let console = Console::new(colour(&cli.global), loudness(&cli.global)).calling(again::command(&cli.global.state));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }

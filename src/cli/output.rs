@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let format = args.format();
     check_fit(args, format)?;
     let state = witness::read(context, &args.lock_file)?.state;
-    let asked = ask(&state, &args.names, context)?;
+    let asked = ask(&state, &args.names)?;
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
     let rendered = shaped(args, format, &credentials)?;
@@ -127,7 +127,7 @@ struct Asked<'a> {
 }
 
 /// Every name is looked at before anything is said.
-fn ask<'a>(state: &'a State, names: &[InstanceName], context: &Context) -> Result<Asked<'a>, CliError> {
+fn ask<'a>(state: &'a State, names: &[InstanceName]) -> Result<Asked<'a>, CliError> {
     let names: BTreeSet<&InstanceName> = names.iter().collect();
     let records: Vec<&Record> = if names.is_empty() {
         state.records().values().collect()
@@ -138,7 +138,7 @@ fn ask<'a>(state: &'a State, names: &[InstanceName], context: &Context) -> Resul
             let error = CliError::message(Exit::Error, others.join("; "));
             let hint = state.record(bad).and_then(refusal).unwrap_or("`chatapi state list` shows every name");
             let error = if state.record(bad).is_none() { meant(error, bad, state.records().keys()) } else { error };
-            return Err(error.hint(hint.replace("chatapi", &context.command()).replace("NAME", bad.as_str())));
+            return Err(error.hint(hint.replace("NAME", bad.as_str())));
         }
         names.iter().filter_map(|name| state.record(name)).collect()
     };

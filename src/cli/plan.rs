@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::reports::{self, Told};
 use super::table::{cut, fit};
+use super::witness::Witness;
 use super::wrap::broken;
 use super::{saved, sealing};
 use crate::apply::Report;
@@ -26,32 +27,30 @@ use crate::report::{self, PlanDocument};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
-use crate::store::{self, LockFile, Reading, Source, StoreError};
+use crate::store::{self, Reading, Source, StoreError};
 use crate::text::escape;
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
-    let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
-    let lock = LockFile::read(&lock_path)?;
+    let witness = Witness::of_manifests(context, &args.manifests.files, args.lock_file.lock_file.as_ref())?;
+    let lock = witness.lock();
     // Two threads: the manifest and the state know nothing of each other, and each takes its time.
     let (manifest, reading) = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| store::read(&context.state_dir, lock.as_ref()));
+        let reading = scope.spawn(|| store::read(&context.state_dir, lock));
         (Context::manifest(&args.manifests.files), reading.join())
     });
     let manifest = manifest?;
-    let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock.as_ref()));
+    let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock));
     let reading = match reading {
         Ok(reading) => {
             tracing::info!(serial = %reading.head.serial, from_index = reading.source == Source::Index, "read the state");
             Some(reading)
         }
         Err(StoreError::Absent(_)) => None,
-        Err(error) => {
-            return Err(CliError::from(error).on(manifest.provider, &lock_path, (&context.state_dir, &context.command())));
-        }
+        Err(error) => return Err(witness.explain_to(context, manifest.provider, error)),
     };
     let made = Made::of(context, args, manifest, reading)?;
     let exit = made.exit(args.detailed_exitcode);
-    made.tell(context, args, &lock_path)?;
+    made.tell(context, args, &witness.path)?;
     Ok(exit)
 }
 
@@ -323,7 +322,8 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
-        console.warn("there is no state here; in CI the first apply has to be told so: `chatapi apply --init`");
+        let command = context.command();
+        console.warn(format_args!("there is no state here; in CI the first apply has to be told so: `{command} apply --init`"));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::store::StateStore;
 pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "resolve", args.lock.lock_timeout, &args.lock_file)?;
-    let attempt = find(context, store.state(), args)?;
+    let attempt = find(store.state(), args)?;
     let examination = if args.offline { None } else { Some(list(context, store.state(), args)?) };
     if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
         check(args, examination, store.state())?;
@@ -51,15 +51,17 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     if let Some(token) = token {
         store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
     }
-    Box::new(store).close()?;
+    store.sync()?;
     tell(context, args, has_token)?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
     Ok(Exit::Done)
 }
 
 /// The open doubt that is meant.
-fn find(context: &Context, state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
+fn find(state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
     let name = &args.name;
-    let record = super::state::record(context, state, name)?;
+    let record = super::state::record(state, name)?;
     let Phase::InDoubt(attempt, _) = &record.phase else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", record.status()))
             .hint("`chatapi doubts` lists what is; an apply reads a recorded answer by itself"));

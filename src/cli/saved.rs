@@ -11,6 +11,7 @@ use super::context::{Context, LOCK_FILE, draw_bytes, typed, who};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports;
+use super::witness::{Witness, beside_state};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::Plan;
 use crate::provider::BaseUrl;
@@ -138,7 +139,7 @@ pub(super) fn stale(context: &Context, plan: &SavedPlan, why: &Stale) -> CliErro
     };
     let refused = refused.hint("nothing was sent");
     let files = plan.manifest.files.iter().map(|file| typed(Path::new(file))).collect::<Vec<_>>().join(" ");
-    let again = format!("`{} plan --out FILE {files}` makes a new one; look at it, then apply it", context.command());
+    let again = format!("`chatapi plan --out FILE {files}` makes a new one; look at it, then apply it");
     match why {
         Stale::OtherState { .. } => {
             refused.hint("bring that state back, or name it: `--state PATH`").hint(format!("else {again}"))
@@ -217,16 +218,14 @@ pub(super) fn check_manifest(plan: &SavedPlan) -> Result<(), Stale> {
     plan.check_manifest(&manifest)
 }
 
-/// Where the lock file is: as typed, else as the plan has it, if that is below this directory.
-pub(super) fn lock_file(plan: &SavedPlan, typed_path: Option<&PathBuf>) -> Result<PathBuf, CliError> {
-    if let Some(path) = typed_path {
-        return Ok(path.clone());
-    }
+/// The lock file: as typed, else as the plan has it, if that is below this directory or beside the state, else what is found.
+pub(super) fn witness(context: &Context, plan: &SavedPlan, typed_path: Option<&PathBuf>) -> Result<Witness, CliError> {
     let path = PathBuf::from(&plan.manifest.lock_file);
     let is_below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let is_usual = path.file_name().is_some_and(|name| name == LOCK_FILE);
-    if is_below && (is_usual || path.exists()) {
-        return Ok(path);
+    let is_beside_state = reports::whole(&path) == reports::whole(&beside_state(&context.state_dir));
+    if typed_path.is_some() || (is_below && (is_usual || path.exists())) || is_beside_state {
+        return Ok(Witness::of_plan(context, path, typed_path)?);
     }
     // A file from elsewhere does not say where this machine writes.
     let message =

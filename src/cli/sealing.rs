@@ -92,7 +92,7 @@ pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> R
         let message = format!("tokens stand in this state in the clear, and {by} asks to seal them to {wanted}");
         return Err(CliError::message(Exit::Guard, message)
             .hint("nothing was written: this token would be sealed, and the others would not")
-            .hint(format!("`{} state rekey MANIFEST…` seals them all, and those that come", context.command())));
+            .hint("`chatapi state rekey MANIFEST…` seals them all, and those that come"));
     }
     context.console.note(format_args!("tokens of this state are sealed to {wanted} from now on, as {by} asks"));
     Ok(Some(wanted))

@@ -24,14 +24,20 @@ const TOKEN_MAX: usize = 4_096;
 
 pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let state = witness::look(context, lock_file)?.state;
-    let record = record(context, &state, name)?;
+    let record = record(&state, name)?;
+    if let Phase::Released(instance) = &record.phase {
+        let kept =
+            if instance.token.is_some() { "its token is kept, and given out" } else { "its token is missing; that is set" };
+        return Err(CliError::message(Exit::Error, format!("`{name}` is released: {kept} when it is managed again"))
+            .hint(format!("`chatapi state rm --undo {name}` first; it is declared again then")));
+    }
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
-            .hint(format!("`{} state show {name}` tells more", context.command())));
+            .hint(format!("`chatapi state show {name}` tells more")));
     };
     let Some(at) = &instance.token else {
         return Err(CliError::message(Exit::InDoubt, format!("the token of `{name}` is missing"))
-            .hint(format!("`{} token set {name} < FILE` sets it", context.command())));
+            .hint(format!("`chatapi token set {name} < FILE` sets it")));
     };
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([at.entry]))?;
     let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
@@ -52,10 +58,10 @@ pub(super) fn answer(
     lock_file: &WitnessArg,
 ) -> Result<Exit, CliError> {
     let state = witness::look(context, lock_file)?.state;
-    let record = record(context, &state, name)?;
+    let record = record(&state, name)?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
-            .hint(format!("`{} state history {name}` shows what happened", context.command()))
+            .hint(format!("`chatapi state history {name}` shows what happened"))
     };
     let (serial, sealed_as) = match &record.phase {
         Phase::Created(instance) | Phase::Released(instance) => {
@@ -81,7 +87,7 @@ pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliErr
     let TokenSetArgs { name, replace, lock_file, lock } = args;
     let token = from_stdin()?;
     let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
-    check_settable(context, store.state(), name, *replace)?;
+    check_settable(store.state(), name, *replace)?;
     let pin = sealing::for_token(context, store.state(), &witness.path)?;
     let token = keep(store.state(), pin.as_ref(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
@@ -89,8 +95,10 @@ pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliErr
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
     store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
-    Box::new(store).close()?;
+    store.sync()?;
     context.done(format!("The token of `{name}` is kept."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
     Ok(Exit::Done)
 }
 
@@ -101,8 +109,8 @@ pub(super) fn keep(state: &State, pin: Option<&Recipients>, name: &InstanceName,
     kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
 }
 
-fn check_settable(context: &Context, state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
-    let record = record(context, state, name)?;
+fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
+    let record = record(state, name)?;
     match record.instance() {
         None => {
             Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))

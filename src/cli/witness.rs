@@ -1,4 +1,4 @@
-//! The lock file of a state that is named without a manifest: where it is looked for, and what it says against the state.
+//! The lock file of a state: where it is looked for, one rule for all commands, and what it says against the state.
 //!
 //! Where a plan or an apply would stop, looking goes on with a warning, as far as there is anything to look at; what writes, or
 //! gives credentials away, stops as they do.
@@ -8,33 +8,85 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::WitnessArg;
-use super::context::{Context, LOCK_FILE};
+use super::console::BOLD;
+use super::context::{Context, LOCK_FILE, typed};
 use super::error::CliError;
+use super::reports::whole;
 use crate::manifest::ProviderKind;
 use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
 
 /// Names the lock file for every command that is not told of it.
 const VARIABLE: &str = "CHATAPI_LOCK_FILE";
 
+/// The manifest that a command reads which is not told of one.
+const MANIFEST: &str = "instances.yaml";
+
 /// A lock file, or the place where one belongs.
 #[derive(Debug)]
 pub(super) struct Witness {
+    /// The one that is written.
     pub(super) path: PathBuf,
+    /// What the state is held against.
     lock: Option<LockFile>,
+    /// A second one of the same state. It is never written.
+    other: Option<PathBuf>,
+    /// It is `other` that the state is held against.
+    is_other_newer: bool,
+    /// Nobody named it, and it is not where it is looked for first.
+    is_guess: bool,
 }
 
 impl Witness {
-    /// The lock file that was named, or that is beside the state, or here.
-    pub(super) fn find(context: &Context, named: Option<&WitnessArg>) -> Result<Self, LockFileError> {
-        let (path, is_guess) = place(&context.state_dir, named);
-        let lock = LockFile::read(&path)?.filter(|lock| !is_guess || !is_of_another(lock, &context.state_dir));
-        Ok(Self { path, lock })
+    /// Of a command that reads manifests: the lock file that was named, or that is beside the first manifest, or beside the state.
+    pub(super) fn of_manifests(context: &Context, files: &[PathBuf], named: Option<&PathBuf>) -> Result<Self, LockFileError> {
+        let manifest = beside_manifest(files);
+        look_for(context, named, [manifest.clone(), beside_state(&context.state_dir)], manifest)
     }
 
-    /// `error` with the ways out of it.
+    /// Of a saved plan, which says where the lock file was when it was made.
+    pub(super) fn of_plan(context: &Context, planned: PathBuf, named: Option<&PathBuf>) -> Result<Self, LockFileError> {
+        look_for(context, named, [planned.clone(), beside_state(&context.state_dir)], planned)
+    }
+
+    /// Of a command without a manifest: the lock file that was named, or that is beside the state, or here.
+    pub(super) fn of_state(context: &Context, named: Option<&PathBuf>) -> Result<Self, LockFileError> {
+        let (beside, here) = (beside_state(&context.state_dir), PathBuf::from(LOCK_FILE));
+        let default = if Path::new(MANIFEST).exists() { here.clone() } else { beside.clone() };
+        look_for(context, named, [beside, here], default)
+    }
+
+    /// What the state is held against.
+    pub(super) fn lock(&self) -> Option<&LockFile> {
+        self.lock.as_ref()
+    }
+
+    /// Where that stands; if there is none: where it belongs.
+    pub(super) fn source(&self) -> &Path {
+        self.other.as_ref().filter(|_| self.is_other_newer).unwrap_or(&self.path)
+    }
+
+    /// Whether the lock file that is written says `now` already.
+    pub(super) fn is_current(&self, now: &LockFile) -> bool {
+        !self.is_other_newer && self.lock.as_ref() == Some(now)
+    }
+
+    /// `error` with the ways out of it. Without a manifest the lock file alone tells whether anything costs money.
     pub(super) fn explain(&self, context: &Context, error: impl Into<CliError>) -> CliError {
-        // Without a manifest the lock file alone tells whether anything costs money.
-        error.into().on(ProviderKind::Emulator, &self.path, (&context.state_dir, &context.command()))
+        self.explain_to(context, ProviderKind::Emulator, error)
+    }
+
+    /// `error` with the ways out of it, where the manifest names `provider`.
+    pub(super) fn explain_to(&self, context: &Context, provider: ProviderKind, error: impl Into<CliError>) -> CliError {
+        error.into().on(provider, (self.source(), self.is_guess), &context.state_dir)
+    }
+
+    /// Opens the state to write to it, if this does not speak against it.
+    pub(super) fn open(&self, context: &Context, verb: &str, timeout: Duration) -> Result<FileStore, CliError> {
+        if !context.state_dir.exists() {
+            // An empty directory would be in the way of a copy that is brought back.
+            store::read(&context.state_dir, self.lock()).map_err(|error| self.explain(context, error))?;
+        }
+        context.open(verb, timeout, self.lock()).map_err(|error| self.explain(context, error))
     }
 
     /// What `store` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
@@ -45,23 +97,92 @@ impl Witness {
             return;
         }
         match LockFile::of(store.state(), store.head(), []).write(&self.path) {
-            Ok(()) => context.console.note(format_args!("{} says so too: commit it", self.path.display())),
+            Ok(()) => {
+                context.console.note(format_args!("{} says so too: commit it", self.path.display()));
+                self.tell_of_other(context);
+            }
             Err(error) => {
                 let told = CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file");
                 context.complain(&told);
             }
         }
     }
+
+    /// Says that a second lock file stays as it was, after this one was written.
+    pub(super) fn tell_of_other(&self, context: &Context) {
+        if let Some(other) = &self.other {
+            let (path, other) = (self.path.display(), typed(other));
+            context.console.warn(format_args!("{path} was written, and {other}, a lock file of this state too, stays behind"));
+            context.console.note(format_args!(
+                "  {BOLD}hint{BOLD:#}: one is enough: `rm {other}`, or name one for every run: `--lock-file`, {VARIABLE}"
+            ));
+        }
+    }
 }
 
-/// Where the lock file is, and whether that was only guessed: a state elsewhere need not be the one of a manifest here.
-fn place(state_dir: &Path, named: Option<&WitnessArg>) -> (PathBuf, bool) {
+/// The one rule for all commands: what was named; else what is at `first`; else what is at `second`, unless the state records something
+/// and is another one. Of two lock files of one state the newer one counts. Where there is none, one belongs at `default`.
+fn look_for(
+    context: &Context,
+    named: Option<&PathBuf>,
+    [first, second]: [PathBuf; 2],
+    default: PathBuf,
+) -> Result<Witness, LockFileError> {
+    let alone = |path: PathBuf, lock, is_guess| Witness { path, lock, other: None, is_other_newer: false, is_guess };
     let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    if let Some(path) = named.and_then(|named| named.lock_file.clone()).or_else(set) {
-        return (path, false);
+    if let Some(path) = named.cloned().or_else(set) {
+        return Ok(alone(path.clone(), LockFile::read(&path)?, false));
     }
-    let (beside, here) = (state_dir.with_file_name(LOCK_FILE), PathBuf::from(LOCK_FILE));
-    if beside.exists() || !here.exists() { (beside, false) } else { (here, true) }
+    let found = LockFile::read(&first)?;
+    if whole(&first) == whole(&second) {
+        return Ok(alone(first, found, false));
+    }
+    let Some(found) = found else {
+        let near = LockFile::read(&second)?;
+        let is_taken = near.is_some();
+        return Ok(match near.filter(|lock| !is_of_another(lock, &context.state_dir)) {
+            Some(lock) => alone(second, Some(lock), true),
+            // Another state's lock file is not written over.
+            None => alone(if is_taken { first } else { default }, None, false),
+        });
+    };
+    let near = LockFile::read(&second).unwrap_or_else(|error| {
+        context.console.warn(format_args!("{error}; the lock file is {}", first.display()));
+        None
+    });
+    // One that records nothing tells of no state, and stands for any.
+    let tells =
+        |near: &LockFile| !found.records_anything() && near.records_anything() && !is_of_another(near, &context.state_dir);
+    match near.filter(|near| near.lineage == found.lineage || tells(near)) {
+        Some(near) if near.lineage != found.lineage || near.serial > found.serial => {
+            let (newer, older) = (second.display(), first.display());
+            context
+                .console
+                .warn(format_args!("beside {older} there is {newer}, which knows more: the state is held against that"));
+            Ok(Witness { path: first, lock: Some(near), other: Some(second), is_other_newer: true, is_guess: true })
+        }
+        Some(_) => Ok(Witness { path: first, lock: Some(found), other: Some(second), is_other_newer: false, is_guess: false }),
+        None => Ok(alone(first, Some(found), false)),
+    }
+}
+
+/// Where the lock file of these manifests belongs: beside the first one.
+pub(super) fn beside_manifest(files: &[PathBuf]) -> PathBuf {
+    match files.first() {
+        Some(first) if first.as_os_str() == "-" => PathBuf::from(LOCK_FILE),
+        Some(first) if first.is_dir() => first.join(LOCK_FILE),
+        Some(first) => first.with_file_name(LOCK_FILE),
+        None => PathBuf::from(LOCK_FILE),
+    }
+}
+
+/// A lock file beside the state directory.
+pub(super) fn beside_state(dir: &Path) -> PathBuf {
+    match dir.file_name() {
+        Some(_) => dir.with_file_name(LOCK_FILE),
+        // `.`, `..` and `/` would be taken for its parent.
+        None => dir.join("..").join(LOCK_FILE),
+    }
 }
 
 /// Whether the state in `dir` records something and is not the one that `lock` is of.
@@ -72,7 +193,7 @@ fn is_of_another(lock: &LockFile, dir: &Path) -> bool {
 
 /// Reads the state to show it. What the lock file says against it is told; only where nothing is left to be shown it is an error.
 pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
-    let witness = match Witness::find(context, Some(named)) {
+    let witness = match Witness::of_state(context, named.lock_file.as_ref()) {
         Ok(witness) => witness,
         Err(error) => {
             context.console.warn("a plan and an apply will stop:");
@@ -80,7 +201,7 @@ pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, Cli
             return Ok(store::read(&context.state_dir, None)?);
         }
     };
-    let behind = match store::read(&context.state_dir, witness.lock.as_ref()) {
+    let behind = match store::read(&context.state_dir, witness.lock()) {
         Ok(reading) => return Ok(reading),
         Err(behind @ StoreError::Behind(_)) => behind,
         Err(error) => return Err(witness.explain(context, error)),
@@ -98,8 +219,8 @@ pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, Cli
 
 /// Reads the state to pass on what it holds: a state that the lock file speaks against is refused.
 pub(super) fn read(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
-    let witness = Witness::find(context, Some(named))?;
-    store::read(&context.state_dir, witness.lock.as_ref()).map_err(|error| witness.explain(context, error))
+    let witness = Witness::of_state(context, named.lock_file.as_ref())?;
+    store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))
 }
 
 /// Opens the state to write to it, if the lock file does not speak against it.
@@ -109,21 +230,16 @@ pub(super) fn open(
     timeout: Duration,
     named: &WitnessArg,
 ) -> Result<(FileStore, Witness), CliError> {
-    let witness = Witness::find(context, Some(named))?;
-    if !context.state_dir.exists() {
-        // An empty directory would be in the way of a copy that is brought back.
-        store::read(&context.state_dir, witness.lock.as_ref()).map_err(|error| witness.explain(context, error))?;
-    }
-    let opened = context.open(verb, timeout, witness.lock.as_ref());
-    let store = opened.map_err(|error| witness.explain(context, error))?;
+    let witness = Witness::of_state(context, named.lock_file.as_ref())?;
+    let store = witness.open(context, verb, timeout)?;
     Ok((store, witness))
 }
 
 /// There is no state where one is needed: a lost one, if a lock file tells of it.
 pub(super) fn absent(context: &Context) -> CliError {
     let error = StoreError::Absent(context.state_dir.clone());
-    let Ok(witness) = Witness::find(context, None) else { return error.into() };
-    match store::read(&context.state_dir, witness.lock.as_ref()) {
+    let Ok(witness) = Witness::of_state(context, None) else { return error.into() };
+    match store::read(&context.state_dir, witness.lock()) {
         Err(behind @ StoreError::Behind(_)) => witness.explain(context, behind),
         _ => error.into(),
     }

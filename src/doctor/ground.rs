@@ -103,7 +103,7 @@ fn lock_file(facts: &Facts) -> Check {
     let of_git = facts.git.and_then(|git| git.lock);
     match &facts.lock {
         LockFacts::Absent if has_records => facts
-            .serious(id, "there is none beside the manifest: a lost state would look like a first run")
+            .serious(id, "there is none beside the manifest or the state: a lost state would look like a first run")
             .hint("an apply writes it (`chatapi apply`), or name it: `--lock-file PATH`; then commit it"),
         LockFacts::Absent => match (facts.state_elsewhere(), facts.variable_of_pipelines("CHATAPI_LOCK_FILE")) {
             (Some(_), Some(theirs)) => Check::skipped(id, format!("none here: the pipelines have theirs in `{theirs}`")),

@@ -84,6 +84,8 @@ fn t22_ci_creates_with_the_public_key_and_only_the_secret_one_reads() {
 fn t13_the_command_that_prints_the_key_inherits_no_secret_and_no_open_file() {
     let (_gateway, project, _) = sealed(&[], &["a"]);
     project.run("apply").exits(0);
+    let other = generate(&project, "other.txt");
+    seal_to(&project, &[&other]);
     // A rekey holds the state's lock meanwhile: a file that is open.
     let words = ["state", "rekey", "--identity-command", "env > seen.txt; ls -l /proc/$$/fd > open.txt; cat key.txt"];
     let run = project.call(words).env("CHATAPI_API_KEY", "a-key-of-the-account").env("CHATAPI_IDENTITY", "x").env("KEPT", "kept");
@@ -447,9 +449,12 @@ fn t22_a_rebuild_keeps_the_keys_that_the_journal_pins() {
     project.run("apply").exits(0);
     let new = generate(&project, "new.txt");
     seal_to(&project, &[&new]);
+    let before = project.read("chatapi.lock");
     project.run("state rekey --identity key.txt").exits(0);
-    // The lock file still has the old key, and the index is gone.
-    assert!(project.read("chatapi.lock").contains(&old));
+    assert!(project.read("chatapi.lock").contains(&new));
+    // The lock file of before has the old key, and the index is gone.
+    assert!(before.contains(&old));
+    project.write("chatapi.lock", before);
     let mut lines: Vec<String> = project.read("state/journal.jsonl").lines().map(str::to_owned).collect();
     project.run("apply").exits(0);
     lines.push("#".to_owned());

@@ -91,7 +91,7 @@ fn verify_says_what_is_wrong_and_what_to_do() {
     fs::set_permissions(project.path("state/journal.jsonl"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     project.run("state verify").exits(0).prints("! files").prints("has mode 0644");
     fs::remove_file(project.path("state/journal.jsonl")).unwrap();
-    project.run("state verify").exits(8).prints("there is no journal").warns("--lock-file chatapi.lock");
+    project.run("state verify").exits(8).prints("there is no journal").warns("--from-lock chatapi.lock");
 }
 
 #[test]

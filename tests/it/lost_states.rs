@@ -4,6 +4,8 @@ use std::fs;
 
 use crate::stage::{Gateway, Project, Run, manifest};
 
+mod beside;
+mod hints;
 mod names;
 mod tokens;
 

@@ -344,13 +344,16 @@ fn a_saved_plan_is_told_from_a_manifest() {
 fn a_lock_file_elsewhere_has_to_be_named_again() {
     let gateway = Gateway::start(&[]);
     let project = Project::at(&gateway.url(), &["a"]);
-    fs::create_dir(project.path("work")).unwrap();
+    for dir in ["work", "team"] {
+        fs::create_dir(project.path(dir)).unwrap();
+    }
+    fs::rename(project.path("instances.yaml"), project.path("team/instances.yaml")).unwrap();
     let inside = |words: &[&str]| project.call(["--state", "../state"].iter().chain(words)).in_dir("work").run();
     inside(&["init", "unused.yaml"]).exits(0).done();
-    inside(&["plan", "--out", "plan.json", "../instances.yaml"]).exits(0).done();
-    let _ = inside(&["apply", "plan.json"]).exits(1).warns("--lock-file ../chatapi.lock");
-    inside(&["apply", "--lock-file", "../chatapi.lock", "plan.json"]).exits(0).done();
-    assert!(project.lock_file().exists());
+    inside(&["plan", "--out", "plan.json", "../team/instances.yaml"]).exits(0).done();
+    let _ = inside(&["apply", "plan.json"]).exits(1).warns("--lock-file ../team/chatapi.lock");
+    inside(&["apply", "--lock-file", "../team/chatapi.lock", "plan.json"]).exits(0).done();
+    assert!(project.path("team/chatapi.lock").exists() && !project.lock_file().exists());
 }
 
 #[test]

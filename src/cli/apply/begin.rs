@@ -21,9 +21,9 @@ pub(super) async fn open(
     context: &Arc<Context>,
     args: &ApplyArgs,
     subject: &Subject,
-    lock: Option<&LockFile>,
     stop: StopSignal,
 ) -> Result<FileStore, CliError> {
+    let lock = subject.witness.lock();
     if let Some(saved) = &subject.saved {
         return open_for(context, args, saved, lock, stop).await;
     }

@@ -1,12 +1,11 @@
 //! What an apply was given: manifests, or a saved plan that stands for them.
 
-use std::path::PathBuf;
-
 use crate::cli::args::ApplyArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::saved;
+use crate::cli::witness::Witness;
 use crate::instance::InstanceName;
 use crate::manifest::Manifest;
 use crate::plan::Limits;
@@ -15,22 +14,26 @@ use crate::saved::SavedPlan;
 /// What is to be applied, and what goes with it.
 pub(super) struct Subject {
     pub(super) manifest: Manifest,
-    pub(super) lock_path: PathBuf,
+    pub(super) witness: Witness,
     /// None: the manifests themselves.
     pub(super) saved: Option<SavedPlan>,
 }
 
 impl Subject {
     /// Reads what the command line names.
-    pub(super) fn read(args: &ApplyArgs) -> Result<Self, CliError> {
+    pub(super) fn read(context: &Context, args: &ApplyArgs) -> Result<Self, CliError> {
         let typed = args.lock_file.lock_file.as_ref();
         match args.manifests.files.as_slice() {
             [path] if saved::is_one(path) => {
                 refuse_what_belongs_to_the_plan(args)?;
                 let saved = saved::read(path)?;
-                Ok(Self { manifest: saved.manifest.manifest(), lock_path: saved::lock_file(&saved, typed)?, saved: Some(saved) })
+                let witness = saved::witness(context, &saved, typed)?;
+                Ok(Self { manifest: saved.manifest.manifest(), witness, saved: Some(saved) })
             }
-            files => Ok(Self { manifest: Context::manifest(files)?, lock_path: Context::lock_file(files, typed), saved: None }),
+            files => {
+                let manifest = Context::manifest(files)?;
+                Ok(Self { manifest, witness: Witness::of_manifests(context, files, typed)?, saved: None })
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name};
+use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, ServerArgs, WitnessArg, adoption, name, reason};
 use crate::instance::{InstanceId, InstanceName};
 
 /// `state …`.
@@ -72,7 +72,7 @@ pub(in crate::cli) enum StateVerb {
         #[arg(long, requires = "reason")]
         despite_list: bool,
         /// Why you are sure, for the record.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: Option<String>,
         #[command(flatten)]
         lock: LockArgs,
@@ -81,7 +81,7 @@ pub(in crate::cli) enum StateVerb {
     },
     /// Check all of it: the journal's chain, its index, the lock file, owners and modes.
     #[command(after_help = "Examples:\n  chatapi state verify\n  chatapi state verify --format json | jq .findings")]
-    Verify(LockFileArg),
+    Verify(WitnessArg),
     /// Show what happened, and who did it.
     #[command(
         after_help = "Examples:\n  chatapi state history\n  chatapi state history support-eu\n  chatapi state history --format json | jq '.entries[] | select(.event == \"created\")'"
@@ -161,8 +161,8 @@ pub(in crate::cli) struct RebuildArgs {
     /// What to begin from.
     #[arg(long, value_enum, value_name = "SOURCE")]
     pub(in crate::cli) from: Option<RebuildSource>,
-    /// The same as `--from lock --lock-file PATH`.
-    #[arg(long, value_name = "PATH", conflicts_with = "lock_file")]
+    /// The same as `--from lock --lock-file PATH`. Where `--lock-file` names another one besides, that is the one to be written.
+    #[arg(long, value_name = "PATH")]
     pub(in crate::cli) from_lock: Option<PathBuf>,
     /// With `--from server`: a name and the id that the server lists for it. May be repeated.
     #[arg(long, value_name = "NAME=ID", value_parser = adoption, conflicts_with = "from_lock")]

@@ -12,6 +12,7 @@ use super::{git, pipelines};
 use crate::cli::args::DoctorArgs;
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
+use crate::cli::witness::{Witness, beside_manifest};
 use crate::cli::{init, schema, sealing};
 use crate::doctor::{
     Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Pipeline, Place, StateFacts, Storage, Target, Tracking,
@@ -33,10 +34,16 @@ const OUTPUTS_MAX: usize = 50;
 pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     let (seen, files, manifest_by) = repository(&args.manifests.files);
     let Seen { root, found, home } = seen;
-    let lock_path = Context::lock_file(&files, args.lock_file.lock_file.as_ref());
+    let beside = beside_manifest(&files);
+    // The error of one that cannot be read does not say where one belongs.
+    let witness = Witness::of_manifests(context, &files, args.lock_file.lock_file.as_ref());
+    let lock_path = witness.as_ref().map_or_else(
+        |_| args.lock_file.lock_file.clone().unwrap_or_else(|| beside.clone()),
+        |witness| witness.source().to_owned(),
+    );
     let state_dir = absolute(&context.state_dir).unwrap_or_else(|_| context.state_dir.clone());
     let lock_path = absolute(&lock_path).unwrap_or(lock_path);
-    let lock = LockFile::read(&lock_path);
+    let lock = witness.map(|witness| witness.lock().cloned());
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
     Facts {
         command: context.command(),
@@ -71,7 +78,7 @@ struct Seen {
 /// The repository; and the manifests, those of its pipelines where none is in the usual place. Then where that is said, too.
 fn repository(files: &[PathBuf]) -> (Seen, Vec<PathBuf>, Option<String>) {
     let home = |files: &[PathBuf]| {
-        let beside = Context::lock_file(files, None);
+        let beside = beside_manifest(files);
         absolute(&beside).unwrap_or(beside).parent().unwrap_or(Path::new("/")).to_owned()
     };
     let root = pipelines::root(&home(files));

@@ -6,6 +6,7 @@ mod pipelines;
 
 use std::fmt::Write as _;
 
+use super::again::addressed;
 use super::args::DoctorArgs;
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD};
 use super::context::Context;
@@ -17,7 +18,10 @@ use crate::report::{DoctorDocument, DoctorSummary};
 use crate::text::escape;
 
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, CliError> {
-    let checks = doctor::examine(&facts::gather(context, args));
+    let mut checks = doctor::examine(&facts::gather(context, args));
+    for hint in checks.iter_mut().filter_map(|check| check.hint.as_mut()) {
+        *hint = addressed(hint, &context.console.command).into_owned();
+    }
     if context.is_json() {
         context.document(&DoctorDocument::new(&checks))?;
     } else {

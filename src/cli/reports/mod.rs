@@ -20,6 +20,7 @@ use files::{Kind, Target};
 use forge::Surroundings;
 pub(super) use notices::{doubts, tokens};
 
+use super::again::addressed;
 use super::args::{ForgeArgs, Format, ReportArgs};
 use super::context::Context;
 use super::error::{CliError, Content};
@@ -281,7 +282,10 @@ impl Context {
     }
 
     /// Keeps what needs a person.
-    pub(super) fn note(&self, notice: Notice) {
+    pub(super) fn note(&self, mut notice: Notice) {
+        for hint in &mut notice.hints {
+            *hint = addressed(hint, &self.console.command).into_owned();
+        }
         self.emit(|| Some(Line::notice(&notice)));
         if self.reports.is_wanted() {
             self.reports.account().notices.push(notice);

@@ -2,17 +2,22 @@
 
 use jiff::Timestamp;
 
-use crate::cli::args::{LockArgs, LockFileArg};
+use crate::cli::again::addressed;
+use crate::cli::args::{LockArgs, WitnessArg};
 use crate::cli::console::{BAD, DOUBT, GOOD};
 use crate::cli::context::{Context, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::witness::Witness;
 use crate::report::VerifyDocument;
-use crate::store::{self, LockFile, Rotated, Severity, StateStore};
+use crate::store::{self, Rotated, Severity, StateStore};
 
-pub(super) fn verify(context: &Context, args: &LockFileArg) -> Result<Exit, CliError> {
-    let lock = LockFile::read(&Context::lock_file(&[], args.lock_file.as_ref()));
-    let findings = store::verify(&context.state_dir, lock.as_ref().map(Option::as_ref));
+pub(super) fn verify(context: &Context, args: &WitnessArg) -> Result<Exit, CliError> {
+    let witness = Witness::of_state(context, args.lock_file.as_ref());
+    let mut findings = store::verify(&context.state_dir, witness.as_ref().map(Witness::lock));
+    for finding in &mut findings {
+        finding.message = addressed(&finding.message, &context.console.command).into_owned();
+    }
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good);
     if context.is_json() {
         context.document(&VerifyDocument::new(&findings))?;
@@ -27,28 +32,49 @@ pub(super) fn verify(context: &Context, args: &LockFileArg) -> Result<Exit, CliE
             context.console.line(format_args!("{style}{mark}{style:#} {:9}  {message}", finding.part));
         }
     }
+    if let Ok(witness) = &witness
+        && witness.lock().is_none()
+    {
+        let path = witness.path.display();
+        context.console.note(format_args!("{path} would be the lock file; if it is elsewhere, name it: `--lock-file PATH`"));
+    }
     if worst < Severity::Error {
         return Ok(Exit::Done);
     }
-    let command = context.command();
-    if let Err(error) = lock
-        && findings.iter().all(|finding| finding.severity < Severity::Error || finding.part == "lock file")
-    {
-        return Err(error.into());
-    }
-    let lock_path = typed(&Context::lock_file(&[], args.lock_file.as_ref()));
-    Err(CliError::message(Exit::State, "the state is not as it was written: nothing is created from it")
-        .hint("bring the newest intact copy of the state directory back")
-        .hint(format!("if there is none: `{command} state rebuild --from journal --lock-file {lock_path}`, or `--from lock`")))
+    let witness = match witness {
+        Ok(witness) => Some(witness),
+        Err(error) if findings.iter().all(|finding| finding.severity < Severity::Error || finding.part == "lock file") => {
+            return Err(error.into());
+        }
+        Err(_) => None,
+    };
+    Err(broken(context, witness.as_ref()))
+}
+
+/// The ways out, as far as what they begin from is there.
+fn broken(context: &Context, witness: Option<&Witness>) -> CliError {
+    let error = CliError::message(Exit::State, "the state is not as it was written: nothing is created from it")
+        .hint("bring the newest intact copy of the state directory back, or name it: `--state PATH`");
+    let path = witness.filter(|witness| witness.lock().is_some()).map(|witness| typed(witness.source()));
+    let rebuild = match (store::has_state(&context.state_dir), path) {
+        (true, Some(path)) => format!("`chatapi state rebuild --from journal --lock-file {path}`"),
+        (true, None) => format!("`chatapi state rebuild --from journal`, with `--lock-file PATH` if there is one"),
+        (false, Some(path)) => format!("`chatapi state rebuild --from-lock {path}` knows the ids again, without tokens"),
+        (false, None) => format!("`chatapi state rebuild --from server`, if there ever was one"),
+    };
+    error.hint(format!("if there is none: {rebuild}"))
 }
 
 pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliError> {
-    let mut store = context.open("state compact", lock.lock_timeout, None)?;
+    let witness = Witness::of_state(context, None)?;
+    let mut store = witness.open(context, "state compact", lock.lock_timeout)?;
     store.append(context.run_info("state compact").event(), Timestamp::now())?;
     let Rotated { before, after } = store.rotate(Timestamp::now(), None, &mut |_, entry| Ok(entry))?;
     let past = store.checkpoint().and_then(|checkpoint| checkpoint.history.clone());
-    Box::new(store).close()?;
+    store.sync()?;
     context.done(format!("Compacted: {before} bytes before, {after} after."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
     if let Some(past) = past {
         context.console.note(format_args!("what happened until now is in history/{}, without secrets", past.file));
     }

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities, token_in};
-use crate::cli::witness;
+use crate::cli::witness::{self, Witness};
 use crate::report::RevealedDocument;
 use crate::seal::OpenError;
 use crate::state::{Doubt, Phase, Record};
@@ -73,16 +73,15 @@ pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &Witness
 
 pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut snapshot = read(file)?;
-    let lock_path = Context::lock_file(&[], lock_file.lock_file.as_ref());
-    let known = LockFile::read(&lock_path)?;
+    let witness = Witness::of_state(context, lock_file.lock_file.as_ref())?;
     let hold = context.hold("state import", lock.lock_timeout)?;
     if store::has_state(&context.state_dir) {
         let dir = context.state_dir.display();
         return Err(CliError::message(Exit::Error, format!("there is a state in {dir} already; an import never replaces one"))
             .hint("name another directory with `--state`, or move that one aside"));
     }
-    if let Some(known) = &known {
-        check(&snapshot, known)?;
+    if let Some(known) = witness.lock() {
+        check(&snapshot, known).map_err(|error| witness.explain(context, error))?;
     }
     // What was being created when it was exported may have been sent since. Said in what is written at once, for a process may die.
     for restored in &mut snapshot.records {
@@ -92,20 +91,21 @@ pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lo
             restored.record.phase = Phase::InDoubt(attempt.clone(), doubt);
         }
     }
-    let mut imported = FileStore::restore(&context.state_dir, hold, known.as_ref(), snapshot, Timestamp::now())?;
+    let mut imported = FileStore::restore(&context.state_dir, hold, witness.lock(), snapshot, Timestamp::now())?;
     imported.append(context.run_info("state import").event(), Timestamp::now())?;
     imported.sync()?;
     let records: Vec<&Record> = imported.state().records().values().collect();
     let message = format!("Imported {} at serial {}.", counted(records.len(), "name", "names"), imported.head().serial);
-    LockFile::of(imported.state(), imported.head(), []).write(&lock_path).map_err(|error| CliError::unwritten(&error))?;
+    LockFile::of(imported.state(), imported.head(), []).write(&witness.path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(imported).close()?;
     context.done(message)?;
+    witness.tell_of_other(context);
     context.console.note("two copies of one state are two writers: use this one only, from now on");
     Ok(Exit::Done)
 }
 
 /// An export must not be older than the lock file: what came later would be created again.
-fn check(snapshot: &Snapshot, known: &LockFile) -> Result<(), CliError> {
+fn check(snapshot: &Snapshot, known: &LockFile) -> Result<(), StoreError> {
     if !known.records_anything() {
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn check(snapshot: &Snapshot, known: &LockFile) -> Result<(), CliError> {
     } else {
         return Ok(());
     };
-    Err(StoreError::from(behind).into())
+    Err(behind.into())
 }
 
 fn read(path: &Path) -> Result<Snapshot, CliError> {

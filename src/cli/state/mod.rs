@@ -123,7 +123,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
 }
 
 fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result<Exit, CliError> {
-    let record = record(context, &reading.state, name)?;
+    let record = record(&reading.state, name)?;
     let data = InstanceData::from(record);
     if context.is_json() {
         context.document(&data)?;

@@ -23,7 +23,7 @@ pub(super) fn mv(
     lock: &LockArgs,
 ) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "state mv", lock.lock_timeout, lock_file)?;
-    check_move(context, store.state(), from, to)?;
+    check_move(store.state(), from, to)?;
     store.append(context.run_info("state mv").event(), Timestamp::now())?;
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
     // The state first: a lock file that is behind is caught up with, and one that is ahead stops every run.
@@ -35,15 +35,12 @@ pub(super) fn mv(
 }
 
 /// Whether what is recorded under `from` may be called `to`.
-fn check_move(context: &Context, state: &State, from: &InstanceName, to: &InstanceName) -> Result<(), CliError> {
-    let command = context.command();
+fn check_move(state: &State, from: &InstanceName, to: &InstanceName) -> Result<(), CliError> {
     let there = state.record(to).filter(|record| !matches!(record.phase, Phase::Absent { .. }));
     let Some(record) = state.record(from) else {
-        let missing = unknown(context, from, state.records().keys());
+        let missing = unknown(from, state.records().keys());
         return Err(match there {
-            Some(_) => {
-                missing.hint(format!("`{to}` is recorded: it may have that name already (`{command} state history {to}`)"))
-            }
+            Some(_) => missing.hint(format!("`{to}` is recorded: it may have that name already (`chatapi state history {to}`)")),
             None => missing,
         });
     };
@@ -55,8 +52,8 @@ fn check_move(context: &Context, state: &State, from: &InstanceName, to: &Instan
     let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
     Err(match taken.phase {
         _ if from == to => refused,
-        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `{command} state rm --undo {to}`")),
-        _ => refused.hint(format!("`{command} state show {to}` shows what has it")),
+        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `chatapi state rm --undo {to}`")),
+        _ => refused.hint(format!("`chatapi state show {to}` shows what has it")),
     })
 }
 
@@ -67,7 +64,7 @@ pub(super) fn rm(
     (lock_file, lock): (&WitnessArg, &LockArgs),
 ) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
-    let record = record(context, store.state(), name)?;
+    let record = record(store.state(), name)?;
     let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
     if !fits {
         return Err(unfit(record));
@@ -99,22 +96,21 @@ fn unfit(record: &Record) -> CliError {
 }
 
 /// What is recorded under `name`.
-pub(in crate::cli) fn record<'s>(context: &Context, state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
-    state.record(name).ok_or_else(|| unknown(context, name, state.records().keys()))
+pub(in crate::cli) fn record<'s>(state: &'s State, name: &InstanceName) -> Result<&'s Record, CliError> {
+    state.record(name).ok_or_else(|| unknown(name, state.records().keys()))
 }
 
 /// Nothing is recorded under `name`: which of the `known` ones was meant, and what there is.
-pub(super) fn unknown<'n>(context: &Context, name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
+pub(super) fn unknown<'n>(name: &InstanceName, known: impl IntoIterator<Item = &'n InstanceName>) -> CliError {
     let known: Vec<&InstanceName> = known.into_iter().collect();
     let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
     let error = meant(error, name, known.iter().copied());
-    let command = context.command();
     match known.get(..LISTED).unwrap_or(&known) {
-        [] => error.hint(format!("no name is recorded at all: `{command} apply FILE` creates what is declared")),
-        some if some.len() < known.len() => error.hint(format!("`{command} state list` shows every name")),
+        [] => error.hint(format!("no name is recorded at all: `chatapi apply FILE` creates what is declared")),
+        some if some.len() < known.len() => error.hint(format!("`chatapi state list` shows every name")),
         all => {
             let all: Vec<&str> = all.iter().map(|name| name.as_str()).collect();
-            error.hint(format!("recorded are {}; `{command} state list` shows every name", all.join(", ")))
+            error.hint(format!("recorded are {}; `chatapi state list` shows every name", all.join(", ")))
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit
     let happenings = told(&past.entries, name);
     if let Some(name) = name.filter(|_| happenings.is_empty()) {
         let known: BTreeSet<&InstanceName> = past.entries.iter().filter_map(|entry| entry.event.name()).collect();
-        return Err(unknown(context, name, known));
+        return Err(unknown(name, known));
     }
     for gap in &past.gaps {
         context.console.warn(format_args!("the history has a gap: {}", crate::text::escape(gap)));

@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::signals;
+use crate::cli::witness::Witness;
 use crate::listing::Listing;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
@@ -26,7 +27,8 @@ pub(super) fn run(
     lock: &LockArgs,
     server: &ServerArgs,
 ) -> Result<Exit, CliError> {
-    let mut store = context.open("state rebind", lock.lock_timeout, None)?;
+    let witness = Witness::of_state(context, None)?;
+    let mut store = witness.open(context, "state rebind", lock.lock_timeout)?;
     check(store.state())?;
     let (to, listing) = ask(context, store.state(), server)?;
     if store.state().binding.as_ref() == Some(&to) {
@@ -55,8 +57,10 @@ pub(super) fn run(
     let origin = to.origin.clone();
     store.append(context.run_info("state rebind").event(), Timestamp::now())?;
     store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
-    Box::new(store).close()?;
+    store.sync()?;
     context.done(format!("The state belongs to {origin} and this key from now on: {shown}."))?;
+    witness.renew(context, &store);
+    Box::new(store).close()?;
     Ok(Exit::Done)
 }
 

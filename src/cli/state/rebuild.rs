@@ -11,6 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::signals;
 use crate::cli::table::{Column, table};
+use crate::cli::witness::Witness;
 use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
@@ -19,26 +20,44 @@ use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 use crate::text::counted;
 
-pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
-    let lock_path = args.from_lock.clone().unwrap_or_else(|| Context::lock_file(&[], args.lock_file.lock_file.as_ref()));
-    match args.from {
-        Some(RebuildSource::Journal) => from_journal(context, args, &lock_path),
-        Some(RebuildSource::Server) => from_server(context, args, &lock_path),
-        Some(RebuildSource::Lock) | None => from_lock(context, args, &lock_path),
+/// What a rebuild reads besides, and where the lock file of what it makes goes.
+struct Known {
+    lock: Option<LockFile>,
+    /// Where that stands, or would.
+    source: PathBuf,
+    path: PathBuf,
+}
+
+impl Known {
+    fn find(context: &Context, args: &RebuildArgs) -> Result<Self, CliError> {
+        let named = args.lock_file.lock_file.clone();
+        if let Some(source) = args.from_lock.clone() {
+            // The environment may name the one that later runs look at: that one has to know what there is now.
+            return Ok(Self { lock: LockFile::read(&source)?, path: named.unwrap_or_else(|| source.clone()), source });
+        }
+        let witness = Witness::of_state(context, named.as_ref())?;
+        Ok(Self { lock: witness.lock().cloned(), source: witness.source().to_owned(), path: witness.path })
     }
 }
 
-fn from_journal(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
-    let lock = LockFile::read(lock_path)?;
+pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
+    let known = Known::find(context, args)?;
+    match args.from {
+        Some(RebuildSource::Journal) => from_journal(context, args, &known),
+        Some(RebuildSource::Server) => from_server(context, args, &known),
+        Some(RebuildSource::Lock) | None => from_lock(context, args, &known),
+    }
+}
+
+fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_path, .. }: &Known) -> Result<Exit, CliError> {
+    if !store::has_state(&context.state_dir) {
+        return Err(no_journal(context, lock_path, lock.as_ref()));
+    }
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
     let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &proves).map_err(|error| match error {
         StoreError::Absent(_) => CliError::message(Exit::State, "not even the beginning of the journal can be read")
             .hint("with the lock file of this state (`--lock-file PATH`) the rest of it can be")
-            .hint(format!(
-                "without: move {} aside, then `{} state rebuild --from server`",
-                typed(&context.state_dir),
-                context.command()
-            )),
+            .hint(format!("without: move {} aside, then `chatapi state rebuild --from server`", typed(&context.state_dir))),
         error => error.into(),
     })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;
@@ -90,6 +109,20 @@ fn without_token(state: &State) -> usize {
     state.records().values().filter(|record| record.instance().is_some() && record.token().is_none()).count()
 }
 
+/// There is nothing to be read: no directory is made for it.
+fn no_journal(context: &Context, lock_path: &Path, lock: Option<&LockFile>) -> CliError {
+    let dir = context.state_dir.display();
+    let absent = CliError::message(Exit::State, format!("there is no journal in {dir}"))
+        .hint("bring the newest state directory back (a backup, a CI artifact), or name it with `--state PATH`");
+    match lock {
+        Some(_) => absent.hint(format!(
+            "if it is lost for good: `chatapi state rebuild --from-lock {}` knows the ids again, without tokens",
+            typed(lock_path)
+        )),
+        None => absent.hint("if it is lost for good, and its lock file too: `chatapi state rebuild --from server`"),
+    }
+}
+
 fn proves(answer: &KeptAnswer) -> bool {
     let outline = answer.clear().map_or_else(|| answer.outline.clone(), |answer| Some(judge(&answer).outline()));
     matches!(outline, Some(Outline::Created { .. }))
@@ -126,16 +159,17 @@ fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)
     Ok(store)
 }
 
-fn from_lock(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
-    let Some(known) = LockFile::read(lock_path)? else {
-        return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", lock_path.display())));
+fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
+    let Some(known) = lock else {
+        return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", source.display()))
+            .hint("`--from-lock PATH` names one"));
     };
-    let mut store = empty(context, args, Some((&known, lock_path)))?;
+    let mut store = empty(context, args, Some((known, source)))?;
     if let Some(origin) = known.origin.clone() {
         store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
     }
-    add_known(&mut store, &known)?;
-    finish(context, store, lock_path)
+    add_known(&mut store, known)?;
+    finish(context, store, path)
 }
 
 /// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to.
@@ -165,7 +199,7 @@ fn add_known(store: &mut FileStore, known: &LockFile) -> Result<(), CliError> {
     Ok(())
 }
 
-fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Result<Exit, CliError> {
+fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
     let listing = signals::runtime()?.block_on(async {
         let server = context.connect(ProviderKind::Chatapi, &args.server).await?;
         let listing = server.provider.list().await.map_err(|error| CliError::new(Exit::Error, &error))?;
@@ -175,8 +209,7 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
     if args.adopt.is_empty() {
         return Err(unnamed(context, &listing));
     }
-    let known = LockFile::read(lock_path)?;
-    check_adopted(args, known.as_ref())?;
+    check_adopted(args, lock.as_ref())?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);
@@ -187,7 +220,7 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
         })?;
         adopted.push((name, kind, id));
     }
-    let mut store = empty(context, args, known.as_ref().map(|known| (known, lock_path)))?;
+    let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
     let binding = server.binding(&store.state().lineage);
     store.append(Event::Bound(binding), Timestamp::now())?;
     for (name, kind, id) in &adopted {
@@ -195,11 +228,11 @@ fn from_server(context: &Context, args: &RebuildArgs, lock_path: &Path) -> Resul
         let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), source };
         store.append(event, Timestamp::now())?;
     }
-    if let Some(known) = known {
+    if let Some(known) = lock {
         // Names that nobody gave an id to were created, or may have been: they are not free.
-        add_known(&mut store, &known)?;
+        add_known(&mut store, known)?;
     }
-    finish(context, store, lock_path)
+    finish(context, store, path)
 }
 
 /// Each name and each id once, and none against the lock file: one of the two would be dropped, and created again.
@@ -290,7 +323,7 @@ fn in_the_way(context: &Context, store: &FileStore, known: Option<(&LockFile, &P
     };
     let tokens = state.records().values().filter(|record| record.token().is_some()).count();
     let newer = known.known().filter(|(_, instance)| !state.known_ids().contains_key(&instance.id)).count();
-    let rebuild = format!("{} state rebuild --from journal --lock-file {}", context.command(), typed(lock_path));
+    let rebuild = format!("chatapi state rebuild --from journal --lock-file {}", typed(lock_path));
     CliError::message(Exit::Error, format!("the state in {dir} is not lost, only older than the lock file: it has {tokens} tokens"))
         .hint("nothing was written: from the lock file alone every token would be lost")
         .hint(format!("look for a newer copy first; if there is none, this keeps them, and has {newer} newer instances without token: `{rebuild}`"))

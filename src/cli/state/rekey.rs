@@ -1,5 +1,8 @@
 //! `chatapi state rekey`: tokens are sealed to other keys from now on, those that are kept too.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use crate::cli::args::{IdentityArgs, LockArgs, Manifests};
@@ -8,10 +11,11 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities};
 use crate::cli::sealing;
+use crate::cli::witness::Witness;
 use crate::provider::certainty::judge;
-use crate::seal::{Identity, Recipients};
-use crate::state::{Entry, Event, KeptAnswer, KeptSecret, Lineage, Record, about_answer, about_token};
-use crate::store::{self, StateStore, StoreError};
+use crate::seal::{Identity, KeyId, Recipient, Recipients};
+use crate::state::{Entry, Event, KeptAnswer, KeptSecret, Lineage, Record, State, about_answer, about_token};
+use crate::store::{self, Reading, StateStore, StoreError};
 use crate::text::counted;
 
 const NOBODY: &str = "there is no public key to seal to";
@@ -40,9 +44,18 @@ pub(super) fn run(
             .hint("name the keys in `seal_to:` of the manifest, or in CHATAPI_SEAL_TO")
             .hint("to keep every token in the clear from now on: `--unseal`, with no key named"));
     }
+    let witness = Witness::of_manifests(context, &manifests.files, None)?;
+    if let Ok(Reading { state, .. }) = store::read(&context.state_dir, witness.lock())
+        && state.recipients == wanted
+        && (only_new || is_sealed_so(&context.state_dir, &state, &wanted)?)
+    {
+        context.done(format!("Nothing to do: sealed to {wanted} already."))?;
+        warn_of_old(context);
+        return Ok(Exit::Done);
+    }
     // Before the lock is taken: a command for the key may wait for a person.
     let keys = if only_new { Vec::new() } else { identities(args)? };
-    let mut store = context.open("state rekey", lock.lock_timeout, None)?;
+    let mut store = witness.open(context, "state rekey", lock.lock_timeout)?;
     let state = store.state().clone();
     let mut anew = Vec::new();
     if !only_new {
@@ -65,21 +78,37 @@ pub(super) fn run(
             |_: &Record, entry: Entry| anew.find(|sealed| sealed.serial == entry.serial).ok_or(StoreError::NoEntry(entry.serial));
         store.rotate(Timestamp::now(), Some(&wanted), &mut next)?;
     }
-    Box::new(store).close()?;
+    store.sync()?;
     let kept = if only_new {
         "what is kept stays as it was".to_owned()
     } else {
         counted(count, "kept text sealed anew", "kept texts sealed anew")
     };
     context.done(format!("Sealed to {wanted} from now on; {kept}."))?;
+    warn_of_old(context);
+    if only_new {
+        context.console.note("tokens that were kept before open with the old keys only");
+    }
+    witness.renew(context, &store);
+    Box::new(store).close()?;
+    Ok(Exit::Done)
+}
+
+fn warn_of_old(context: &Context) {
     for name in store::old_journals(&context.state_dir) {
         let path = context.state_dir.join(name);
         context.console.warn(format_args!("{} still holds tokens as they were: delete it", path.display()));
     }
-    if only_new {
-        context.console.note("tokens that were kept before open with the old keys only");
-    }
-    Ok(Exit::Done)
+}
+
+/// Whether everything that is kept is sealed to just these keys; if there are none: stands in the clear.
+fn is_sealed_so(dir: &Path, state: &State, wanted: &Recipients) -> Result<bool, StoreError> {
+    let wanted: BTreeSet<KeyId> = wanted.iter().map(Recipient::id).collect();
+    let entries = store::read_entries(dir, &store::referred(state))?;
+    Ok(entries.values().all(|entry| match entry.event.sealed() {
+        Some(sealed) => sealed.keys().cloned().collect::<BTreeSet<_>>() == wanted,
+        None => wanted.is_empty() || !entry.event.holds_secret_in_clear(),
+    }))
 }
 
 fn sealed(record: &Record, mut entry: Entry, lineage: &Lineage, keys: &[Identity], to: &Recipients) -> Result<Entry, CliError> {
