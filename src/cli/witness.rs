@@ -138,7 +138,8 @@ fn look_for(
         return Ok(alone(first, found, false));
     }
     let Some(found) = found else {
-        let near = LockFile::read(&second)?;
+        // Where nobody may look, the state beside it cannot be read either, and says so.
+        let near = if second.try_exists().is_ok() { LockFile::read(&second)? } else { None };
         let is_taken = near.is_some();
         return Ok(match near.filter(|lock| !is_of_another(lock, &context.state_dir)) {
             Some(lock) => alone(second, Some(lock), true),

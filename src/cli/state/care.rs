@@ -58,9 +58,9 @@ fn broken(context: &Context, witness: Option<&Witness>) -> CliError {
     let path = witness.filter(|witness| witness.lock().is_some()).map(|witness| typed(witness.source()));
     let rebuild = match (store::has_state(&context.state_dir), path) {
         (true, Some(path)) => format!("`chatapi state rebuild --from journal --lock-file {path}`"),
-        (true, None) => format!("`chatapi state rebuild --from journal`, with `--lock-file PATH` if there is one"),
+        (true, None) => "`chatapi state rebuild --from journal`, with `--lock-file PATH` if there is one".to_owned(),
         (false, Some(path)) => format!("`chatapi state rebuild --from-lock {path}` knows the ids again, without tokens"),
-        (false, None) => format!("`chatapi state rebuild --from server`, if there ever was one"),
+        (false, None) => "`chatapi state rebuild --from server`, if there ever was one".to_owned(),
     };
     error.hint(format!("if there is none: {rebuild}"))
 }

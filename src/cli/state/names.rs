@@ -106,8 +106,8 @@ pub(super) fn unknown<'n>(name: &InstanceName, known: impl IntoIterator<Item = &
     let error = CliError::message(Exit::Error, format!("nothing is recorded under `{name}`"));
     let error = meant(error, name, known.iter().copied());
     match known.get(..LISTED).unwrap_or(&known) {
-        [] => error.hint(format!("no name is recorded at all: `chatapi apply FILE` creates what is declared")),
-        some if some.len() < known.len() => error.hint(format!("`chatapi state list` shows every name")),
+        [] => error.hint("no name is recorded at all: `chatapi apply FILE` creates what is declared"),
+        some if some.len() < known.len() => error.hint("`chatapi state list` shows every name"),
         all => {
             let all: Vec<&str> = all.iter().map(|name| name.as_str()).collect();
             error.hint(format!("recorded are {}; `chatapi state list` shows every name", all.join(", ")))
