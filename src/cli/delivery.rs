@@ -140,16 +140,26 @@ pub(super) fn retry(context: &Context, args: &OutputArgs) -> Result<Exit, CliErr
         // The list is no secret and has no seal: what it names is looked at as if it had been typed.
         checked(&kept, &OutputTarget { format, path: path.clone() })
     });
-    let owed = owed.collect::<Result<Vec<_>, CliError>>()?;
-    if owed.is_empty() {
+    let (good, bad): (Vec<_>, Vec<_>) = owed.partition(Result::is_ok);
+    let count = good.len() + bad.len();
+    if count == 0 {
         context.done("No output is owed.".to_owned())?;
         return Ok(Exit::Done);
     }
     let keys = keys(&args.identity, &store.state().recipients)?;
-    let left = deliver_all(context, &owed, &keys, store.state());
+    // One that cannot be written keeps no other back.
+    bad.iter().filter_map(|checked| checked.as_ref().err()).for_each(|error| context.complain(error));
+    let good: Vec<OutputTarget> = good.into_iter().flatten().collect();
+    let left = bad.len() + deliver_all(context, &good, &keys, store.state());
+    let state = store.state().clone();
     Box::new(store).close()?;
-    context.done(format!("Delivered: {} of {}.", owed.len() - left, counted(owed.len(), "output", "outputs")))?;
-    Ok(if left == 0 { Exit::Done } else { Exit::Partly })
+    context.done(format!("Delivered: {} of {}.", count - left, counted(count, "output", "outputs")))?;
+    let lacks = output::lacks(context, &state)?;
+    Ok(match left {
+        0 => lacks,
+        _ if good.is_empty() => Exit::Error,
+        _ => Exit::Partly,
+    })
 }
 
 /// The keys that open tokens sealed so.

@@ -12,6 +12,9 @@ use super::saved;
 /// Variables that name a file with a key, or the lock file.
 const VARIABLES: [&str; 3] = ["CHATAPI_API_KEY_FILE", "CHATAPI_IDENTITY_FILE", "CHATAPI_LOCK_FILE"];
 
+/// Variables that name a file of the CI system.
+const RUNNER: [&str; 5] = ["GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"];
+
 /// So much of a file tells whether it is a manifest.
 const LOOK: u64 = 64 * 1_024;
 
@@ -20,6 +23,8 @@ const LOOK: u64 = 64 * 1_024;
 pub(super) struct Kept {
     state_dir: PathBuf,
     files: Vec<PathBuf>,
+    /// Files by which a job tells the CI system something.
+    of_the_runner: Vec<PathBuf>,
     /// Every manifest in one of these is read.
     folders: Vec<PathBuf>,
 }
@@ -32,18 +37,30 @@ impl Kept {
         let named = VARIABLES.iter().filter_map(env::var_os).filter(|path| !path.is_empty()).map(PathBuf::from);
         let all: Vec<PathBuf> = read.iter().cloned().chain(planned).chain(named).chain(others).map(|path| whole(&path)).collect();
         let (folders, files) = all.into_iter().partition(|path| path.is_dir());
-        Self { state_dir: whole(&context.state_dir), files, folders }
+        let of_the_runner =
+            RUNNER.iter().filter_map(env::var_os).filter(|path| !path.is_empty()).map(|path| whole(Path::new(&path)));
+        Self { state_dir: whole(&context.state_dir), files, of_the_runner: of_the_runner.collect(), folders }
     }
 
-    /// Why nothing may be written to `path`; none: it may.
+    /// Why no output may be written to `path`; none: it may.
     pub(super) fn refusal(&self, path: &Path) -> Option<&'static str> {
+        let stands_there = || match () {
+            () if looks_like_manifest(path) => Some("a manifest is there"),
+            () if path.is_file() && saved::is_one(path) => Some("a saved plan is there"),
+            () => None,
+        };
+        self.purpose(path).or_else(stands_there)
+    }
+
+    /// What `path` is for, if it is for something; whatever stands there.
+    pub(super) fn purpose(&self, path: &Path) -> Option<&'static str> {
         let path = whole(path);
         let is_manifest = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
         match () {
             () if path.starts_with(&self.state_dir) => Some("it is in the state's directory, where nothing else is written"),
             () if path.file_name().is_some_and(|name| name == LOCK_FILE) => Some("that is a lock file's name"),
             () if self.files.contains(&path) => Some("it is read by this very run"),
-            () if looks_like_manifest(&path) => Some("a manifest is there"),
+            () if self.of_the_runner.contains(&path) => Some("it is the CI system's, which has it appended to"),
             () if is_manifest && self.folders.iter().any(|folder| path.parent() == Some(folder)) => {
                 Some("it is read by this very run")
             }

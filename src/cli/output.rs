@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
     let rendered = shaped(args, format, &credentials)?;
     let out = args.out.as_deref().filter(|path| path.as_os_str() != "-");
-    let others = [&args.identity.identity, &args.lock_file.lock_file].into_iter().flatten().cloned();
+    let others = [&args.identity.identity, &args.lock_file.lock_file, &args.template].into_iter().flatten().cloned();
     let kept = Kept::of(context, &[], others);
     if let Some((path, why)) = out.and_then(|path| Some((path, kept.refusal(path)?))) {
         let message = format!("nothing is written to {}: {why}", path.display());
@@ -304,6 +304,13 @@ pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
 }
 
 /// What was asked for and is not in there.
+/// Says what no output can hold, of everything that is recorded; the exit code that goes with it.
+pub(super) fn lacks(context: &Context, state: &State) -> Result<Exit, CliError> {
+    let asked = ask(state, &[])?;
+    let credentials = credentials(context, state, &asked.existing, None)?;
+    Ok(tell(context, &asked, &credentials))
+}
+
 fn tell(context: &Context, asked: &Asked<'_>, credentials: &[Credential]) -> Exit {
     let command = context.command();
     if asked.existing.is_empty() && asked.open.is_empty() {

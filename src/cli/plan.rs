@@ -163,6 +163,7 @@ impl Made {
             let absent = CliError::message(Exit::State, "a saved plan is for one state, and there is none here");
             return Err(absent.hint(format!("`{command} init` begins one, if none is lost; then plan again")));
         };
+        saved::check_place(context, path, lock_path, &args.manifests.files)?;
         let saved = saved::write(path, args, (&self.manifest, lock_path), (&state, head), (self.plan, self.hash))?;
         let (path, until) = (typed(path), saved.expires.round(jiff::Unit::Second).unwrap_or(saved.expires));
         context.console.note(format_args!("saved as {path} ({}), good for one apply until {until}", saved.id));

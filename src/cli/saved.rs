@@ -10,6 +10,7 @@ use super::args::PlanArgs;
 use super::context::{Context, LOCK_FILE, draw_bytes, typed, who};
 use super::error::CliError;
 use super::exit::Exit;
+use super::kept::Kept;
 use super::reports;
 use super::witness::{Witness, beside_state};
 use crate::manifest::{Manifest, ProviderKind};
@@ -70,7 +71,7 @@ pub(super) fn refuse_where_manifests_are_meant(files: &[PathBuf]) -> Result<(), 
     }
 }
 
-/// Saves `plan`, which was made of `manifest` against `state` at `head`.
+/// Saves `plan`, which was made of `manifest` against `state` at `head`, where [`check_place`] allows it.
 pub(super) fn write(
     path: &Path,
     args: &PlanArgs,
@@ -78,7 +79,6 @@ pub(super) fn write(
     (state, head): (&State, Head),
     (plan, hash): (Plan, Hash),
 ) -> Result<SavedPlan, CliError> {
-    check_place(path, lock_path, &args.manifests.files)?;
     let (id, at) = (PlanId::from_bytes(draw_bytes()?), Timestamp::now());
     let made = Made { at, by: who(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| unnamed(path));
@@ -97,13 +97,15 @@ pub(super) fn write(
 }
 
 /// Whether a plan may be written to `path`.
-fn check_place(path: &Path, lock_path: &Path, manifests: &[PathBuf]) -> Result<(), CliError> {
-    let same = |other: &Path| reports::whole(other) == reports::whole(path);
+pub(super) fn check_place(context: &Context, path: &Path, lock_path: &Path, manifests: &[PathBuf]) -> Result<(), CliError> {
+    let kept = Kept::of(context, manifests, [lock_path.to_owned()]);
     let why = match () {
         () if is_manifests_name(path) => "that is a manifest's name",
-        () if same(lock_path) || manifests.iter().any(|file| same(file)) => "that file has another purpose",
         () if path.exists() && !holds_one(path) => "it exists and is no saved plan: it is not overwritten",
-        () => return Ok(()),
+        () => match kept.purpose(path) {
+            Some(why) => why,
+            None => return Ok(()),
+        },
     };
     let message = format!("the plan cannot go to {}: {why}", typed(path));
     Err(CliError::message(Exit::Error, message).hint("`--out` names the file that the plan is written to, as `--out plan.json`"))

@@ -2,18 +2,21 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, fstatvfs};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, getrlimit, getuid};
 
 use super::{Medium, StoreError, place};
 use crate::failpoint;
 
 /// Space is reserved this much ahead, so that not every entry asks for more.
 const STEP: u64 = 1_024 * 1_024;
+/// A file that is written is locked long before it is so old.
+const LEFT_OVER: Duration = Duration::from_secs(60);
 /// So many runs that were killed may have left a file beside another.
 const BESIDE_MAX: u32 = 10_000;
 /// No system follows more links, one after the other.
@@ -191,16 +194,40 @@ pub(crate) fn probe(path: &Path) -> io::Result<()> {
     fs::remove_file(temporary)
 }
 
-/// A new file beside `path`, under the first of our names that nobody has taken.
+/// A new file beside `path`, under the first of our names that nobody has taken; it is locked while it is written. What a run that
+/// was killed has left goes.
 pub(crate) fn make_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     for number in 0..BESIDE_MAX {
         let beside = parent_of(path).join(format!(".chatapi-{number}.new"));
-        match make_new(&beside, mode) {
+        let opened = match make_new(&beside, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_left_over(&beside) => {
+                fs::remove_file(&beside).and_then(|()| make_new(&beside, mode))
+            }
+            opened => opened,
+        };
+        match opened {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => return opened.map(|file| (file, beside)),
+            Err(error) => return Err(error),
+            Ok(file) => {
+                // A file system without locks: nothing is taken for left over there.
+                let _ = file.try_lock();
+                return Ok((file, beside));
+            }
         }
     }
     Err(io::Error::other(format!("there are {BESIDE_MAX} files `.chatapi-….new` beside it, left by runs that were killed")))
+}
+
+/// Whether our own file at `path` is written by nobody any more: it is not locked, and too old to be just about to be.
+fn is_left_over(path: &Path) -> bool {
+    let opened = OpenOptions::new().read(true).custom_flags(place::no_links()).open(path);
+    opened.is_ok_and(|file| {
+        let is_ours = file.metadata().is_ok_and(|found| {
+            let age = found.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+            found.is_file() && found.uid() == getuid().as_raw() && found.nlink() == 1 && age >= LEFT_OVER
+        });
+        is_ours && file.try_lock().is_ok()
+    })
 }
 
 /// [`replace`] of a file in the state's directory, which is ours alone: it is written first under its name with `.new` behind it.

@@ -243,6 +243,56 @@ mod failing {
         assert_eq!(gateway.creates(), 2);
     }
 
+    /// What no output can hold is told by whoever writes it.
+    #[test]
+    fn p7_p8_a_retry_is_no_success_while_something_is_in_doubt() {
+        let gateway = Gateway::start(&["create:nth=2=drop-after"]);
+        let project = project(&gateway, &["a", "b"]);
+        let line = "apply --parallelism 1 --write-outputs json=all.json";
+        let _ = project.call(line.split(' ')).env("CHATAPI_FAILPOINT", "output-before=error").run().exits(3);
+        let run = project.run("output --retry").exits(3).prints("Delivered: 1 of 1 output.");
+        let _ = run.warns("in doubt, and left out: b");
+        let _ = project.run("output --retry").exits(0).prints("No output is owed.");
+    }
+
+    #[test]
+    fn p8_one_place_that_is_gone_keeps_no_other_output_back() {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway, &["a"]);
+        std::fs::create_dir(project.path("sub")).unwrap();
+        let line = "apply --write-outputs json=sub/all.json --write-outputs yaml=all.yaml";
+        let faults = "output-before=error,output-before=error";
+        let _ = project.call(line.split(' ')).env("CHATAPI_FAILPOINT", faults).run().exits(4);
+        std::fs::remove_dir(project.path("sub")).unwrap();
+        let run = project.run("output --retry").exits(4).prints("Delivered: 1 of 2 outputs.");
+        let _ = run.warns("sub/all.json cannot be written");
+        assert!(project.read("all.yaml").contains("token"));
+        std::fs::create_dir(project.path("sub")).unwrap();
+        let _ = project.run("output --retry").exits(0).prints("Delivered: 1 of 1 output.");
+    }
+
+    /// With tokens in them, and where git would take them.
+    #[test]
+    fn p11_what_a_killed_run_has_left_beside_an_output_is_gone_after_the_next() {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway, &["a"]);
+        project.run("apply").exits(0).done();
+        let left = project.path(".chatapi-0.new");
+        let killed = |_| {
+            let died =
+                project.call(["output", "--reveal", "--out", "o.json"]).env("CHATAPI_FAILPOINT", "replace-written=kill").run();
+            assert!(died.code > 1_000, "{died}");
+        };
+        killed(0);
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+        std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+        killed(1);
+        assert!(left.exists() && !project.path(".chatapi-1.new").exists(), "its name is used again");
+        std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+        project.run("output --reveal --out o.json").exits(0).done();
+        assert!(!left.exists() && project.read("o.json").contains("token"));
+    }
+
     #[test]
     fn p1_p8_a_run_that_dies_before_its_outputs_owes_them() {
         for point in ["outputs-owed", "output-before", "output-written"] {

@@ -83,6 +83,30 @@ fn p3_p5_what_must_outlive_a_run_is_no_target() {
     project.run("state verify").exits(0).done();
 }
 
+/// A saved plan goes to no place that is somebody else's, an output to no plan, no template and no file of the CI system.
+#[test]
+fn p3_p11_plans_and_outputs_take_the_place_of_nothing_that_is_used() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    project.write("template", "{{ instances | length }}");
+    project.write("runner", "KEEP=me\n");
+    let before = bytes(&project);
+    for place in ["state/outputs.json", "state/history", "state/journal.jsonl.new", "chatapi.lock", "folder/more.yaml", "key.txt"]
+    {
+        let run = project.call(["plan", "--out", place]).env("CHATAPI_IDENTITY_FILE", "key.txt").run().exits(1);
+        let _ = run.warns(&format!("the plan cannot go to {place}"));
+    }
+    let _ = project.run("output --format json --out plan.json").exits(1).warns("a saved plan is there");
+    let _ = project.run("output --template template --out template").exits(1).warns("nothing is written to template");
+    for variable in ["GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"] {
+        for line in ["apply --ci-reports never --write-outputs github-env=runner", "output --format github-env --out runner"] {
+            let _ = project.call(line.split(' ')).env(variable, "runner").run().exits(1).warns("it is the CI system's");
+        }
+    }
+    assert_eq!(bytes(&project), before);
+    project.run("plan --out plan.json").exits(0).done();
+}
+
 /// The list of what is owed has no seal: what it names is looked at again.
 #[test]
 fn p11_a_list_of_owed_outputs_leads_nowhere_that_matters() {

@@ -292,8 +292,8 @@ fn p12_saving_and_showing_leave_the_state_as_it_is() {
         ("instances.yaml", "that is a manifest's name"),
         ("other.YML", "that is a manifest's name"),
         ("-", "that is a manifest's name"),
-        ("chatapi.lock", "that file has another purpose"),
-        ("./chatapi.lock", "that file has another purpose"),
+        ("chatapi.lock", "that is a lock file's name"),
+        ("./chatapi.lock", "that is a lock file's name"),
         ("notes.txt", "it is not overwritten"),
         ("state", "it is not overwritten"),
     ] {
