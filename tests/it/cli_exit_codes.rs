@@ -110,11 +110,11 @@ fn p6_exit_5_for_the_second_of_two_applies_and_none_if_it_may_wait() {
         let _ = run.warns("https://forge.example/team/gateways/actions/runs/4711");
     }
     assert_eq!(server.asked().len(), asked, "who is locked out sends nothing");
-    let second = project.call(["apply", "--lock-timeout", "50s"]).start();
+    let second = project.call(["apply", "--lock-timeout", "500s"]).start();
     second.says("waiting for `chatapi apply`");
     second.says("actions/runs/4711), 4");
     second.says(" s more at the most");
-    let third = project.call(["apply", "--events", "--lock-timeout", "50s"]).start();
+    let third = project.call(["apply", "--events", "--lock-timeout", "500s"]).start();
     third.says("waiting for `chatapi apply`");
     server.release();
     first.wait().exits(0).prints("Apply: 2 created");
