@@ -22,7 +22,7 @@ pub struct ApplyDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<StoppedData>,
     guards: Vec<GuardData>,
-    /// What was reviewed: [`Plan::checksum`] of what this run was to create.
+    /// What was reviewed: [`Plan::checksum`](crate::plan::Plan::checksum) of what this run was to create.
     plan_hash: Hash,
     /// The saved plan that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
