@@ -61,9 +61,9 @@ impl Holder {
 #[derive(Debug)]
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct Hold {
-    _file: File,
-    /// The journal's own lock, once there is a journal.
+    /// The journal's own lock, once there is a journal. Let go before the other one: who waits for that one does not wait for this.
     journal: Option<File>,
+    _file: File,
 }
 
 impl Hold {
@@ -84,7 +84,7 @@ impl Hold {
             tracing::warn!(%error, "cannot say in the lock file who holds it");
         }
         failpoint::at("lock-taken").map_err(StoreError::io("lock", path))?;
-        Ok(Self { _file: file, journal: None })
+        Ok(Self { journal: None, _file: file })
     }
 
     /// Takes the lock of the journal at `path` too, if there is one; in the place of the lock of one that stood there before.
