@@ -19,6 +19,8 @@ use crate::state::Who;
 const FILE: &str = "lock";
 /// How often a waiting command is told that it still waits.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a holder that is gone may still have the journal.
+const GOING: Duration = Duration::from_millis(500);
 
 /// Who holds a lock. All of it is what the holder said of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +94,17 @@ impl Hold {
     /// That file is never removed: it keeps a second writer out where the lock file was, by `git clean` for example.
     pub(super) fn take_journal(&mut self, path: &Path) -> Result<(), StoreError> {
         self.journal = None;
-        self.journal = journal(path)?;
-        Ok(())
+        let until = Instant::now() + GOING;
+        loop {
+            match journal(path) {
+                // A writer that was killed loses its locks one after the other.
+                Err(StoreError::Locked { .. }) if Instant::now() < until => std::thread::park_timeout(GOING / 50),
+                taken => {
+                    self.journal = taken?;
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 
