@@ -60,16 +60,17 @@ pub struct ApplySummary {
     pub orphaned: usize,
 }
 
+/// What became of one name.
 #[derive(Debug, Serialize)]
-struct ResultData {
-    name: InstanceName,
+pub(super) struct ResultData {
+    pub(super) name: InstanceName,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<InstanceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<AttemptId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +111,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 impl ResultData {
-    fn new(name: &InstanceName, outcome: &Outcome) -> Self {
+    pub(super) fn new(name: &InstanceName, outcome: &Outcome) -> Self {
         let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
         match outcome {
             Outcome::Created { id, .. } => data.id = Some(id.clone()),
