@@ -101,7 +101,7 @@ impl Delivery {
 
     /// Delivers all of them, whatever becomes of one; gives how many are still owed.
     pub(super) fn deliver(&self, context: &Context, state: &State) -> usize {
-        deliver_all(context, &self.targets, &self.keys, state)
+        tell(context, deliver_all(context, &self.targets, &self.keys, state))
     }
 }
 
@@ -142,12 +142,14 @@ pub(super) fn retry(context: &Context, args: &OutputArgs) -> Result<Exit, CliErr
     });
     let owed = owed.collect::<Result<Vec<_>, CliError>>()?;
     if owed.is_empty() {
+        Box::new(store).close()?;
         context.done("No output is owed.".to_owned())?;
         return Ok(Exit::Done);
     }
     let keys = keys(&args.identity, &store.state().recipients)?;
-    let left = deliver_all(context, &owed, &keys, store.state());
+    let delivered = deliver_all(context, &owed, &keys, store.state());
     Box::new(store).close()?;
+    let left = tell(context, delivered);
     context.done(format!("Delivered: {} of {}.", owed.len() - left, counted(owed.len(), "output", "outputs")))?;
     Ok(if left == 0 { Exit::Done } else { Exit::Partly })
 }
@@ -189,22 +191,31 @@ fn place(path: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> usize {
+/// Delivers each of them, whatever becomes of another; gives what is to be told of each. Nothing is printed here.
+fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> Vec<Result<String, CliError>> {
+    let again = || {
+        format!("it stays owed; `{}` writes it, and so does an apply with `--write-outputs`", retry_command(&state.recipients))
+    };
+    let delivered = targets.iter().map(|target| deliver(context, target, keys, state));
+    delivered.map(|delivered| delivered.map_err(|error| error.hint(again()))).collect()
+}
+
+/// Tells what became of each; gives how many are still owed.
+fn tell(context: &Context, delivered: Vec<Result<String, CliError>>) -> usize {
     let mut owed = 0;
-    for target in targets {
-        let delivered = deliver(context, target, keys, state);
-        let Err(error) = delivered else { continue };
-        owed += 1;
-        let again = format!(
-            "it stays owed; `{}` writes it, and so does an apply with `--write-outputs`",
-            retry_command(&state.recipients)
-        );
-        context.complain(&error.hint(again));
+    for delivered in delivered {
+        match delivered {
+            Ok(told) => context.console.note(told),
+            Err(error) => {
+                owed += 1;
+                context.complain(&error);
+            }
+        }
     }
     owed
 }
 
-fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &State) -> Result<(), CliError> {
+fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &State) -> Result<String, CliError> {
     let (rendered, count) = output::everything(context, state, keys, target.format)?;
     let reached = failpoint::at("output-before").map_err(|error| CliError::new(Exit::Error, &error));
     reached.and_then(|()| output::write(&target.path, &rendered))?;
@@ -213,13 +224,7 @@ fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &
     receipts.delivered(&target.path, Delivered { at: Timestamp::now(), serial: state.serial, sum });
     failpoint::pass("output-written");
     receipts.write(&context.state_dir)?;
-    context.console.note(format_args!(
-        "wrote {} to {} ({})",
-        counted(count, "instance", "instances"),
-        shown(&target.path),
-        word(target.format)
-    ));
-    Ok(())
+    Ok(format!("wrote {} to {} ({})", counted(count, "instance", "instances"), shown(&target.path), word(target.format)))
 }
 
 /// As it was typed, where that is below this directory.
