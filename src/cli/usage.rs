@@ -64,6 +64,7 @@ const FLAGS: Foreign = &[
 pub(super) fn refuse(mut error: clap::Error) -> ExitCode {
     let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     advise(&mut error, &typed);
+    let mut error = unsaid(error, &typed);
     for (kind, value) in escaped(&error) {
         error.insert(kind, value);
     }
@@ -98,6 +99,46 @@ fn advise(error: &mut clap::Error, typed: &[String]) {
         let dashes = if refused.starts_with("--") { "--" } else { "-" };
         error.insert(ContextKind::InvalidArg, ContextValue::String(format!("{dashes}{name}")));
     }
+}
+
+/// Where a token may have been typed by mistake: no word of the command line is said again.
+fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
+    let mut root = Cli::command();
+    root.build();
+    let path = path(&root, typed);
+    if !path.iter().any(|command| matches!(command.get_name(), "token" | "resolve")) {
+        return error;
+    }
+    let declared = |arg: &str| path.iter().flat_map(|command| command.get_arguments()).any(|known| known.to_string() == arg);
+    let of = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) if declared(arg) => format!(" for '{arg}'"),
+        _ => String::new(),
+    };
+    let what = match error.kind() {
+        ErrorKind::UnknownArgument => "an argument is not known here, or one too many",
+        ErrorKind::InvalidSubcommand => "there is no such command here",
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "a value is not usable",
+        ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
+            "there are more values than there may be, or fewer"
+        }
+        ErrorKind::InvalidUtf8 => "an argument is not UTF-8",
+        _ => return error,
+    };
+    let tip = match error.get(ContextKind::Suggested) {
+        // One of ours: it repeats no more than the name of a flag.
+        Some(ContextValue::StyledStrs(tips)) if is_ours(tips) => tips.iter().map(|tip| format!("\n\n  tip: {tip}")).collect(),
+        _ => String::new(),
+    };
+    let stdin = "the token itself is read from standard input: 'chatapi token set NAME < FILE'";
+    let message = format!("{what}{of}; it is not repeated, for it may be a token{tip}\n\n  tip: {stdin}");
+    let mut asked = path.last().map_or_else(Cli::command, |command| (*command).clone());
+    asked.error(error.kind(), message)
+}
+
+/// Whether they come from the tables here, and not from what was typed.
+fn is_ours(tips: &[StyledStr]) -> bool {
+    let all = || VERBS.iter().chain(STATE_VERBS).chain(FLAGS).map(|(_, tip)| *tip);
+    tips.iter().all(|tip| all().any(|ours| tip.to_string() == ours))
 }
 
 /// The commands that were typed, from the program down.

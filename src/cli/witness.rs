@@ -120,7 +120,7 @@ impl Witness {
     pub(super) fn close(&self, store: FileStore) -> Closed<'_> {
         let is_its = self.lock.as_ref().is_some_and(|lock| lock.lineage == store.state().lineage);
         let written = is_its.then(|| LockFile::of(store.state(), store.head(), []).write(&self.path));
-        Closed { witness: self, written, closed: Box::new(store).close() }
+        Closed { witness: self, written, let_go: Box::new(store).close() }
     }
 
     /// Says that a second lock file stays as it was, after this one was written.
@@ -141,14 +141,14 @@ pub(super) struct Closed<'a> {
     witness: &'a Witness,
     /// None: it has none here.
     written: Option<Result<(), LockFileError>>,
-    closed: Result<(), StoreError>,
+    let_go: Result<(), StoreError>,
 }
 
 impl Closed<'_> {
     /// Tells it, after what was done; gives how the command ends if nothing else is wrong.
     pub(super) fn tell(self, context: &Context) -> Result<Exit, CliError> {
-        let Self { witness, written, closed } = self;
-        closed?;
+        let Self { witness, written, let_go } = self;
+        let_go?;
         match written {
             None => {
                 context
