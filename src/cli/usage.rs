@@ -115,13 +115,13 @@ fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
         _ => String::new(),
     };
     let what = match error.kind() {
-        ErrorKind::UnknownArgument => "an argument is not known here, or one too many",
-        ErrorKind::InvalidSubcommand => "there is no such command here",
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "a value is not usable",
+        ErrorKind::UnknownArgument => "unexpected argument",
+        ErrorKind::InvalidSubcommand => "unrecognized subcommand",
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "invalid value",
         ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
-            "there are more values than there may be, or fewer"
+            "unexpected value"
         }
-        ErrorKind::InvalidUtf8 => "an argument is not UTF-8",
+        ErrorKind::InvalidUtf8 => "invalid UTF-8",
         _ => return error,
     };
     let tip = match error.get(ContextKind::Suggested) {
@@ -130,9 +130,20 @@ fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
         _ => String::new(),
     };
     let stdin = "the token itself is read from standard input: 'chatapi token set NAME < FILE'";
-    let message = format!("{what}{of}; it is not repeated, for it may be a token{tip}\n\n  tip: {stdin}");
+    let why = reason(&error).map(|why| format!(": {why}")).unwrap_or_default();
+    let message = format!("{what}{of}{why}; it is not repeated, for it may be a token{tip}\n\n  tip: {stdin}");
     let mut asked = path.last().map_or_else(Cli::command, |command| (*command).clone());
     asked.error(error.kind(), message)
+}
+
+/// Why a value was refused, if that says no part of it again.
+fn reason(error: &clap::Error) -> Option<String> {
+    const PART: usize = 4;
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
+    let why = std::error::Error::source(error)?.to_string();
+    let parts: Vec<char> = value.chars().collect();
+    let mut parts = parts.windows(PART.min(parts.len().max(1)));
+    (!parts.any(|part| why.contains(&part.iter().collect::<String>()))).then_some(why)
 }
 
 /// Whether they come from the tables here, and not from what was typed.
