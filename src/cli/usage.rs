@@ -124,16 +124,18 @@ fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
         ErrorKind::InvalidUtf8 => "invalid UTF-8",
         _ => return error,
     };
-    let tip = match error.get(ContextKind::Suggested) {
-        // One of ours: it repeats no more than the name of a flag.
-        Some(ContextValue::StyledStrs(tips)) if is_ours(tips) => tips.iter().map(|tip| format!("\n\n  tip: {tip}")).collect(),
-        _ => String::new(),
-    };
-    let stdin = "the token itself is read from standard input: 'chatapi token set NAME < FILE'";
     let why = reason(&error).map(|why| format!(": {why}")).unwrap_or_default();
-    let message = format!("{what}{of}{why}; it is not repeated, for it may be a token{tip}\n\n  tip: {stdin}");
+    let message = format!("{what}{of}{why}; it is not repeated, for it may be a token");
+    let mut tips = vec!["the token itself is read from standard input: 'chatapi token set NAME < FILE'".to_owned()];
+    // One of ours repeats nothing that was typed.
+    if let Some(ContextValue::StyledStrs(given)) = error.get(ContextKind::Suggested)
+        && is_ours(given)
+    {
+        tips.splice(0..0, given.iter().map(ToString::to_string));
+    }
+    let tips = tips.join("\n  tip: ");
     let mut asked = path.last().map_or_else(Cli::command, |command| (*command).clone());
-    asked.error(error.kind(), message)
+    asked.error(error.kind(), [&message, "\n\n  tip: ", &tips].concat())
 }
 
 /// Why a value was refused, if that says no part of it again.
