@@ -13,6 +13,7 @@ use super::context::{Context, LOCK_FILE, typed};
 use super::error::CliError;
 use super::reports::whole;
 use crate::manifest::ProviderKind;
+use crate::state::{Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
 
 /// Names the lock file for every command that is not told of it.
@@ -92,11 +93,16 @@ impl Witness {
     /// What `store` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
     /// file that knows more than its state stops every run, so `store` has been synced.
     pub(super) fn renew(&self, context: &Context, store: &FileStore) {
-        if self.lock.as_ref().is_none_or(|lock| lock.lineage != store.state().lineage) {
+        self.renew_to(context, store.state(), store.head());
+    }
+
+    /// The same for a `state` at `head` that somebody else holds.
+    pub(super) fn renew_to(&self, context: &Context, state: &State, head: Head) {
+        if self.lock.as_ref().is_none_or(|lock| lock.lineage != state.lineage) {
             context.console.note(format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}"));
             return;
         }
-        match LockFile::of(store.state(), store.head(), []).write(&self.path) {
+        match LockFile::of(state, head, []).write(&self.path) {
             Ok(()) => {
                 context.console.note(format_args!("{} says so too: commit it", self.path.display()));
                 self.tell_of_other(context);
