@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};
 use super::{prompt, signals, state};
-use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Options, RecordError};
+use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Options, RecordError};
 use crate::instance::InstanceName;
 use crate::provider::Provider;
 use crate::report::{DestroyDocument, DestroySummary, halt_text};
@@ -146,10 +146,11 @@ async fn go(
         rescue: Arc::new(NoRescue),
         clock: steady_now,
     };
-    let observer = Arc::new(Display::new(Arc::clone(context)));
+    let display = Arc::new(Display::new(Arc::clone(context)));
     let provider: Arc<dyn Provider> = server.provider.clone();
-    let applier = Applier::new(Box::new(store), provider, observer, options, stop);
+    let applier = Applier::new(Box::new(store), provider, Arc::clone(&display) as Arc<dyn Observer>, options, stop);
     let departures = applier.retire(&names).await;
+    display.settle();
     let looked = applier.look(|store| (store.state().clone(), store.head())).await.map_err(unrecorded);
     if let (Ok((state, head)), Ok(())) = (&looked, applier.sync().await) {
         witness.renew_to(context, state, *head);
@@ -157,6 +158,7 @@ async fn go(
     if let Err(error) = applier.close().await {
         context.complain(&CliError::from(&error));
     }
+    display.end();
     let (state, head) = looked?;
     tell(context, &departures, (&state, head.serial))
 }
