@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
-pub use present::{RECOVERY, TIMELINE};
+pub use present::{DELETES, RECOVERY, TIMELINE};
 #[cfg(feature = "failpoints")]
 pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
@@ -164,6 +164,23 @@ mod present {
         "journal-after-token_set",
     ];
 
+    /// The points on the way of one delete.
+    pub const DELETES: &[&str] = &[
+        "journal-before-retiring",
+        "journal-written-retiring",
+        "journal-after-retiring",
+        "delete-begun",
+        "journal-before-retire_sent",
+        "journal-written-retire_sent",
+        "journal-after-retire_sent",
+        "delete-sent",
+        "delete-answered",
+        "delete-judged",
+        "journal-before-retired",
+        "journal-written-retired",
+        "journal-after-retired",
+    ];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -216,7 +233,7 @@ mod present {
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE);
+            let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE).chain(DELETES);
             let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }

@@ -384,7 +384,8 @@ impl Run<'_> {
             self.context.complain(&error.hint(hint));
         }
         let command = self.context.command();
-        let needing = reports::doubts(state, report, &command).chain(reports::tokens(state, &command));
+        let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
+        let needing = reports::doubts(state, report, &command).chain(settled);
         needing.for_each(|notice| self.context.remark(notice));
     }
 }

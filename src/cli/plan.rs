@@ -132,7 +132,8 @@ impl Made {
         if let Some(state) = state {
             let nothing = Report::default();
             let doubts = reports::doubts(state, &nothing, &command);
-            doubts.chain(reports::tokens(state, &command)).for_each(|notice| context.note(notice));
+            let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
+            doubts.chain(settled).for_each(|notice| context.note(notice));
         }
         account(context, &self.plan, self.cost().as_ref());
     }

@@ -198,7 +198,9 @@ impl ApplySummary {
         let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
         // An answer whose sync failed stands in the state as received, and nobody knows whether the disk has it.
         let unsure = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
-        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(now.doubts().map(|(record, ..)| &record.name)).collect();
+        let open = now.records().values().filter(|record| record.retirement().is_some()).map(|record| &record.name);
+        let doubts = now.doubts().map(|(record, ..)| &record.name);
+        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(doubts).chain(open).collect();
         Self {
             created: report.outcomes.values().filter(is_created).count(),
             recovered: recovered.values().filter(is_created).count(),

@@ -30,6 +30,7 @@ mod crash_points;
 mod credentials;
 mod damage;
 mod deliveries;
+mod destroy;
 mod disk_full;
 mod emulator;
 #[cfg(not(feature = "failpoints"))]

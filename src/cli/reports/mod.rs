@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(super) use files::whole;
 use files::{Kind, Target};
 use forge::Surroundings;
-pub(super) use notices::{doubts, tokens};
+pub(super) use notices::{deletes, doubts, tokens};
 
 use super::again::addressed;
 use super::args::{ForgeArgs, Format, ReportArgs};

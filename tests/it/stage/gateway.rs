@@ -54,6 +54,14 @@ impl Gateway {
         made.map(|entry| (entry.id.to_string(), entry.token.unwrap().expose().to_owned())).collect()
     }
 
+    /// The ids of what it has deleted, sorted.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        let gone = self.emulator.ledger().into_iter().filter(|entry| entry.op == LedgerOp::Deleted);
+        let mut gone: Vec<String> = gone.map(|entry| entry.id.to_string()).collect();
+        gone.sort();
+        gone
+    }
+
     /// Stops it, so that nothing listens there any more; gives its address.
     pub(crate) fn stop(self) -> String {
         let url = self.url();

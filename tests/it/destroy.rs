@@ -1,0 +1,148 @@
+//! `destroy`: what was named is deleted, nothing else is, and nothing is created for it, whatever happens in between.
+
+use chatapi::failpoint::DELETES;
+
+use crate::stage::{Gateway, Project, manifest};
+
+/// A project with three instances.
+fn project(gateway: &Gateway) -> Project {
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    project
+}
+
+#[test]
+fn what_is_named_is_deleted_and_nothing_is_created_for_it_by_itself() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    let ids = project.ids();
+    let run = project.run("destroy --yes --max-deletes 2 a b").exits(0).prints("Destroy: 2 deleted.");
+    assert_eq!(gateway.deleted(), [ids["a"].clone(), ids["b"].clone()], "{run}");
+    project.run("plan").exits(0).prints("Plan: 2 to create, 1 unchanged.").warns("--recreate a");
+    let stopped = project.run("apply").exits(6).warns("`a` was deleted as").warns("--recreate b");
+    assert_eq!(gateway.creates(), 3, "{stopped}");
+    project.run("apply --recreate a --recreate b").exits(0).prints("Apply: 2 created, 1 unchanged.");
+    assert!(project.ids()["a"] != ids["a"] && gateway.creates() == 5);
+    project.run("state verify").exits(0).done();
+}
+
+/// An apply has shown that it is not declared any more; that it is declared again is said by whoever has written it.
+#[test]
+fn what_had_left_the_manifest_before_is_created_as_declared() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    project.declare(&manifest("{kind: chatapi}", &["b", "c"]));
+    project.run("apply").exits(0).prints("1 orphaned");
+    project.run("destroy -y --max-deletes 1 a").exits(0).done();
+    project.run("plan").exits(0).prints("Nothing to do: 2 instances exist as declared.").done();
+    project.declare(&manifest("{kind: chatapi}", &["a", "b", "c"]));
+    project.run("apply").exits(0).prints("Apply: 1 created, 2 unchanged.");
+}
+
+#[test]
+fn p4_nothing_is_sent_until_somebody_has_said_how_many() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    let before = gateway.requests();
+    for (line, code, why) in [
+        ("destroy a", 6, "--yes --max-deletes 1"),
+        ("destroy --yes a", 6, "--yes --max-deletes 1"),
+        ("destroy --yes --max-deletes 1 a b", 6, "this run may delete 1"),
+        ("destroy --yes --max-deletes 9 a unheard-of", 1, "nothing is recorded under `unheard-of`"),
+        ("destroy", 1, "<NAME>"),
+    ] {
+        project.run(line).exits(code).warns(why);
+    }
+    assert_eq!((gateway.requests(), gateway.deleted().len()), (before, 0));
+}
+
+#[test]
+fn deleting_twice_does_no_harm() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    project.run("destroy -y --max-deletes 1 a").exits(0).done();
+    project.run("destroy -y --max-deletes 1 a").exits(0).prints("Nothing to delete.").warns("a was deleted before");
+    // Somebody else was faster.
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["b"]).unwrap()).unwrap();
+    project.run("destroy -y --max-deletes 1 b").exits(0).prints("does not list it");
+    assert_eq!(gateway.deleted().len(), 2);
+}
+
+/// The request may have been answered, or not have come; nobody knows until the list tells.
+#[test]
+fn p7_an_unknown_outcome_is_settled_by_the_list() {
+    for (fault, gone) in [("delete:nth=1=drop-after", true), ("delete:nth=1=drop-before", true), ("delete=drop-before", false)] {
+        let gateway = Gateway::start(&[fault]);
+        let project = project(&gateway);
+        let run = project.run("destroy -y --max-deletes 1 a");
+        assert_eq!((run.code, gateway.deleted().len()), if gone { (0, 1) } else { (3, 0) }, "{fault}: {run}");
+        if !gone {
+            let _ = run.warns("deleting again does no harm: `chatapi destroy a`");
+            project.run("plan").exits(3).prints("hold").done_with("being deleted as");
+            project.run("apply").exits(3).done_with("being deleted as");
+        }
+        assert_eq!(gateway.creates(), 3, "{fault}");
+    }
+}
+
+#[test]
+fn what_the_server_refuses_and_lists_still_exists() {
+    let gateway = Gateway::start(&["delete:nth=1=refuse:not-you"]);
+    let project = project(&gateway);
+    project
+        .run("destroy -y --max-deletes 2 --parallelism 1 a b")
+        .exits(4)
+        .prints("a still exists: not-you")
+        .prints("1 deleted, 1 kept");
+    project.run("apply").exits(6).warns("--recreate b");
+    assert!(!project.token("a").is_empty(), "it is managed as before");
+}
+
+/// A list that does not show what exists proves nothing of what it does not show.
+#[test]
+fn a_list_that_cannot_be_believed_deletes_nothing_from_the_record() {
+    let gateway = Gateway::start(&["delete=drop-before", "list=empty-list"]);
+    let project = project(&gateway);
+    project.run("destroy -y --max-deletes 1 a").exits(3).prints("1 in doubt");
+    let status = project.run("state show a --format json").json();
+    assert_eq!(status["status"], "retiring");
+}
+
+#[test]
+fn a_delete_that_dies_anywhere_is_finished_by_the_next_and_touches_nothing_else() {
+    for point in DELETES {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway);
+        let ids = project.ids();
+        let died =
+            project.call(["destroy", "-y", "--max-deletes", "1", "a"]).env("CHATAPI_FAILPOINT", format!("{point}=kill")).run();
+        assert!(died.code > 1_000, "{point}: {died}");
+        // An apply in between creates nothing and deletes nothing.
+        let deleted = gateway.deleted();
+        let between = project.run("apply");
+        assert!(matches!(between.code, 0 | 3 | 6), "{point}: {between}");
+        assert_eq!((gateway.creates(), gateway.deleted()), (3, deleted), "{point}");
+        project.run("destroy -y --max-deletes 1 a").exits(0).done();
+        assert_eq!(gateway.deleted(), [ids["a"].clone()], "{point}");
+        assert!(["b", "c"].iter().all(|name| project.ids()[*name] == ids[*name] && !project.token(name).is_empty()), "{point}");
+        project.run("state verify").exits(0).done();
+    }
+}
+
+/// What cannot be recorded is not sent.
+#[test]
+fn a_disk_that_takes_nothing_deletes_nothing() {
+    for point in
+        ["journal-before-retiring", "journal-written-retiring", "journal-before-retire_sent", "journal-written-retire_sent"]
+    {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway);
+        let run =
+            project.call(["destroy", "-y", "--max-deletes", "1", "a"]).env("CHATAPI_FAILPOINT", format!("{point}=full")).run();
+        assert_eq!((run.code, gateway.deleted().len()), (1, 0), "{point}: {run}");
+        project.run("destroy -y --max-deletes 1 a").exits(0).done();
+        assert_eq!(gateway.deleted().len(), 1, "{point}");
+    }
+}
