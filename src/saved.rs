@@ -105,6 +105,9 @@ pub struct Consent {
     /// Names that are no renames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_a_rename: Vec<InstanceName>,
+    /// Names that get another instance in the place of one that was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recreate: Vec<InstanceName>,
     /// Creates at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_creates: Option<usize>,

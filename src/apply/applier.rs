@@ -121,7 +121,7 @@ impl Applier {
     }
 
     /// None: the run was asked to stop.
-    async fn list(&self) -> Option<Result<Listing, ListError>> {
+    pub(super) async fn list(&self) -> Option<Result<Listing, ListError>> {
         let mut stop = self.shared.stop.clone();
         tokio::select! {
             biased;

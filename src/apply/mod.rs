@@ -13,6 +13,7 @@ mod pace;
 mod recorder;
 mod recover;
 mod rescue;
+mod retire;
 mod shared;
 mod stop;
 
@@ -33,6 +34,7 @@ pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use recorder::{RecordError, Recorder};
 pub use rescue::{NoRescue, Packet, Rescue};
+pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
@@ -205,6 +207,11 @@ pub enum Progress {
     /// A request is being made.
     Started {
         /// For which name.
+        name: InstanceName,
+    },
+    /// A delete is being sent.
+    Deleting {
+        /// Whose.
         name: InstanceName,
     },
     /// A request did not leave; it is tried again.

@@ -35,6 +35,8 @@ impl Applier {
                         let proof = unsent_proof(attempt, run.boot.as_deref(), run.keeps_what_is_synced);
                         left.insert(record.name.clone(), Left::Intent(attempt.id.clone(), proof));
                     }
+                    // A delete is concluded by the next one, which may be sent again.
+                    Phase::Retiring(..) | Phase::Retired { .. } => {}
                     Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) | Phase::Released(_) => {}
                 }
             }

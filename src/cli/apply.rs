@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -20,12 +19,12 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
 use super::plan::{cost_sentence, declared, guard_hints, plan_hash, with_cost};
-use super::progress::Display;
+use super::progress::{DRAIN, Display, TRIES};
 use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::{saved, signals, stream};
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal, Tries};
+use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -34,20 +33,15 @@ use crate::provider::Provider;
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
-use crate::saved::SavedPlan;
+use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
 use subject::Subject;
 
-/// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
-const DRAIN: Duration = Duration::from_secs(9);
-/// Tries of a request that provably did not leave.
-const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
-
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
     let subject = Subject::read(args)?;
-    let Subject { manifest, lock_path, saved } = &subject;
+    let Subject { manifest, lock_path, saved, .. } = &subject;
     let lock = LockFile::read(lock_path)?;
     // From here on nobody who does not read holds up the run, nor the state.
     stream::hurry();
@@ -77,9 +71,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let world = World { state: store.state(), manifest, sealed_to: to };
         let delivery = Delivery::prepare(context, &kept, args, &world)?;
         delivery::remind(context, &args.write_outputs, to);
-        let not_renames = subject.not_renames(args);
-        let run =
-            Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, not_renames, pin, delivery, server, stop };
+        let consent = &subject.consent;
+        let run = Run { context, args, manifest, lock_path, saved: saved.as_ref(), limits, consent, pin, delivery, server, stop };
         run.go(store, lock).await
     })
 }
@@ -110,8 +103,8 @@ struct Run<'a> {
     lock_path: &'a Path,
     saved: Option<&'a SavedPlan>,
     limits: Limits,
-    /// Names that are no renames.
-    not_renames: &'a [InstanceName],
+    /// What answers the guards that are about one name.
+    consent: &'a Consent,
     /// Keys to be pinned when nothing stops the run any more.
     pin: Option<Recipients>,
     delivery: Option<Delivery>,
@@ -270,7 +263,8 @@ impl Run<'_> {
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let plan = crate::plan::plan(&declared(self.manifest), state).without_renames(self.not_renames);
+        let plan =
+            crate::plan::plan(&declared(self.manifest), state).answered(&self.consent.not_a_rename, &self.consent.recreate);
         let (plan, unreviewed) = match self.saved {
             Some(saved) => saved.restrict(plan),
             None => (plan, BTreeSet::new()),

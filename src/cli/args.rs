@@ -1,5 +1,6 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod life;
 mod output;
 mod people;
 mod reports;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use life::DestroyArgs;
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
@@ -153,6 +155,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi validate instances.yaml\n  chatapi validate --format json team/ other.yaml\n  generate | chatapi validate -"
     )]
     Validate(ValidateArgs),
+    /// Delete instances on the server, after their number was confirmed.
+    #[command(
+        after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi state rm`."
+    )]
+    Destroy(Box<DestroyArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),

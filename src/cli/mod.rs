@@ -7,6 +7,7 @@ mod completions;
 mod console;
 mod context;
 mod delivery;
+mod destroy;
 mod doctor;
 mod doubts;
 mod emulator;
@@ -102,6 +103,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             reports::begin_annotations(context, "validate", &args.forge)?;
             validate::run(context, &args.manifests)
         }
+        Verb::Destroy(args) => destroy::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

@@ -149,7 +149,8 @@ fn ask<'a>(state: &'a State, names: &[InstanceName], context: &Context) -> Resul
 /// What to type for a name that has no instance and no open attempt.
 fn refusal(record: &Record) -> Option<&'static str> {
     match record.phase {
-        Phase::Absent { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Absent { .. } | Phase::Retired { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Retiring(..) => Some("`chatapi destroy NAME` finishes its delete"),
         Phase::Released(_) => Some("`chatapi state rm --undo NAME` manages it again"),
         Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) | Phase::Created(_) => None,
     }
@@ -159,6 +160,8 @@ fn state_of(state: &State, name: &InstanceName) -> String {
     match state.record(name).map(|record| &record.phase) {
         None => format!("nothing is recorded under `{name}`"),
         Some(Phase::Released(_)) => format!("`{name}` was released and is not managed"),
+        Some(Phase::Retiring(..)) => format!("`{name}` is being deleted"),
+        Some(Phase::Retired { .. }) => format!("`{name}` was deleted"),
         Some(_) => format!("`{name}` was not created"),
     }
 }

@@ -72,7 +72,7 @@ impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
         let state = reading.as_ref().map(|reading| &reading.state);
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
-        let plan = plan.without_renames(&args.renames.not_a_rename);
+        let plan = plan.answered(&args.answers.not_a_rename, &args.answers.recreate);
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
         let limits = Limits { aim, ..args.budget.limits(context.is_ci) };
@@ -335,6 +335,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
         }
         Guard::Released { name, .. } => {
             format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
+        }
+        Guard::Recreate { name, .. } => {
+            format!("for a new instance: `--recreate {name}`; if none is wanted, remove it from the manifest")
         }
         Guard::Budget { wanted, .. } | Guard::Growth { wanted, .. } => {
             format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")

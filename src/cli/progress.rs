@@ -8,10 +8,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
-use crate::apply::{Observer, Outcome, Progress};
+use crate::apply::{Observer, Outcome, Progress, Tries};
 use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::report::events::Line;
+
+/// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
+pub(super) const DRAIN: Duration = Duration::from_secs(9);
+/// Tries of a request that provably did not leave.
+pub(super) const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
 
 /// Tells a person, and keeps what was recovered for the report.
 pub(super) struct Display {
@@ -114,6 +119,7 @@ impl Observer for Display {
             Progress::NoFence { reason } => {
                 console.warn(format_args!("no list from before the creates ({reason}): a doubt could not be settled by one"));
             }
+            Progress::Deleting { name } => tracing::info!(%name, "deleting"),
             Progress::Started { name } => tracing::info!(%name, "creating"),
             Progress::Retrying { name, reason, wait } => {
                 console.note(format_args!("{name} was not sent ({reason}); next try in {}", in_words(wait)));

@@ -14,7 +14,7 @@ use super::reports;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::Plan;
 use crate::provider::BaseUrl;
-use crate::saved::{Consent, Made, SIZE_MAX, SavedManifest, SavedPlan, Stale};
+use crate::saved::{Made, SIZE_MAX, SavedManifest, SavedPlan, Stale};
 use crate::state::{Event, Hash, Head, Lineage, Origin, PlanId, State, Who};
 use crate::store;
 
@@ -83,7 +83,7 @@ pub(super) fn write(
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| unnamed(path));
     let files = args.manifests.files.iter().map(|file| text(file)).collect::<Result<_, _>>()?;
     let declared = SavedManifest::of(manifest, files, text(lock_path)?);
-    let consent = Consent { not_a_rename: args.renames.not_a_rename.clone(), max_creates: args.budget.max_creates };
+    let consent = args.answers.consent(args.budget.max_creates);
     let expires = at.checked_add(args.valid_for).unwrap_or(at);
     let bound_to = (state.lineage.clone(), head, origin(manifest, state)?);
     let saved = SavedPlan::new((id, made, expires), bound_to, declared, (consent, plan, hash));

@@ -23,8 +23,8 @@ const VERBS: Foreign = &[
          and 'chatapi state import FILE' reads an export",
     ),
     (
-        &["destroy", "delete", "down", "remove"],
-        "not available: nothing is deleted on the server; 'chatapi state rm NAME' stops managing an instance, which is still paid for",
+        &["delete", "down", "remove"],
+        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi state rm NAME' stops managing it, and it is still paid for",
     ),
     (
         &["refresh", "sync"],
@@ -50,7 +50,7 @@ const STATE_VERBS: Foreign = &[
 /// Flags that no command has.
 const FLAGS: Foreign = &[
     (&["target"], "not available: a plan is for all that is declared; what should wait goes into another manifest"),
-    (&["destroy"], "not available: nothing is deleted on the server"),
+    (&["destroy"], "'chatapi destroy NAME' deletes instances"),
     (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
     (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),
     (&["chdir"], "not available: 'cd DIR' goes before it"),
@@ -239,8 +239,7 @@ mod tests {
             ("list", "'chatapi state list' lists what exists"),
             ("status", "'chatapi plan' shows what is missing"),
             ("import", "not available: a state takes in nothing that exists already"),
-            ("destroy", "not available: nothing is deleted on the server"),
-            ("delete", "not available: nothing is deleted on the server"),
+            ("delete", "'chatapi destroy NAME' deletes an instance"),
             ("refresh", "not available: the state is what was recorded"),
             ("history", "'chatapi state history'"),
             ("state ls", "'chatapi state list'"),

@@ -11,7 +11,8 @@ use super::args::WitnessArg;
 use super::context::{Context, LOCK_FILE};
 use super::error::CliError;
 use crate::manifest::ProviderKind;
-use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
+use crate::state::{Head, State};
+use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StoreError};
 
 /// Names the lock file for every command that is not told of it.
 const VARIABLE: &str = "CHATAPI_LOCK_FILE";
@@ -37,14 +38,14 @@ impl Witness {
         error.into().on(ProviderKind::Emulator, &self.path, (&context.state_dir, &context.command()))
     }
 
-    /// What `store` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
-    /// file that knows more than its state stops every run, so `store` has been synced.
-    pub(super) fn renew(&self, context: &Context, store: &FileStore) {
-        if self.lock.as_ref().is_none_or(|lock| lock.lineage != store.state().lineage) {
+    /// What `state` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
+    /// file that knows more than its state stops every run, so `head` has been synced.
+    pub(super) fn renew(&self, context: &Context, state: &State, head: Head) {
+        if self.lock.as_ref().is_none_or(|lock| lock.lineage != state.lineage) {
             context.console.note(format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}"));
             return;
         }
-        match LockFile::of(store.state(), store.head(), []).write(&self.path) {
+        match LockFile::of(state, head, []).write(&self.path) {
             Ok(()) => context.console.note(format_args!("{} says so too: commit it", self.path.display())),
             Err(error) => {
                 let told = CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file");

@@ -32,6 +32,13 @@ pub enum Guard {
         /// The instance.
         id: InstanceId,
     },
+    /// It was deleted while it was declared.
+    Recreate {
+        /// The name.
+        name: InstanceName,
+        /// The id that it had.
+        id: InstanceId,
+    },
     /// More creates than the operator allows one run.
     Budget {
         /// How many the plan asks for.
@@ -105,6 +112,12 @@ impl Plan {
             Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
             _ => None,
         });
+        let deleted = self.changes.iter().filter_map(|change| match &change.reason {
+            Reason::Retired { id, was_declared: true, .. } if change.action == Action::Create => {
+                Some(Guard::Recreate { name: change.name.clone(), id: id.clone() })
+            }
+            _ => None,
+        });
         let doubtful: BTreeSet<_> = self
             .changes
             .iter()
@@ -117,7 +130,7 @@ impl Plan {
             Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, exists })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
-        conflicts.chain(renames).chain(self.too_many(limits)).chain(costs).collect()
+        conflicts.chain(deleted).chain(renames).chain(self.too_many(limits)).chain(costs).collect()
     }
 
     fn too_many(&self, limits: &Limits) -> Option<Guard> {

@@ -108,6 +108,22 @@ pub enum Reason {
         /// Its id.
         id: InstanceId,
     },
+    /// It is being deleted, and that is not concluded.
+    Retiring {
+        /// Its id.
+        id: InstanceId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was deleted.
+    Retired {
+        /// The id that it had.
+        id: InstanceId,
+        /// When.
+        since: Timestamp,
+        /// It was declared all the time, so that it is not said that another is wanted.
+        was_declared: bool,
+    },
     /// It is no longer declared.
     NotDeclared {
         /// Its id, where it is known.
@@ -127,16 +143,23 @@ impl fmt::Display for Reason {
             Self::Exists { id } => write!(f, "exists as {id}"),
             Self::TokenMissing { id } => write!(f, "exists as {id}, token missing"),
             Self::InDoubt { attempt, since, seen } => {
-                let since = since.round(jiff::Unit::Second).unwrap_or(*since);
-                write!(f, "attempt {attempt} in doubt since {since}: {seen}")
+                write!(f, "attempt {attempt} in doubt since {}: {seen}", to_the_second(*since))
             }
             Self::Received { attempt } => write!(f, "the answer to attempt {attempt} is recorded"),
             Self::OtherType { recorded } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
             Self::Released { id } => write!(f, "released; exists as {id}, and is not managed"),
+            Self::Retiring { id, since } => {
+                write!(f, "being deleted as {id} since {}, and not known to be gone", to_the_second(*since))
+            }
+            Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
         }
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    time.round(jiff::Unit::Second).unwrap_or(time)
 }
 
 /// What is planned for one name.
@@ -190,11 +213,17 @@ pub struct PlanSummary {
 }
 
 impl Plan {
-    /// The same where the `names` are new, as the operator says, although one like them has left.
+    /// The same as the operator has answered it: some names are `new`, although one like them has left, and some are to have
+    /// `another` instance, although theirs was deleted while it was declared.
     #[must_use]
-    pub fn without_renames(mut self, names: &[InstanceName]) -> Self {
-        for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
-            change.renamed_from = None;
+    pub fn answered(mut self, new: &[InstanceName], another: &[InstanceName]) -> Self {
+        for change in &mut self.changes {
+            if new.contains(&change.name) {
+                change.renamed_from = None;
+            }
+            if let Reason::Retired { was_declared, .. } = &mut change.reason {
+                *was_declared &= !another.contains(&change.name);
+            }
         }
         self
     }

@@ -53,6 +53,11 @@ fn recorded(record: &Record) -> (Action, Reason) {
         Phase::Created(Instance { id, token: None, .. }) => (Action::NoOp, Reason::TokenMissing { id: id.clone() }),
         Phase::Created(Instance { id, .. }) => (Action::NoOp, Reason::Exists { id: id.clone() }),
         Phase::Released(Instance { id, .. }) => (Action::NoOp, Reason::Released { id: id.clone() }),
+        Phase::Retiring(Instance { id, .. }, open) => (Action::Hold, Reason::Retiring { id: id.clone(), since: open.since }),
+        Phase::Retired { id, since } => {
+            let was_declared = !record.orphan_noted;
+            (Action::Create, Reason::Retired { id: id.clone(), since: *since, was_declared })
+        }
     }
 }
 
@@ -267,7 +272,7 @@ mod tests {
         let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
         let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), exists: true };
         assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
-        let plan = plan.without_renames(&[name("c")]);
+        let plan = plan.answered(&[name("c")], &[]);
         assert_eq!(plan.guards(&Limits::default(), None), [type_change]);
         assert_eq!(plan.summary().probable_rename, 0);
     }

@@ -250,6 +250,11 @@ impl Provider for HttpProvider {
         judge_without(&self.redactor, answer)
     }
 
+    fn delete(&self, id: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        let id = id.clone();
+        Box::pin(async move { Self::delete(self, &id).await })
+    }
+
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
         Box::pin(self.fetch())
     }

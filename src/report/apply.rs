@@ -72,10 +72,18 @@ struct ResultData {
     reason: Option<String>,
 }
 
+/// Why a run stopped before its end.
 #[derive(Debug, Serialize)]
-struct StoppedData {
+pub(super) struct StoppedData {
     cause: &'static str,
     reason: String,
+}
+
+impl From<&Halt> for StoppedData {
+    fn from(halt: &Halt) -> Self {
+        let (cause, reason) = halt_text(halt);
+        Self { cause, reason }
+    }
 }
 
 /// The word for an outcome.
@@ -137,10 +145,7 @@ impl ApplyDocument {
         // What was recovered and then tried again is told once, as it ended.
         let recovered = recovered.iter().filter(|(name, _)| !report.outcomes.contains_key(*name));
         let results = recovered.chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
-        let stopped = report.halt.as_ref().map(|halt| {
-            let (cause, reason) = halt_text(halt);
-            StoppedData { cause, reason }
-        });
+        let stopped = report.halt.as_ref().map(StoppedData::from);
         Self {
             format_version: FORMAT_VERSION,
             lineage: state.0.clone(),

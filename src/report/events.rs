@@ -168,7 +168,9 @@ impl Line {
             Some(Self::new(level, message, Event::ApplyProgress(data)))
         };
         match progress {
-            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. } | Progress::Rescued { .. } => None,
+            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. }
+            | Progress::Rescued { .. }
+            | Progress::Deleting { .. } => None,
             Progress::Recovered { name, outcome } => Some(Self::ended(name, outcome, None)),
             Progress::Done { name, outcome, took } => Some(Self::ended(name, outcome, Some(millis(*took)))),
             Progress::NoFence { reason } => Some(Self::notice(&Notice::warning(&format!(

@@ -27,6 +27,7 @@ impl From<&Guard> for GuardData {
         let (word, name) = match guard {
             Guard::TypeChange { name, .. } => ("type_change", Some(name)),
             Guard::Released { name, .. } => ("released", Some(name)),
+            Guard::Recreate { name, .. } => ("recreate", Some(name)),
             Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
             Guard::Budget { .. } => ("budget", None),
             Guard::Growth { .. } => ("growth", None),
@@ -50,6 +51,9 @@ pub fn guard_text(guard: &Guard) -> String {
         }
         Guard::Released { name, id } => {
             format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
+        }
+        Guard::Recreate { name, id } => {
+            format!("`{name}` was deleted as {id} while it was declared: creating it anew costs money again")
         }
         Guard::Budget { wanted, most } => {
             format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))

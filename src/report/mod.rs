@@ -7,6 +7,7 @@ pub mod account;
 pub mod annotations;
 mod apply;
 pub mod credentials;
+mod destroy;
 mod doctor;
 pub mod events;
 mod failure;
@@ -23,6 +24,7 @@ mod state;
 use serde::Serialize;
 
 pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word};
+pub use destroy::{DestroyDocument, DestroySummary};
 pub use doctor::{DoctorDocument, DoctorSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};

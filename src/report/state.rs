@@ -39,7 +39,7 @@ pub struct InstanceData {
 impl From<&Record> for InstanceData {
     fn from(record: &Record) -> Self {
         let instance = match &record.phase {
-            Phase::Created(instance) | Phase::Released(instance) => Some(instance),
+            Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => Some(instance),
             _ => None,
         };
         let (since, reason) = match &record.phase {
@@ -47,16 +47,18 @@ impl From<&Record> for InstanceData {
             Phase::Intent(attempt) | Phase::Received(attempt, _) => (Some(attempt.since), None),
             Phase::InDoubt(_, doubt) => (Some(doubt.since), Some(doubt.reason.clone())),
             Phase::Created(instance) | Phase::Released(instance) => (Some(instance.since), None),
+            Phase::Retiring(_, open) => (Some(open.since), Some("being deleted, and not known to be gone".to_owned())),
+            Phase::Retired { since, .. } => (Some(*since), None),
         };
         Self {
             name: record.name.clone(),
             kind: record.kind,
             status: record.status(),
-            id: instance.map(|instance| instance.id.clone()),
+            id: record.id().cloned(),
             api_url: instance.and_then(|instance| instance.api_url.clone()),
             since,
             attempts: record.attempts,
-            attempt: record.open_attempt().map(|attempt| attempt.id.clone()),
+            attempt: record.open_id().cloned(),
             reason,
         }
     }

@@ -15,7 +15,8 @@ use crate::secret::Secret;
 /// The version of the stored format. A journal with a higher one is refused and left as it is.
 ///
 /// 2: sealed texts ([`Event::Recipients`]), checkpoints and released names; [`Event::Created`] names the entry that has the token.
-pub const FORMAT: u32 = 2;
+/// 3: deletes ([`Event::Retiring`] and what follows it), and protected names.
+pub const FORMAT: u32 = 3;
 
 /// One line of the journal, without its hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -232,6 +233,43 @@ pub enum Event {
         /// Its name.
         name: InstanceName,
     },
+    /// About to delete it. Nothing has been sent.
+    Retiring {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its name.
+        name: InstanceName,
+        /// The id that is to be deleted, and nothing else.
+        id: InstanceId,
+    },
+    /// From here on the server may have deleted it.
+    RetireSent {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// It exists no longer. Closes the attempt.
+    Retired {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What shows it.
+        grounds: String,
+    },
+    /// It still exists. Closes the attempt.
+    Kept {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// Whether it may be deleted, as the manifest says now.
+    Protection {
+        /// May not be deleted.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        protected: Vec<InstanceName>,
+        /// May be deleted again.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        unprotected: Vec<InstanceName>,
+    },
     /// An apply has shown these names as no longer declared, and those as declared again.
     Noted {
         /// No longer declared.
@@ -266,6 +304,7 @@ impl Event {
             | Self::TokenSet { name, .. }
             | Self::Adopted { name, .. }
             | Self::AdoptedDoubt { name, .. }
+            | Self::Retiring { name, .. }
             | Self::Released { name }
             | Self::Reclaimed { name }
             | Self::Moved { from: name, .. } => Some(name),
@@ -285,6 +324,10 @@ impl Event {
             | Self::Refused { attempt, .. }
             | Self::Doubted { attempt, .. }
             | Self::Resolved { attempt, .. }
+            | Self::Retiring { attempt, .. }
+            | Self::RetireSent { attempt }
+            | Self::Retired { attempt, .. }
+            | Self::Kept { attempt, .. }
             | Self::AdoptedDoubt { attempt, .. } => Some(attempt),
             _ => None,
         }
@@ -349,6 +392,11 @@ impl Event {
             Self::Moved { .. } => "moved",
             Self::Released { .. } => "released",
             Self::Reclaimed { .. } => "reclaimed",
+            Self::Retiring { .. } => "retiring",
+            Self::RetireSent { .. } => "retire_sent",
+            Self::Retired { .. } => "retired",
+            Self::Kept { .. } => "kept",
+            Self::Protection { .. } => "protection",
             Self::Noted { .. } => "noted",
         }
     }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::table::{Step, next_phase};
 use super::{
-    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict,
+    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Retirement, Run, Serial, State, TokenAt,
+    Verdict,
 };
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
@@ -138,6 +139,14 @@ impl State {
                 }
                 self.step(entry, attempt, &Step::Resolved(verdict))
             }
+            Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
+            Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
+            Event::Retired { attempt, .. } => self.step(entry, attempt, &Step::Retired),
+            Event::Kept { attempt, .. } => self.step(entry, attempt, &Step::Kept),
+            Event::Protection { protected, unprotected } => {
+                self.mark(protected, |record| record.is_protected = true)?;
+                self.mark(unprotected, |record| record.is_protected = false)
+            }
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
             Event::Adopted { name, kind, id, .. } => self.adopt(entry.at, name, *kind, id),
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
@@ -145,8 +154,8 @@ impl State {
             Event::Reclaimed { name } => self.release(name, "reclaimed"),
             Event::Moved { from, to } => self.rename(from, to),
             Event::Noted { orphaned, returned } => {
-                self.note(orphaned, true)?;
-                self.note(returned, false)
+                self.mark(orphaned, |record| record.orphan_noted = true)?;
+                self.mark(returned, |record| record.orphan_noted = false)
             }
         }
     }
@@ -182,8 +191,8 @@ impl State {
             self.check_id(id)?;
             self.ids.insert(id.clone(), record.name.clone());
         }
-        if let Some(attempt) = record.open_attempt() {
-            return self.open(&attempt.id.clone(), record.clone());
+        if let Some(attempt) = record.open_id() {
+            return self.open(&attempt.clone(), record.clone());
         }
         self.records.insert(record.name.clone(), record.clone());
         Ok(())
@@ -209,12 +218,12 @@ impl State {
     ) -> Result<(), Illegal> {
         let attempts = match self.records.get(name) {
             None => 0,
-            Some(Record { phase: Phase::Absent { .. }, attempts, .. }) => *attempts,
+            Some(Record { phase: Phase::Absent { .. } | Phase::Retired { .. }, attempts, .. }) => *attempts,
             Some(record) => return Err(illegal(record, "intent")),
         };
         let opened = Attempt { id: attempt.clone(), fence, since: at, run: self.run.clone() };
         let phase = Phase::Intent(opened);
-        self.open(attempt, Record { name: name.clone(), kind, phase, attempts: attempts + 1, orphan_noted: false })
+        self.open(attempt, Record { attempts: attempts + 1, ..Record::new(name.clone(), kind, phase) })
     }
 
     fn open(&mut self, attempt: &AttemptId, record: Record) -> Result<(), Illegal> {
@@ -222,8 +231,31 @@ impl State {
             Slot::Occupied(taken) => return Err(Illegal::Taken(taken.get().clone())),
             Slot::Vacant(slot) => slot.insert(record.name.clone()),
         };
-        self.records.insert(record.name.clone(), record);
+        self.put(record);
         Ok(())
+    }
+
+    /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
+    fn put(&mut self, record: Record) {
+        if let Some(Record { phase: Phase::Retired { id, .. }, .. }) = self.records.insert(record.name.clone(), record) {
+            self.ids.remove(&id);
+        }
+    }
+
+    /// `id` is `name`'s from now on. What had it before was deleted: [`State::check_id`] has seen to that.
+    fn own(&mut self, id: &InstanceId, name: &InstanceName) {
+        let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
+        if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
+            record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
+        }
+    }
+
+    fn retire(&mut self, at: Timestamp, attempt: &AttemptId, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+        let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        let instance = record.instance().filter(|instance| instance.id == *id && !record.is_protected);
+        let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
+        let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
+        self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
     }
 
     fn step(&mut self, entry: &Entry, attempt: &AttemptId, step: &Step<'_>) -> Result<(), Illegal> {
@@ -231,17 +263,18 @@ impl State {
         let name = self.open.get(attempt).ok_or_else(not_open)?;
         let record = self.records.get_mut(name).ok_or_else(not_open)?;
         record.phase = next_phase(&record.phase, step, entry).ok_or_else(|| illegal(record, entry.event.word()))?;
-        if let Some(instance) = record.instance() {
-            self.ids.insert(instance.id.clone(), record.name.clone());
+        let (id, name, is_open) = (record.instance().map(|it| it.id.clone()), record.name.clone(), record.open_id().is_some());
+        if let Some(id) = id {
+            self.own(&id, &name);
         }
-        if record.open_attempt().is_none() {
+        if !is_open {
             self.open.remove(attempt);
         }
         Ok(())
     }
 
     fn check_id(&self, id: &InstanceId) -> Result<(), Illegal> {
-        let owner = self.ids.get(id);
+        let owner = self.ids.get(id).filter(|owner| self.records.get(*owner).is_none_or(|record| !record.is_retired()));
         owner.map_or(Ok(()), |owner| Err(Illegal::IdTaken { id: id.clone(), owner: owner.clone() }))
     }
 
@@ -260,8 +293,8 @@ impl State {
         self.check_vacant(name)?;
         self.check_id(id)?;
         let phase = Phase::Created(Instance { id: id.clone(), api_url: None, token: None, since: at });
-        self.ids.insert(id.clone(), name.clone());
-        self.records.insert(name.clone(), Record { name: name.clone(), kind, phase, attempts: 0, orphan_noted: false });
+        self.put(Record::new(name.clone(), kind, phase));
+        self.own(id, name);
         Ok(())
     }
 
@@ -276,12 +309,12 @@ impl State {
         let opened = Attempt { id: attempt.clone(), fence: None, since: at, run: self.run.clone() };
         let doubt = Doubt { since: at, reason: "it was being created when its state was lost".to_owned(), answer: None };
         let phase = Phase::InDoubt(opened, doubt);
-        self.open(attempt, Record { name: name.clone(), kind, phase, attempts: 1, orphan_noted: false })
+        self.open(attempt, Record { attempts: 1, ..Record::new(name.clone(), kind, phase) })
     }
 
     fn check_vacant(&self, name: &InstanceName) -> Result<(), Illegal> {
         match self.records.get(name).map(|record| &record.phase) {
-            None | Some(Phase::Absent { .. }) => Ok(()),
+            None | Some(Phase::Absent { .. } | Phase::Retired { .. }) => Ok(()),
             Some(_) => Err(Illegal::Taken(name.clone())),
         }
     }
@@ -299,18 +332,18 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
-            self.records.insert(to.clone(), record);
+            self.put(record);
         }
         Ok(())
     }
 
-    fn note(&mut self, names: &[InstanceName], noted: bool) -> Result<(), Illegal> {
+    fn mark(&mut self, names: &[InstanceName], mark: fn(&mut Record)) -> Result<(), Illegal> {
         if let Some(unknown) = names.iter().find(|name| !self.records.contains_key(name)) {
             return Err(Illegal::Unknown(unknown.clone()));
         }
         for name in names {
             if let Some(record) = self.records.get_mut(name) {
-                record.orphan_noted = noted;
+                mark(record);
             }
         }
         Ok(())

@@ -7,10 +7,9 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::saved;
-use crate::instance::InstanceName;
 use crate::manifest::Manifest;
 use crate::plan::Limits;
-use crate::saved::SavedPlan;
+use crate::saved::{Consent, SavedPlan};
 
 /// What is to be applied, and what goes with it.
 pub(super) struct Subject {
@@ -18,6 +17,8 @@ pub(super) struct Subject {
     pub(super) lock_path: PathBuf,
     /// None: the manifests themselves.
     pub(super) saved: Option<SavedPlan>,
+    /// What answers the guards: what was said when the plan was saved, or now.
+    pub(super) consent: Consent,
 }
 
 impl Subject {
@@ -28,15 +29,14 @@ impl Subject {
             [path] if saved::is_one(path) => {
                 refuse_what_belongs_to_the_plan(args)?;
                 let saved = saved::read(path)?;
-                Ok(Self { manifest: saved.manifest.manifest(), lock_path: saved::lock_file(&saved, typed)?, saved: Some(saved) })
+                let (manifest, lock_path) = (saved.manifest.manifest(), saved::lock_file(&saved, typed)?);
+                Ok(Self { manifest, lock_path, consent: saved.consent.clone(), saved: Some(saved) })
             }
-            files => Ok(Self { manifest: Context::manifest(files)?, lock_path: Context::lock_file(files, typed), saved: None }),
+            files => {
+                let (manifest, lock_path) = (Context::manifest(files)?, Context::lock_file(files, typed));
+                Ok(Self { manifest, lock_path, consent: args.answers.consent(args.budget.max_creates), saved: None })
+            }
         }
-    }
-
-    /// Names that the operator calls new: those of the command line, or those of the saved plan.
-    pub(super) fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
-        self.saved.as_ref().map_or(&args.renames.not_a_rename, |saved| &saved.consent.not_a_rename)
     }
 
     /// What limits the run. What was said when a plan was saved holds, and what is said now holds too.
@@ -55,9 +55,7 @@ impl Subject {
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    if args.renames.not_a_rename.is_empty() {
-        return Ok(());
-    }
-    let message = "`--not-a-rename` does not go with a saved plan, which is applied as it was reviewed";
+    let Some(flag) = args.answers.given() else { return Ok(()) };
+    let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
     Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`"))
 }

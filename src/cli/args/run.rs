@@ -10,6 +10,7 @@ use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, Report
 use crate::instance::InstanceName;
 use crate::plan::Limits;
 use crate::price::Amount;
+use crate::saved::Consent;
 use crate::state::Hash;
 
 /// How much one run may cost.
@@ -52,12 +53,28 @@ impl std::str::FromStr for Allowance {
     }
 }
 
-/// What looks like a rename and is none.
+/// What answers the guards that are about one name.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct RenameArgs {
+pub(in crate::cli) struct AnswerArgs {
     /// The name is new, although another of its type has left: no rename.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    /// The name gets a new instance, although its own was deleted while it was declared. A new one costs money again.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) recreate: Vec<InstanceName>,
+}
+
+impl AnswerArgs {
+    /// As a saved plan keeps it.
+    pub(in crate::cli) fn consent(&self, max_creates: Option<usize>) -> Consent {
+        Consent { not_a_rename: self.not_a_rename.clone(), recreate: self.recreate.clone(), max_creates }
+    }
+
+    /// The first flag that was given.
+    pub(in crate::cli) fn given(&self) -> Option<&'static str> {
+        let flags = [("--not-a-rename", &self.not_a_rename), ("--recreate", &self.recreate)];
+        flags.into_iter().find(|(_, names)| !names.is_empty()).map(|(flag, _)| flag)
+    }
 }
 
 /// `plan`.
@@ -70,7 +87,7 @@ pub(in crate::cli) struct PlanArgs {
     #[command(flatten)]
     pub(in crate::cli) budget: BudgetArgs,
     #[command(flatten)]
-    pub(in crate::cli) renames: RenameArgs,
+    pub(in crate::cli) answers: AnswerArgs,
     /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
@@ -123,7 +140,7 @@ pub(in crate::cli) struct ApplyArgs {
     #[arg(long, value_name = "DIR", env = "CHATAPI_RESCUE_DIR", hide_env_values = true)]
     pub(in crate::cli) rescue_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) renames: RenameArgs,
+    pub(in crate::cli) answers: AnswerArgs,
     /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
     #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
     pub(in crate::cli) checksum: Option<Hash>,

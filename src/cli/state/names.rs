@@ -29,7 +29,7 @@ pub(super) fn mv(
     // The state first: a lock file that is behind is caught up with, and one that is ahead stops every run.
     store.sync()?;
     context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
-    witness.renew(context, &store);
+    witness.renew(context, store.state(), store.head());
     Box::new(store).close()?;
     Ok(Exit::Done)
 }
@@ -83,7 +83,7 @@ pub(super) fn rm(
         let command = context.command();
         context.console.note(format_args!("remove it from the manifest; `{command} state rm --undo {name}` takes it back"));
     }
-    witness.renew(context, &store);
+    witness.renew(context, store.state(), store.head());
     Box::new(store).close()?;
     Ok(Exit::Done)
 }

@@ -1,0 +1,279 @@
+//! Deletes: each of one id, which the server never gives to another instance, so that sending one twice does no harm. What keeps
+//! it from harm all the same is the order: the intent names the id (durable), the request is on record (durable) before it
+//! leaves, and a name is called deleted only when the server says so, or a list that can be believed does not show it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use super::applier::Applier;
+use super::attempt::draw_attempt;
+use super::recorder::RecordError;
+use super::shared::Shared;
+use super::{Halt, Progress};
+use crate::failpoint;
+use crate::instance::{InstanceId, InstanceName};
+use crate::listing::Listing;
+use crate::plan::missing;
+use crate::provider::DeleteError;
+use crate::state::{AttemptId, Event, Phase, State};
+
+/// How often one delete is sent at the most.
+const TRIES: u32 = 2;
+
+/// What became of a name that was to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Departure {
+    /// It exists no longer.
+    Deleted {
+        /// The id that it had.
+        id: InstanceId,
+        /// What shows it.
+        grounds: String,
+    },
+    /// It still exists.
+    Kept {
+        /// Why.
+        reason: String,
+    },
+    /// Nobody knows. Deleting it again does no harm.
+    InDoubt {
+        /// What was seen.
+        reason: String,
+    },
+    /// The run stopped before its turn.
+    NotTried,
+}
+
+/// What a run has deleted.
+#[derive(Debug, Clone, Default)]
+pub struct Departures {
+    /// Every name that was to be deleted.
+    pub outcomes: BTreeMap<InstanceName, Departure>,
+    /// Why it stopped early, if it did.
+    pub halt: Option<Halt>,
+}
+
+/// A delete that is on record.
+#[derive(Debug, Clone)]
+struct Open {
+    attempt: AttemptId,
+    id: InstanceId,
+}
+
+/// What one request came to.
+enum Answer {
+    Deleted,
+    /// It did not leave, and none did before.
+    Unsent(String),
+    Refused(String),
+    Unknown(String),
+}
+
+impl Applier {
+    /// Deletes the instances of `names`, or finishes their deletes. What has another phase stays as it is. Every name is in what
+    /// comes back.
+    pub async fn retire(&self, names: &BTreeSet<InstanceName>) -> Departures {
+        let mut outcomes: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Departure::NotTried)).collect();
+        let halt = match self.retire_all(names, &mut outcomes).await {
+            Ok(()) => self.shared.stop.asked().map(Halt::Interrupted),
+            Err(error) => Some(Halt::Store(error.into_store_error())),
+        };
+        Departures { outcomes, halt }
+    }
+
+    async fn retire_all(
+        &self,
+        names: &BTreeSet<InstanceName>,
+        outcomes: &mut BTreeMap<InstanceName, Departure>,
+    ) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        let mut left = names.clone();
+        for _ in 0..TRIES {
+            let asked = self.ask(&left).await?;
+            left = self.conclude_deletes(asked, outcomes).await?;
+            if left.is_empty() || self.shared.stop.asked().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a delete for each of `names`, some at a time.
+    async fn ask(&self, names: &BTreeSet<InstanceName>) -> Result<Vec<(InstanceName, Open, Answer)>, RecordError> {
+        let queue: Arc<Mutex<VecDeque<InstanceName>>> = Arc::new(Mutex::new(names.iter().cloned().collect()));
+        let mut workers = JoinSet::new();
+        for _ in 0..self.shared.options.parallelism.min(names.len()).max(1) {
+            let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&queue));
+            workers.spawn(async move {
+                let mut answers = Vec::new();
+                while shared.stop.asked().is_none() {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(name) = next else { break };
+                    if let Some((open, answer)) = shared.delete(&name).await? {
+                        answers.push((name, open, answer));
+                    }
+                }
+                Ok::<_, RecordError>(answers)
+            });
+        }
+        let mut all = Vec::with_capacity(names.len());
+        while let Some(answers) = workers.join_next().await {
+            all.extend(answers.unwrap_or(Err(RecordError::Closed))?);
+        }
+        Ok(all)
+    }
+
+    /// Records what the answers prove, with a list where they alone prove nothing; gives the names that are worth another try.
+    async fn conclude_deletes(
+        &self,
+        answers: Vec<(InstanceName, Open, Answer)>,
+        outcomes: &mut BTreeMap<InstanceName, Departure>,
+    ) -> Result<BTreeSet<InstanceName>, RecordError> {
+        let needs_list = answers.iter().any(|(.., answer)| matches!(answer, Answer::Refused(_) | Answer::Unknown(_)));
+        let listed = if needs_list { self.credible_list().await? } else { Err(String::new()) };
+        let mut again = BTreeSet::new();
+        for (name, open, answer) in answers {
+            let departure = judge(&open.id, answer, &listed);
+            if matches!(departure, Departure::InDoubt { .. }) {
+                again.insert(name.clone());
+            }
+            let attempt = open.attempt;
+            let event = match departure.clone() {
+                Departure::Deleted { grounds, .. } => Some(Event::Retired { attempt, grounds }),
+                Departure::Kept { reason } => Some(Event::Kept { attempt, reason }),
+                Departure::InDoubt { .. } | Departure::NotTried => None,
+            };
+            failpoint::pass("delete-judged");
+            if let Some(event) = event {
+                self.shared.pen.note(event).await?;
+            }
+            outcomes.insert(name, departure);
+        }
+        Ok(again)
+    }
+
+    /// A list in which absence counts, or why there is none.
+    async fn credible_list(&self) -> Result<Result<Listing, String>, RecordError> {
+        let listing = match self.list().await {
+            None => return Ok(Err("the run was asked to stop".to_owned())),
+            Some(Err(error)) => return Ok(Err(error.to_string())),
+            Some(Ok(listing)) => listing,
+        };
+        let state: State = self.look(|store| store.state().clone()).await?;
+        Ok(match missing(&state, &listing).first() {
+            Some(id) => Err(format!("the list does not show {id}, which exists")),
+            None if listing.odd_items > 0 => Err("the list has items that cannot be read".to_owned()),
+            None => Ok(listing),
+        })
+    }
+}
+
+/// What an answer and a list prove about `id`.
+fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>) -> Departure {
+    let deleted = |grounds: String| Departure::Deleted { id: id.clone(), grounds };
+    let is_listed = |listing: &Listing| listing.instances.iter().any(|instance| instance.id == *id);
+    match (answer, listed) {
+        (Answer::Deleted, _) => deleted("the server says that it is deleted".to_owned()),
+        (Answer::Unsent(reason), _) => Departure::Kept { reason: format!("not sent: {reason}") },
+        (Answer::Refused(reason), Ok(listing)) if is_listed(listing) => Departure::Kept { reason },
+        (Answer::Refused(reason), Ok(_)) => deleted(format!("the server refuses ({reason}) and does not list it")),
+        (Answer::Unknown(reason), Ok(listing)) if is_listed(listing) => {
+            Departure::InDoubt { reason: format!("{reason}; it is still listed") }
+        }
+        // A list of nothing is what a server shows that has lost its mind, too.
+        (Answer::Unknown(reason), Ok(listing)) if listing.instances.is_empty() => {
+            Departure::InDoubt { reason: format!("{reason}; nothing at all is listed") }
+        }
+        (Answer::Unknown(reason), Ok(_)) => deleted(format!("no answer ({reason}), and it is listed no longer")),
+        (Answer::Refused(reason) | Answer::Unknown(reason), Err(why)) => {
+            Departure::InDoubt { reason: format!("{reason}; and no list tells: {why}") }
+        }
+    }
+}
+
+impl Shared {
+    /// One request, with what goes before it. None: there is nothing of this name to delete.
+    async fn delete(&self, name: &InstanceName) -> Result<Option<(Open, Answer)>, RecordError> {
+        let Some((open, was_sent)) = self.open_delete(name).await? else { return Ok(None) };
+        failpoint::pass("delete-begun");
+        if self.stop.asked().is_some() && !was_sent {
+            return Ok(Some((open, Answer::Unsent("the run was asked to stop".to_owned()))));
+        }
+        if !was_sent {
+            self.pen.record(Event::RetireSent { attempt: open.attempt.clone() }).await?;
+        }
+        self.observer.tell(Progress::Deleting { name: name.clone() });
+        failpoint::pass("delete-sent");
+        let answer = match self.provider.delete(&open.id).await {
+            Ok(()) => Answer::Deleted,
+            Err(DeleteError::NotSent(reason)) if was_sent => Answer::Unknown(reason),
+            Err(DeleteError::NotSent(reason)) => Answer::Unsent(reason),
+            Err(DeleteError::Refused(reason)) => Answer::Refused(reason),
+            Err(DeleteError::InDoubt(reason)) => Answer::Unknown(reason),
+        };
+        failpoint::pass("delete-answered");
+        Ok(Some((open, answer)))
+    }
+
+    /// The delete of `name` that is on record, begun now or before; and whether it was sent.
+    async fn open_delete(&self, name: &InstanceName) -> Result<Option<(Open, bool)>, RecordError> {
+        let wanted = name.clone();
+        let phase = self.pen.look(move |store| store.state().record(&wanted).map(|record| record.phase.clone())).await?;
+        match phase {
+            Some(Phase::Retiring(instance, open)) => {
+                Ok(Some((Open { attempt: open.attempt, id: instance.id }, open.sent.is_some())))
+            }
+            Some(Phase::Created(instance)) => {
+                let Ok(attempt) = draw_attempt() else { return Ok(None) };
+                let open = Open { attempt, id: instance.id };
+                let (attempt, id) = (open.attempt.clone(), open.id.clone());
+                self.pen.record(Event::Retiring { attempt, name: name.clone(), id }).await?;
+                Ok(Some((open, false)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::InstanceType;
+    use crate::listing::ListedInstance;
+
+    #[test]
+    fn an_instance_is_called_deleted_only_on_evidence() {
+        let id = |text: &str| InstanceId::parse(text).unwrap();
+        let list = |ids: &[&str]| {
+            let instances = ids.iter().map(|text| ListedInstance::bare(id(text), InstanceType::WhatsApp)).collect();
+            Ok(Listing { instances, odd_items: 0 })
+        };
+        let none = || Err("no list".to_owned());
+        type Row = (Answer, Result<Listing, String>, &'static str, &'static str);
+        let why = || "why".to_owned();
+        let rows: [Row; 11] = [
+            (Answer::Deleted, none(), "deleted", "the server's word"),
+            (Answer::Deleted, list(&["7"]), "deleted", "a list may lag behind the answer"),
+            (Answer::Unsent(why()), none(), "kept", "nothing left"),
+            (Answer::Refused(why()), list(&["7"]), "kept", "it says no, and shows it"),
+            (Answer::Refused(why()), list(&["8"]), "deleted", "it says no, since it is gone"),
+            (Answer::Refused(why()), list(&[]), "deleted", "the last one, and it says no"),
+            (Answer::Refused(why()), none(), "in doubt", "a no alone proves nothing: it may be about the key"),
+            (Answer::Unknown(why()), list(&["7"]), "in doubt", "it may be under way"),
+            (Answer::Unknown(why()), list(&["8"]), "deleted", "gone from a list with others"),
+            (Answer::Unknown(why()), list(&[]), "in doubt", "an empty list is no evidence"),
+            (Answer::Unknown(why()), none(), "in doubt", "nothing is known"),
+        ];
+        for (answer, listed, expected, reason) in rows {
+            let found = match judge(&id("7"), answer, &listed) {
+                Departure::Deleted { .. } => "deleted",
+                Departure::Kept { .. } => "kept",
+                Departure::InDoubt { .. } => "in doubt",
+                Departure::NotTried => "not tried",
+            };
+            assert_eq!(found, expected, "{reason}");
+        }
+    }
+}

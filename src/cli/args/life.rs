@@ -1,0 +1,39 @@
+//! The words of the commands for what comes after the first day of an instance.
+
+use clap::Args;
+
+use super::{LockArgs, ServerArgs, WitnessArg, name};
+use crate::instance::InstanceName;
+
+/// How many instances a run may delete.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DeletesArgs {
+    /// Ask nothing. Goes with `--max-deletes`.
+    #[arg(long, short = 'y', visible_alias = "auto-approve")]
+    pub(in crate::cli) yes: bool,
+    /// Stop, before anything is sent, if this run would delete more.
+    #[arg(long, value_name = "N", env = "CHATAPI_MAX_DELETES", hide_env_values = true)]
+    pub(in crate::cli) max_deletes: Option<usize>,
+}
+
+/// `destroy`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DestroyArgs {
+    /// The names whose instances are to be deleted.
+    #[arg(value_name = "NAME", value_parser = name, required = true)]
+    pub(in crate::cli) names: Vec<InstanceName>,
+    #[command(flatten)]
+    pub(in crate::cli) deletes: DeletesArgs,
+    /// Delete them although the manifest has protected them.
+    #[arg(long)]
+    pub(in crate::cli) unprotect: bool,
+    /// Deletes in flight at the most.
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(in crate::cli) parallelism: u16,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: WitnessArg,
+    #[command(flatten)]
+    pub(in crate::cli) lock: LockArgs,
+    #[command(flatten)]
+    pub(in crate::cli) server: ServerArgs,
+}
