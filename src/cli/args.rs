@@ -223,6 +223,19 @@ pub(super) struct Manifests {
     /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "instances.yaml")]
     pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) variables: VariableArgs,
+}
+
+/// What the manifests' variables hold.
+#[derive(Debug, Args)]
+pub(super) struct VariableArgs {
+    /// A value for a variable of the manifest; may be repeated. It goes before `--var-file`, and that before `CHATAPI_VAR_NAME`.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(super) var: Vec<(String, String)>,
+    /// A YAML file with values, as `NAME: VALUE`; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(super) var_file: Vec<PathBuf>,
 }
 
 /// `validate`.
@@ -382,6 +395,11 @@ fn read_duration(text: &str) -> Option<Duration> {
 fn adoption(text: &str) -> Result<(InstanceName, InstanceId), String> {
     let (typed, listed) = text.split_once('=').ok_or("write NAME=ID")?;
     Ok((name(typed).map_err(|error| error.to_string())?, id(listed).map_err(|error| error.to_string())?))
+}
+
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::wrap::broken;
-use super::{saved, sealing};
+use super::{saved, sealing, variables};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -32,10 +32,11 @@ use crate::text::escape;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let lock_path = Context::lock_file(&args.manifests.files, args.lock_file.lock_file.as_ref());
     let lock = LockFile::read(&lock_path)?;
+    let given = variables::given(&args.manifests.variables)?;
     // Two threads: the manifest and the state know nothing of each other, and each takes its time.
     let (manifest, reading) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| store::read(&context.state_dir, lock.as_ref()));
-        (Context::manifest(&args.manifests.files), reading.join())
+        (Context::manifest(&args.manifests.files, &given), reading.join())
     });
     let manifest = manifest?;
     let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock.as_ref()));

@@ -6,7 +6,7 @@ use crate::cli::args::ApplyArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::saved;
+use crate::cli::{saved, variables};
 use crate::manifest::Manifest;
 use crate::plan::Limits;
 use crate::saved::{Consent, SavedPlan};
@@ -33,7 +33,8 @@ impl Subject {
                 Ok(Self { manifest, lock_path, consent: saved.consent.clone(), saved: Some(saved) })
             }
             files => {
-                let (manifest, lock_path) = (Context::manifest(files)?, Context::lock_file(files, typed));
+                let (manifest, lock_path) =
+                    (Context::manifest(files, &variables::given(&args.manifests.variables)?)?, Context::lock_file(files, typed));
                 Ok(Self { manifest, lock_path, consent: args.answers.consent(args.budget.max_creates), saved: None })
             }
         }
@@ -55,7 +56,7 @@ impl Subject {
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    let Some(flag) = args.answers.given() else { return Ok(()) };
+    let Some(flag) = args.answers.given().or_else(|| args.manifests.variables.given()) else { return Ok(()) };
     let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
     Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`"))
 }
