@@ -7,6 +7,7 @@ mod reports;
 mod run;
 mod secrets;
 mod state;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
+pub(super) use variables::VariableArgs;
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -227,17 +229,6 @@ pub(super) struct Manifests {
     pub(super) variables: VariableArgs,
 }
 
-/// What the manifests' variables hold.
-#[derive(Debug, Args)]
-pub(super) struct VariableArgs {
-    /// A value for a variable of the manifest; may be repeated. It goes before `--var-file`, and that before `CHATAPI_VAR_NAME`.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub(super) var: Vec<(String, String)>,
-    /// A YAML file with values, as `NAME: VALUE`; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    pub(super) var_file: Vec<PathBuf>,
-}
-
 /// `validate`.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
@@ -395,11 +386,6 @@ fn read_duration(text: &str) -> Option<Duration> {
 fn adoption(text: &str) -> Result<(InstanceName, InstanceId), String> {
     let (typed, listed) = text.split_once('=').ok_or("write NAME=ID")?;
     Ok((name(typed).map_err(|error| error.to_string())?, id(listed).map_err(|error| error.to_string())?))
-}
-
-fn assignment(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {

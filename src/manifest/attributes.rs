@@ -39,6 +39,9 @@ enum Made<T> {
     Bound(Bound),
 }
 
+/// What is wrong with an instance, and where that is said.
+pub(super) type Wrong = (Box<Diagnostic>, Span);
+
 /// What a text means, or what is wrong with it.
 type Reader<T> = fn(&str) -> Result<T, Box<Diagnostic>>;
 
@@ -69,7 +72,7 @@ impl<T: Clone> Each<T> {
     }
 
     /// The value for one instance.
-    pub(super) fn make(&self, fill: &dyn Fn(&Bound) -> Result<String, Box<Diagnostic>>) -> Result<T, (Box<Diagnostic>, Span)> {
+    pub(super) fn make(&self, fill: &dyn Fn(&Bound) -> Result<String, Box<Diagnostic>>) -> Result<T, Wrong> {
         match &self.value {
             Made::Fixed(value) => Ok(value.clone()),
             Made::Bound(bound) => fill(bound).and_then(|text| (self.read)(&text)).map_err(|problem| (problem, self.span)),
@@ -88,7 +91,7 @@ impl Labels {
     pub(super) fn make(
         &self,
         fill: &dyn Fn(&Bound) -> Result<String, Box<Diagnostic>>,
-    ) -> Result<Arc<BTreeMap<String, String>>, (Box<Diagnostic>, Span)> {
+    ) -> Result<Arc<BTreeMap<String, String>>, Wrong> {
         if self.made.is_empty() {
             return Ok(Arc::clone(&self.same));
         }
@@ -178,12 +181,12 @@ impl Labels {
                 continue;
             };
             let Some(each) = Each::of((text, span), scope, read_label, report) else { continue };
-            match each.same() {
-                Some(fixed) => drop(same.insert(name.to_owned(), fixed.clone())),
-                None => {
-                    same.remove(name);
-                    made.insert(name.to_owned(), each);
-                }
+            if let Some(fixed) = each.same() {
+                made.remove(name);
+                same.insert(name.to_owned(), fixed.clone());
+            } else {
+                same.remove(name);
+                made.insert(name.to_owned(), each);
             }
         }
         if same.len() + made.len() > LABELS_MAX {
@@ -280,7 +283,7 @@ mod tests {
             ("a\u{202e}b", false),
             ("a\u{200b}b", false),
             (&"x".repeat(257), false),
-            ("chatapi-sec1-x", false),
+            ("CHATAPI-SECRET-KEY1-X", false),
         ] {
             assert_eq!(read_label(text).is_ok(), is_good, "{text:?}");
         }

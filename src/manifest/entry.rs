@@ -1,8 +1,6 @@
 //! An entry of `instances`: one instance, or as many as `count` or `for_each` say.
 
-use std::sync::Arc;
-
-use super::attributes::{Attributes, Each};
+use super::attributes::{Attributes, Each, Wrong};
 use super::document::{Entry, Node, Value};
 use super::names::{At, Candidate};
 use super::pattern::Bound;
@@ -198,7 +196,7 @@ impl Template {
         }
     }
 
-    fn candidate(&self, one: One<'_>, report: &Report<'_>) -> Result<(Candidate, usize), (Box<Diagnostic>, Span)> {
+    fn candidate(&self, one: One<'_>, report: &Report<'_>) -> Result<(Candidate, usize), Wrong> {
         let fill = |bound: &Bound| one.fill(bound);
         let Attributes { kind, labels, owner, protect, .. } = &self.attributes;
         let name = self.name.make(&fill)?;
@@ -216,20 +214,17 @@ impl Template {
 
     /// Reports what is wrong with one instance: where its row stands, or at the pattern.
     fn tell(&self, problem: Diagnostic, span: Span, one: One<'_>, report: &mut Report<'_>) {
-        match one.row {
-            Some((table, row)) => {
-                let at = table.span(row).unwrap_or(span);
-                report.push_in(&Arc::clone(&table.file), table.order, || problem.at(at).related("declared", self.place.clone()));
-            }
-            None => {
-                let summary = format!("with `{{n}}` as {}: {}", one.number, problem.summary());
-                let told = Diagnostic::error(&summary).at(span);
-                report.push(match problem.advice() {
-                    Some(help) => told.help(help),
-                    None => told,
-                });
-            }
+        if let Some((table, row)) = one.row {
+            let at = table.span(row).unwrap_or(span);
+            report.push_in(&table.file, table.order, || problem.at(at).related("declared", self.place.clone()));
+            return;
         }
+        let summary = format!("with `{{n}}` as {}: {}", one.number, problem.summary());
+        let told = Diagnostic::error(&summary).at(span);
+        report.push(match problem.advice() {
+            Some(help) => told.help(help),
+            None => told,
+        });
     }
 }
 

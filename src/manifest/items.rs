@@ -53,11 +53,14 @@ fn listed<'n, 'a>(item: &'n Node<'a>, notation: Notation, report: &mut Report<'_
     if let (Value::Mapping(fields), Notation::Json) = (&item.value, notation) {
         return Some(Row { span: item.span, key: None, fields });
     }
-    let key = cell(item, notation, report)?;
-    if key.is_none() {
-        expected("a text", item, item.span, "write a text, or leave it out", report);
+    match cell(item, notation, report) {
+        Cell::Text(key) => Some(Row { span: item.span, key: Some(key), fields: &[] }),
+        Cell::Absent => {
+            expected("a text", item, item.span, "write a text, or leave it out", report);
+            None
+        }
+        Cell::Wrong => None,
     }
-    Some(Row { span: item.span, key: Some(key?), fields: &[] })
 }
 
 fn keyed<'n, 'a>(entry: &'n Entry<'a>, report: &mut Report<'_>) -> Option<Row<'n, 'a>> {
@@ -82,22 +85,26 @@ fn in_quotes(text: &str) -> String {
     format!("write it in quotes: \"{}\"", shortened(text))
 }
 
-/// The text of a scalar; the inner nothing is `null`, as JSON has it for what is absent.
-fn cell<'n>(node: &'n Node<'_>, notation: Notation, report: &mut Report<'_>) -> Option<Option<&'n str>> {
-    match (&node.value, node.meaning()) {
-        (Value::Quoted(text), _) => Some(Some(text)),
-        (Value::Plain(text), None) => Some(Some(text)),
-        (Value::Plain(text), Some(Meaning::Number | Meaning::Boolean)) if notation == Notation::Json => Some(Some(text)),
-        (Value::Plain(_), Some(Meaning::Null)) if notation == Notation::Json => Some(None),
-        (Value::Plain(text), _) => {
-            expected("a text", node, node.span, &in_quotes(text), report);
-            None
-        }
-        _ => {
-            expected("a text", node, node.span, "write a text; what has parts can be the item of a mapping", report);
-            None
-        }
-    }
+/// What a scalar is in a cell.
+enum Cell<'n> {
+    Text(&'n str),
+    /// `null`, as JSON has it for what is not there.
+    Absent,
+    /// Something else, which is reported.
+    Wrong,
+}
+
+fn cell<'n>(node: &'n Node<'_>, notation: Notation, report: &mut Report<'_>) -> Cell<'n> {
+    let is_json = notation == Notation::Json;
+    let help = match (&node.value, node.meaning()) {
+        (Value::Quoted(text) | Value::Plain(text), None) => return Cell::Text(text),
+        (Value::Plain(text), Some(Meaning::Number | Meaning::Boolean)) if is_json => return Cell::Text(text),
+        (Value::Plain(_), Some(Meaning::Null)) if is_json => return Cell::Absent,
+        (Value::Plain(text), _) => in_quotes(text),
+        _ => "write a text; what has parts can be the item of a mapping".to_owned(),
+    };
+    expected("a text", node, node.span, &help, report);
+    Cell::Wrong
 }
 
 fn built(node: &Node<'_>, rows: &[Row<'_, '_>], notation: Notation, report: &mut Report<'_>) -> Option<Table> {
@@ -123,9 +130,9 @@ fn built(node: &Node<'_>, rows: &[Row<'_, '_>], notation: Notation, report: &mut
         let mut cells: Vec<(usize, &str)> = row.key.and_then(|key| Some((*known.get(KEY)?, key))).into_iter().collect();
         for entry in row.fields {
             match cell(&entry.value, notation, report) {
-                Some(Some(text)) => cells.extend(entry.key.text().and_then(|name| Some((*known.get(name)?, text)))),
-                Some(None) => {}
-                None => is_right = false,
+                Cell::Text(text) => cells.extend(entry.key.text().and_then(|name| Some((*known.get(name)?, text)))),
+                Cell::Absent => {}
+                Cell::Wrong => is_right = false,
             }
         }
         if table.push(row.span, cells).is_err() {

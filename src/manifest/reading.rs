@@ -1,5 +1,7 @@
 //! All files to one manifest: which step comes when, and what several files may say together.
 
+use std::collections::HashMap;
+
 use super::attributes::Attributes;
 use super::document::Node;
 use super::names::{self, Candidate};
@@ -28,27 +30,16 @@ pub(super) fn read(sources: &[Source], given: &Given) -> Result<Manifest, Diagno
         roots.push(root);
         texts.push(text);
     }
+    let (manifests, values) = roots.split_at(sources.len());
+    let (manifest_pages, value_pages) = pages.split_at_mut(sources.len());
     let (mut beside, mut gathered) = (Vec::new(), Gathered::default());
-    let variables = {
-        let (manifests, values) = roots.split_at(sources.len());
-        let (pages, value_pages) = pages.split_at_mut(sources.len());
-        let parts = parts(manifests, pages, &mut gathered, &mut problems);
-        let variables = declared(&parts, (given, values, value_pages), pages, &mut problems);
-        for (((source, page), part), rank) in sources.iter().zip(pages).zip(parts).zip(0..) {
-            debug_assert!(rank < all.len());
-            let Some(part) = part else { continue };
-            let ground = Ground {
-                variables: &variables,
-                source,
-                limits: &mut limits,
-                tables: std::collections::HashMap::new(),
-                pages: &mut beside,
-                first: all.len(),
-            };
-            make(&part, ground, &mut Report::new(page, &mut problems), &mut gathered.candidates);
-        }
-        variables
-    };
+    let parts = parts(manifests, manifest_pages, &mut gathered, &mut problems);
+    let variables = declared(&parts, (given, values, value_pages), manifest_pages, &mut problems);
+    for ((source, page), part) in sources.iter().zip(manifest_pages).zip(&parts) {
+        let tables = HashMap::new();
+        let ground = Ground { variables: &variables, source, limits: &mut limits, tables, pages: &mut beside, first: all.len() };
+        make(part.as_ref(), ground, &mut Report::new(page, &mut problems), &mut gathered.candidates);
+    }
     let (more, more_texts): (Vec<Page>, Vec<Option<&str>>) = beside.into_iter().unzip();
     pages.extend(more);
     texts.extend(more_texts);
@@ -108,7 +99,8 @@ fn declared(
     variables
 }
 
-fn make(part: &Repeated<'_, '_>, mut ground: Ground<'_, '_>, report: &mut Report<'_>, candidates: &mut Vec<Candidate>) {
+fn make(part: Option<&Repeated<'_, '_>>, mut ground: Ground<'_, '_>, report: &mut Report<'_>, candidates: &mut Vec<Candidate>) {
+    let Some(part) = part else { return };
     let defaults = Attributes::defaults(part.defaults, ground.variables, report);
     if let Some(entry) = part.instances.entry() {
         candidates.append(&mut entry::candidates(entry, &defaults, &mut ground, report));

@@ -122,30 +122,31 @@ fn csv<'a>(text: Text<'a>, left: &Left<'_>, report: &mut Report<'_>) -> (Option<
 }
 
 /// What is wrong with the names of the columns, and whether the file may be shown all the same.
-fn header(record: &csv::StringRecord) -> Result<(), (Diagnostic, bool)> {
+fn header(record: &csv::StringRecord) -> Result<(), (Box<Diagnostic>, bool)> {
     let mut names: Vec<&str> = record.iter().collect();
     if let Some((name, forbidden)) = names.iter().find_map(|name| Some((*name, Forbidden::of(name)?))) {
         let problem = Diagnostic::error(&format!("the column `{}` {}", shortened(name), forbidden.why()));
-        return Err((problem.help("take the column out, or give it another name if that is not what it holds"), false));
+        let help = "take the column out, or give it another name if that is not what it holds";
+        return Err((Box::new(problem.help(help)), false));
     }
     if let [only] = names.as_slice()
         && only.contains([';', '\t'])
     {
         let problem = Diagnostic::error("the columns are not separated by commas");
-        return Err((problem.help("save the file with `,` between its columns"), true));
+        return Err((Box::new(problem.help("save the file with `,` between its columns")), true));
     }
     if names.len() > COLUMNS_MAX {
-        return Err((Diagnostic::error(&format!("more than {COLUMNS_MAX} columns")), true));
+        return Err((Box::new(Diagnostic::error(&format!("more than {COLUMNS_MAX} columns"))), true));
     }
     if names.iter().any(|name| name.contains(['\n', '\r'])) {
-        return Err((line_break(), true));
+        return Err((Box::new(line_break()), true));
     }
     names.retain(|name| !name.is_empty());
     names.sort_unstable();
     match names.windows(2).find_map(|pair| pair.first().filter(|one| pair.get(1) == Some(one))) {
         Some(name) => {
             let problem = Diagnostic::error(&format!("two columns have the name `{}`", shortened(name)));
-            Err((problem.help("give each column a name of its own"), true))
+            Err((Box::new(problem.help("give each column a name of its own")), true))
         }
         None => Ok(()),
     }

@@ -7,7 +7,7 @@ use super::report::Report;
 use super::syntax::shortened;
 use super::table::{KEY, Table};
 use super::validate::listed;
-use super::variables::Variables;
+use super::variables::{Held, Variables};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::text::closest;
 
@@ -59,7 +59,10 @@ impl Scope<'_> {
 
     fn known(&self, slot: &Slot) -> Option<Known<'_>> {
         if let Some(name) = slot.name.strip_prefix(VARIABLE) {
-            return self.variables.get(name)?.map(Known::Text).filter(|_| slot.width.is_none());
+            return match self.variables.get(name) {
+                Held::Value(value) => Some(Known::Text(value)),
+                Held::Refused | Held::Nothing => None,
+            };
         }
         match self.local {
             Local::Number if slot.name == NUMBER => Some(Known::Number),
@@ -73,7 +76,7 @@ impl Scope<'_> {
     /// Whether that nobody knows it was reported elsewhere.
     fn is_refused(&self, slot: &Slot) -> bool {
         match slot.name.strip_prefix(VARIABLE) {
-            Some(name) => self.variables.get(name) == Some(None),
+            Some(name) => self.variables.get(name) == Held::Refused,
             None => match self.local {
                 Local::Refused => true,
                 // What has no items says nothing of their fields.

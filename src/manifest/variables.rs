@@ -98,6 +98,16 @@ struct Declared {
     span: Span,
 }
 
+/// What a variable holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held<'v> {
+    Value(&'v str),
+    /// It is wrong, or may be declared where nobody could read, and that is reported.
+    Refused,
+    /// There is none of that name.
+    Nothing,
+}
+
 /// The variables of all files.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
@@ -160,13 +170,13 @@ impl Variables {
         for (name, text) in &given.flags {
             self.flag(name, text, &mut values, problems);
         }
-        let mut filed = BTreeMap::new();
+        let mut written = BTreeMap::new();
         for (root, page) in files.0.iter().zip(files.1) {
             if let Some(root) = root {
-                self.file(root, &mut filed, &mut Report::new(page, problems));
+                self.file(root, &mut written, &mut Report::new(page, problems));
             }
         }
-        for (name, value) in filed {
+        for (name, value) in written {
             values.entry(name).or_insert(value);
         }
         for (name, declared) in &self.declared {
@@ -188,7 +198,9 @@ impl Variables {
             Some(_) => None,
         };
         let value = problem.is_none().then(|| text.to_owned());
-        problem.into_iter().for_each(|problem| problems.push(problem));
+        if let Some(problem) = problem {
+            problems.push(problem);
+        }
         values.insert(name.to_owned(), value);
     }
 
@@ -223,11 +235,13 @@ impl Variables {
         Diagnostic::error(&format!("`{}` is no variable of the manifest", shortened(shown))).help(&help)
     }
 
-    /// What a variable holds. The outer nothing: there is none of that name; the inner one: it is refused, and that is reported.
-    pub(super) fn get(&self, name: &str) -> Option<Option<&str>> {
+    /// What a variable holds.
+    pub(super) fn get(&self, name: &str) -> Held<'_> {
         match self.values.get(name).filter(|_| self.declared.contains_key(name)) {
-            Some(value) => Some(value.as_deref()),
-            None => self.is_partial.then_some(None),
+            Some(Some(value)) => Held::Value(value),
+            Some(None) => Held::Refused,
+            None if self.is_partial => Held::Refused,
+            None => Held::Nothing,
         }
     }
 
