@@ -104,9 +104,11 @@ impl Labels {
 
     /// What the labels of one instance take, in bytes, where they are its own.
     pub(super) fn weight(&self, labels: &BTreeMap<String, String>) -> usize {
-        /// A place in a map.
-        const ENTRY: usize = 64;
-        if self.made.is_empty() { 0 } else { labels.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum() }
+        /// An allocated map with room for eleven, and the allocations of one entry.
+        const MAP: usize = 600;
+        const ENTRY: usize = 32;
+        let texts = || labels.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum::<usize>();
+        if self.made.is_empty() { 0 } else { MAP * labels.len().div_ceil(6) + texts() }
     }
 }
 

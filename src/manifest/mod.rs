@@ -62,7 +62,7 @@ pub const NODES_MAX: usize = 1_000_000;
 /// Most instances of all files together.
 pub const INSTANCES_MAX: usize = 1_000_000;
 /// Most bytes that labels and owners take which are made for each instance.
-const MADE_MAX: usize = 256 << 20;
+const MADE_MAX: usize = 512 << 20;
 
 /// Who provides the instances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -129,7 +129,7 @@ fn p13_a_million_instances_are_the_bound() {
         "instances:\n  - {{name: \"n{{n}}\", type: whatsapp, labels: {{a: \"{{n}}{}\"}}, count: 1000000}}\n",
         "x".repeat(240)
     );
-    assert_eq!(wrong(parse(&heavy)), ["a.yaml:2:12: labels and owners take more than 256 MiB"]);
+    assert_eq!(wrong(parse(&heavy)), ["a.yaml:2:12: labels and owners take more than 512 MiB"]);
 }
 
 #[test]
