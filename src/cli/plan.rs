@@ -146,7 +146,8 @@ impl Made {
     fn document(&self) -> PlanDocument {
         let state = self.reading.as_ref().map(|reading| &reading.state);
         let known = state.map(|state| (&state.lineage, state.serial));
-        let document = PlanDocument::new((&self.plan, self.hash), known, &self.guards).costing(self.cost());
+        let document =
+            PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
         document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some())
     }
 

@@ -13,6 +13,7 @@ use super::secrets::Forbidden;
 use super::syntax::shortened;
 use super::table::{CELLS_MAX, COLUMNS_MAX, Table};
 use crate::diagnostic::{Diagnostic, Position, Span};
+use crate::text::counted;
 
 /// The format of a file, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,6 @@ fn csv<'a>(text: Text<'a>, left: &Left<'_>, report: &mut Report<'_>) -> (Option<
         return (None, is_shown.then_some(text.whole));
     }
     let mut table = Table::new((report.file().clone(), report.order()), record.iter().map(str::to_owned).collect());
-    let mut is_right = true;
     while matches!(reader.read_record(&mut record), Ok(true)) {
         let span = places.of(&record);
         if table.len() >= left.rows {
@@ -112,13 +112,13 @@ fn csv<'a>(text: Text<'a>, left: &Left<'_>, report: &mut Report<'_>) -> (Option<
         }
         if let Some(problem) = odd(&record, table.columns().len()) {
             report.push_with(|_| problem.at(span));
-            is_right = false;
         } else if table.push(span, record.iter().enumerate()).is_err() {
             report.push(Diagnostic::error(&format!("more than {CELLS_MAX} values")).at(span));
             return (None, Some(text.whole));
         }
     }
-    (Some(table).filter(|_| is_right), Some(text.whole))
+    // Without the rows that are wrong: what is wrong with the others is told as well.
+    (Some(table), Some(text.whole))
 }
 
 /// What is wrong with the names of the columns, and whether the file may be shown all the same.
@@ -162,7 +162,8 @@ fn odd(record: &csv::StringRecord, columns: usize) -> Option<Diagnostic> {
         return Some(line_break());
     }
     (record.len() != columns).then(|| {
-        let summary = format!("this row has {} values, and the header names {columns} columns", record.len());
+        let values = counted(record.len(), "value", "values");
+        let summary = format!("this row has {values}, and the header names {}", counted(columns, "column", "columns"));
         Diagnostic::error(&summary)
             .help("put a value with a comma in quotes; leave nothing between two commas where there is none")
     })

@@ -158,7 +158,7 @@ fn hostile_values_of_csv_are_texts_or_errors_in_their_place() {
             "a path",
         ),
         (b"city,note\nrome,a,b\n", "stores.csv:2:1: this row has 3 values, and the header names 2 columns", "a value too many"),
-        (b"city,note\nrome\n", "stores.csv:2:1: this row has 1 values, and the header names 2 columns", "a value too few"),
+        (b"city,note\nrome\n", "stores.csv:2:1: this row has 1 value, and the header names 2 columns", "a value too few"),
         (b"city,note,city\nrome,a,b\n", "stores.csv:1:1: two columns have the name `city`", "a column twice"),
         (b"city;note\nrome;a\n", "stores.csv:1:1: the columns are not separated by commas", "semicolons"),
         (b"", "stores.csv:1:1: the file has no header", "nothing"),
@@ -191,6 +191,13 @@ fn json_that_is_wrong_is_told_in_its_place() {
         let found = wrong(with_json(rows));
         assert!(found.iter().any(|one| one == problem), "{rows}: {found:?}");
     }
+}
+
+#[test]
+fn all_that_is_wrong_with_a_file_comes_in_one_run() {
+    let found = wrong(with_csv(b"city,note\nrome\nzu rich,a\nbern,b\nBERN,c\n"));
+    let places: Vec<_> = found.iter().map(|one| one.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["stores.csv:2:1", "stores.csv:3:1", "stores.csv:5:1"], "{found:?}");
 }
 
 /// P11: what a column of secrets holds is not shown.
