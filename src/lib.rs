@@ -53,8 +53,8 @@
 //! | [`report`] | what a command shows, as data |
 //! | [`cli`] | the command line |
 //!
-//! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source`, which reads
-//! the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
+//! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source` and
+//! `manifest::beside`, which read the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
 //!
 //! One folder names the HTTP client (`provider`), one file sled (`store::sled`), one standard output (`cli::console`).
 //!

@@ -5,6 +5,7 @@
 //! durably, before its first request. Pure: files, clock and state come as arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -83,6 +84,9 @@ pub struct SavedManifest {
     prices: Option<Prices>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seal_to: Option<Recipients>,
+    /// What each variable held.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     instances: Vec<SavedInstance>,
 }
 
@@ -96,6 +100,17 @@ struct SavedInstance {
     file: String,
     line: u32,
     column: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    protect: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What was said when a plan was made, and holds when it is applied.
@@ -183,6 +198,9 @@ impl SavedManifest {
             file: declaration.place.file.to_string(),
             line: declaration.place.position.line,
             column: declaration.place.position.column,
+            labels: BTreeMap::clone(&declaration.labels),
+            owner: declaration.owner.clone(),
+            protect: declaration.is_protected,
         };
         Self {
             files,
@@ -191,6 +209,7 @@ impl SavedManifest {
             exclusive: manifest.exclusive,
             prices: manifest.prices.clone(),
             seal_to: manifest.seal_to.clone(),
+            variables: manifest.variables.clone(),
             instances: manifest.declarations().iter().map(instance).collect(),
         }
     }
@@ -200,6 +219,9 @@ impl SavedManifest {
         let declaration = |saved: &SavedInstance| Declaration {
             name: saved.name.clone(),
             kind: saved.kind,
+            labels: Arc::new(saved.labels.clone()),
+            owner: saved.owner.clone(),
+            is_protected: saved.protect,
             place: Place {
                 file: saved.file.as_str().into(),
                 position: Position { line: saved.line, column: saved.column, ..Position::START },
@@ -207,12 +229,15 @@ impl SavedManifest {
         };
         let (prices, seal_to) = (self.prices.clone(), self.seal_to.clone());
         let declarations = self.instances.iter().map(declaration).collect();
-        Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), declarations)
+        Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), self.variables.clone(), declarations)
     }
 
     /// Whether `manifest` declares the same, wherever it stands.
     fn says_what(&self, manifest: &Manifest) -> bool {
-        let same = |(saved, declared): (&SavedInstance, &Declaration)| saved.name == declared.name && saved.kind == declared.kind;
+        let same = |(saved, declared): (&SavedInstance, &Declaration)| {
+            (&saved.name, saved.kind, &saved.labels) == (&declared.name, declared.kind, &*declared.labels)
+                && (&saved.owner, saved.protect) == (&declared.owner, declared.is_protected)
+        };
         let settings = (self.provider, self.exclusive, &self.prices, &self.seal_to);
         settings == (manifest.provider, manifest.exclusive, &manifest.prices, &manifest.seal_to)
             && self.instances.len() == manifest.declarations().len()

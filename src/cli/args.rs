@@ -7,6 +7,7 @@ mod reports;
 mod run;
 mod secrets;
 mod state;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
+pub(super) use variables::VariableArgs;
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -223,6 +225,8 @@ pub(super) struct Manifests {
     /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "instances.yaml")]
     pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) variables: VariableArgs,
 }
 
 /// `validate`.

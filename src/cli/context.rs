@@ -20,7 +20,7 @@ use super::reports::Reports;
 use super::{saved, witness};
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
-use crate::manifest::{Manifest, ProviderKind, Stdin};
+use crate::manifest::{Given, Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
@@ -107,12 +107,12 @@ impl Context {
         Ok(())
     }
 
-    /// Reads manifests, from files and standard input.
-    pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
+    /// Reads manifests, from files and standard input, with values for their variables.
+    pub(super) fn manifest(files: &[PathBuf], given: &Given) -> Result<Manifest, CliError> {
         saved::refuse_where_manifests_are_meant(files)?;
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
-        let manifest = Manifest::read(files, stdin).map_err(|problems| match files {
+        let manifest = Manifest::read(files, stdin, given).map_err(|problems| match files {
             [only] if only.as_os_str() == "instances.yaml" && !only.exists() => {
                 CliError::from(problems).hint("`chatapi init` writes a first one")
             }

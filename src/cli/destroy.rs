@@ -68,7 +68,7 @@ fn check(context: &Context, record: &Record, unprotect: bool) -> Result<(), CliE
         Phase::Released(_) => Err(wrong(format!("`{name}` was released and is not managed"))
             .hint(format!("`chatapi state rm --undo {name}` manages it again"))),
         Phase::Absent { .. } | Phase::Retired { .. } => {
-            Err(wrong(format!("`{name}` has no instance")).hint(format!("`chatapi state list` shows every name")))
+            Err(wrong(format!("`{name}` has no instance")).hint("`chatapi state list` shows every name"))
         }
         Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) => {
             let open = format!("`{name}` has an open attempt: whether it has an instance is not known");

@@ -38,6 +38,7 @@ mod table;
 mod token;
 mod usage;
 mod validate;
+mod variables;
 mod version;
 mod witness;
 mod wrap;

@@ -16,7 +16,7 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{saved, sealing};
+use super::{saved, sealing, variables};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -33,10 +33,11 @@ use crate::text::escape;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let witness = Witness::of_manifests(context, &args.manifests.files, args.lock_file.lock_file.as_ref())?;
     let lock = witness.lock();
+    let given = variables::given(&args.manifests.variables)?;
     // Two threads: the manifest and the state know nothing of each other, and each takes its time.
     let (manifest, reading) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| store::read(&context.state_dir, lock));
-        (Context::manifest(&args.manifests.files), reading.join())
+        (Context::manifest(&args.manifests.files, &given), reading.join())
     });
     let manifest = manifest?;
     let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock));
@@ -145,7 +146,8 @@ impl Made {
     fn document(&self) -> PlanDocument {
         let state = self.reading.as_ref().map(|reading| &reading.state);
         let known = state.map(|state| (&state.lineage, state.serial));
-        let document = PlanDocument::new((&self.plan, self.hash), known, &self.guards).costing(self.cost());
+        let document =
+            PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
         document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some())
     }
 

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::kept::Kept;
 use super::reports;
 use super::witness::{Witness, beside_state};
-use crate::manifest::{Manifest, ProviderKind};
+use crate::manifest::{Given, Manifest, ProviderKind};
 use crate::plan::Plan;
 use crate::provider::BaseUrl;
 use crate::saved::{Made, SIZE_MAX, SavedManifest, SavedPlan, Stale};
@@ -216,7 +216,7 @@ pub(super) fn check_manifest(plan: &SavedPlan) -> Result<(), Stale> {
     if let Some(absent) = files.iter().find(|file| !file.exists()) {
         return Err(Stale::NoManifest(typed(absent)));
     }
-    let manifest = Context::manifest(&files).map_err(|_| Stale::BadManifest)?;
+    let manifest = Context::manifest(&files, &Given::exactly(&plan.manifest.variables)).map_err(|_| Stale::BadManifest)?;
     plan.check_manifest(&manifest)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::init;
+use super::{init, variables};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
@@ -142,7 +142,7 @@ fn no_key() -> CliError {
 
 /// The keys that the manifest at `path` names.
 fn wanted_by(path: &Path) -> Result<Recipients, CliError> {
-    let manifest = Context::manifest(&[path.to_owned()]).map_err(|error| {
+    let manifest = Context::manifest(&[path.to_owned()], &variables::surrounding()?).map_err(|error| {
         error.hint(format!("it may name keys to seal the token to: mend it, or set {VARIABLE}; nothing was written"))
     })?;
     Ok(manifest.seal_to.unwrap_or_default())

@@ -1,12 +1,13 @@
 //! The document of a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{FORMAT_VERSION, GuardData};
 use crate::instance::{InstanceName, InstanceType};
+use crate::manifest::Manifest;
 use crate::plan::{Change, Cost, Guard, Plan, PlanSummary};
 use crate::price::{Amount, Currency};
 use crate::saved::{Made, SavedPlan};
@@ -101,6 +102,13 @@ pub struct ChangeData {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<InstanceName>,
+    /// As declared; none where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protected: Option<bool>,
 }
 
 impl From<&Change> for ChangeData {
@@ -111,6 +119,9 @@ impl From<&Change> for ChangeData {
             action: change.action.as_str(),
             reason: change.reason.to_string(),
             renamed_from: change.renamed_from.clone(),
+            labels: BTreeMap::new(),
+            owner: None,
+            protected: None,
         }
     }
 }
@@ -130,6 +141,18 @@ impl PlanDocument {
             cost: None,
             saved: None,
         }
+    }
+
+    /// With what is declared of each name beside its type.
+    #[must_use]
+    pub fn declared_in(mut self, manifest: &Manifest) -> Self {
+        for change in &mut self.changes {
+            let Some(declared) = manifest.get(&change.name) else { continue };
+            change.labels = BTreeMap::clone(&declared.labels);
+            change.owner.clone_from(&declared.owner);
+            change.protected = declared.is_protected.then_some(true);
+        }
+        self
     }
 
     /// With what it costs.

@@ -53,6 +53,7 @@ mod power_cuts;
 mod properties;
 mod raw_server;
 mod recipes;
+mod repetition;
 mod saved_plans;
 mod signals_at_random;
 mod soak;

@@ -4,8 +4,8 @@ use crate::cli::args::ApplyArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::saved;
 use crate::cli::witness::Witness;
+use crate::cli::{saved, variables};
 use crate::manifest::Manifest;
 use crate::plan::Limits;
 use crate::saved::{Consent, SavedPlan};
@@ -32,7 +32,8 @@ impl Subject {
                 Ok(Self { manifest: saved.manifest.manifest(), witness, consent: saved.consent.clone(), saved: Some(saved) })
             }
             files => {
-                let (manifest, witness) = (Context::manifest(files)?, Witness::of_manifests(context, files, typed)?);
+                let manifest = Context::manifest(files, &variables::given(&args.manifests.variables)?)?;
+                let witness = Witness::of_manifests(context, files, typed)?;
                 Ok(Self { manifest, witness, consent: args.answers.consent(args.budget.max_creates), saved: None })
             }
         }
@@ -54,7 +55,7 @@ impl Subject {
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    let Some(flag) = args.answers.given() else { return Ok(()) };
+    let Some(flag) = args.answers.given().or_else(|| args.manifests.variables.given()) else { return Ok(()) };
     let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
     Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`"))
 }

@@ -11,7 +11,7 @@ use crate::stage::{Gateway, KEY, OtherGateway, Project, Reply, kept, steady};
 const MANIFEST: &str = "prices: {currency: EUR, whatsapp: 39.90}
 instances:
   - {name: sandbox, type: whatsapp_dev}
-  - {name: support-eu, type: whatsapp}
+  - {name: support-eu, type: whatsapp, labels: {tier: gold}, owner: retail, protect: true}
   - {name: support-us, type: whatsapp}
 ";
 /// What differs from run to run, and what stands in its place in an example.
@@ -129,10 +129,13 @@ fn documents() -> Documents {
 fn members(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
-            // Its members are names of instances.
-            let is_by_name = path == "instances";
             for (key, value) in object {
-                let key = if is_by_name { "NAME" } else { key };
+                // Members that are names of instances, or keys of labels.
+                let key = match path {
+                    "instances" => "NAME",
+                    "changes[].labels" => "KEY",
+                    _ => key,
+                };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
                 members(value, &path, into);
                 into.insert(path);

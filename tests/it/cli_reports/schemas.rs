@@ -115,7 +115,7 @@ fn saved_plan(printed: &mut Printed) {
     let project = Project::at(&gateway.url(), &[]);
     let project = names.into_iter().zip(job).fold(project, |project, (name, value)| project.with(name, value));
     project
-        .declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: a, type: whatsapp}, {name: b, type: whatsapp_dev}]\n");
+        .declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: a, type: whatsapp, labels: {l: m}, owner: o, protect: true}, {name: b, type: whatsapp_dev}]\n");
     project.run("init").done();
     printed.run(&project, "plan", "plan --out plan.json");
     printed.run(&project, "plan", "show plan.json");
