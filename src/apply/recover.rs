@@ -35,9 +35,13 @@ impl Applier {
                         let proof = unsent_proof(attempt, run.boot.as_deref(), run.keeps_what_is_synced);
                         left.insert(record.name.clone(), Left::Intent(attempt.id.clone(), proof));
                     }
-                    // A delete is concluded by the next one, which may be sent again.
-                    Phase::Retiring(..) | Phase::Retired { .. } => {}
-                    Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) | Phase::Released(_) => {}
+                    // An open delete is concluded by the next one, which may be sent again.
+                    Phase::Retiring(..)
+                    | Phase::Retired { .. }
+                    | Phase::Absent { .. }
+                    | Phase::InDoubt(..)
+                    | Phase::Created(_)
+                    | Phase::Released(_) => {}
                 }
             }
             for (name, attempt, serial) in answers {

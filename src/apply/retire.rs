@@ -243,6 +243,8 @@ mod tests {
     use crate::instance::InstanceType;
     use crate::listing::ListedInstance;
 
+    type Row = (Answer, Result<Listing, String>, &'static str, &'static str);
+
     #[test]
     fn an_instance_is_called_deleted_only_on_evidence() {
         let id = |text: &str| InstanceId::parse(text).unwrap();
@@ -251,7 +253,6 @@ mod tests {
             Ok(Listing { instances, odd_items: 0 })
         };
         let none = || Err("no list".to_owned());
-        type Row = (Answer, Result<Listing, String>, &'static str, &'static str);
         let why = || "why".to_owned();
         let rows: [Row; 11] = [
             (Answer::Deleted, none(), "deleted", "the server's word"),

@@ -138,6 +138,15 @@ struct Finished {
     head: Head,
 }
 
+/// What a run did not come to after its creates.
+#[derive(Debug, Clone, Copy, Default)]
+struct Left {
+    /// Outputs that are still owed.
+    owed: usize,
+    /// The lock file does not say what there is now.
+    is_lock_unwritten: bool,
+}
+
 impl Run<'_> {
     async fn go(&self, store: FileStore) -> Result<Exit, CliError> {
         let display = Arc::new(Display::new(Arc::clone(self.context)));
@@ -146,18 +155,19 @@ impl Run<'_> {
         let applier = Applier::new(Box::new(store), provider, observer, self.options(), self.stop.clone());
         let result = self.steps(&applier, &display).await;
         display.settle();
-        let mut owed = 0;
+        let mut left = Left::default();
         if let Ok(result) = &result {
-            self.write_lock(&applier, result).await;
-            owed = self.deliver(result);
+            left.is_lock_unwritten = !self.write_lock(&applier, result).await;
+            left.owed = self.deliver(result);
         }
         if let Err(error) = applier.close().await {
             // Everything that counts was synced before; what follows tells what is on record.
-            self.context.complain(&CliError::from(&error));
+            self.context
+                .forewarn("what was done is on record, and the state was not closed as it should be", &CliError::from(&error));
         }
         failpoint::pass("closed");
         display.end();
-        self.tell(&result?, &display, owed)
+        self.tell(&result?, &display, left)
     }
 
     /// Delivers what is promised, of everything that exists by now; gives how many outputs are still owed.
@@ -169,17 +179,21 @@ impl Run<'_> {
     }
 
     /// Writes the lock file while the state is still held, so that no later run's is overwritten; and only of a position that is
-    /// durable, for a lock file that knows more than its state stops every run.
-    async fn write_lock(&self, applier: &Applier, result: &Finished) {
+    /// durable, for a lock file that knows more than its state stops every run. False: it should say more than it does.
+    async fn write_lock(&self, applier: &Applier, result: &Finished) -> bool {
         let now = LockFile::of(&result.state, result.head, []);
         if self.witness.is_current(&now) || applier.sync().await.is_err() {
-            return;
+            return true;
         }
         match now.write(&self.witness.path) {
-            Ok(()) => self.witness.tell_of_other(self.context),
+            Ok(()) => {
+                self.witness.tell_of_other(self.context);
+                true
+            }
             Err(error) => {
                 let told = CliError::unwritten(&error).hint("what was created is recorded; the next apply writes the lock file");
                 self.context.complain(&told);
+                false
             }
         }
     }
@@ -236,7 +250,7 @@ impl Run<'_> {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
-        let (state, head) = look(applier).await.map_err(|error| after(&report, error))?;
+        let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
         Ok(Finished { ended: Ended::Applied(report), stopped, task, state, head })
     }
 
@@ -288,7 +302,7 @@ impl Run<'_> {
             .hint(format!("look at `chatapi plan {files}`, then take its hash (`--checksum`)"))
     }
 
-    fn tell(&self, result: &Finished, display: &Display, owed: usize) -> Result<Exit, CliError> {
+    fn tell(&self, result: &Finished, display: &Display, Left { owed, is_lock_unwritten }: Left) -> Result<Exit, CliError> {
         let recovered = display.recovered();
         let (report, guards) = match &result.ended {
             Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
@@ -297,7 +311,7 @@ impl Run<'_> {
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
-            Exit::Done if owed > 0 => Exit::Partly,
+            Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,
             exit => self.undelivered(result).filter(|_| exit == Exit::Done).unwrap_or(exit),
         };
         let cost = self.cost(result);
@@ -353,6 +367,11 @@ impl Run<'_> {
         Some(Cost { added: now.existing().less(before.existing()), total: now.existing(), ..now })
     }
 
+    /// What goes on with a run that was stopped: its plan is spent from its first entry on.
+    fn again(&self) -> &'static str {
+        if self.saved.is_some() { "plan again (this plan is spent), or apply the manifest" } else { "apply again" }
+    }
+
     /// What needs a person, and what to type.
     fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
         for guard in guards {
@@ -367,15 +386,18 @@ impl Run<'_> {
             self.context.complain_as(&told, Notice::of_guard(guard));
         }
         if let Some(halt) = &report.halt {
+            let again = self.again();
             let hint = match halt {
-                Halt::Refused(_) => "check the API key, the account's balance and CHATAPI_URL; then apply again",
-                Halt::Unreachable(_) => "nothing was sent for these names; check CHATAPI_URL and the network, then apply again",
-                Halt::RateLimited(_) => "apply again later; what was created is recorded",
-                Halt::Store(error) if error.is_full() => {
-                    "make room on the disk, then apply again; nothing new was begun after the failed write"
+                Halt::Refused(_) => format!("check the API key, the account's balance and CHATAPI_URL; then {again}"),
+                Halt::Unreachable(_) => {
+                    format!("nothing was sent for these names; check CHATAPI_URL and the network, then {again}")
                 }
-                Halt::Store(_) => "nothing new was begun after the failed write; mend the disk, then apply again",
-                Halt::Interrupted(_) => "apply again to go on; what was created is recorded",
+                Halt::RateLimited(_) => format!("{again} later; what was created is recorded"),
+                Halt::Store(error) if error.is_full() => {
+                    format!("make room on the disk, then {again}; nothing new was begun after the failed write")
+                }
+                Halt::Store(_) => format!("nothing new was begun after the failed write; mend the disk, then {again}"),
+                Halt::Interrupted(_) => format!("{again} to go on; what was created is recorded"),
             };
             let error = match halt {
                 Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
@@ -399,14 +421,14 @@ fn unrecorded(error: RecordError) -> CliError {
 }
 
 /// An error after creates: it does not say that there were none.
-fn after(report: &Report, mut error: CliError) -> CliError {
+fn after(report: &Report, mut error: CliError, again: &str) -> CliError {
     let has = |is_so: fn(&Outcome) -> bool| report.outcomes.values().any(is_so);
     error.exit = match error.exit {
         _ if has(|outcome| matches!(outcome, Outcome::InDoubt { .. })) => Exit::InDoubt,
         _ if has(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Unfinished)) => Exit::Partly,
         exit => exit,
     };
-    error.hint("what was created before is recorded; apply again to go on")
+    error.hint(format!("what was created before is recorded; {again} to go on"))
 }
 
 fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {

@@ -58,6 +58,8 @@ pub(super) struct Console {
     colour: ColorChoice,
     /// The program as it has to be called again for this state: what hints say is made so.
     pub(super) command: String,
+    /// The command has nothing to do with a server.
+    never_sends: bool,
 }
 
 impl Console {
@@ -70,12 +72,18 @@ impl Console {
             loudness,
             colour,
             command: "chatapi".to_owned(),
+            never_sends: false,
         }
     }
 
     /// For a state that `command` names.
     pub(super) fn calling(self, command: String) -> Self {
         Self { command, ..self }
+    }
+
+    /// For a command that has nothing to do with a server, or one that has.
+    pub(super) fn unsending(self, never_sends: bool) -> Self {
+        Self { never_sends, ..self }
     }
 
     /// The standard stream that goes to what is at `found`, to be written to beside us: opened anew it would begin at its beginning.
@@ -227,9 +235,21 @@ impl Console {
     }
 
     fn hints(&self, error: &CliError) {
-        for hint in &error.hints {
-            self.say(format_args!("  {BOLD}hint{BOLD:#}: {}", addressed(&escape(hint), &self.command)));
+        for hint in error.hints.iter().filter_map(|hint| self.hint(&escape(hint))) {
+            self.say(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
         }
+    }
+
+    /// A hint as this command has to say it; none where it says nothing: that nothing was sent, of a command that never sends.
+    pub(super) fn hint(&self, hint: &str) -> Option<String> {
+        const UNSENT: &str = "nothing was sent";
+        let said = match hint.strip_prefix(UNSENT) {
+            Some("") if self.never_sends => return None,
+            Some(more) if self.never_sends => more.trim_start_matches([':', ';', ' ']),
+            _ if self.never_sends => hint.strip_suffix(&format!("; {UNSENT}")).unwrap_or(hint),
+            _ => hint,
+        };
+        Some(addressed(said, &self.command).into_owned())
     }
 
     /// What kept a result from being written.

@@ -101,7 +101,7 @@ impl Delivery {
 
     /// Delivers all of them, whatever becomes of one; gives how many are still owed.
     pub(super) fn deliver(&self, context: &Context, state: &State) -> usize {
-        deliver_all(context, &self.targets, &self.keys, state)
+        tell(context, deliver_all(context, &self.targets, &self.keys, state))
     }
 }
 
@@ -143,16 +143,18 @@ pub(super) fn retry(context: &Context, args: &OutputArgs) -> Result<Exit, CliErr
     let (good, bad): (Vec<_>, Vec<_>) = owed.partition(Result::is_ok);
     let count = good.len() + bad.len();
     if count == 0 {
+        Box::new(store).close()?;
         context.done("No output is owed.".to_owned())?;
         return Ok(Exit::Done);
     }
     let keys = keys(&args.identity, &store.state().recipients)?;
-    // One that cannot be written keeps no other back.
-    bad.iter().filter_map(|checked| checked.as_ref().err()).for_each(|error| context.complain(error));
     let good: Vec<OutputTarget> = good.into_iter().flatten().collect();
-    let left = bad.len() + deliver_all(context, &good, &keys, store.state());
+    let delivered = deliver_all(context, &good, &keys, store.state());
     let state = store.state().clone();
     Box::new(store).close()?;
+    // One that cannot be written keeps no other back.
+    bad.iter().filter_map(|checked| checked.as_ref().err()).for_each(|error| context.complain(error));
+    let left = bad.len() + tell(context, delivered);
     context.done(format!("Delivered: {} of {}.", count - left, counted(count, "output", "outputs")))?;
     let lacks = output::lacks(context, &state)?;
     Ok(match left {
@@ -199,22 +201,31 @@ fn place(path: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> usize {
+/// Delivers each of them, whatever becomes of another; gives what is to be told of each. Nothing is printed here.
+fn deliver_all(context: &Context, targets: &[OutputTarget], keys: &[Identity], state: &State) -> Vec<Result<String, CliError>> {
+    let again = || {
+        format!("it stays owed; `{}` writes it, and so does an apply with `--write-outputs`", retry_command(&state.recipients))
+    };
+    let delivered = targets.iter().map(|target| deliver(context, target, keys, state));
+    delivered.map(|delivered| delivered.map_err(|error| error.hint(again()))).collect()
+}
+
+/// Tells what became of each; gives how many are still owed.
+fn tell(context: &Context, delivered: Vec<Result<String, CliError>>) -> usize {
     let mut owed = 0;
-    for target in targets {
-        let delivered = deliver(context, target, keys, state);
-        let Err(error) = delivered else { continue };
-        owed += 1;
-        let again = format!(
-            "it stays owed; `{}` writes it, and so does an apply with `--write-outputs`",
-            retry_command(&state.recipients)
-        );
-        context.complain(&error.hint(again));
+    for delivered in delivered {
+        match delivered {
+            Ok(told) => context.console.note(told),
+            Err(error) => {
+                owed += 1;
+                context.complain(&error);
+            }
+        }
     }
     owed
 }
 
-fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &State) -> Result<(), CliError> {
+fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &State) -> Result<String, CliError> {
     let (rendered, count) = output::everything(context, state, keys, target.format)?;
     let reached = failpoint::at("output-before").map_err(|error| CliError::new(Exit::Error, &error));
     reached.and_then(|()| output::write(&target.path, &rendered))?;
@@ -223,13 +234,7 @@ fn deliver(context: &Context, target: &OutputTarget, keys: &[Identity], state: &
     receipts.delivered(&target.path, Delivered { at: Timestamp::now(), serial: state.serial, sum });
     failpoint::pass("output-written");
     receipts.write(&context.state_dir)?;
-    context.console.note(format_args!(
-        "wrote {} to {} ({})",
-        counted(count, "instance", "instances"),
-        shown(&target.path),
-        word(target.format)
-    ));
-    Ok(())
+    Ok(format!("wrote {} to {} ({})", counted(count, "instance", "instances"), shown(&target.path), word(target.format)))
 }
 
 /// As it was typed, where that is below this directory.

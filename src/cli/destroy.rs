@@ -152,15 +152,20 @@ async fn go(
     let departures = applier.retire(&names).await;
     display.settle();
     let looked = applier.look(|store| (store.state().clone(), store.head())).await.map_err(unrecorded);
-    if let (Ok((state, head)), Ok(())) = (&looked, applier.sync().await) {
-        witness.renew_to(context, state, *head);
-    }
+    let renewed = match (&looked, applier.sync().await) {
+        (Ok((state, head)), Ok(())) => Some(witness.renew(state, *head)),
+        _ => None,
+    };
     if let Err(error) = applier.close().await {
         context.complain(&CliError::from(&error));
     }
     display.end();
     let (state, head) = looked?;
-    tell(context, &departures, (&state, head.serial))
+    let exit = tell(context, &departures, (&state, head.serial))?;
+    match renewed.map(|renewed| renewed.tell(context)) {
+        Some(unwritten) if exit == Exit::Done => Ok(unwritten),
+        _ => Ok(exit),
+    }
 }
 
 fn unrecorded(error: RecordError) -> CliError {
@@ -201,7 +206,7 @@ fn line(context: &Context, name: &InstanceName, departure: &Departure) {
     let console = &context.console;
     match departure {
         Departure::Deleted { id, grounds } => {
-            console.line(format_args!("  {BAD}-{BAD:#} {name} deleted ({id}): {DIM}{grounds}{DIM:#}"))
+            console.line(format_args!("  {BAD}-{BAD:#} {name} deleted ({id}): {DIM}{grounds}{DIM:#}"));
         }
         Departure::Kept { reason } => console.line(format_args!("  {DIM}={DIM:#} {name} still exists: {reason}")),
         Departure::InDoubt { reason } => console.line(format_args!("  {DOUBT}?{DOUBT:#} {name} may still exist: {reason}")),
@@ -210,12 +215,12 @@ fn line(context: &Context, name: &InstanceName, departure: &Departure) {
 }
 
 fn exit(departures: &Departures, summary: &DestroySummary) -> Exit {
+    let is_all = summary.kept + summary.not_tried == 0;
     match &departures.halt {
         _ if summary.in_doubt > 0 => Exit::InDoubt,
         Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
-        Some(_) => Exit::Error,
-        None if summary.kept + summary.not_tried == 0 => Exit::Done,
+        None if is_all => Exit::Done,
         None if summary.deleted > 0 => Exit::Partly,
-        None => Exit::Error,
+        Some(_) | None => Exit::Error,
     }
 }

@@ -64,8 +64,10 @@ impl CliError {
     /// Adds the ways out of the state in `state_dir` that cannot be used.
     pub(super) fn on(self, provider: ProviderKind, (lock_path, is_guess): (&Path, bool), state_dir: &Path) -> Self {
         let beside = lock_path.with_file_name("state");
-        let has_none = self.behind.is_some() && records_nothing(state_dir);
-        let is_elsewhere = has_none && beside != *state_dir && has_state(&beside);
+        let is_bare = self.behind.is_some() && records_nothing(state_dir);
+        // An older copy of the same state was not begun after it.
+        let has_none = is_bare && matches!(self.behind.as_deref(), Some(Behind::Missing { .. } | Behind::Other { .. }));
+        let is_elsewhere = is_bare && beside != *state_dir && has_state(&beside);
         let mut shown = self;
         if is_guess && shown.behind.is_some() {
             let path = lock_path.display();
@@ -248,7 +250,13 @@ fn remedy(place: &Path, why: Hazard) -> Vec<String> {
 
 impl From<LockFileError> for CliError {
     fn from(error: LockFileError) -> Self {
-        Self::new(Exit::State, &error)
+        let shown = Self::new(Exit::State, &error);
+        if matches!(error, LockFileError::Absent(_)) {
+            return shown
+                .hint("see how its name is written (`--lock-file`, CHATAPI_LOCK_FILE), or bring it back from version control")
+                .hint("an apply writes it anew, and without it nothing tells whether this state is the newest");
+        }
+        shown
             .hint("restore the lock file from version control; it tells a lost state from a first run")
             .hint("after a merge: take the side with the higher `serial`, whole; no line of the other belongs into it")
     }

@@ -67,6 +67,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::refuse(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global)).calling(again::command(&cli.global.state));
+    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_)));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }

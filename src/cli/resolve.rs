@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     let mut pin = None;
     let token = match token {
         Some(token) => {
-            let to = sealing::for_token(context, store.state(), &witness.path)?;
+            let to = sealing::for_token(context, store.state(), &witness)?;
             let kept = token::keep(store.state(), to.as_ref(), &args.name, token)?;
             pin = to;
             Some(kept)
@@ -52,10 +52,9 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
     }
     store.sync()?;
+    let closed = witness.close(store);
     tell(context, args, has_token)?;
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 /// The open doubt that is meant.

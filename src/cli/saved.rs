@@ -154,8 +154,11 @@ pub(super) fn stale(context: &Context, plan: &SavedPlan, why: &Stale) -> CliErro
 
 /// What an apply of a plan would say to it, as far as the state that is at hand tells.
 pub(super) enum Standing {
-    /// It fits the state and the manifest.
-    Good,
+    /// It fits the state, and the manifest where that is here.
+    Good {
+        /// Whether it is.
+        has_manifest: bool,
+    },
     /// It would be refused.
     Refused(Box<CliError>),
     /// Its state is not here.
@@ -169,8 +172,18 @@ pub(super) fn standing(context: &Context, plan: &SavedPlan) -> Standing {
         return refused(why);
     }
     let Ok(reading) = store::read(&context.state_dir, None) else { return Standing::Unknown };
+    if reading.state.lineage != plan.lineage {
+        return Standing::Unknown;
+    }
+    let held = witness(context, plan, None).and_then(|witness| {
+        let read = store::read(&context.state_dir, witness.lock());
+        read.map(drop).map_err(|error| witness.explain_to(context, plan.manifest.manifest().provider, error))
+    });
+    if let Err(error) = held {
+        return Standing::Refused(Box::new(error));
+    }
     match plan.check_state(&reading.state, reading.head).and_then(|()| check_manifest(plan)) {
-        Ok(()) => Standing::Good,
+        Ok(()) => Standing::Good { has_manifest: files_here(plan).is_some() },
         Err(Stale::OtherState { .. }) => Standing::Unknown,
         Err(why) => refused(why),
     }
@@ -208,16 +221,20 @@ fn by(who: &Who) -> String {
 
 /// Holds the manifest, as far as its files are here, against what the plan was made from. A runner may have the plan alone.
 pub(super) fn check_manifest(plan: &SavedPlan) -> Result<(), Stale> {
-    let files: Vec<PathBuf> = plan.manifest.files.iter().map(PathBuf::from).collect();
-    // Standard input is gone; and where none of the files is here, nobody says that they have changed.
-    if files.iter().any(|file| file.as_os_str() == "-") || !files.iter().any(|file| file.exists()) {
-        return Ok(());
-    }
+    let Some(files) = files_here(plan) else { return Ok(()) };
     if let Some(absent) = files.iter().find(|file| !file.exists()) {
         return Err(Stale::NoManifest(typed(absent)));
     }
     let manifest = Context::manifest(&files, &Given::exactly(&plan.manifest.variables)).map_err(|_| Stale::BadManifest)?;
     plan.check_manifest(&manifest)
+}
+
+/// The manifest's files, if there is anything here that could have changed.
+fn files_here(plan: &SavedPlan) -> Option<Vec<PathBuf>> {
+    let files: Vec<PathBuf> = plan.manifest.files.iter().map(PathBuf::from).collect();
+    // Standard input is gone; and where none of the files is here, nobody says that they have changed.
+    let is_gone = files.iter().any(|file| file.as_os_str() == "-") || !files.iter().any(|file| file.exists());
+    (!is_gone).then_some(files)
 }
 
 /// The lock file: as typed, else as the plan has it, if that is below this directory or beside the state, else what is found.

@@ -1,19 +1,19 @@
 //! Whom tokens are sealed to: what the manifest and the environment say, held against what the state has pinned.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::console::BOLD;
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::witness::Witness;
 use super::{init, variables};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
 
 const VARIABLE: &str = "CHATAPI_SEAL_TO";
-/// The manifest that a command without one looks for.
-pub(super) const MANIFEST: &str = "instances.yaml";
 /// Where a key goes if nobody says.
 const KEY_FILE: &str = "~/.config/chatapi/key.txt";
 
@@ -72,21 +72,20 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
         .hint(format!("if the change is meant: `{command} state rekey{identity} MANIFEST…`, once, where the secret key is")))
 }
 
-/// Whom a token is sealed to that a person brings, where nothing is pinned: those that the environment names, or the manifest beside the
-/// lock file at `lock_path`, or the one here. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
-pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> Result<Option<Recipients>, CliError> {
+/// Whom a token is sealed to that a person brings, where nothing is pinned: those that the environment names, or the manifest that is of
+/// this state for certain. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
+pub(super) fn for_token(context: &Context, state: &State, witness: &Witness) -> Result<Option<Recipients>, CliError> {
     if !state.recipients.is_empty() {
         return Ok(None);
     }
-    let beside = Some(lock_path.with_file_name(MANIFEST)).filter(|path| path.exists());
-    let manifest = beside.unwrap_or_else(|| PathBuf::from(MANIFEST));
-    let (wanted, by) = match from_environment()? {
-        Some(wanted) => (wanted, VARIABLE.to_owned()),
-        None if manifest.exists() => (wanted_by(&manifest)?, typed(&manifest)),
-        None => (Recipients::default(), String::new()),
+    let manifest = witness.manifest_of(&state.lineage);
+    let (wanted, by) = match (from_environment()?, &manifest) {
+        (Some(wanted), _) => (wanted, VARIABLE.to_owned()),
+        (None, Some(manifest)) => (wanted_by(manifest)?, typed(manifest)),
+        (None, None) => (Recipients::default(), String::new()),
     };
     if wanted.is_empty() {
-        return in_the_clear(context, state, &manifest).map(|()| None);
+        return in_the_clear(context, state, manifest.as_deref()).map(|()| None);
     }
     if state.records().values().any(|record| record.entries().next().is_some()) {
         let message = format!("tokens stand in this state in the clear, and {by} asks to seal them to {wanted}");
@@ -99,7 +98,7 @@ pub(super) fn for_token(context: &Context, state: &State, lock_path: &Path) -> R
 }
 
 /// Says or refuses that a token which a person brings is kept in the clear.
-fn in_the_clear(context: &Context, state: &State, manifest: &Path) -> Result<(), CliError> {
+fn in_the_clear(context: &Context, state: &State, manifest: Option<&Path>) -> Result<(), CliError> {
     let is_required = env::var("CHATAPI_REQUIRE_SEAL").is_ok_and(|text| {
         let no = ["", "0", "n", "no", "f", "false", "off"];
         !no.contains(&text.to_ascii_lowercase().as_str())
@@ -108,11 +107,17 @@ fn in_the_clear(context: &Context, state: &State, manifest: &Path) -> Result<(),
         return Err(no_key().hint("nothing was written").hint(key_hint()));
     }
     if !state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator()) {
+        let dir = context.state_dir.display();
+        let named = manifest.map_or_else(|| "a manifest beside its lock file".to_owned(), typed);
         context.console.warn(format_args!(
-            "the token is kept in the clear in {}: neither the state nor {VARIABLE} nor {} names a key to seal to",
-            context.state_dir.display(),
-            typed(manifest)
+            "the token is kept in the clear in {dir}: neither the state nor {VARIABLE} nor {named} names a key to seal to"
         ));
+        if manifest.is_none() {
+            context.console.note(format_args!(
+                "  {BOLD}hint{BOLD:#}: if its manifest asks to seal: `{} state rekey MANIFEST…`",
+                context.command()
+            ));
+        }
     }
     Ok(())
 }

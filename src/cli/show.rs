@@ -71,7 +71,12 @@ fn remark(context: &Context, saved: &SavedPlan) {
     console.note(format_args!("  hash    {}", saved.plan_hash));
     console.note(format_args!("  until   {}", round(saved.expires)));
     match saved::standing(context, saved) {
-        Standing::Good => console.note("  now     good: neither the state here nor the manifest has changed since"),
+        Standing::Good { has_manifest: true } => {
+            console.note("  now     good: neither the state here nor the manifest has changed since");
+        }
+        Standing::Good { has_manifest: false } => {
+            console.note("  now     good: the state here has not changed since; the manifest is not here to be looked at");
+        }
         Standing::Unknown => console.note(format_args!("  now     not known: its state is not in {}", typed(&context.state_dir))),
         Standing::Refused(error) => context.console.forewarn("an apply of it will stop", &error),
     }

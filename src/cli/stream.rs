@@ -80,7 +80,6 @@ impl<S: RawStream + AsLockedWrite + AsFd> Stream<S> {
                 return Err(error);
             }
             self.to.write_all(piece.as_bytes()).and_then(|()| self.to.flush())?;
-            LEFT.store(PATIENCE.as_secs() * 1_000, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -130,7 +129,11 @@ fn await_room(to: impl AsFd) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(&to, PollFlags::OUT)], Some(&tick)) {
             Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                // Somebody reads: whoever comes next is waited for as long as before.
+                LEFT.store(PATIENCE.as_secs() * 1_000, Ordering::Relaxed);
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         }
         if stopped.is_none() && IS_STOPPED.load(Ordering::Relaxed) {

@@ -23,7 +23,7 @@ use crate::store::{self, StateStore, StoreError};
 const TOKEN_MAX: usize = 4_096;
 
 pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
-    let state = witness::look(context, lock_file)?.state;
+    let state = witness::read(context, lock_file)?.state;
     let record = record(&state, name)?;
     if let Phase::Released(instance) = &record.phase {
         let kept =
@@ -57,7 +57,7 @@ pub(super) fn answer(
     args: &IdentityArgs,
     lock_file: &WitnessArg,
 ) -> Result<Exit, CliError> {
-    let state = witness::look(context, lock_file)?.state;
+    let state = witness::read(context, lock_file)?.state;
     let record = record(&state, name)?;
     let none = || {
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
@@ -88,7 +88,7 @@ pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliErr
     let token = from_stdin()?;
     let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
     check_settable(store.state(), name, *replace)?;
-    let pin = sealing::for_token(context, store.state(), &witness.path)?;
+    let pin = sealing::for_token(context, store.state(), &witness)?;
     let token = keep(store.state(), pin.as_ref(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
     if let Some(to) = pin {
@@ -96,10 +96,9 @@ pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliErr
     }
     store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
     store.sync()?;
+    let closed = witness.close(store);
     context.done(format!("The token of `{name}` is kept."))?;
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 /// A token as the state keeps it: sealed, if it has anybody to seal to or `pin` names him.
@@ -110,7 +109,8 @@ pub(super) fn keep(state: &State, pin: Option<&Recipients>, name: &InstanceName,
 }
 
 fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
-    let record = record(state, name)?;
+    let record = record(state, name)
+        .map_err(|error| error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"))?;
     match record.instance() {
         None => {
             Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))

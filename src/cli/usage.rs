@@ -64,6 +64,7 @@ const FLAGS: Foreign = &[
 pub(super) fn refuse(mut error: clap::Error) -> ExitCode {
     let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     advise(&mut error, &typed);
+    let mut error = unsaid(error, &typed);
     for (kind, value) in escaped(&error) {
         error.insert(kind, value);
     }
@@ -98,6 +99,59 @@ fn advise(error: &mut clap::Error, typed: &[String]) {
         let dashes = if refused.starts_with("--") { "--" } else { "-" };
         error.insert(ContextKind::InvalidArg, ContextValue::String(format!("{dashes}{name}")));
     }
+}
+
+/// Where a token may have been typed by mistake: no word of the command line is said again.
+fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
+    let mut root = Cli::command();
+    root.build();
+    let path = path(&root, typed);
+    if !path.iter().any(|command| matches!(command.get_name(), "token" | "resolve")) {
+        return error;
+    }
+    let declared = |arg: &str| path.iter().flat_map(|command| command.get_arguments()).any(|known| known.to_string() == arg);
+    let of = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) if declared(arg) => format!(" for '{arg}'"),
+        _ => String::new(),
+    };
+    let what = match error.kind() {
+        ErrorKind::UnknownArgument => "unexpected argument",
+        ErrorKind::InvalidSubcommand => "unrecognized subcommand",
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "invalid value",
+        ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
+            "unexpected value"
+        }
+        ErrorKind::InvalidUtf8 => "invalid UTF-8",
+        _ => return error,
+    };
+    let why = reason(&error).map(|why| format!(": {why}")).unwrap_or_default();
+    let message = format!("{what}{of}{why}; it is not repeated, for it may be a token");
+    let mut tips = vec!["the token itself is read from standard input: 'chatapi token set NAME < FILE'".to_owned()];
+    // One of ours repeats nothing that was typed.
+    if let Some(ContextValue::StyledStrs(given)) = error.get(ContextKind::Suggested)
+        && is_ours(given)
+    {
+        tips.splice(0..0, given.iter().map(ToString::to_string));
+    }
+    let tips = tips.join("\n  tip: ");
+    let mut asked = path.last().map_or_else(Cli::command, |command| (*command).clone());
+    asked.error(error.kind(), [&message, "\n\n  tip: ", &tips].concat())
+}
+
+/// Why a value was refused, if that says no part of it again.
+fn reason(error: &clap::Error) -> Option<String> {
+    const PART: usize = 4;
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
+    let why = std::error::Error::source(error)?.to_string();
+    let parts: Vec<char> = value.chars().collect();
+    let mut parts = parts.windows(PART.min(parts.len().max(1)));
+    (!parts.any(|part| why.contains(&part.iter().collect::<String>()))).then_some(why)
+}
+
+/// Whether they come from the tables here, and not from what was typed.
+fn is_ours(tips: &[StyledStr]) -> bool {
+    let all = || VERBS.iter().chain(STATE_VERBS).chain(FLAGS).map(|(_, tip)| *tip);
+    tips.iter().all(|tip| all().any(|ours| tip.to_string() == ours))
 }
 
 /// The commands that were typed, from the program down.

@@ -11,16 +11,17 @@ use super::args::WitnessArg;
 use super::console::BOLD;
 use super::context::{Context, LOCK_FILE, typed};
 use super::error::CliError;
+use super::exit::Exit;
 use super::reports::whole;
 use crate::manifest::ProviderKind;
-use crate::state::{Head, State};
+use crate::state::{Head, Lineage, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
 
 /// Names the lock file for every command that is not told of it.
 const VARIABLE: &str = "CHATAPI_LOCK_FILE";
 
 /// The manifest that a command reads which is not told of one.
-const MANIFEST: &str = "instances.yaml";
+pub(super) const MANIFEST: &str = "instances.yaml";
 
 /// A lock file, or the place where one belongs.
 #[derive(Debug)]
@@ -49,8 +50,20 @@ impl Witness {
         look_for(context, named, [planned.clone(), beside_state(&context.state_dir)], planned)
     }
 
+    /// As [`Witness::of_manifests`], of a command that writes to what an apply has made.
+    pub(super) fn of_applied(context: &Context, files: &[PathBuf], named: Option<&PathBuf>) -> Result<Self, LockFileError> {
+        check_named(context, named)?;
+        Self::of_manifests(context, files, named)
+    }
+
     /// Of a command without a manifest: the lock file that was named, or that is beside the state, or here.
     pub(super) fn of_state(context: &Context, named: Option<&PathBuf>) -> Result<Self, LockFileError> {
+        check_named(context, named)?;
+        Self::of_restored(context, named)
+    }
+
+    /// As [`Witness::of_state`], of a command that makes the state anew, and its lock file too.
+    pub(super) fn of_restored(context: &Context, named: Option<&PathBuf>) -> Result<Self, LockFileError> {
         let (beside, here) = (beside_state(&context.state_dir), PathBuf::from(LOCK_FILE));
         let default = if Path::new(MANIFEST).exists() { here.clone() } else { beside.clone() };
         look_for(context, named, [beside, here], default)
@@ -90,28 +103,29 @@ impl Witness {
         context.open(verb, timeout, self.lock()).map_err(|error| self.explain(context, error))
     }
 
-    /// What `store` is now, in the place of what it was, if this is the state's lock file. Only of a position that is durable: a lock
-    /// file that knows more than its state stops every run, so `store` has been synced.
-    pub(super) fn renew(&self, context: &Context, store: &FileStore) {
-        self.renew_to(context, store.state(), store.head());
+    /// The manifest of the usual name that is of the state of `lineage` for certain: a lock file of that is beside it, and none of
+    /// another state.
+    pub(super) fn manifest_of(&self, lineage: &Lineage) -> Option<PathBuf> {
+        let is_its = |path: &Path| LockFile::read(path).is_ok_and(|lock| lock.is_some_and(|lock| lock.lineage == *lineage));
+        let locks = [Some(&self.path), self.other.as_ref()].into_iter().flatten().filter(|path| is_its(path));
+        let mut manifests = locks.map(|path| path.with_file_name(MANIFEST));
+        manifests.find(|manifest| {
+            let usual = manifest.with_file_name(LOCK_FILE);
+            manifest.exists() && (is_its(&usual) || !usual.exists())
+        })
     }
 
-    /// The same for a `state` at `head` that somebody else holds.
-    pub(super) fn renew_to(&self, context: &Context, state: &State, head: Head) {
-        if self.lock.as_ref().is_none_or(|lock| lock.lineage != state.lineage) {
-            context.console.note(format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}"));
-            return;
-        }
-        match LockFile::of(state, head, []).write(&self.path) {
-            Ok(()) => {
-                context.console.note(format_args!("{} says so too: commit it", self.path.display()));
-                self.tell_of_other(context);
-            }
-            Err(error) => {
-                let told = CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file");
-                context.complain(&told);
-            }
-        }
+    /// Brings the lock file up to `state` at `head`, if it is that state's. Only of a position that is durable: a lock file that knows
+    /// more than its state stops every run. Nothing is printed, for that may take its time.
+    pub(super) fn renew(&self, state: &State, head: Head) -> Renewed<'_> {
+        let is_its = self.lock.as_ref().is_some_and(|lock| lock.lineage == state.lineage);
+        Renewed { witness: self, written: is_its.then(|| LockFile::of(state, head, []).write(&self.path)) }
+    }
+
+    /// Brings the lock file up to `store`, which has been synced, and lets the state go.
+    pub(super) fn close(&self, store: FileStore) -> Closed<'_> {
+        let renewed = self.renew(store.state(), store.head());
+        Closed { renewed, let_go: Box::new(store).close() }
     }
 
     /// Says that a second lock file stays as it was, after this one was written.
@@ -126,6 +140,68 @@ impl Witness {
     }
 }
 
+/// What became of the lock file of a state that was written to.
+#[must_use = "it is to be told"]
+pub(super) struct Renewed<'a> {
+    witness: &'a Witness,
+    /// None: it has none here.
+    written: Option<Result<(), LockFileError>>,
+}
+
+impl Renewed<'_> {
+    /// Tells it, after what was done; gives how the command ends if nothing else is wrong.
+    pub(super) fn tell(self, context: &Context) -> Exit {
+        match self.written {
+            None => {
+                let note = format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}");
+                context.console.note(note);
+                Exit::Done
+            }
+            Some(Ok(())) => {
+                context.console.note(format_args!("{} says so too: commit it", self.witness.path.display()));
+                self.witness.tell_of_other(context);
+                Exit::Done
+            }
+            Some(Err(error)) => {
+                context.complain(&CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file"));
+                Exit::Partly
+            }
+        }
+    }
+}
+
+/// A state that was written to and let go.
+#[must_use = "it is to be told"]
+pub(super) struct Closed<'a> {
+    renewed: Renewed<'a>,
+    let_go: Result<(), StoreError>,
+}
+
+impl Closed<'_> {
+    /// Tells it, after what was done; gives how the command ends if nothing else is wrong.
+    pub(super) fn tell(self, context: &Context) -> Result<Exit, CliError> {
+        self.let_go?;
+        Ok(self.renewed.tell(context))
+    }
+}
+
+/// What was named by the command line, or else by the environment.
+fn named_path(named: Option<&PathBuf>) -> Option<PathBuf> {
+    let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.cloned().or_else(set)
+}
+
+/// A lock file that was named has to be there, where the state here says that there was one: else a mistyped name would stand for a
+/// state that nothing speaks against.
+fn check_named(context: &Context, named: Option<&PathBuf>) -> Result<(), LockFileError> {
+    let records_something =
+        || store::read(&context.state_dir, None).is_ok_and(|Reading { state, .. }| !state.records().is_empty());
+    match named_path(named) {
+        Some(path) if matches!(path.try_exists(), Ok(false)) && records_something() => Err(LockFileError::Absent(path)),
+        _ => Ok(()),
+    }
+}
+
 /// The one rule for all commands: what was named; else what is at `first`; else what is at `second`, unless the state records something
 /// and is another one. Of two lock files of one state the newer one counts. Where there is none, one belongs at `default`.
 fn look_for(
@@ -135,8 +211,7 @@ fn look_for(
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
     let alone = |path: PathBuf, lock, is_guess| Witness { path, lock, other: None, is_other_newer: false, is_guess };
-    let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    if let Some(path) = named.cloned().or_else(set) {
+    if let Some(path) = named_path(named) {
         return Ok(alone(path.clone(), LockFile::read(&path)?, false));
     }
     let found = LockFile::read(&first)?;
@@ -183,13 +258,16 @@ pub(super) fn beside_manifest(files: &[PathBuf]) -> PathBuf {
     }
 }
 
-/// A lock file beside the state directory.
+/// A lock file beside the state directory; where that is a link and has none, beside the directory that it leads to.
 pub(super) fn beside_state(dir: &Path) -> PathBuf {
-    match dir.file_name() {
+    let beside = |dir: &Path| match dir.file_name() {
         Some(_) => dir.with_file_name(LOCK_FILE),
         // `.`, `..` and `/` would be taken for its parent.
         None => dir.join("..").join(LOCK_FILE),
-    }
+    };
+    let here = beside(dir);
+    let whole = if here.exists() { None } else { std::fs::canonicalize(dir).ok() };
+    whole.map(|dir| beside(&dir)).filter(|there| there.exists()).unwrap_or(here)
 }
 
 /// Whether the state in `dir` records something and is not the one that `lock` is of.
@@ -202,9 +280,9 @@ fn is_of_another(lock: &LockFile, dir: &Path) -> bool {
 pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = match Witness::of_state(context, named.lock_file.as_ref()) {
         Ok(witness) => witness,
+        Err(absent @ LockFileError::Absent(_)) => return Err(absent.into()),
         Err(error) => {
-            context.console.warn("a plan and an apply will stop:");
-            context.complain(&error.into());
+            context.forewarn("a plan and an apply will stop", &error.into());
             return Ok(store::read(&context.state_dir, None)?);
         }
     };
@@ -216,8 +294,7 @@ pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, Cli
     let error = witness.explain(context, behind);
     match store::read(&context.state_dir, None) {
         Ok(reading) if !reading.state.records().is_empty() => {
-            context.console.warn("what is shown may not be all that exists; a plan and an apply will stop:");
-            context.complain(&error);
+            context.forewarn("what is shown may not be all that exists; a plan and an apply will stop", &error);
             Ok(reading)
         }
         _ => Err(error),

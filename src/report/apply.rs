@@ -22,7 +22,7 @@ pub struct ApplyDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<StoppedData>,
     guards: Vec<GuardData>,
-    /// What was reviewed: [`Plan::checksum`] of what this run was to create.
+    /// What was reviewed: [`Plan::checksum`](crate::plan::Plan::checksum) of what this run was to create.
     plan_hash: Hash,
     /// The saved plan that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,16 +60,17 @@ pub struct ApplySummary {
     pub orphaned: usize,
 }
 
+/// What became of one name.
 #[derive(Debug, Serialize)]
-struct ResultData {
-    name: InstanceName,
+pub(super) struct ResultData {
+    pub(super) name: InstanceName,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<InstanceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<AttemptId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Why a run stopped before its end.
@@ -118,7 +119,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 impl ResultData {
-    fn new(name: &InstanceName, outcome: &Outcome) -> Self {
+    pub(super) fn new(name: &InstanceName, outcome: &Outcome) -> Self {
         let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
         match outcome {
             Outcome::Created { id, .. } => data.id = Some(id.clone()),

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::{Notice, Standing};
+use super::apply::ResultData;
 use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word};
 use crate::apply::{Outcome, Progress};
 use crate::diagnostic::{DiagnosticData, Severity};
-use crate::instance::{InstanceId, InstanceName};
+use crate::instance::InstanceName;
 use crate::plan::{Action, Change, Reason};
-use crate::state::AttemptId;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,15 +85,9 @@ struct ProgressData {
 /// How it ended for a name.
 #[derive(Debug, Serialize)]
 struct EndData {
-    name: InstanceName,
     /// As in the document of an apply.
-    result: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<InstanceId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<AttemptId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    #[serde(flatten)]
+    result: ResultData,
     /// Since its request began; none: nothing was asked, an earlier run was finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_ms: Option<u64>,
@@ -195,32 +189,26 @@ impl Line {
     }
 
     fn ended(name: &InstanceName, outcome: &Outcome, elapsed_ms: Option<u64>) -> Self {
-        let result = outcome_word(outcome);
-        let mut data = EndData { name: name.clone(), result, id: None, attempt: None, reason: None, elapsed_ms };
-        let words = result.replace('_', " ");
+        let words = outcome_word(outcome).replace('_', " ");
         let (level, message) = match outcome {
             Outcome::Created { id, has_token } => {
-                data.id = Some(id.clone());
                 let (level, token) = if *has_token { (Level::Info, "") } else { (Level::Warn, ", token missing") };
                 (level, format!("{name}: created as {id}{token}"))
             }
             Outcome::Refused { reason } | Outcome::NotSent { reason } | Outcome::NotCreated { reason } => {
-                data.reason = Some(reason.clone());
                 (Level::Error, format!("{name}: {words}: {reason}"))
             }
-            Outcome::InDoubt { attempt, reason } => {
-                (data.attempt, data.reason) = (Some(attempt.clone()), Some(reason.clone()));
-                (Level::Error, format!("{name}: in doubt (attempt {attempt}): {reason}"))
-            }
+            Outcome::InDoubt { attempt, reason } => (Level::Error, format!("{name}: in doubt (attempt {attempt}): {reason}")),
             Outcome::Unfinished | Outcome::NotTried => (Level::Warn, format!("{name}: {words}")),
         };
+        let data = EndData { result: ResultData::new(name, outcome), elapsed_ms };
         let event = match outcome {
             Outcome::Created { .. } => Event::ApplyComplete(data),
             Outcome::InDoubt { .. } => Event::ApplyInDoubt(data),
             Outcome::NotCreated { .. } => Event::ApplyProgress(ProgressData {
                 progress: "not_created",
-                name: Some(data.name),
-                reason: data.reason,
+                name: Some(data.result.name),
+                reason: data.result.reason,
                 wait_ms: None,
             }),
             _ => Event::ApplyErrored(data),

@@ -19,6 +19,8 @@ use crate::state::Who;
 const FILE: &str = "lock";
 /// How often a waiting command is told that it still waits.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a holder that is gone may still have the journal.
+const GOING: Duration = Duration::from_millis(500);
 
 /// Who holds a lock. All of it is what the holder said of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +63,9 @@ impl Holder {
 #[derive(Debug)]
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct Hold {
-    _file: File,
-    /// The journal's own lock, once there is a journal.
+    /// The journal's own lock, once there is a journal. Let go before the other one: who waits for that one does not wait for this.
     journal: Option<File>,
+    _file: File,
 }
 
 impl Hold {
@@ -84,7 +86,7 @@ impl Hold {
             tracing::warn!(%error, "cannot say in the lock file who holds it");
         }
         failpoint::at("lock-taken").map_err(StoreError::io("lock", path))?;
-        Ok(Self { _file: file, journal: None })
+        Ok(Self { journal: None, _file: file })
     }
 
     /// Takes the lock of the journal at `path` too, if there is one; in the place of the lock of one that stood there before.
@@ -92,8 +94,17 @@ impl Hold {
     /// That file is never removed: it keeps a second writer out where the lock file was, by `git clean` for example.
     pub(super) fn take_journal(&mut self, path: &Path) -> Result<(), StoreError> {
         self.journal = None;
-        self.journal = journal(path)?;
-        Ok(())
+        let until = Instant::now() + GOING;
+        loop {
+            match journal(path) {
+                // A writer that was killed loses its locks one after the other.
+                Err(StoreError::Locked { .. }) if Instant::now() < until => std::thread::park_timeout(GOING / 50),
+                taken => {
+                    self.journal = taken?;
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 

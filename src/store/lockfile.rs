@@ -90,6 +90,9 @@ pub enum LockFileError {
         /// Why.
         source: io::Error,
     },
+    /// It was named, and is not there.
+    #[error("there is no lock file {}, which was named", .0.display())]
+    Absent(PathBuf),
     /// It is not one.
     #[error("{} is not a lock file of chatapi", .path.display())]
     Content {

@@ -257,3 +257,33 @@ fn p11_the_emulator_verb_shows_neither_key_nor_token() {
     is_free_of(&[CANARY.to_owned()], &ledger(), "the ledger");
     is_private(&project.path("gateway"));
 }
+
+/// A token that was typed by mistake stands in a shell's history already, and comes into no log besides.
+#[test]
+fn p11_below_token_and_resolve_no_typed_word_is_said_again() {
+    const TYPED: &str = "Typed0by0mistake0secret";
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").exits(0);
+    for line in [
+        "token set a TYPED",
+        "token set a --replace=TYPED",
+        "token set a --TYPED",
+        "token set a --lock-timeout=TYPED",
+        "token set a --color TYPED",
+        "token set a!TYPED",
+        "token TYPED",
+        "token get a TYPED",
+        "resolve a TYPED --attempt a-x --not-created",
+        "resolve a --attempt a-x --created 1 --token-stdin=TYPED",
+        "resolve a --attempt a-x --created 1 --api-url TYPED",
+    ] {
+        let run = project.call(line.replace("TYPED", TYPED).split(' ')).input("token").run().exits(1);
+        is_free_of(&[TYPED.to_owned()], &format!("{}{}", run.stdout, run.stderr), line);
+        run.warns("it is not repeated").done_with("read from standard input");
+    }
+    let run = project.call(["resolve", "a", "--attempt", "a-x", "--not-created", "--settle-after", "5"]).run().exits(1);
+    run.warns("invalid value for '--settle-after <DURATION>'").done_with("it is not repeated");
+    // A name is one, whatever it looks like; but it is said where a token belongs.
+    let run = project.call(["token", "set", "unheard-of"]).input(TYPED).run().exits(1);
+    run.warns("nothing is recorded under `unheard-of`").done_with("the token itself is read from standard input");
+}

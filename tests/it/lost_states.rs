@@ -6,28 +6,24 @@ use crate::stage::{Gateway, Project, Run, manifest};
 
 mod beside;
 mod hints;
+mod named;
 mod names;
 mod tokens;
+mod words;
 
 /// Verbs that look, without a manifest.
-const LOOKING: [&str; 9] = [
-    "state list",
-    "state list --format json",
-    "state show",
-    "state show a",
-    "state export",
-    "doubts",
-    "doubts --format json",
-    "token get a",
-    "token answer a",
-];
+const LOOKING: [&str; 7] =
+    ["state list", "state list --format json", "state show", "state show a", "state export", "doubts", "doubts --format json"];
 /// Verbs that pass on what the state holds.
-const PASSING: [&str; 5] = [
+const PASSING: [&str; 8] = [
     "output",
     "output a --reveal --format dotenv --out made",
     "output --format k8s-secret",
     "output --format shell",
     "output --retry",
+    "token get a",
+    "token answer a",
+    "state export --reveal",
 ];
 /// Verbs that write.
 const WRITING: [&str; 5] =
@@ -115,7 +111,8 @@ fn p5_an_older_state_is_shown_with_a_warning_and_neither_passed_on_nor_written()
         run.exits(8).done_with(message);
     });
     // A name that only the lock file knows is not simply unknown.
-    project.run("token get b").exits(1).warns("nothing is recorded under `b`").done_with(message);
+    project.run("state show b").exits(1).warns("nothing is recorded under `b`").done_with(message);
+    project.run("token get b").exits(8).done_with(message);
     // Another lock file may be the right one: it is named as for a plan.
     project.write("old.lock", old_lock);
     let run = project.run("output --lock-file old.lock").exits(0);
@@ -243,11 +240,15 @@ fn the_lock_file_is_looked_for_beside_the_state_and_one_that_is_only_near_counts
 fn p12_a_lock_file_that_cannot_be_read_stops_what_passes_on_and_not_what_looks() {
     let (_gateway, project) = done(&["a"]);
     fs::write(project.lock_file(), "<<<<<<< ours\n").unwrap();
-    for line in ["state list", "state show a", "token get a"] {
+    for line in ["state list", "state show a"] {
         let run = project.run(line).exits(0).warns("is not a lock file of chatapi").warns("a plan and an apply will stop");
         assert!(!run.stdout.is_empty(), "{run}");
     }
-    changes_nothing(&project, &["output", "state mv a z", "state rm a", "token set a --replace", "init"], |_, run| {
-        run.exits(8).done_with("is not a lock file of chatapi");
-    });
+    changes_nothing(
+        &project,
+        &["output", "token get a", "state export --reveal", "state mv a z", "state rm a", "token set a --replace", "init"],
+        |_, run| {
+            run.exits(8).done_with("is not a lock file of chatapi");
+        },
+    );
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat, open};
 use serde_json::Value;
 
-use crate::stage::{Call, Gateway, OtherGateway, Project};
+use crate::stage::{Call, Gateway, OtherGateway, Project, eventually};
 
 /// Writes into the pipe until it takes no more.
 fn fill(mut pipe: impl std::io::Write) {
@@ -135,4 +135,23 @@ fn a_slow_reader_gets_every_byte() {
     let document = text.find("\n{").map(|at| &text[at..]).unwrap();
     assert!(document.len() > 70_000, "{}", document.len());
     assert_eq!(serde_json::from_str::<Value>(document).unwrap()["summary"]["create"], 600);
+}
+
+/// What a verb has done stands in the state and in the lock file, and the state is free, before anybody has to read of it.
+#[test]
+fn p8_what_changes_a_state_lets_it_go_before_it_tells_of_it() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply --write-outputs json=out.json").exits(0);
+    let lines =
+        [("state mv a z", "state mv", "\"z\""), ("state rm z", "state rm", "\"released\""), ("output --retry", "output", "")];
+    for (line, verb, locked) in lines {
+        let (reader, writer) = stuck();
+        let running = project.call(line.split(' ')).stdout_to(OwnedFd::from(writer)).start();
+        eventually("its lock", || project.read("state/lock").contains(&format!("\"{verb}\"")));
+        eventually("the lock file", || project.read("chatapi.lock").contains(locked));
+        project.run("state compact --lock-timeout 60s").exits(0);
+        drop(reader);
+        running.wait().exits(0).done();
+    }
 }

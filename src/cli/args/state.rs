@@ -132,6 +132,8 @@ pub(in crate::cli) enum StateVerb {
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]
+        lock_file: WitnessArg,
+        #[command(flatten)]
         lock: LockArgs,
     },
     /// Seal the tokens to other keys: those of `seal_to` in the manifests, or of `CHATAPI_SEAL_TO`.

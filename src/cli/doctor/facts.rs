@@ -12,7 +12,7 @@ use super::{git, pipelines};
 use crate::cli::args::{DoctorArgs, VariableArgs};
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
-use crate::cli::witness::{Witness, beside_manifest};
+use crate::cli::witness::{MANIFEST, Witness, beside_manifest};
 use crate::cli::{init, schema, sealing, variables};
 use crate::doctor::{
     Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Pipeline, Place, StateFacts, Storage, Target, Tracking,
@@ -83,7 +83,7 @@ fn repository(files: &[PathBuf]) -> (Seen, Vec<PathBuf>, Option<String>) {
     };
     let root = pipelines::root(&home(files));
     let found = root.as_deref().map(pipelines::read).unwrap_or_default();
-    let is_usual = matches!(files, [file] if file.as_os_str() == sealing::MANIFEST && !file.exists());
+    let is_usual = matches!(files, [file] if file.as_os_str() == MANIFEST && !file.exists());
     let theirs = root.as_deref().filter(|_| is_usual).and_then(|root| pipelines::manifests(root, &found.pipelines));
     let Some((theirs, file)) = theirs else {
         return (Seen { root, found, home: home(files) }, files.to_owned(), None);

@@ -20,7 +20,6 @@ use files::{Kind, Target};
 use forge::Surroundings;
 pub(super) use notices::{deletes, doubts, tokens};
 
-use super::again::addressed;
 use super::args::{ForgeArgs, Format, ReportArgs};
 use super::context::Context;
 use super::error::{CliError, Content};
@@ -134,7 +133,7 @@ pub(super) fn warning(error: &CliError) -> Notice {
     notice_as(Notice::warning, error)
 }
 
-fn notice_as(make: fn(&str) -> Notice, error: &CliError) -> Notice {
+fn notice_as(make: impl Fn(&str) -> Notice, error: &CliError) -> Notice {
     let mut chain = match &error.content {
         Content::Chain(chain) => chain.iter(),
         Content::Problems(_) => [].iter(),
@@ -283,9 +282,7 @@ impl Context {
 
     /// Keeps what needs a person.
     pub(super) fn note(&self, mut notice: Notice) {
-        for hint in &mut notice.hints {
-            *hint = addressed(hint, &self.console.command).into_owned();
-        }
+        notice.hints = notice.hints.iter().filter_map(|hint| self.console.hint(hint)).collect();
         self.emit(|| Some(Line::notice(&notice)));
         if self.reports.is_wanted() {
             self.reports.account().notices.push(notice);
@@ -322,10 +319,13 @@ impl Context {
         self.note_error(error);
     }
 
-    /// Tells of an error that another command would end with, now and in the reports: as one warning, for this one goes on.
+    /// Tells of an error that stops nothing here, as one that another command would end with; now and in the reports: as one warning.
     pub(super) fn forewarn(&self, what: &str, error: &CliError) {
         self.console.forewarn(what, error);
-        self.note_error(error);
+        match &error.content {
+            Content::Chain(_) => self.note(notice_as(|first| Notice::warning(&format!("{what}: {first}")), error)),
+            Content::Problems(_) => self.note_error(error),
+        }
     }
 
     /// Tells an error now, and `notice` of it in the reports.

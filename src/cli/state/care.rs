@@ -72,11 +72,11 @@ pub(super) fn compact(context: &Context, lock: &LockArgs) -> Result<Exit, CliErr
     let Rotated { before, after } = store.rotate(Timestamp::now(), None, &mut |_, entry| Ok(entry))?;
     let past = store.checkpoint().and_then(|checkpoint| checkpoint.history.clone());
     store.sync()?;
+    let closed = witness.close(store);
     context.done(format!("Compacted: {before} bytes before, {after} after."))?;
-    witness.renew(context, &store);
-    Box::new(store).close()?;
+    let exit = closed.tell(context)?;
     if let Some(past) = past {
         context.console.note(format_args!("what happened until now is in history/{}, without secrets", past.file));
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }

@@ -36,7 +36,7 @@ pub(super) fn export(context: &Context, may_be_unsealed: bool, lock_file: &Witne
 }
 
 pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &WitnessArg) -> Result<Exit, CliError> {
-    let reading = witness::look(context, lock_file)?;
+    let reading = witness::read(context, lock_file)?;
     let kept = store::read_entries(&context.state_dir, &store::referred(&reading.state))?;
     let keys = identities(args)?;
     let mut document = RevealedDocument::new(&reading.state, reading.head);
@@ -73,7 +73,7 @@ pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &Witness
 
 pub(super) fn import(context: &Context, file: &Path, lock_file: &LockFileArg, lock: &LockArgs) -> Result<Exit, CliError> {
     let mut snapshot = read(file)?;
-    let witness = Witness::of_state(context, lock_file.lock_file.as_ref())?;
+    let witness = Witness::of_restored(context, lock_file.lock_file.as_ref())?;
     let hold = context.hold("state import", lock.lock_timeout)?;
     if store::has_state(&context.state_dir) {
         let dir = context.state_dir.display();

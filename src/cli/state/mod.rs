@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::Export { reveal: true, identity, lock_file, .. } => export::reveal(context, &identity, &lock_file),
         StateVerb::Export { unsealed, lock_file, .. } => export::export(context, unsealed, &lock_file),
         StateVerb::Import { file, lock_file, lock } => export::import(context, &file, &lock_file, &lock),
-        StateVerb::Rescue { file, identity, lock } => rescue::run(context, &file, &identity, &lock),
+        StateVerb::Rescue { file, identity, lock_file, lock } => rescue::run(context, &file, &identity, (&lock_file, &lock)),
         StateVerb::Rekey { manifests, only_new, unseal, identity, lock } => {
             rekey::run(context, &manifests, rekey::How { only_new, unseal }, &identity, &lock)
         }

@@ -28,10 +28,9 @@ pub(super) fn mv(
     store.append(Event::Moved { from: from.clone(), to: to.clone() }, Timestamp::now())?;
     // The state first: a lock file that is behind is caught up with, and one that is ahead stops every run.
     store.sync()?;
+    let closed = witness.close(store);
     context.done(format!("`{from}` is `{to}` from now on; declare it under that name."))?;
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 /// Whether what is recorded under `from` may be called `to`.
@@ -73,6 +72,7 @@ pub(super) fn rm(
     store.append(context.run_info("state rm").event(), Timestamp::now())?;
     store.append(event, Timestamp::now())?;
     store.sync()?;
+    let closed = witness.close(store);
     if undo {
         context.done(format!("`{name}` is managed again."))?;
     } else {
@@ -80,9 +80,7 @@ pub(super) fn rm(
         let command = context.command();
         context.console.note(format_args!("remove it from the manifest; `{command} state rm --undo {name}` takes it back"));
     }
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 /// The record's status has no such step.

@@ -32,6 +32,7 @@ pub(super) fn run(
     check(store.state())?;
     let (to, listing) = ask(context, store.state(), server)?;
     if store.state().binding.as_ref() == Some(&to) {
+        Box::new(store).close()?;
         context.done(format!("The state belongs to {} and this key already.", to.origin))?;
         return Ok(Exit::Done);
     }
@@ -58,10 +59,9 @@ pub(super) fn run(
     store.append(context.run_info("state rebind").event(), Timestamp::now())?;
     store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
     store.sync()?;
+    let closed = witness.close(store);
     context.done(format!("The state belongs to {origin} and this key from now on: {shown}."))?;
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 /// Only what is bound to a real server can be bound to another.

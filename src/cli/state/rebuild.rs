@@ -35,7 +35,7 @@ impl Known {
             // The environment may name the one that later runs look at: that one has to know what there is now.
             return Ok(Self { lock: LockFile::read(&source)?, path: named.unwrap_or_else(|| source.clone()), source });
         }
-        let witness = Witness::of_state(context, named.as_ref())?;
+        let witness = Witness::of_restored(context, named.as_ref())?;
         Ok(Self { lock: witness.lock().cloned(), source: witness.source().to_owned(), path: witness.path })
     }
 }

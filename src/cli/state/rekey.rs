@@ -44,7 +44,7 @@ pub(super) fn run(
             .hint("name the keys in `seal_to:` of the manifest, or in CHATAPI_SEAL_TO")
             .hint("to keep every token in the clear from now on: `--unseal`, with no key named"));
     }
-    let witness = Witness::of_manifests(context, &manifests.files, None)?;
+    let witness = Witness::of_applied(context, &manifests.files, None)?;
     if let Ok(Reading { state, .. }) = store::read(&context.state_dir, witness.lock())
         && state.recipients == wanted
         && (only_new || is_sealed_so(&context.state_dir, &state, &wanted)?)
@@ -79,6 +79,7 @@ pub(super) fn run(
         store.rotate(Timestamp::now(), Some(&wanted), &mut next)?;
     }
     store.sync()?;
+    let closed = witness.close(store);
     let kept = if only_new {
         "what is kept stays as it was".to_owned()
     } else {
@@ -89,9 +90,7 @@ pub(super) fn run(
     if only_new {
         context.console.note("tokens that were kept before open with the old keys only");
     }
-    witness.renew(context, &store);
-    Box::new(store).close()?;
-    Ok(Exit::Done)
+    closed.tell(context)
 }
 
 fn warn_of_old(context: &Context) {

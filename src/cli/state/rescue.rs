@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::apply::{Packet, Rescue};
-use crate::cli::args::{IdentityArgs, LockArgs};
+use crate::cli::args::{IdentityArgs, LockArgs, WitnessArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities};
-use crate::cli::token;
+use crate::cli::{token, witness};
 use crate::instance::{InstanceId, InstanceName};
 use crate::provider::certainty::{CreatedInstance, Verdict, judge};
 use crate::seal::Identity;
@@ -68,12 +68,17 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     store::sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
-pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock: &LockArgs) -> Result<Exit, CliError> {
+pub(super) fn run(
+    context: &Context,
+    file: &Path,
+    identity: &IdentityArgs,
+    (lock_file, lock): (&WitnessArg, &LockArgs),
+) -> Result<Exit, CliError> {
     let (packets, unreadable) = packets(file)?;
     let needs_key = |state: &State| packets.values().any(|packet| packet.is_sealed() && lacks_token(state, packet).is_some());
     // Looked at before the lock is taken: a command for the key may wait for a person.
-    let keys = if needs_key(&store::read(&context.state_dir, None)?.state) { identities(identity)? } else { Vec::new() };
-    let mut store = context.open("state rescue", lock.lock_timeout, None)?;
+    let keys = if needs_key(&witness::read(context, lock_file)?.state) { identities(identity)? } else { Vec::new() };
+    let (mut store, witness) = witness::open(context, "state rescue", lock.lock_timeout, lock_file)?;
     let (mut awaited, mut tokens, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for packet in packets.values() {
         match fit(store.state(), packet, &keys) {
@@ -99,11 +104,12 @@ pub(super) fn run(context: &Context, file: &Path, identity: &IdentityArgs, lock:
     }
     store.sync()?;
     let told: Vec<String> = told_of.iter().map(|name| told(store.state(), name)).collect();
-    Box::new(store).close()?;
+    let closed = witness.close(store);
     context.done(told.join("\n"))?;
+    let exit = closed.tell(context)?;
     if left.is_empty() && unreadable == 0 {
         context.console.note("what was in it is in the state now: it can be deleted");
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     for why in &left {
         context.console.error(why);

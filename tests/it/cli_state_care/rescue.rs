@@ -130,3 +130,23 @@ fn p3_a_rescued_token_finds_its_instance_under_another_name() {
         .prints("its token is kept");
     assert_eq!(project.token("z"), gateway.tokens()[&id]);
 }
+
+#[test]
+fn p5_a_rescue_holds_the_state_against_its_lock_file_and_renews_it() {
+    let (gateway, project) = doubtful();
+    let text = packet(&gateway, &project).to_string();
+    let older = project.copy_of_state();
+    project.run("state compact").exits(0);
+    let newest = project.copy_of_state();
+    project.restore(&older);
+    let before = project.read("state/journal.jsonl");
+    let rescue = || project.call(["state", "rescue", "-"]).input(text.clone());
+    rescue().run().exits(8).done_with("the state is older than the lock file");
+    let run = project.call(["state", "rescue", "-", "--lock-file", "typo.lock"]).input(text.clone()).run().exits(8);
+    run.done_with("there is no lock file typo.lock");
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    project.restore(&newest);
+    rescue().run().exits(0).prints("its token is kept").done_with("chatapi.lock says so too: commit it");
+    let id = project.ids()["b"].clone();
+    assert!(project.read("chatapi.lock").contains(&id));
+}

@@ -63,7 +63,7 @@ fn where_no_lock_file_is_near_the_next_apply_is_said_to_write_it() {
 fn a_lock_file_that_cannot_be_written_leaves_the_rename_done() {
     let (gateway, project) = done(&["a"]);
     let run = project.call(["state", "mv", "a", "z"]).env("CHATAPI_FAILPOINT", "lockfile-before=error").run();
-    let run = run.exits(0).prints("`a` is `z` from now on");
+    let run = run.exits(4).prints("`a` is `z` from now on");
     run.warns("cannot write chatapi.lock").done_with("the state has it; the next apply writes the lock file");
     assert_eq!(locked(&project, "instances"), ["a"]);
     project.declare(&manifest("{kind: chatapi}", &["z"]));

@@ -89,16 +89,29 @@ fn p11_a_token_that_is_kept_in_the_clear_is_said_to_be() {
     run.warns("the token is kept in the clear in state").done_with("instances.yaml names a key to seal to");
 }
 
+/// Whose manifest it is nobody knows: neither its keys count, nor what is wrong with it.
 #[test]
-fn p11_a_manifest_here_counts_where_the_state_and_its_lock_file_are_kept_elsewhere() {
-    let (_gateway, project) = rebuilt();
+fn p11_a_manifest_here_that_may_be_another_projects_neither_seals_nor_blocks() {
+    let (gateway, project) = rebuilt();
     fs::create_dir(project.path("kept")).unwrap();
     for file in ["state", "chatapi.lock"] {
         fs::rename(project.path(file), project.path(&format!("kept/{file}"))).unwrap();
     }
-    let project = project.with("CHATAPI_STATE", "kept/state").with("CHATAPI_LOCK_FILE", "kept/chatapi.lock");
-    set(&project, "a").exits(0).done_with("from now on, as instances.yaml asks");
-    assert!(!is_in_clear(project.dir()));
+    fs::write(project.path("kept/prod.yaml"), crate::stage::manifest("{kind: chatapi}", &["a", "b"])).unwrap();
+    let project = project.with("CHATAPI_STATE", "kept/state");
+    let run = set(&project, "a").exits(0).warns("the token is kept in the clear in kept/state");
+    run.warns("neither the state nor CHATAPI_SEAL_TO nor a manifest beside its lock file names a key").done_with("state rekey");
+    assert_eq!(project.token("a"), TOKEN);
+    // Nor one with the lock file of another state beside it, where the right one is named.
+    let other = Project::at(&gateway.url(), &["x"]);
+    other.run("apply").exits(0);
+    project.write("chatapi.lock", other.read("chatapi.lock"));
+    project.declare("seal_to: [\n");
+    let words = ["token", "set", "b", "--lock-file", "kept/chatapi.lock"];
+    project.call(words).input(TOKEN).run().exits(0).warns("is kept in the clear").done();
+    fs::rename(project.path("kept/chatapi.lock"), project.path("right.lock")).unwrap();
+    let words = ["token", "set", "b", "--replace", "--lock-file", "right.lock"];
+    project.call(words).input(TOKEN).run().exits(0).warns("is kept in the clear").done();
 }
 
 #[test]
