@@ -74,7 +74,7 @@ fn help_of_every_command() {
     project.run("--version").exits(0).prints(env!("CARGO_PKG_VERSION"));
     let version = project.run("version --format json").exits(0).json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!((&version["manifest_version"], &version["state_format"]), (&1.into(), &2.into()));
+    assert_eq!((&version["manifest_version"], &version["state_format"]), (&1.into(), &3.into()));
     let features = if cfg!(feature = "failpoints") { serde_json::json!(["failpoints"]) } else { serde_json::json!([]) };
     assert_eq!(version["features"], features);
 }
