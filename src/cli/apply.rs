@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::args::ApplyArgs;
 use super::console::BOLD;
-use super::context::{Context, Server, check_binding, settling, steady_now, typed};
+use super::context::{Context, Server, settling, steady_now, typed};
 use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
-        check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
+        context.check_binding(store.state().binding.as_ref(), &server, &store.state().lineage)?;
         if let Some(plan) = saved {
             let checked = plan.check_server(server.provider.origin());
             checked.map_err(|stale| saved::stale(context, plan, &stale))?;

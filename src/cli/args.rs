@@ -65,9 +65,15 @@ pub(super) struct Cli {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// The state directory.
-    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true, default_value = "state")]
-    pub(super) state: PathBuf,
+    /// The state directory; if not said, that of the environment, or `state`.
+    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true)]
+    pub(super) state: Option<PathBuf>,
+    /// The environment of `chatapi.yaml` that is meant: its state, lock file, gateway and values of variables.
+    #[arg(long, global = true, value_name = "NAME", env = "CHATAPI_ENV", hide_env_values = true)]
+    pub(super) env: Option<String>,
+    /// The file that declares the environments; if not said, `chatapi.yaml` beside the first manifest, or here.
+    #[arg(long, global = true, value_name = "FILE", env = "CHATAPI_ENVIRONMENTS", hide_env_values = true)]
+    pub(super) environments: Option<PathBuf>,
     /// Use a state directory on a network or user-space file system, where its lock may not keep other machines out.
     #[arg(long, global = true, env = "CHATAPI_UNSAFE_FS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) unsafe_fs: bool,

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::args::{Format, Global, ServerArgs};
 use super::console::Console;
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::progress::in_words;
@@ -32,6 +33,8 @@ use crate::text::{Printed, disarm, escape};
 
 /// The file beside a manifest that remembers its state.
 pub(super) const LOCK_FILE: &str = "chatapi.lock";
+/// Where a state is kept if nothing else is said.
+pub(super) const STATE: &str = "state";
 /// Where the embedded emulator keeps its ledger.
 const EMULATOR: &str = "emulator";
 /// Longest secret that is read from a file or pipe.
@@ -46,6 +49,8 @@ pub(super) struct Context {
     pub(super) console: Console,
     pub(super) format: Format,
     pub(super) state_dir: PathBuf,
+    /// The environment that was chosen.
+    pub(super) environment: Option<Chosen>,
     /// Whether its file system may be one whose locks do not hold.
     is_any_disk_good: bool,
     pub(super) is_ci: bool,
@@ -70,11 +75,12 @@ impl Server {
 }
 
 impl Context {
-    pub(super) fn new(global: &Global, console: Console) -> Self {
+    pub(super) fn new(global: &Global, environment: Option<Chosen>, console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
-        let (state_dir, is_any_disk_good) = (global.state.clone(), global.unsafe_fs);
+        let own = environment.as_ref().map(Chosen::state).or_else(|| global.state.clone());
+        let (state_dir, is_any_disk_good) = (own.unwrap_or_else(|| PathBuf::from(STATE)), global.unsafe_fs);
         let (has_created, reports) = (AtomicBool::new(false), Reports::default());
-        Self { console, format, state_dir, is_any_disk_good, is_ci: is_ci(), has_created, reports }
+        Self { console, format, state_dir, environment, is_any_disk_good, is_ci: is_ci(), has_created, reports }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -108,7 +114,7 @@ impl Context {
     }
 
     /// Reads manifests, from files and standard input, with values for their variables.
-    pub(super) fn manifest(files: &[PathBuf], given: &Given) -> Result<Manifest, CliError> {
+    pub(super) fn manifest(&self, files: &[PathBuf], given: &Given) -> Result<Manifest, CliError> {
         saved::refuse_where_manifests_are_meant(files)?;
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
@@ -119,7 +125,28 @@ impl Context {
             _ => CliError::from(problems),
         })?;
         tracing::info!(instances = manifest.declarations().len(), provider = %manifest.provider, "read the manifest");
-        Ok(manifest)
+        match &self.environment {
+            Some(chosen) => chosen.placed(manifest),
+            None => Ok(manifest),
+        }
+    }
+
+    /// The server's address, if there is one.
+    pub(super) fn url(&self) -> Result<Option<String>, CliError> {
+        let said = env::var("CHATAPI_URL").ok();
+        match &self.environment {
+            Some(chosen) => chosen.url(said),
+            None => Ok(said),
+        }
+    }
+
+    /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
+    pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
+        check_binding(bound, &server.binding(lineage))?;
+        match &self.environment {
+            Some(chosen) => chosen.check_account(bound, server),
+            None => Ok(()),
+        }
     }
 
     /// Takes the state's lock, telling now and then that it waits.
@@ -166,14 +193,14 @@ impl Context {
     pub(super) async fn connect(&self, kind: ProviderKind, args: &ServerArgs) -> Result<Server, CliError> {
         match kind {
             ProviderKind::Emulator => self.embedded(args).await,
-            ProviderKind::Chatapi => Self::remote(args),
+            ProviderKind::Chatapi => self.remote(args),
         }
     }
 
     /// The server that a state is bound to. Where none is named, the hint names the state's.
     pub(super) async fn connect_bound(&self, bound: Option<&Binding>, args: &ServerArgs) -> Result<Server, CliError> {
         match bound.filter(|bound| !bound.origin.is_emulator()) {
-            Some(bound) if env::var_os("CHATAPI_URL").is_none() => {
+            Some(bound) if self.url()?.is_none() => {
                 let export = format!("export CHATAPI_URL={}/ (this state belongs to it)", bound.origin);
                 Err(CliError::message(Exit::Error, "the server's address is not set").hint(export).hint(KEY_HINT))
             }
@@ -181,8 +208,8 @@ impl Context {
         }
     }
 
-    fn remote(args: &ServerArgs) -> Result<Server, CliError> {
-        let url = env::var("CHATAPI_URL").map_err(|_| {
+    fn remote(&self, args: &ServerArgs) -> Result<Server, CliError> {
+        let url = self.url()?.ok_or_else(|| {
             CliError::message(Exit::Error, "the server's address is not set")
                 .hint("export CHATAPI_URL=https://gateway.example/")
                 .hint("to try without a server: `provider: {kind: emulator}` in the manifest")
@@ -228,7 +255,7 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
 }
 
 /// Refuses another server or account than the state's, before a byte is sent.
-pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
+fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
     let Some(bound) = bound.filter(|bound| !bound.admits(mine)) else { return Ok(()) };
     let other = CliError::message(
         Exit::Error,
@@ -245,11 +272,11 @@ pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(
 }
 
 /// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.
-pub(super) fn check_server(bound: Option<&Binding>, provider: ProviderKind) -> Result<(), CliError> {
+pub(super) fn check_server(context: &Context, bound: Option<&Binding>, provider: ProviderKind) -> Result<(), CliError> {
     let Some(bound) = bound else { return Ok(()) };
     let here = match provider {
         ProviderKind::Emulator => Some(Origin(Origin::EMULATOR.to_owned())),
-        ProviderKind::Chatapi => env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin())),
+        ProviderKind::Chatapi => context.url().ok().flatten().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin())),
     };
     let is_other = here.as_ref().map_or(bound.origin.is_emulator(), |here| *here != bound.origin);
     if !is_other {

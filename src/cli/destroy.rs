@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::args::DestroyArgs;
 use super::console::{BAD, BOLD, DIM, DOUBT};
-use super::context::{Context, check_binding, settling, steady_now};
+use super::context::{Context, settling, steady_now};
 use super::error::CliError;
 use super::exit::Exit;
 use super::progress::{DRAIN, Display, TRIES};
@@ -135,7 +135,7 @@ async fn go(
     let stop = signals::listen()?;
     let bound = store.state().binding.clone();
     let server = context.connect_bound(bound.as_ref(), &args.server).await?;
-    check_binding(bound.as_ref(), &server.binding(&store.state().lineage))?;
+    context.check_binding(bound.as_ref(), &server, &store.state().lineage)?;
     let options = Options {
         parallelism: usize::from(args.parallelism),
         is_exclusive: false,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::args::{DoubtsArgs, ServerArgs};
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, check_binding, settling};
+use super::context::{Context, settling};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{signals, witness};
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
 pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<Examination, CliError> {
     signals::runtime()?.block_on(async {
         let server = context.connect_bound(state.binding.as_ref(), args).await?;
-        check_binding(state.binding.as_ref(), &server.binding(&state.lineage))?;
+        context.check_binding(state.binding.as_ref(), &server, &state.lineage)?;
         let run = context.run_info("doubts");
         let examined = examine(&*server.provider, state, settling(args), (&run, Timestamp::now)).await;
         examined.map_err(|error| CliError::new(Exit::Error, &error).hint("without `--refresh` the recorded evidence is shown"))

@@ -33,8 +33,9 @@ const EXIT_CODES: [(&str, &str); 12] = [
     ("143", "The same by SIGTERM."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 11] = [
     ("CHATAPI_URL", "The server's address. Plain http is accepted for this machine only."),
+    ("CHATAPI_ENV", "Which environment of chatapi.yaml is meant; the same as --env."),
     ("CHATAPI_API_KEY_FILE", "A file (0600) with the API key."),
     ("CHATAPI_API_KEY", "The API key itself, where no file is named."),
     ("CHATAPI_SEAL_TO", "Public keys that tokens are sealed to, separated by commas; goes before the manifest's seal_to."),
@@ -46,8 +47,9 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ("NO_COLOR, CLICOLOR_FORCE, FORCE_COLOR", "Whether colour is used where --color does not say."),
 ];
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("instances.yaml", "The manifest that is read where none is named. Commit it."),
+    ("chatapi.yaml", "Beside the manifest: the environments, each with a state of its own. Commit it."),
     ("chatapi.lock", "Beside the manifest: tells a lost state from a first run. Commit it."),
     ("chatapi.schema.json", "Beside the manifest: by it editors complete and check the manifest. Commit it."),
     ("state/journal.jsonl", "The truth; tokens are in it, and only in it. Back it up, and do not commit it."),

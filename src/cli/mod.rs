@@ -12,6 +12,7 @@ mod destroy;
 mod doctor;
 mod doubts;
 mod emulator;
+mod environment;
 mod error;
 mod exit;
 mod identity;
@@ -66,12 +67,23 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::refuse(error),
     };
-    let console = Console::new(colour(&cli.global), loudness(&cli.global)).calling(again::command(&cli.global.state));
+    let console = Console::new(colour(&cli.global), loudness(&cli.global));
+    let chosen = match environment::choose(&cli.global, &cli.verb) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            console.error(&error);
+            return ExitCode::from(error.exit.code());
+        }
+    };
+    let console = console.calling(again::command(&cli.global, chosen.as_ref()));
     let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_)));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
-    let context = Arc::new(Context::new(&cli.global, console));
+    let context = Arc::new(Context::new(&cli.global, chosen, console));
+    if let Some(chosen) = &context.environment {
+        context.console.note(chosen.told());
+    }
     let exit = run(&context, cli.verb).unwrap_or_else(|error| {
         context.complain(&error);
         error.exit

@@ -33,11 +33,11 @@ use crate::text::escape;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let witness = Witness::of_manifests(context, &args.manifests.files, args.lock_file.lock_file.as_ref())?;
     let lock = witness.lock();
-    let given = variables::given(&args.manifests.variables)?;
+    let given = variables::given(context, &args.manifests.variables)?;
     // Two threads: the manifest and the state know nothing of each other, and each takes its time.
     let (manifest, reading) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| store::read(&context.state_dir, lock));
-        (Context::manifest(&args.manifests.files, &given), reading.join())
+        (context.manifest(&args.manifests.files, &given), reading.join())
     });
     let manifest = manifest?;
     let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock));
@@ -79,7 +79,7 @@ impl Made {
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
-        let elsewhere = state.and_then(|state| check_server(state.binding.as_ref(), manifest.provider).err());
+        let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
         Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere })
     }
 

@@ -81,7 +81,7 @@ pub(super) fn for_token(context: &Context, state: &State, witness: &Witness) -> 
     let manifest = witness.manifest_of(&state.lineage);
     let (wanted, by) = match (from_environment()?, &manifest) {
         (Some(wanted), _) => (wanted, VARIABLE.to_owned()),
-        (None, Some(manifest)) => (wanted_by(manifest)?, typed(manifest)),
+        (None, Some(manifest)) => (wanted_by(context, manifest)?, typed(manifest)),
         (None, None) => (Recipients::default(), String::new()),
     };
     if wanted.is_empty() {
@@ -146,8 +146,8 @@ fn no_key() -> CliError {
 }
 
 /// The keys that the manifest at `path` names.
-fn wanted_by(path: &Path) -> Result<Recipients, CliError> {
-    let manifest = Context::manifest(&[path.to_owned()], &variables::surrounding()?).map_err(|error| {
+fn wanted_by(context: &Context, path: &Path) -> Result<Recipients, CliError> {
+    let manifest = context.manifest(&[path.to_owned()], &variables::surrounding(context)?).map_err(|error| {
         error.hint(format!("it may name keys to seal the token to: mend it, or set {VARIABLE}; nothing was written"))
     })?;
     Ok(manifest.seal_to.unwrap_or_default())

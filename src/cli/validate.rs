@@ -9,8 +9,8 @@ use crate::report::ValidateDocument;
 use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError> {
-    let given = variables::given(&args.variables)?;
-    match Context::manifest(&args.files, &given) {
+    let given = variables::given(context, &args.variables)?;
+    match context.manifest(&args.files, &given) {
         Ok(manifest) => {
             let count = manifest.declarations().len();
             if context.is_json() {

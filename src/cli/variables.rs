@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::path::PathBuf;
 
 use super::args::VariableArgs;
+use super::context::Context;
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
-use crate::manifest::{Given, Loaded, Stdin, load};
+use crate::manifest::{Given, Loaded, Source, Stdin, load};
 
 /// What the variables of the environment begin with.
 const PREFIX: &str = "CHATAPI_VAR_";
@@ -20,16 +23,14 @@ impl VariableArgs {
 }
 
 /// Everything that is said.
-pub(super) fn given(args: &VariableArgs) -> Result<Given, CliError> {
-    let Loaded { sources, problems } = load(&args.var_file, Stdin::Terminal);
-    if !problems.is_empty() {
-        return Err(problems.into());
-    }
-    Ok(Given { flags: args.var.clone(), files: sources, ..surrounding()? })
+pub(super) fn given(context: &Context, args: &VariableArgs) -> Result<Given, CliError> {
+    let mut given = surrounding(context)?;
+    given.files.extend(read(&args.var_file)?);
+    Ok(Given { flags: args.var.clone(), ..given })
 }
 
-/// What the environment says.
-pub(super) fn surrounding() -> Result<Given, CliError> {
+/// What is said around the command line: by the process's environment, and by the files of the environment that was chosen.
+pub(super) fn surrounding(context: &Context) -> Result<Given, CliError> {
     let mut environment = BTreeMap::new();
     for (name, value) in env::vars_os() {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
@@ -40,5 +41,11 @@ pub(super) fn surrounding() -> Result<Given, CliError> {
         let value = value.map_err(|_| CliError::message(Exit::Error, format!("{PREFIX}{name} is not UTF-8")))?;
         environment.insert(name.to_ascii_lowercase(), value);
     }
-    Ok(Given { environment, ..Given::default() })
+    let own: Vec<PathBuf> = context.environment.iter().flat_map(Chosen::var_files).collect();
+    Ok(Given { environment, files: read(&own)?, ..Given::default() })
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<Source>, CliError> {
+    let Loaded { sources, problems } = load(files, Stdin::Terminal);
+    if problems.is_empty() { Ok(sources) } else { Err(problems.into()) }
 }

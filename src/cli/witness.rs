@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::args::WitnessArg;
 use super::console::BOLD;
 use super::context::{Context, LOCK_FILE, typed};
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports::whole;
@@ -185,10 +186,9 @@ impl Closed<'_> {
     }
 }
 
-/// What was named by the command line, or else by the environment.
-fn named_path(named: Option<&PathBuf>) -> Option<PathBuf> {
-    let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    named.cloned().or_else(set)
+/// What was named by the process's environment.
+fn set_path() -> Option<PathBuf> {
+    env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// A lock file that was named has to be there, where the state here says that there was one: else a mistyped name would stand for a
@@ -196,7 +196,8 @@ fn named_path(named: Option<&PathBuf>) -> Option<PathBuf> {
 fn check_named(context: &Context, named: Option<&PathBuf>) -> Result<(), LockFileError> {
     let records_something =
         || store::read(&context.state_dir, None).is_ok_and(|Reading { state, .. }| !state.records().is_empty());
-    match named_path(named) {
+    // Clap has looked into the environment where a command has the flag; one that has not looks now.
+    match named.cloned().or_else(set_path) {
         Some(path) if matches!(path.try_exists(), Ok(false)) && records_something() => Err(LockFileError::Absent(path)),
         _ => Ok(()),
     }
@@ -211,7 +212,8 @@ fn look_for(
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
     let alone = |path: PathBuf, lock, is_guess| Witness { path, lock, other: None, is_other_newer: false, is_guess };
-    if let Some(path) = named_path(named) {
+    let own = context.environment.as_ref().map(Chosen::lock_file);
+    if let Some(path) = named.cloned().or(own).or_else(set_path) {
         return Ok(alone(path.clone(), LockFile::read(&path)?, false));
     }
     let found = LockFile::read(&first)?;

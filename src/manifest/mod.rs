@@ -26,6 +26,7 @@ mod beside;
 mod document;
 mod encoding;
 mod entry;
+mod environments;
 mod items;
 mod names;
 mod pattern;
@@ -46,6 +47,7 @@ mod validate;
 mod variables;
 
 pub use document::DEPTH_MAX;
+pub use environments::{Environment, Environments};
 pub use schema::schema;
 pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};

@@ -47,7 +47,7 @@ pub(super) fn read(sources: &[Source], given: &Given) -> Result<Manifest, Diagno
 }
 
 /// One file as a tree; the text comes back if it can be shown.
-fn tree<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_>) -> (Option<Node<'a>>, Option<&'a str>) {
+pub(super) fn tree<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_>) -> (Option<Node<'a>>, Option<&'a str>) {
     let Some(left) = limits.bytes.checked_sub(source.bytes().len()).filter(|_| source.bytes().len() <= FILE_MAX) else {
         report.push(source::too_long(source.bytes().len() > FILE_MAX));
         return (None, None);

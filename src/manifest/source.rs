@@ -85,7 +85,7 @@ pub struct Loaded {
 }
 
 /// Reads the files that `paths` name. A directory stands for the `*.yaml` and `*.yml` files directly in it, sorted by name,
-/// hidden ones left out; `-` stands for standard input. A file that is named twice is read once.
+/// hidden ones and `chatapi.yaml` left out; `-` stands for standard input. A file that is named twice is read once.
 pub fn load(paths: &[PathBuf], mut stdin: Stdin<'_>) -> Loaded {
     let mut loader = Loader {
         loaded: Loaded { sources: Vec::new(), problems: Diagnostics::new() },
@@ -255,7 +255,8 @@ fn yaml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
         let is_yaml = Path::new(&name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_yaml && !text.starts_with('.') {
+        // The environments of the manifests, and none of them.
+        if is_yaml && !text.starts_with('.') && text != "chatapi.yaml" {
             files.push(directory.join(&name));
         }
     }

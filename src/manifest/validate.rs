@@ -184,7 +184,7 @@ pub(super) fn span_of(entry: &Entry<'_>) -> Span {
     if entry.value.span.is_empty() { entry.key.span } else { entry.value.span }
 }
 
-fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
+pub(super) fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
     match &entry.value.value {
         Value::Plain(text) if *text == VERSION.to_string() => {}
         Value::Plain(text) if entry.value.meaning() == Some(Meaning::Number) => {

@@ -33,6 +33,7 @@ mod deliveries;
 mod destroy;
 mod disk_full;
 mod emulator;
+mod environments;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
 mod fuzz;

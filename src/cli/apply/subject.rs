@@ -32,7 +32,7 @@ impl Subject {
                 Ok(Self { manifest: saved.manifest.manifest(), witness, consent: saved.consent.clone(), saved: Some(saved) })
             }
             files => {
-                let manifest = Context::manifest(files, &variables::given(&args.manifests.variables)?)?;
+                let manifest = context.manifest(files, &variables::given(context, &args.manifests.variables)?)?;
                 let witness = Witness::of_manifests(context, files, typed)?;
                 Ok(Self { manifest, witness, consent: args.answers.consent(args.budget.max_creates), saved: None })
             }

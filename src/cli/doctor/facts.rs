@@ -48,7 +48,7 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     Facts {
         command: context.command(),
         key_hint: sealing::key_hint(),
-        manifest: manifest(&files, &args.manifests.variables),
+        manifest: manifest(context, &files, &args.manifests.variables),
         manifest_by,
         is_schema_current: is_schema_current(&home.join(schema::FILE)),
         state: state(context, reading, lock.as_ref().ok().and_then(Option::as_ref)),
@@ -105,12 +105,12 @@ fn is_set(name: &str) -> bool {
 }
 
 /// Standard input is not read: it would be gone for the apply.
-fn manifest(files: &[PathBuf], args: &VariableArgs) -> ManifestFacts {
+fn manifest(context: &Context, files: &[PathBuf], args: &VariableArgs) -> ManifestFacts {
     let is_there = |path: &PathBuf| path.as_os_str() != "-" && path.exists();
     if !files.iter().any(is_there) {
         return ManifestFacts::Missing;
     }
-    let Ok(given) = variables::given(args) else { return ManifestFacts::Bad(1) };
+    let Ok(given) = variables::given(context, args) else { return ManifestFacts::Bad(1) };
     match manifest::Manifest::read(files, manifest::Stdin::Terminal, &given) {
         Ok(manifest) => ManifestFacts::Good {
             instances: manifest.declarations().len(),

@@ -37,7 +37,7 @@ pub(super) fn run(
     lock: &LockArgs,
 ) -> Result<Exit, CliError> {
     let How { only_new, unseal } = how;
-    let wanted = sealing::wanted(&Context::manifest(&manifests.files, &variables::given(&manifests.variables)?)?)?;
+    let wanted = sealing::wanted(&context.manifest(&manifests.files, &variables::given(context, &manifests.variables)?)?)?;
     if wanted.is_empty() != unseal {
         let wrong = if unseal { "there are keys to seal to, and `--unseal` says that nothing is sealed" } else { NOBODY };
         return Err(CliError::message(Exit::Error, wrong)
