@@ -56,6 +56,7 @@ mod raw_server;
 mod recipes;
 mod repetition;
 mod saved_plans;
+mod scenarios;
 mod signals_at_random;
 mod soak;
 mod stage;
