@@ -8,6 +8,7 @@ mod run;
 mod secrets;
 mod state;
 mod variables;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
+pub(super) use watch::{DriftArgs, ExpiryArgs};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -139,11 +141,11 @@ pub(super) enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Show what an apply would do. Changes nothing, needs no key and no network.
+    /// Show what an apply would do. Changes nothing; needs no key and no network but for `--verify`.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --verify instances.yaml                asks the server as well: what is gone, stopped, unpaid?\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
     )]
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
     Show(Box<ShowArgs>),
@@ -162,6 +164,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi state rm`."
     )]
     Destroy(Box<DestroyArgs>),
+    /// Ask the server what has become of the instances: gone, stopped, unpaid, of another type, or nobody's. Changes nothing.
+    #[command(
+        after_help = "Examples:\n  chatapi drift\n  chatapi drift instances.yaml                          with the types that are declared\n  chatapi drift --expiring-within 30d --detailed-exitcode    exits 2 if anything is found\n  chatapi drift --format json | jq '.findings[] | select(.finding == \"gone\")'\n\nOne request, to the account's list. What is gone is a question: nothing is created or deleted for it by itself.\nA list that shows nothing of what was there before is not believed, and is an error."
+    )]
+    Drift(Box<DriftArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),

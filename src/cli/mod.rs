@@ -11,6 +11,7 @@ mod delivery;
 mod destroy;
 mod doctor;
 mod doubts;
+mod drift;
 mod emulator;
 mod error;
 mod exit;
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::refuse(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global)).calling(again::command(&cli.global.state));
-    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_)));
+    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_) | Verb::Drift(_)));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
@@ -106,6 +107,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             reports::begin_annotations(context, "validate", &args.forge)?;
             validate::run(context, &args.manifests)
         }
+        Verb::Drift(args) => drift::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),

@@ -32,6 +32,7 @@ mod damage;
 mod deliveries;
 mod destroy;
 mod disk_full;
+mod drift;
 mod emulator;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
