@@ -50,7 +50,7 @@ Against a real server:
 Exit codes:
   0 done                        4 partly done
   1 error, nothing created      5 locked by another run
-  2 changes (plan only)         6 stopped by a guard
+  2 changes (plan, drift)       6 stopped by a guard
   3 in doubt, token missing     7 saved plan stale or spent
                                 8 state missing, damaged or older
   129, 130, 143 stopped by a signal"

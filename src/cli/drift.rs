@@ -18,6 +18,7 @@ use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Deviation, Drift, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, with_events};
 use crate::provider::{ListError, Provider as _};
+use crate::report::account::Notice;
 use crate::report::{DriftData, DriftDocument, DriftSummary};
 use crate::state::{Event, State};
 use crate::store;
@@ -171,6 +172,18 @@ pub(super) fn show(context: &Context, drift: &Drift) {
     for hint in drift.findings.iter().flat_map(|finding| hints(finding, &context.command())) {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
     }
+}
+
+/// What the reports tell of the findings.
+pub(super) fn notices<'a>(drift: &'a Drift, command: &'a str) -> impl Iterator<Item = Notice> + 'a {
+    drift.findings.iter().map(move |finding| {
+        let what = format!("{}: {}", finding.id, finding.deviation);
+        let notice = match &finding.name {
+            Some(name) => Notice::warning(&format!("{name} ({what})")).about(name),
+            None => Notice::warning(&what),
+        };
+        hints(finding, command).iter().fold(notice, |notice, hint| notice.hint(hint))
+    })
 }
 
 fn row(finding: &Finding) -> Vec<String> {

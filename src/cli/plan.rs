@@ -152,6 +152,9 @@ impl Made {
             let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
             doubts.chain(settled).for_each(|notice| context.note(notice));
         }
+        if let Some(drift) = &self.drift {
+            drift::notices(drift, &command).for_each(|notice| context.note(notice));
+        }
         account(context, &self.plan, self.cost().as_ref());
     }
 
