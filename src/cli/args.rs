@@ -25,7 +25,7 @@ pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
-pub(super) use watch::{DriftArgs, ExpiryArgs};
+pub(super) use watch::{DriftArgs, ExpiryArgs, ReachArgs, StatusArgs};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -169,6 +169,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi drift\n  chatapi drift instances.yaml                          with the types that are declared\n  chatapi drift --expiring-within 30d --detailed-exitcode    exits 2 if anything is found\n  chatapi drift --format json | jq '.findings[] | select(.finding == \"gone\")'\n\nOne request, to the account's list. What is gone is a question: nothing is created or deleted for it by itself.\nA list that shows nothing of what was there before is not believed, and is an error."
     )]
     Drift(Box<DriftArgs>),
+    /// Ask each instance whether its phone is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi status\n  chatapi status support-eu support-us --identity key.txt\n  chatapi status --watch --interval 10s\n  chatapi status --format json | jq -r '.instances[] | select(.is_authenticated | not) | .name'\n\nEach is asked at its own address with its own token, which goes nowhere else. Needs no API key.\nExit 3: not all of them are `authenticated`."
+    )]
+    Status(Box<StatusArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
@@ -357,6 +362,12 @@ pub(super) struct EmulatorArgs {
     /// How long a create takes, as `50ms` or `0..200ms`.
     #[arg(long, value_name = "DURATION", value_parser = parse_latency, default_value = "0ms")]
     pub(super) latency: Latency,
+    /// An instance's phone is linked at the Nth question for its status; if not said, only by `GET {apiUrl}emulatorLink?token=…`.
+    #[arg(long, value_name = "N")]
+    pub(super) link_after: Option<u64>,
+    /// Linking codes come as pictures, and not as texts.
+    #[arg(long)]
+    pub(super) qr_pictures: bool,
     /// Which HTTP status its errors carry.
     #[arg(long, value_enum, default_value = "ok")]
     pub(super) error_status: ErrorStatusArg,

@@ -4,6 +4,7 @@
 mod again;
 mod apply;
 mod args;
+mod asking;
 mod completions;
 mod console;
 mod context;
@@ -34,6 +35,7 @@ mod sealing;
 mod show;
 mod signals;
 mod state;
+mod status;
 mod stream;
 mod table;
 mod token;
@@ -108,6 +110,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             validate::run(context, &args.manifests)
         }
         Verb::Drift(args) => drift::run(context, &args),
+        Verb::Status(args) => status::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),

@@ -21,6 +21,7 @@ pub mod markdown;
 mod plan;
 pub mod schema;
 mod state;
+mod status;
 
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
 };
+
+pub use status::{StatusDocument, StatusRow, StatusSummary};
 
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::plan::{Action, PlanSummary};

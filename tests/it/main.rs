@@ -59,6 +59,7 @@ mod saved_plans;
 mod signals_at_random;
 mod soak;
 mod stage;
+mod status;
 mod supply_chain;
 mod syscalls;
 mod two_applies;

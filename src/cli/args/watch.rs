@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{LockFileArg, ServerArgs, VariableArgs, read_duration};
+use super::{IdentityArgs, LockFileArg, ServerArgs, VariableArgs, WitnessArg, duration, name, read_duration};
+use crate::instance::InstanceName;
 
 /// When a paid time counts as nearly over.
 #[derive(Debug, Clone, Copy, Args)]
@@ -33,6 +34,48 @@ pub(in crate::cli) struct DriftArgs {
     pub(in crate::cli) lock_file: LockFileArg,
     #[command(flatten)]
     pub(in crate::cli) server: ServerArgs,
+}
+
+/// How to reach single instances.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in crate::cli) struct ReachArgs {
+    /// How long a connection may take to stand.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_CONNECT_TIMEOUT", hide_env_values = true, default_value = "10s")]
+    pub(in crate::cli) connect_timeout: Duration,
+    /// How long an answer may take.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_TIMEOUT", hide_env_values = true, default_value = "60s")]
+    pub(in crate::cli) timeout: Duration,
+    /// How long to wait before asking again.
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "3s")]
+    pub(in crate::cli) interval: Duration,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArgs {
+    /// The names; none: every instance that exists.
+    #[arg(value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) names: Vec<InstanceName>,
+    /// Ask again and again, until a signal ends it: a table that is drawn anew, or, where no terminal is, a line for each change.
+    #[arg(long)]
+    pub(in crate::cli) watch: bool,
+    /// Requests in flight at the most.
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(in crate::cli) parallelism: u16,
+    #[command(flatten)]
+    pub(in crate::cli) reach: ReachArgs,
+    #[command(flatten)]
+    pub(in crate::cli) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: WitnessArg,
+}
+
+/// From a tenth of a second to a day.
+fn interval(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok()
+        .filter(|interval| *interval >= Duration::from_millis(100))
+        .ok_or_else(|| "expected a duration from `100ms` to a day".to_owned())
 }
 
 /// `7d`, `36h`; at most ten years.
