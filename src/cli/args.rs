@@ -25,7 +25,7 @@ pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
-pub(super) use watch::{DriftArgs, ExpiryArgs, ReachArgs, StatusArgs};
+pub(super) use watch::{DriftArgs, ExpiryArgs, QrArgs, ReachArgs, StatusArgs};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -174,6 +174,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi status\n  chatapi status support-eu support-us --identity key.txt\n  chatapi status --watch --interval 10s\n  chatapi status --format json | jq -r '.instances[] | select(.is_authenticated | not) | .name'\n\nEach is asked at its own address with its own token, which goes nowhere else. Needs no API key.\nExit 3: not all of them are `authenticated`."
     )]
     Status(Box<StatusArgs>),
+    /// Show the code that links a phone to an instance, and wait until one is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi qr support-eu\n  chatapi qr support-eu --png code.png                   where no terminal is; readable by this user only\n  chatapi qr support-eu --svg code.svg --no-wait\n  chatapi qr support-eu --wait-for 30m --identity key.txt\n\nWhoever has the code can link their phone: it is a credential, and is printed to a terminal only, unless `--print` says so.\nA new code takes its place when the server gives one. Exit 3: no phone was linked."
+    )]
+    Qr(Box<QrArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),

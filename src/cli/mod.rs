@@ -27,6 +27,7 @@ mod plan;
 mod process;
 mod progress;
 mod prompt;
+mod qr;
 mod reports;
 mod resolve;
 mod saved;
@@ -111,6 +112,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         }
         Verb::Drift(args) => drift::run(context, &args),
         Verb::Status(args) => status::run(context, &args),
+        Verb::Qr(args) => qr::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),

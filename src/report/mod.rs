@@ -19,6 +19,7 @@ mod init;
 pub mod junit;
 pub mod markdown;
 mod plan;
+pub mod qr;
 pub mod schema;
 mod state;
 mod status;

@@ -52,6 +52,7 @@ mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
 mod properties;
+mod qr;
 mod raw_server;
 mod recipes;
 mod repetition;

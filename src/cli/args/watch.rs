@@ -70,6 +70,35 @@ pub(in crate::cli) struct StatusArgs {
     pub(in crate::cli) lock_file: WitnessArg,
 }
 
+/// `qr`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct QrArgs {
+    /// The name.
+    #[arg(value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) name: InstanceName,
+    /// Write the code there as PNG (0600), whole or not at all; it is not printed then.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) png: Option<PathBuf>,
+    /// Write the code there as SVG (0600), whole or not at all; it is not printed then.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) svg: Option<PathBuf>,
+    /// Print it although standard output is no terminal, or beside the files.
+    #[arg(long)]
+    pub(in crate::cli) print: bool,
+    /// Do not wait until a phone is linked.
+    #[arg(long)]
+    pub(in crate::cli) no_wait: bool,
+    /// How long to wait for that.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m", conflicts_with = "no_wait")]
+    pub(in crate::cli) wait_for: Duration,
+    #[command(flatten)]
+    pub(in crate::cli) reach: ReachArgs,
+    #[command(flatten)]
+    pub(in crate::cli) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(in crate::cli) lock_file: WitnessArg,
+}
+
 /// From a tenth of a second to a day.
 fn interval(text: &str) -> Result<Duration, String> {
     duration(text)

@@ -103,6 +103,9 @@ fn drifted(all: &mut Collection) {
     all.add("drift", &project, "drift instances.yaml", 0);
     all.add("drift", &project, "drift --expiring-within 60d", 0);
     all.add("plan, show", &project, "plan --verify", 3);
+    let ids = project.ids();
+    gateway.instance(&ids["sandbox"], "emulatorLink");
+    all.add("status", &project, "status", 3);
 }
 
 fn manifests(all: &mut Collection) {

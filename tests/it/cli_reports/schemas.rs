@@ -107,6 +107,8 @@ fn drifts(printed: &mut Printed) {
     printed.run(&project, "drift", "drift");
     printed.run(&project, "plan", "plan --verify --expiring-within 60d");
     printed.events(&project, "plan --verify");
+    // One is deleted, one shows a code, one is not concluded.
+    printed.run(&project, "status", "status");
 }
 
 fn guards(printed: &mut Printed) {
