@@ -84,7 +84,7 @@ impl Watch<'_> {
             };
             match answer {
                 Ok(status) if status.is_linked() => return self.linked(shown.is_some()),
-                Ok(status) if status.word == UNPAID => return Err(self.unlinked("is not paid for, and shows no code")),
+                Ok(status) if status.word == UNPAID => return Err(self.unpaid()),
                 Ok(status) => {
                     let is_new = status.qr.is_some() && status.qr != shown;
                     if let Some(code) = status.qr.filter(|_| is_new) {
@@ -99,9 +99,9 @@ impl Watch<'_> {
             }
             match shown {
                 Some(_) if self.args.no_wait => return Ok(Exit::Done),
-                None if self.args.no_wait => return Err(self.unlinked("shows no code now")),
+                None if self.args.no_wait => return Err(self.codeless()),
                 _ if Instant::now() + self.args.reach.interval > ends => {
-                    return Err(self.unlinked("was not linked in time").hint("`--wait-for 30m` waits longer"));
+                    return Err(self.late());
                 }
                 _ => {}
             }
@@ -127,8 +127,19 @@ impl Watch<'_> {
         Ok(Exit::Done)
     }
 
-    fn unlinked(&self, why: &str) -> CliError {
-        CliError::message(Exit::Unlinked, format!("`{}` {why}", self.args.name))
+    fn unpaid(&self) -> CliError {
+        let error = CliError::message(Exit::Unlinked, format!("`{}` is not paid for, and shows no code", self.args.name));
+        error.hint("`chatapi drift` tells until when each is paid")
+    }
+
+    fn codeless(&self) -> CliError {
+        let error = CliError::message(Exit::Unlinked, format!("`{}` shows no code now", self.args.name));
+        error.hint("without `--no-wait` it is waited for")
+    }
+
+    fn late(&self) -> CliError {
+        let error = CliError::message(Exit::Unlinked, format!("`{}` was not linked in time", self.args.name));
+        error.hint("`--wait-for 30m` waits longer")
     }
 
     fn silent(&self, silence: &Silence) -> CliError {
@@ -142,7 +153,7 @@ impl Watch<'_> {
 
     /// Writes and shows a code, a first one or the next.
     fn present(&self, code: &Secret, is_another: bool) -> Result<(), CliError> {
-        let picture = Picture::read(code).transpose().map_err(|error| unreadable(&error))?;
+        let picture = Picture::read(code).transpose().map_err(unreadable)?;
         if let Some(path) = &self.args.png {
             match &picture {
                 Some(picture) => write(path, picture.bytes())?,
@@ -179,13 +190,13 @@ impl Watch<'_> {
 
 fn modules(code: &Secret, picture: Option<&Picture>) -> Result<Modules, CliError> {
     match picture {
-        Some(picture) => picture.modules().map_err(|error| unreadable(&error)),
+        Some(picture) => picture.modules().map_err(unreadable),
         None => Modules::of(code).map_err(|error| CliError::new(Exit::Error, &error)),
     }
 }
 
-fn unreadable(error: &PictureError) -> CliError {
-    let refused = CliError::new(Exit::Error, error);
+fn unreadable(error: PictureError) -> CliError {
+    let refused = CliError::new(Exit::Error, &error);
     match error {
         PictureError::NoModules => refused.hint("`--png FILE` writes the picture as it came"),
         PictureError::NoPng => refused.hint("the provider's console may show it"),

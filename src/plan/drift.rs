@@ -187,10 +187,8 @@ pub fn absent(state: &State, listing: &Listing) -> Result<BTreeSet<InstanceId>, 
     let seen = state.newest_fence().map(|(_, ids)| ids);
     let is_old =
         |id: &InstanceId| (state.known_ids().contains_key(id) || seen.is_some_and(|seen| seen.contains(id))) && !is_retired(id);
-    match listing.instances.iter().any(|instance| is_old(&instance.id)) {
-        true => Ok(gone),
-        false => Err(Unbelievable::ShowsNothingOld(gone.len())),
-    }
+    let shows_old = listing.instances.iter().any(|instance| is_old(&instance.id));
+    if shows_old { Ok(gone) } else { Err(Unbelievable::ShowsNothingOld(gone.len())) }
 }
 
 fn of_listed(record: &Record, shown: &ListedInstance, watch: Watch<'_>) -> Vec<Deviation> {
