@@ -17,6 +17,9 @@ use crate::report::credentials::{Credential, Token};
 use crate::secret::Secret;
 use crate::state::State;
 
+/// Why an address of this machine is not asked.
+const INWARD: &str = "it is not https, as the account's server is";
+
 /// An instance that exists, and what is needed to ask it.
 pub(super) struct Asked {
     pub(super) name: InstanceName,
@@ -77,7 +80,8 @@ impl Field {
             None => None,
         };
         let base = server.as_ref().and_then(Server::embedded_at);
-        let asked = credentials.into_iter().map(|credential| Asked::new(credential, base.as_deref())).collect();
+        let is_here = state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator() || is_plain(&bound.origin.0));
+        let asked = credentials.into_iter().map(|credential| Asked::new(credential, base.as_deref(), is_here)).collect();
         let instances = Instances::new(Limits { connect: reach.connect_timeout, answer: reach.timeout });
         Ok(Self { asked, open, state, instances, _server: server })
     }
@@ -110,16 +114,23 @@ impl Field {
 }
 
 impl Asked {
-    fn new(credential: Credential, base: Option<&str>) -> Self {
+    /// `is_here`: the account's server is on this machine, so that its instances may be, too. Another server has no business here: an
+    /// address of this machine in its answer would make us ask what it cannot reach itself.
+    fn new(credential: Credential, base: Option<&str>, is_here: bool) -> Self {
         let Credential { name, kind, id, api_url, token } = credential;
         let api_url = api_url.and_then(|api_url| base.map_or(Some(api_url.clone()), |base| moved(&api_url, base)));
         let target = match (api_url, token) {
             (_, Token::Missing | Token::Hidden) => Err(Silence::NoToken),
             (None, _) => Err(Silence::NoAddress),
+            (Some(api_url), _) if is_plain(api_url.as_str()) && !is_here => Err(Silence::Failed(StatusError::Address(INWARD))),
             (Some(api_url), Token::Revealed(token)) => Ok((api_url, token)),
         };
         Self { name, kind, id, target }
     }
+}
+
+fn is_plain(address: &str) -> bool {
+    address.starts_with("http:")
 }
 
 /// The same path where the embedded emulator listens this time: its port is another one in each run.
@@ -131,4 +142,24 @@ fn moved(api_url: &ApiUrl, base: &str) -> Option<ApiUrl> {
 
 fn server_args(reach: ReachArgs) -> ServerArgs {
     ServerArgs { connect_timeout: reach.connect_timeout, timeout: reach.timeout, settle_after: Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p11_t7_a_server_elsewhere_has_nothing_asked_of_this_machine() {
+        let of = |api_url: &str, base: Option<&str>, is_here| {
+            let token = Token::Revealed(Secret::new("tokentokentoken1".to_owned()));
+            let (name, id) = (InstanceName::parse("a").unwrap(), InstanceId::parse("1").unwrap());
+            let api_url = Some(ApiUrl::parse(api_url).unwrap());
+            let asked = Asked::new(Credential { name, kind: InstanceType::WhatsApp, id, api_url, token }, base, is_here);
+            asked.target.map_or_else(|silence| silence.as_str().to_owned(), |(api_url, _)| api_url.to_string())
+        };
+        assert_eq!(of("http://127.0.0.1:9/i1/", None, false), "bad_address");
+        assert_eq!(of("http://127.0.0.1:9/i1/", None, true), "http://127.0.0.1:9/i1/");
+        assert_eq!(of("https://eu1.example/i1/", None, false), "https://eu1.example/i1/");
+        assert_eq!(of("http://127.0.0.1:9/i1/", Some("http://127.0.0.1:10/"), true), "http://127.0.0.1:10/i1/");
+    }
 }
