@@ -105,7 +105,8 @@ pub(super) struct Verified {
 pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args: &PlanArgs) -> Result<Verified, CliError> {
     let listing = list(context, state, manifest.provider, &args.server)?;
     let now = steady_now();
-    let lost = losses(context, state, &listing, (&args.answers.recreate, args.server.settle_after))?;
+    let names: Vec<InstanceName> = args.answers.recreate.iter().filter(|name| manifest.get(name).is_some()).cloned().collect();
+    let lost = losses(context, state, &listing, (&names, args.server.settle_after))?;
     let state = after(state, &lost)?;
     let drift = compare(&state, &listing, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
     Ok(Verified { drift, state })

@@ -69,7 +69,7 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
         let Ok((rows, at)) = ended else { break };
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         match &screen {
-            Some(screen) => screen.set_message(format!("{}{} {at}", drawn(&rows), StatusSummary::of(&rows).sentence())),
+            Some(screen) => screen.set_message(format!("{at} {}\n\n{}", StatusSummary::of(&rows).sentence(), drawn(&rows))),
             None => changes(context, &rows, at, &mut said),
         }
         tokio::select! {
@@ -80,6 +80,7 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
     }
     if let Some(screen) = screen {
         screen.abandon();
+        context.console.result("\n");
     }
     Ok(stopped.asked().map_or(Exit::Done, Exit::Signal))
 }

@@ -132,6 +132,20 @@ fn a_saved_plan_may_recreate_what_it_names() {
     assert_eq!(gateway.creates(), 4);
 }
 
+/// What no create would follow is not recorded as gone.
+#[test]
+fn only_what_is_to_be_created_is_recorded_as_gone() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    project.run("plan --recreate b --out plan.json").exits(0).prints("Nothing to do").done();
+    Somebody(&gateway).deletes(&project.ids()["b"]);
+    project.run("apply --settle-after 0s plan.json").exits(0).prints("Nothing to do: 3 instances").done();
+    project.declare(&manifest("{kind: chatapi}", &["a", "c"]));
+    project.run("apply --recreate b --settle-after 0s").exits(0).prints("1 orphaned").done();
+    project.run("drift").exits(0).prints("1 gone").done();
+    assert_eq!(gateway.creates(), 3);
+}
+
 /// P5: a list of nothing, or of another account, is no proof that everything is gone.
 #[test]
 fn p5_a_list_that_shows_nothing_old_calls_nothing_gone() {

@@ -1,17 +1,13 @@
 //! `qr`: the code that links a phone is one that a phone can read, is kept from others, and is waited for.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use rqrr::PreparedImage;
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 
-use crate::stage::{Gateway, OtherGateway, Project, Reply, eventually, is_free_of, manifest};
+use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest};
 
 /// What a reader that we did not write makes of a picture whose pixel at a place is dark.
 fn read(width: usize, height: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
@@ -219,26 +215,9 @@ fn codes_that_change_words_in_between_and_instances_without_one() {
 
 /// Runs `line` with its standard output at a terminal of so many columns; gives what that shows.
 fn at_terminal(project: &Project, line: &str, columns: u16) -> (i32, String) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    tcsetwinsize(&master, Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    let shown = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&shown);
-    let reader = std::thread::spawn(move || {
-        let (mut master, mut buffer) = (File::from(master), [0; 8_192]);
-        // The end of a terminal is an error.
-        while let Ok(count @ 1..) = master.read(&mut buffer) {
-            sink.lock().unwrap().extend_from_slice(&buffer[..count]);
-        }
-    });
+    let (screen, terminal) = Terminal::open(columns);
     let run = project.call(line.split(' ')).env("TERM", "xterm-256color").stdout_to(terminal).coloured().run();
-    // The last holder of the other side has gone with the run.
-    eventually("the terminal's end", || reader.is_finished());
-    let shown = String::from_utf8_lossy(&shown.lock().unwrap()).into_owned();
-    (run.code, format!("{shown}{}", run.stderr))
+    (run.code, format!("{}{}", screen.end(), run.stderr))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, OtherGateway, Project, Reply, is_free_of, manifest};
+use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest};
 
 /// What each name says, or why it says nothing.
 fn words(document: &Value) -> Vec<String> {
@@ -148,6 +148,26 @@ fn watching_prints_a_line_for_each_change_and_ends_on_a_signal() {
     assert_eq!(run.stdout.lines().count(), 4, "{run}");
     project.run("status --watch --format json").exits(1).done_with("has no JSON");
     project.run("status --watch --interval 1ms").exits(1).done_with("100ms");
+}
+
+#[test]
+fn a_terminal_has_one_table_that_is_drawn_anew() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let (screen, terminal) = Terminal::open(100);
+    let call = project.call("status --watch --interval 100ms".split(' ')).env("TERM", "xterm-256color");
+    let watching = call.stdout_to(terminal).coloured().start();
+    screen.shows("Status: 1 instance, 0 authenticated, 1 not authenticated.");
+    gateway.instance(&project.ids()["a"], "emulatorLink");
+    screen.shows("Status: 1 instance, 1 authenticated.");
+    watching.signal(Signal::INT);
+    let run = watching.wait();
+    let shown = screen.end();
+    assert!(run.code == 130 && shown.ends_with('\n'), "{run}: {shown:?}");
+    // Up and away with the old one, before the new one.
+    let last = shown.rsplit_once("NAME").unwrap().0;
+    assert!(last.contains("\u{1b}[2K") && shown.contains("got qr code"), "{shown:?}");
 }
 
 /// Its port is another one in each run; its phones find themselves linked at the third question.
