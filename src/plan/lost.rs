@@ -10,7 +10,7 @@ use crate::state::{Entry, Event, Illegal, Instance, Record, State};
 
 /// A list may lag behind what was created so shortly before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` was recorded as {id} at {since}, and a list may not show it yet")]
+#[error("`{name}` was recorded as {id} at {}, and a list may not show it yet", super::to_the_second(*.since))]
 pub struct TooYoung {
     /// The name.
     pub name: InstanceName,
