@@ -162,6 +162,8 @@ mod present {
         "journal-after-recipients",
         "journal-written-token_set",
         "journal-after-token_set",
+        "journal-written-gone",
+        "journal-after-gone",
     ];
 
     /// The points on the way of one delete.

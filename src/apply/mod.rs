@@ -9,6 +9,7 @@ mod applier;
 mod attempt;
 mod doubts;
 mod keep;
+mod lose;
 mod pace;
 mod recorder;
 mod recover;

@@ -1,6 +1,7 @@
 //! `chatapi apply`.
 
 mod begin;
+mod lost;
 mod strangers;
 mod subject;
 
@@ -24,7 +25,7 @@ use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
-use super::{saved, signals, stream};
+use super::{drift, saved, signals, stream};
 use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
@@ -225,12 +226,14 @@ impl Run<'_> {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
         }
         let (state, head) = look(applier).await?;
-        let task = self.task(&state)?;
+        let lost = self.lost(applier, &state).await?;
+        let foreseen = drift::after(&state, &lost)?;
+        let task = self.task(&foreseen)?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
         if guards.is_empty() && !wanted.is_empty() {
-            guards.extend(self.look_for_strangers(applier, &state).await?);
+            guards.extend(self.look_for_strangers(applier, &foreseen).await?);
         }
         if !guards.is_empty() {
             return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, state, head });
@@ -238,6 +241,7 @@ impl Run<'_> {
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
         if stopped.is_none() {
+            applier.lose(lost).await.map_err(unrecorded)?;
             self.commit(applier, &task, &wanted).await?;
         }
         display.begin(wanted.len());

@@ -8,6 +8,7 @@ mod run;
 mod secrets;
 mod state;
 mod variables;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
+pub(super) use watch::{DriftArgs, ExpiryArgs, QrArgs, ReachArgs, StatusArgs};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -48,7 +50,7 @@ Against a real server:
 Exit codes:
   0 done                        4 partly done
   1 error, nothing created      5 locked by another run
-  2 changes (plan only)         6 stopped by a guard
+  2 changes (plan, drift)       6 stopped by a guard
   3 in doubt, token missing     7 saved plan stale or spent
                                 8 state missing, damaged or older
   129, 130, 143 stopped by a signal"
@@ -145,11 +147,11 @@ pub(super) enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Show what an apply would do. Changes nothing, needs no key and no network.
+    /// Show what an apply would do. Changes nothing; needs no key and no network but for `--verify`.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --verify instances.yaml                asks the server as well: what is gone, stopped, unpaid?\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
     )]
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
     Show(Box<ShowArgs>),
@@ -168,6 +170,21 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi state rm`."
     )]
     Destroy(Box<DestroyArgs>),
+    /// Ask the server what has become of the instances: gone, stopped, unpaid, of another type, or nobody's. Changes nothing.
+    #[command(
+        after_help = "Examples:\n  chatapi drift\n  chatapi drift instances.yaml                          with the types that are declared\n  chatapi drift --expiring-within 30d --detailed-exitcode    exits 2 if anything is found\n  chatapi drift --format json | jq '.findings[] | select(.finding == \"gone\")'\n\nOne request, to the account's list. What is gone is a question: nothing is created or deleted for it by itself.\nA list that shows nothing of what was there before is not believed, and is an error."
+    )]
+    Drift(Box<DriftArgs>),
+    /// Ask each instance whether its phone is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi status\n  chatapi status support-eu support-us --identity key.txt\n  chatapi status --watch --interval 10s\n  chatapi status --format json | jq -r '.instances[] | select(.is_authenticated | not) | .name'\n\nEach is asked at its own address with its own token, which goes nowhere else. Needs no API key.\nExit 3: not all of them are `authenticated`."
+    )]
+    Status(Box<StatusArgs>),
+    /// Show the code that links a phone to an instance, and wait until one is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi qr support-eu\n  chatapi qr support-eu --png code.png                   where no terminal is; readable by this user only\n  chatapi qr support-eu --svg code.svg --no-wait\n  chatapi qr support-eu --wait-for 30m --identity key.txt\n\nWhoever has the code can link their phone: it is a credential, and is printed to a terminal only, unless `--print` says so.\nA new code takes its place when the server gives one. Exit 3: no phone was linked."
+    )]
+    Qr(Box<QrArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
@@ -356,6 +373,12 @@ pub(super) struct EmulatorArgs {
     /// How long a create takes, as `50ms` or `0..200ms`.
     #[arg(long, value_name = "DURATION", value_parser = parse_latency, default_value = "0ms")]
     pub(super) latency: Latency,
+    /// An instance's phone is linked at the Nth question for its status; if not said, only by `GET {apiUrl}emulatorLink?token=…`.
+    #[arg(long, value_name = "N")]
+    pub(super) link_after: Option<u64>,
+    /// Linking codes come as pictures, and not as texts.
+    #[arg(long)]
+    pub(super) qr_pictures: bool,
     /// Which HTTP status its errors carry.
     #[arg(long, value_enum, default_value = "ok")]
     pub(super) error_status: ErrorStatusArg,

@@ -37,6 +37,8 @@ pub(super) const LOCK_FILE: &str = "chatapi.lock";
 pub(super) const STATE: &str = "state";
 /// Where the embedded emulator keeps its ledger.
 const EMULATOR: &str = "emulator";
+/// At which question for its status an instance of the embedded emulator finds itself linked: a code is seen before.
+const LINKED_AFTER: u64 = 3;
 /// Longest secret that is read from a file or pipe.
 const SECRET_MAX: u64 = 64 * 1_024;
 
@@ -64,10 +66,15 @@ pub(super) struct Context {
 pub(super) struct Server {
     pub(super) provider: Arc<HttpProvider>,
     key: Option<ApiKey>,
-    _emulator: Option<Emulator>,
+    emulator: Option<Emulator>,
 }
 
 impl Server {
+    /// Where the embedded emulator listens this time.
+    pub(super) fn embedded_at(&self) -> Option<String> {
+        self.emulator.as_ref().map(Emulator::base_url)
+    }
+
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
         Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
@@ -218,11 +225,12 @@ impl Context {
             BaseUrl::parse(&url).map_err(|error| CliError::new(Exit::Error, &error).context("CHATAPI_URL is not usable"))?;
         let key = api_key()?;
         let provider = HttpProvider::new(base, key.clone(), limits(args)).map_err(|error| CliError::new(Exit::Error, &error))?;
-        Ok(Server { provider: Arc::new(provider), key: Some(key), _emulator: None })
+        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None })
     }
 
     async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
-        let config = EmulatorConfig { data: Some(self.state_dir.join(EMULATOR)), seed: draw_seed(), ..EmulatorConfig::default() };
+        let (data, link_after) = (Some(self.state_dir.join(EMULATOR)), Some(LINKED_AFTER));
+        let config = EmulatorConfig { data, seed: draw_seed(), link_after, ..EmulatorConfig::default() };
         let emulator = Emulator::start(config).await.map_err(|error| CliError::new(Exit::Error, &error))?;
         self.console.note(format_args!("embedded emulator at {}: nothing here costs money", emulator.base_url()));
         let setup = |error: &dyn std::error::Error| CliError::new(Exit::Error, error);
@@ -230,7 +238,7 @@ impl Context {
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(args)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
-        Ok(Server { provider: Arc::new(provider), key: None, _emulator: Some(emulator) })
+        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator) })
     }
 
     /// What the journal says of this run.

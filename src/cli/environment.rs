@@ -87,6 +87,9 @@ fn has_state(verb: &Verb) -> bool {
         | Verb::Apply(_)
         | Verb::Validate(_)
         | Verb::Destroy(_)
+        | Verb::Drift(_)
+        | Verb::Status(_)
+        | Verb::Qr(_)
         | Verb::State(_)
         | Verb::Doubts(_)
         | Verb::Resolve(_)
@@ -103,6 +106,7 @@ fn manifest(verb: &Verb) -> Option<&Path> {
         Verb::Plan(args) => args.manifests.files.first(),
         Verb::Apply(args) => args.manifests.files.first(),
         Verb::Validate(args) => args.manifests.files.first(),
+        Verb::Drift(args) => args.files.first(),
         Verb::Doctor(args) => args.manifests.files.first(),
         Verb::Init(args) => Some(&args.file),
         _ => None,

@@ -21,8 +21,8 @@ use crate::text::counted;
 const EXIT_CODES: [(&str, &str); 12] = [
     ("0", "Done, or nothing to do, or a plan was made."),
     ("1", "An error; nothing was created by this run. Wrong usage too."),
-    ("2", "Only with --detailed-exitcode: there are changes."),
-    ("3", "At least one create is in doubt, or an instance lacks its token."),
+    ("2", "Only with --detailed-exitcode: there are changes, or drift has found something."),
+    ("3", "At least one create is in doubt, or an instance lacks its token. Of status and qr: not all phones are linked."),
     ("4", "Partly done: some were created and some not, none in doubt."),
     ("5", "Another process has the state."),
     ("6", "A guard stopped the run before anything was sent."),

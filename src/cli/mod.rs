@@ -4,6 +4,7 @@
 mod again;
 mod apply;
 mod args;
+mod asking;
 mod completions;
 mod console;
 mod context;
@@ -11,6 +12,7 @@ mod delivery;
 mod destroy;
 mod doctor;
 mod doubts;
+mod drift;
 mod emulator;
 mod environment;
 mod error;
@@ -26,6 +28,7 @@ mod plan;
 mod process;
 mod progress;
 mod prompt;
+mod qr;
 mod reports;
 mod resolve;
 mod saved;
@@ -34,6 +37,7 @@ mod sealing;
 mod show;
 mod signals;
 mod state;
+mod status;
 mod stream;
 mod table;
 mod token;
@@ -76,7 +80,7 @@ pub fn main() -> ExitCode {
         }
     };
     let console = console.calling(again::command(&cli.global, chosen.as_ref()));
-    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_)));
+    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_) | Verb::Drift(_)));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
@@ -118,6 +122,9 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             reports::begin_annotations(context, "validate", &args.forge)?;
             validate::run(context, &args.manifests)
         }
+        Verb::Drift(args) => drift::run(context, &args),
+        Verb::Status(args) => status::run(context, &args),
+        Verb::Qr(args) => qr::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),

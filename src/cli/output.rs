@@ -98,6 +98,18 @@ pub(super) fn everything(
     Ok((render(&credentials, &shape).map_err(|error| refused(&error, true))?, credentials.len()))
 }
 
+/// The credentials of `names`, or of everything, with their tokens; and the names whose create is not concluded.
+pub(super) fn revealed(
+    context: &Context,
+    state: &State,
+    names: &[InstanceName],
+    keys: &[Identity],
+) -> Result<(Vec<Credential>, Vec<InstanceName>), CliError> {
+    let asked = ask(state, names)?;
+    let open = asked.open.iter().map(|record| record.name.clone()).collect();
+    Ok((credentials(context, state, &asked.existing, Some(keys))?, open))
+}
+
 /// Refuses a flag that the format would ignore.
 fn check_fit(args: &OutputArgs, format: OutputFormat) -> Result<(), CliError> {
     let is_secret = format == OutputFormat::K8sSecret;

@@ -16,14 +16,14 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{saved, sealing, variables};
+use super::{drift, saved, sealing, variables};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, PlanSummary, Reason};
+use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
-use crate::report::{self, PlanDocument};
+use crate::report::{self, DriftData, PlanDocument};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
@@ -66,11 +66,18 @@ struct Made {
     sealing: Option<CliError>,
     /// The state is of another server.
     elsewhere: Option<CliError>,
+    /// None: the server was not asked.
+    drift: Option<Drift>,
 }
 
 impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
-        let state = reading.as_ref().map(|reading| &reading.state);
+        let recorded = reading.as_ref().map(|reading| &reading.state);
+        let verified = match recorded.filter(|_| args.verify) {
+            Some(state) => Some(drift::verify(context, state, &manifest, args)?),
+            None => None,
+        };
+        let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
         let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
         let plan = plan.answered(&args.answers.not_a_rename, &args.answers.recreate);
         let hash = plan_hash(&plan, state, manifest.provider)?;
@@ -80,15 +87,20 @@ impl Made {
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere })
+        let drift = verified.map(|verified| verified.drift);
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, drift })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
         match self.plan.summary() {
             PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
-            summary if is_detailed && report::has_changes(&summary) => Exit::Changes,
+            summary if is_detailed && (report::has_changes(&summary) || self.has_drifted()) => Exit::Changes,
             _ => Exit::Done,
         }
+    }
+
+    fn has_drifted(&self) -> bool {
+        self.drift.as_ref().is_some_and(|drift| !drift.findings.is_empty())
     }
 
     fn tell(self, context: &Context, args: &PlanArgs, lock_path: &Path) -> Result<(), CliError> {
@@ -97,6 +109,7 @@ impl Made {
                 context.console.line(self.hash);
             } else {
                 show(&context.console, &self.plan, self.cost().as_ref());
+                self.drift.iter().for_each(|drift| drift::show(context, drift));
             }
             remark(context, &self);
         }
@@ -104,7 +117,10 @@ impl Made {
         for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
             context.forewarn("an apply will stop", error);
         }
-        let document = context.wants_document().then(|| self.document());
+        if args.verify && self.reading.is_none() {
+            context.console.note("nothing is recorded here: there is nothing to verify");
+        }
+        let document = context.wants_document().then(|| self.document(&context.command()));
         let saved = match &args.out {
             Some(path) => Some(self.save(context, args, (path, lock_path))?),
             None => None,
@@ -136,6 +152,9 @@ impl Made {
             let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
             doubts.chain(settled).for_each(|notice| context.note(notice));
         }
+        if let Some(drift) = &self.drift {
+            drift::notices(drift, &command).for_each(|notice| context.note(notice));
+        }
         account(context, &self.plan, self.cost().as_ref());
     }
 
@@ -143,12 +162,14 @@ impl Made {
         self.manifest.prices.as_ref().map(|prices| self.plan.cost(prices))
     }
 
-    fn document(&self) -> PlanDocument {
+    fn document(&self, command: &str) -> PlanDocument {
         let state = self.reading.as_ref().map(|reading| &reading.state);
         let known = state.map(|state| (&state.lineage, state.serial));
         let document =
             PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
-        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some())
+        let hints = |finding: &Finding| drift::hints(finding, command);
+        let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), hints));
+        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
     }
 
     /// Saves it, if an apply of it would not be stopped.

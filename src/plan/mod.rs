@@ -3,7 +3,9 @@
 //! A plan is complete: applying it leaves nothing to decide. A [`Reason`] explains and never decides.
 
 mod cost;
+mod drift;
 mod guard;
+mod lost;
 mod planner;
 mod recovery;
 #[cfg(test)]
@@ -16,7 +18,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use cost::Cost;
+pub use drift::{Deviation, Drift, Finding, Unbelievable, Watch, absent, drift};
 pub use guard::{Doubts, Guard, Limits, missing, strangers};
+pub use lost::{TooYoung, existing, lost, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
 pub use settling::{Moment, Settling};

@@ -1,4 +1,4 @@
-//! The transport: the only file that names the HTTP client.
+//! The transport of the account. With `body`, `url` and `instance` it alone names the HTTP client.
 //!
 //! Every request has a connection of its own over HTTP/1.1; no redirect is followed, nothing is sent twice by the library, no
 //! cookie, no compression. An https server may be behind a proxy, which sees a CONNECT and nothing else; plain http goes to
@@ -113,25 +113,7 @@ impl fmt::Debug for HttpProvider {
 impl HttpProvider {
     /// Sets up the transport. Reads the system's certificates for https, nothing for http.
     pub fn new(base: BaseUrl, key: ApiKey, limits: Limits) -> Result<Self, SetupError> {
-        // A second call finds the first one's provider in place, which is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder()
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(limits.connect)
-            .https_only(!base.is_plain())
-            .user_agent(concat!("chatapi/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers());
-        let builder = if base.is_plain() {
-            let here = [std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
-            builder.no_proxy().tls_certs_only(std::iter::empty()).resolve_to_addrs("localhost", &here)
-        } else {
-            builder
-        };
-        let client = builder.build().map_err(|error| SetupError(describe(&error)))?;
+        let client = client(limits, base.is_plain())?;
         let origin = base.origin();
         let redactor = Redactor::of(&key.0);
         Ok(Self { client, base, origin, key, redactor, limits })
@@ -199,6 +181,29 @@ impl HttpProvider {
         };
         read_listing(&read_answer(response, LISTING_MAX, deadline).await, &self.redactor)
     }
+}
+
+/// A client for https alone, or for plain http to this machine alone.
+pub(super) fn client(limits: Limits, is_plain: bool) -> Result<Client, SetupError> {
+    // A second call finds the first one's provider in place, which is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(limits.connect)
+        .https_only(!is_plain)
+        .user_agent(concat!("chatapi/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers());
+    let builder = if is_plain {
+        let here = [std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
+        builder.no_proxy().tls_certs_only(std::iter::empty()).resolve_to_addrs("localhost", &here)
+    } else {
+        builder
+    };
+    builder.build().map_err(|error| SetupError(describe(&error)))
 }
 
 /// Why a delete did not succeed.
@@ -321,7 +326,7 @@ fn never_asked(early: Result<Response, reqwest::Error>, gate: &Gate) -> Unsent {
 }
 
 /// Reads what there is of an answer; [`Answer::complete`] says whether that is all. Never fails: a part may hold the token.
-async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> Answer {
+pub(super) async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> Answer {
     let encoded = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut answer = Answer { status: response.status().as_u16(), complete: false, retry_after, body: Vec::new() };
@@ -388,7 +393,7 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
 }
 
 /// The innermost cause in words. The outer ones repeat the address, which may carry the key.
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut innermost: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(next) = innermost.and_then(std::error::Error::source) {
         innermost = Some(next);

@@ -7,6 +7,7 @@
 mod body;
 pub mod certainty;
 mod http;
+mod instance;
 mod listing;
 mod url;
 pub mod wire;
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError, read_listing};
+pub use instance::{InstanceStatus, Instances, StatusError, read_status};
 pub use url::{BaseUrl, BaseUrlError};
 
 use crate::instance::{InstanceId, InstanceType};

@@ -9,6 +9,7 @@ mod apply;
 pub mod credentials;
 mod destroy;
 mod doctor;
+mod drift;
 pub mod events;
 mod failure;
 pub mod github;
@@ -18,14 +19,17 @@ mod init;
 pub mod junit;
 pub mod markdown;
 mod plan;
+pub mod qr;
 pub mod schema;
 mod state;
+mod status;
 
 use serde::Serialize;
 
 pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word};
 pub use destroy::{DestroyDocument, DestroySummary};
 pub use doctor::{DoctorDocument, DoctorSummary};
+pub use drift::{DriftData, DriftDocument, DriftSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
 pub use init::{InitDocument, InitFile, InitState};
@@ -34,6 +38,8 @@ pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
 };
+
+pub use status::{StatusDocument, StatusRow, StatusSummary};
 
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::plan::{Action, PlanSummary};

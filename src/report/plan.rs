@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{FORMAT_VERSION, GuardData};
+use super::{DriftData, FORMAT_VERSION, GuardData};
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::Manifest;
 use crate::plan::{Change, Cost, Guard, Plan, PlanSummary};
@@ -27,6 +27,9 @@ pub struct PlanDocument {
     sealing: SealingData,
     /// What was reviewed: [`Plan::checksum`].
     plan_hash: Hash,
+    /// None: the server was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<DriftData>,
     /// None: the manifest says no prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<CostData>,
@@ -138,6 +141,7 @@ impl PlanDocument {
             guards: guards.iter().map(GuardData::from).collect(),
             sealing: SealingData::default(),
             plan_hash,
+            drift: None,
             cost: None,
             saved: None,
         }
@@ -153,6 +157,12 @@ impl PlanDocument {
             change.protected = declared.is_protected.then_some(true);
         }
         self
+    }
+
+    /// With what the server's list says.
+    #[must_use]
+    pub fn verified(self, drift: Option<DriftData>) -> Self {
+        Self { drift, ..self }
     }
 
     /// With what it costs.

@@ -3,10 +3,11 @@
 //! They leave further members open, for a minor version adds some; a test holds that no member of today is missing in them.
 
 /// Each document's name and its schema.
-pub const SCHEMAS: [(&str, &str); 17] = [
+pub const SCHEMAS: [(&str, &str); 19] = [
     ("apply", include_str!("../../docs/schema/apply.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),
     ("doubts", include_str!("../../docs/schema/doubts.json")),
+    ("drift", include_str!("../../docs/schema/drift.json")),
     ("event", include_str!("../../docs/schema/event.json")),
     ("failure", include_str!("../../docs/schema/failure.json")),
     ("init", include_str!("../../docs/schema/init.json")),
@@ -19,6 +20,7 @@ pub const SCHEMAS: [(&str, &str); 17] = [
     ("state-show", include_str!("../../docs/schema/state-show.json")),
     ("state-show-name", include_str!("../../docs/schema/state-show-name.json")),
     ("state-verify", include_str!("../../docs/schema/state-verify.json")),
+    ("status", include_str!("../../docs/schema/status.json")),
     ("validate", include_str!("../../docs/schema/validate.json")),
     ("version", include_str!("../../docs/schema/version.json")),
 ];

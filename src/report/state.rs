@@ -241,6 +241,7 @@ fn detail(event: &Event) -> String {
             let reason = grounds.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("{verdict}, by {}{reason}", grounds.by)
         }
+        Event::Gone { id, grounds, .. } => format!("{id}: {grounds}"),
         Event::Adopted { id, source, .. } => format!("{id}, from {source}"),
         Event::Moved { to, .. } => format!("is {to} from now on"),
         Event::Noted { orphaned, returned } => format!("{} no longer declared, {} again", orphaned.len(), returned.len()),

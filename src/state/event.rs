@@ -15,7 +15,7 @@ use crate::secret::Secret;
 /// The version of the stored format. A journal with a higher one is refused and left as it is.
 ///
 /// 2: sealed texts ([`Event::Recipients`]), checkpoints and released names; [`Event::Created`] names the entry that has the token.
-/// 3: deletes ([`Event::Retiring`] and what follows it), and protected names.
+/// 3: deletes ([`Event::Retiring`] and what follows it, [`Event::Gone`]), and protected names.
 pub const FORMAT: u32 = 3;
 
 /// One line of the journal, without its hash.
@@ -261,6 +261,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody else has deleted it: a list that can be believed does not show it, and an operator wants another in its place.
+    Gone {
+        /// Its name.
+        name: InstanceName,
+        /// The id that it had.
+        id: InstanceId,
+        /// What shows it.
+        grounds: String,
+    },
     /// Whether it may be deleted, as the manifest says now.
     Protection {
         /// May not be deleted.
@@ -305,6 +314,7 @@ impl Event {
             | Self::Adopted { name, .. }
             | Self::AdoptedDoubt { name, .. }
             | Self::Retiring { name, .. }
+            | Self::Gone { name, .. }
             | Self::Released { name }
             | Self::Reclaimed { name }
             | Self::Moved { from: name, .. } => Some(name),
@@ -396,6 +406,7 @@ impl Event {
             Self::RetireSent { .. } => "retire_sent",
             Self::Retired { .. } => "retired",
             Self::Kept { .. } => "kept",
+            Self::Gone { .. } => "gone",
             Self::Protection { .. } => "protection",
             Self::Noted { .. } => "noted",
         }

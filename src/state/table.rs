@@ -10,6 +10,7 @@
 //! created  -- retiring --> retiring -- retire_sent --> retiring (sent) -- retired --> retired -- intent --> intent
 //!    ^                        |                              |
 //!    +--------- kept ---------+-------------- kept ----------+
+//! created  -- gone --> retired (somebody else has deleted it)
 //! ```
 
 use super::{Doubt, Entry, Instance, Phase, Retirement, Verdict};

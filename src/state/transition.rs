@@ -143,6 +143,7 @@ impl State {
             Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
             Event::Retired { attempt, .. } => self.step(entry, attempt, &Step::Retired),
             Event::Kept { attempt, .. } => self.step(entry, attempt, &Step::Kept),
+            Event::Gone { name, id, .. } => self.lose(entry.at, name, id),
             Event::Protection { protected, unprotected } => {
                 self.mark(protected, |record| record.is_protected = true)?;
                 self.mark(unprotected, |record| record.is_protected = false)
@@ -256,6 +257,16 @@ impl State {
         let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
         let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
         self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
+    }
+
+    /// Deleted by somebody else: there is no attempt of ours.
+    fn lose(&mut self, at: Timestamp, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+        let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        if record.instance().is_none_or(|instance| instance.id != *id) {
+            return Err(illegal(record, "gone"));
+        }
+        record.phase = Phase::Retired { id: id.clone(), since: at };
+        Ok(())
     }
 
     fn step(&mut self, entry: &Entry, attempt: &AttemptId, step: &Step<'_>) -> Result<(), Illegal> {

@@ -51,6 +51,7 @@ fn event(word: &str) -> Event {
         "retire_sent" => Event::RetireSent { attempt: AttemptId::typed("a-2") },
         "retired" => Event::Retired { attempt: AttemptId::typed("a-2"), grounds: reason },
         "kept" => Event::Kept { attempt: AttemptId::typed("a-2"), reason },
+        "gone" => Event::Gone { name: name("a"), id, grounds: reason },
         "protect" => Event::Protection { protected: vec![name("a")], unprotected: vec![] },
         "unprotect" => Event::Protection { protected: vec![], unprotected: vec![name("a")] },
         "release" => Event::Released { name: name("a") },
@@ -80,6 +81,7 @@ fn p1_the_table_lists_every_step_and_refuses_the_rest() {
         "retire_sent",
         "retired",
         "kept",
+        "gone",
     ];
     let table: &[Row] = &[
         (&[], &[("intent", "intent")]),
@@ -99,13 +101,20 @@ fn p1_the_table_lists_every_step_and_refuses_the_rest() {
             &["intent", "sent", "received", "doubted"],
             &[("doubted", "in_doubt"), ("exists", "token_missing"), ("never", "absent")],
         ),
-        (&["intent", "sent", "received", "created"], &[("token", "created"), ("retiring", "retiring")]),
-        (&["intent", "sent", "exists"], &[("token", "created"), ("retiring", "retiring")]),
-        (&["intent", "sent", "exists", "protect"], &[("token", "created")]),
-        (&["intent", "sent", "exists", "protect", "unprotect"], &[("token", "created"), ("retiring", "retiring")]),
+        (&["intent", "sent", "received", "created"], &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")]),
+        (&["intent", "sent", "exists"], &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")]),
+        (&["intent", "sent", "exists", "gone"], &[("intent", "intent")]),
+        (&["intent", "sent", "exists", "protect"], &[("token", "created"), ("gone", "retired")]),
+        (
+            &["intent", "sent", "exists", "protect", "unprotect"],
+            &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")],
+        ),
         (&["intent", "sent", "exists", "retiring"], &[("retire_sent", "retiring"), ("kept", "token_missing")]),
         (&["intent", "sent", "exists", "retiring", "retire_sent"], &[("retired", "retired"), ("kept", "token_missing")]),
-        (&["intent", "sent", "exists", "retiring", "kept"], &[("token", "created"), ("retiring", "retiring")]),
+        (
+            &["intent", "sent", "exists", "retiring", "kept"],
+            &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")],
+        ),
         (&["intent", "sent", "exists", "retiring", "retire_sent", "retired"], &[("intent", "intent")]),
         (&["intent", "sent", "exists", "release"], &[]),
         (&["intent", "unsent"], &[("intent", "intent")]),
@@ -199,6 +208,8 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
 fn only_the_named_id_is_deleted() {
     let exists = ["intent", "sent", "exists"].map(event);
     let other = Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id: InstanceId::parse("7").unwrap() };
+    assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
+    let other = Event::Gone { name: name("a"), id: InstanceId::parse("7").unwrap(), grounds: "test".into() };
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 39] = [
     "",
     "plan",
     "show",
@@ -30,6 +30,9 @@ const VERBS: [&str; 36] = [
     "token answer",
     "key generate",
     "key show",
+    "drift",
+    "status",
+    "qr",
     "doubts",
     "resolve",
     "token",
@@ -62,7 +65,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..35] {
+    for verb in &VERBS[..38] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

@@ -32,6 +32,7 @@ mod damage;
 mod deliveries;
 mod destroy;
 mod disk_full;
+mod drift;
 mod emulator;
 mod environments;
 #[cfg(not(feature = "failpoints"))]
@@ -52,6 +53,7 @@ mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
 mod properties;
+mod qr;
 mod raw_server;
 mod recipes;
 mod repetition;
@@ -60,6 +62,7 @@ mod scenarios;
 mod signals_at_random;
 mod soak;
 mod stage;
+mod status;
 mod supply_chain;
 mod syscalls;
 mod two_applies;

@@ -28,7 +28,7 @@ impl Scenario {
             match (line.strip_prefix("$ "), line.strip_prefix("> "), steps.last_mut()) {
                 (Some(first), ..) => steps.push(Step { typed: vec![first.to_owned()], kept: String::new() }),
                 (_, Some(more), Some(step)) if step.kept.is_empty() => step.typed.push(more.to_owned()),
-                (.., Some(step)) => step.kept += &format!("{line}\n"),
+                (.., Some(step)) => step.kept += &[line, "\n"].concat(),
                 (.., None) => head.push(line.to_owned()),
             }
         }
@@ -51,11 +51,11 @@ impl Scenario {
             let call = Call::of("/bin/sh", place.path().to_owned(), ["-c", &typed.join("\n")]);
             let call = call.env("PATH", &path).env("CHATAPI_URL", gateway.url()).env("CHATAPI_API_KEY", KEY);
             let run = call.env("HOME", place.path()).run();
-            text += &format!("$ {}\n", typed.join("\n> "));
+            text += &["$ ", &typed.join("\n> "), "\n"].concat();
             text += &run.stdout;
-            text.extend(run.stderr.lines().map(|line| format!("! {line}\n")));
+            text.extend(run.stderr.lines().map(|line| ["! ", line, "\n"].concat()));
             if run.code != 0 {
-                text += &format!("[exit {}]\n", run.code);
+                text += &["[exit ", &run.code.to_string(), "]\n"].concat();
             }
             text.push('\n');
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration};
+use super::{
+    ExpiryArgs, IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration,
+};
 use crate::instance::InstanceName;
 use crate::plan::Limits;
 use crate::price::Amount;
@@ -59,7 +61,8 @@ pub(in crate::cli) struct AnswerArgs {
     /// The name is new, although another of its type has left: no rename.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(in crate::cli) not_a_rename: Vec<InstanceName>,
-    /// The name gets a new instance, although its own was deleted while it was declared. A new one costs money again.
+    /// The name gets a new instance, although its own was deleted while it was declared, by us or by somebody else: then a list of the
+    /// account has to show that it is gone. A new one costs money again.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(in crate::cli) recreate: Vec<InstanceName>,
 }
@@ -97,7 +100,14 @@ pub(in crate::cli) struct PlanArgs {
     /// Print nothing but the plan's hash, for `chatapi apply --checksum HASH`.
     #[arg(long)]
     pub(in crate::cli) checksum: bool,
-    /// Exit 2 if there are changes.
+    /// Ask the server what it lists, too, and tell what is gone, stopped, unpaid or unknown; needs the key.
+    #[arg(long, env = "CHATAPI_VERIFY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) verify: bool,
+    #[command(flatten)]
+    pub(in crate::cli) expiry: ExpiryArgs,
+    #[command(flatten)]
+    pub(in crate::cli) server: ServerArgs,
+    /// Exit 2 if there are changes, or if `--verify` finds anything.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(in crate::cli) detailed_exitcode: bool,
     #[command(flatten)]

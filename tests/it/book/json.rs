@@ -84,11 +84,28 @@ fn stopped(all: &mut Collection) {
     let project = Project::at(&gateway.url(), &["a"]);
     project.run("apply").done();
     all.add("apply", &project, "apply", 0);
+    drifted(all);
     project.declare("instances:\n  - {name: a, type: whatsapp_dev}\n  - {name: b, type: whatsapp}\n");
     all.add("plan, show", &project, "plan --max-creates 0", 0);
     all.add("apply", &project, "apply --max-creates 0", 6);
     project.declare("instances:\n  - {name: b, type: whatsapp}\n");
     all.add("plan, show", &project, "plan", 0);
+}
+
+/// One in doubt, and one that somebody else has deleted.
+fn drifted(all: &mut Collection) {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let project = Project::new(MANIFEST).with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", KEY);
+    project.run("apply --parallelism 1").exits(3).done_or_doubtful();
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["support-eu"]).unwrap()).unwrap();
+    all.add("drift", &project, "drift instances.yaml", 0);
+    all.add("drift", &project, "drift --expiring-within 60d", 0);
+    all.add("plan, show", &project, "plan --verify", 3);
+    let ids = project.ids();
+    gateway.instance(&ids["sandbox"], "emulatorLink");
+    all.add("status", &project, "status", 3);
 }
 
 fn manifests(all: &mut Collection) {
@@ -133,7 +150,7 @@ fn members(value: &Value, path: &str, into: &mut BTreeSet<String>) {
                 // Members that are names of instances, or keys of labels.
                 let key = match path {
                     "instances" => "NAME",
-                    "changes[].labels" => "KEY",
+                    "changes[].labels" | "findings[].labels" | "drift.findings[].labels" => "KEY",
                     _ => key,
                 };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };

@@ -82,6 +82,7 @@ fn doubts(printed: &mut Printed) {
         printed.run(&project, name, line);
     }
     printed.events(&project, "plan");
+    drifts(printed);
     let unsettled = OtherGateway::start(|_| Reply::new(503, ""));
     let project = Project::at(&unsettled.url(), &["x1", "x2"]);
     printed.beside(&project, "apply", "apply");
@@ -90,6 +91,24 @@ fn doubts(printed: &mut Printed) {
     let project = Project::at(&refusing.url(), &["a", "b", "c", "d", "e", "f"]);
     printed.beside(&project, "apply", "apply --parallelism 1");
     printed.events(&project, "apply");
+}
+
+/// One in doubt, one deleted by somebody else, and one that the server says is about to expire; each with what is declared.
+fn drifts(printed: &mut Printed) {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let project = Project::at(&gateway.url(), &[]);
+    let entry = |name: &str| format!("{{name: {name}, type: whatsapp, labels: {{l: m}}, owner: o, protect: true}}");
+    project.declare(&format!("instances: [{}, {}, {}]\n", entry("a"), entry("b"), entry("c")));
+    project.run("apply --parallelism 1").exits(3).done_or_doubtful();
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["a"]).unwrap()).unwrap();
+    printed.run(&project, "drift", "drift --expiring-within 60d instances.yaml");
+    printed.run(&project, "drift", "drift");
+    printed.run(&project, "plan", "plan --verify --expiring-within 60d");
+    printed.events(&project, "plan --verify");
+    // One is deleted, one shows a code, one is not concluded.
+    printed.run(&project, "status", "status");
 }
 
 fn guards(printed: &mut Printed) {
