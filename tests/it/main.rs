@@ -2,6 +2,7 @@
 // Always true here: it tells the lints that helpers beside `#[test]` functions are tests too.
 #![cfg(test)]
 
+mod adoption;
 mod architecture;
 mod bad_inputs;
 mod book;
