@@ -10,7 +10,7 @@ fn what_is_settled_may_stand_in_several_files_and_knows_its_place() {
         Source::new(
             "b.yaml",
             "instances: [{name: c, type: whatsapp_dev}]\nmoved:\n  - {from: a, to: b}\n  - {from: older, to: b}\n\
-             resolutions:\n  - {name: x, attempt: a-1, created: \"8\"}\n  - {name: y, attempt: a-1, not-created: true}\n",
+             resolutions:\n  - {name: x, attempt: a-1, created: \"8\"}\n  - {name: z, attempt: a-1, not-created: true}\n",
         ),
     ];
     let manifest = Manifest::parse(&sources).unwrap_or_else(|problems| panic!("{}", problems.render(Colour::Plain)));
@@ -22,5 +22,5 @@ fn what_is_settled_may_stand_in_several_files_and_knows_its_place() {
     let closed = |id: &Option<chatapi::instance::InstanceId>| id.as_ref().map_or("-".to_owned(), ToString::to_string);
     let resolutions: Vec<_> =
         said.resolutions.iter().map(|it| format!("{} {} {} {}", it.name, it.attempt, closed(&it.created), it.place)).collect();
-    assert_eq!(resolutions, ["x a-1 8 b.yaml:6:12", "y a-1 - b.yaml:7:12"]);
+    assert_eq!(resolutions, ["x a-1 8 b.yaml:6:12", "z a-1 - b.yaml:7:12"]);
 }
