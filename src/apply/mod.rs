@@ -14,6 +14,7 @@ mod recorder;
 mod recover;
 mod rescue;
 mod retire;
+mod settle;
 mod shared;
 mod stop;
 
@@ -38,7 +39,7 @@ pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Moment, Settling};
+use crate::plan::{Change, Moment, Settling};
 use crate::state::{AttemptId, Event, PlanId, Who};
 
 /// The time, as the journal records it. A parameter so that tests choose it.
@@ -203,6 +204,11 @@ pub enum Progress {
     NoFence {
         /// Why.
         reason: String,
+    },
+    /// It was settled before anything is created: taken in, renamed, or a doubt of it closed.
+    Settled {
+        /// As the plan shows it.
+        change: Change,
     },
     /// A request is being made.
     Started {

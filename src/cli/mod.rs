@@ -30,6 +30,7 @@ mod resolve;
 mod saved;
 mod schema;
 mod sealing;
+mod settled;
 mod show;
 mod signals;
 mod state;

@@ -23,7 +23,7 @@ const TRIES: (u32, Duration) = (3, Duration::from_millis(500));
 
 /// How strictly unknown instances are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Strictness {
+pub(super) enum Strictness {
     /// They stop the run: nobody is there who could be asked.
     Stop,
     /// A person is asked.
@@ -98,7 +98,7 @@ impl Run<'_> {
     }
 
     /// Asks for the list, again if it fails and the run goes nowhere without it. None: a signal came.
-    async fn list(&self, applier: &Applier, strictness: Strictness) -> Option<Result<Listing, ListError>> {
+    pub(super) async fn list(&self, applier: &Applier, strictness: Strictness) -> Option<Result<Listing, ListError>> {
         let (most, mut wait) = TRIES;
         let mut stop = self.stop.clone();
         for _ in 1..most {
@@ -148,7 +148,7 @@ fn yes_or_no(answer: &str) -> Option<bool> {
 }
 
 /// Without a list nobody knows what the account has.
-fn unlisted(error: &ListError) -> CliError {
+pub(super) fn unlisted(error: &ListError) -> CliError {
     let refused = CliError::new(Exit::Error, error)
         .context("nobody can say whether the account has instances that this state does not know")
         .hint("nothing was sent");
