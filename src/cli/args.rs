@@ -1,5 +1,6 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod import;
 mod life;
 mod output;
 mod people;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use import::ImportArgs;
 pub(super) use life::DestroyArgs;
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
@@ -162,6 +164,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi state rm`."
     )]
     Destroy(Box<DestroyArgs>),
+    /// Take in an instance that exists and was not created from here; or show what there is to take in.
+    #[command(
+        after_help = "Examples:\n  chatapi import --discover                               what the account holds and the state does not know\n  chatapi import --discover > adopted.yaml                as entries for a manifest: `import:`, reviewed, then applied\n  chatapi import old-desk --id 100234                     at once, without a manifest\n  chatapi import old-desk --id 100234 --token-stdin < token.txt\n\nThe server has to list the id, and no doubt may have created it. Nothing is created and nothing is changed there.\n`chatapi state import FILE` is another thing: it brings back a state that was exported."
+    )]
+    Import(Box<ImportArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),

@@ -9,12 +9,14 @@ mod console;
 mod context;
 mod delivery;
 mod destroy;
+mod discover;
 mod doctor;
 mod doubts;
 mod emulator;
 mod error;
 mod exit;
 mod identity;
+mod import;
 mod init;
 mod kept;
 mod key;
@@ -108,6 +110,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             validate::run(context, &args.manifests)
         }
         Verb::Destroy(args) => destroy::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

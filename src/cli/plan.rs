@@ -363,7 +363,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             ids.len()
         ),
         Guard::ProbableRename { from, to, exists: true, .. } => {
-            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`")
+            format!(
+                "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
+            )
         }
         Guard::ProbableRename { from, to, exists: false, .. } => format!(
             "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
@@ -371,6 +373,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
     };
     let elsewhere = match guard {
         Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        Guard::Strangers { .. } => {
+            Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
+        }
         _ => None,
     };
     std::iter::once(answer).chain(elsewhere).collect()

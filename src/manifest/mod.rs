@@ -48,6 +48,7 @@ mod validate;
 mod variables;
 
 pub use document::DEPTH_MAX;
+pub(crate) use scalar::is_text;
 pub use schema::schema;
 pub use settlements::{Import, Move, Resolution, Settlements};
 pub(crate) use source::neighbour;

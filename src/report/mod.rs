@@ -8,6 +8,7 @@ pub mod annotations;
 mod apply;
 pub mod credentials;
 mod destroy;
+mod discover;
 mod doctor;
 pub mod events;
 mod failure;
@@ -25,6 +26,7 @@ use serde::Serialize;
 
 pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word, settled_word};
 pub use destroy::{DestroyDocument, DestroySummary};
+pub use discover::Discovery;
 pub use doctor::{DoctorDocument, DoctorSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};

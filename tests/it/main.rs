@@ -38,6 +38,7 @@ mod emulator;
 mod failpoints_absent;
 mod fuzz;
 mod hardening;
+mod import;
 mod kept_files;
 mod kill_loop;
 mod kill_verbs;
