@@ -150,6 +150,7 @@ fn plain(label: &str) -> String {
     for character in label.chars().take(4 * NAME_MAX) {
         let is_plain = character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
         match is_plain {
+            true if character == '-' && plain.ends_with('-') => {}
             true => plain.push(character),
             false if plain.ends_with('-') => {}
             false => plain.push('-'),
