@@ -25,20 +25,21 @@ use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
-use super::{saved, settled, signals, stream};
+use super::{saved, signals, stream};
 use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, Settled, settle};
+use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
-use crate::state::{Event, Hash, Head, State};
+use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
+use evidence::Steps;
 use subject::Subject;
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
@@ -272,7 +273,7 @@ impl Run<'_> {
         &self,
         applier: &Applier,
         task: &Task,
-        (wanted, steps): (&[(&InstanceName, InstanceType)], Vec<(Event, Change)>),
+        (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
     ) -> Result<(), CliError> {
         let is_writing = !wanted.is_empty() || !steps.is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
@@ -301,11 +302,7 @@ impl Run<'_> {
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let settled = settle(self.manifest, state)?;
-        if let Some(saved) = self.saved {
-            settled::check_reviewed(saved, &settled)?;
-        }
-        settled::remark(self.context, &settled);
+        let settled = self.settled(state)?;
         let plan = settled.plan(&declared(self.manifest)).answered(&self.consent.not_a_rename, &self.consent.recreate);
         let (plan, unreviewed) = match self.saved {
             Some(saved) => saved.restrict(plan),

@@ -19,10 +19,8 @@ use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -> Result<Exit, CliError> {
     let manifest = manifest(file)?;
-    let state = match store::has_state(&context.state_dir) {
-        true => Some(witness::look(context, &args.lock_file)?.state),
-        false => None,
-    };
+    let has_state = store::has_state(&context.state_dir);
+    let state = has_state.then(|| witness::look(context, &args.lock_file)).transpose()?.map(|reading| reading.state);
     let listing = list(context, args, (state.as_ref(), manifest.as_ref()))?;
     let gone = state.as_ref().map(|state| missing(state, &listing)).unwrap_or_default();
     if let Some(first) = gone.first() {

@@ -149,11 +149,9 @@ fn plain(label: &str) -> String {
     let mut plain = String::new();
     for character in label.chars().take(4 * NAME_MAX) {
         let is_plain = character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
-        match is_plain {
-            true if character == '-' && plain.ends_with('-') => {}
-            true => plain.push(character),
-            false if plain.ends_with('-') => {}
-            false => plain.push('-'),
+        let character = if is_plain { character } else { '-' };
+        if character != '-' || !plain.ends_with('-') {
+            plain.push(character);
         }
     }
     let trimmed = plain.trim_matches(['.', '-', '_']);

@@ -7,11 +7,14 @@ use crate::apply::{Applier, Examination};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::resolve::{address, objection};
-use crate::cli::settled::{refusal, unlistable};
+use crate::cli::settled::{check_reviewed, refusal, remark, unlistable};
 use crate::listing::Listing;
 use crate::manifest::{Import, Resolution};
-use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
+use crate::plan::{Admission, Change, Evidence, Settled, Settlement, settle};
 use crate::state::{Event, State};
+
+/// What is recorded before the creates: each entry with the change that a plan shows of it.
+pub(super) type Steps = Vec<(Event, Change)>;
 
 /// What was asked of the server, each once and only where it is needed.
 struct Seen {
@@ -23,12 +26,22 @@ struct Seen {
 }
 
 impl Run<'_> {
+    /// What the manifest settles in `state`; what is spent is told.
+    pub(super) fn settled(&self, state: &State) -> Result<Settled, CliError> {
+        let settled = settle(self.manifest, state)?;
+        if let Some(saved) = self.saved {
+            check_reviewed(saved, &settled)?;
+        }
+        remark(self.context, &settled);
+        Ok(settled)
+    }
+
     /// The entries of what is settled, with their evidence. None: the run was asked to stop.
     pub(super) async fn evidence(
         &self,
         applier: &Applier,
         (state, settled): (&State, &Settled),
-    ) -> Result<Option<Vec<(Event, Change)>>, CliError> {
+    ) -> Result<Option<Steps>, CliError> {
         let Some(seen) = self.seen(applier, (state, settled)).await? else { return Ok(None) };
         // What is taken in shows itself; doubts are those that are left.
         let left = settled.part(state.clone(), |it| !matches!(it, Settlement::Import(_)));
