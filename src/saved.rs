@@ -461,6 +461,11 @@ mod tests {
             plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
         });
         assert!(matches!(undeclared, Err(SavedPlanError::Forged(_))));
+        let unsaid = forge(|plan| {
+            plan.plan.settlements.push(change("a", InstanceType::WhatsAppDev, Action::Import));
+            plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
+        });
+        assert!(matches!(unsaid, Err(SavedPlanError::Forged(_))));
         let doubly_declared = forge(|plan| plan.manifest.instances.push(plan.manifest.instances[0].clone()));
         assert!(matches!(doubly_declared, Err(SavedPlanError::Forged(_))));
         assert!(matches!(forge(|plan| plan.expires = at(9_999_999)), Err(SavedPlanError::Forged(_))));

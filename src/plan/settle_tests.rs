@@ -250,6 +250,26 @@ fn what_was_settled_is_spent() {
     }
 }
 
+/// A run may die after any of its steps: what is left to do is the rest, and it ends in the same state.
+#[test]
+fn any_beginning_of_what_is_settled_can_be_gone_on_from() {
+    let sections = "import: [{name: c, id: \"9\", type: whatsapp}]\nmoved: [{from: old, to: a}, {from: d, to: b}]\n\
+                    resolutions: [{name: d, attempt: a-d, created: \"8\"}, {name: e, attempt: a-e, not-created: true}]";
+    let (manifest, before) = (manifest(&["a", "b", "c", "e"], sections), state("old=created:7 d=doubt e=doubt"));
+    let whole = settle(&manifest, &before).unwrap();
+    assert_eq!(whole.steps.len(), 5);
+    for done in 0..=whole.steps.len() {
+        let mut reached = before.clone();
+        for (settlement, _) in &whole.steps[..done] {
+            let event = settlement.event(super::Evidence::default());
+            reached.apply(&Entry { serial: reached.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event }).unwrap();
+        }
+        let rest = settle(&manifest, &reached).unwrap_or_else(|problems| panic!("{done}: {problems:?}"));
+        assert_eq!(rest.steps, whole.steps[done..], "{done}");
+        assert_eq!((rest.spent.len(), rest.state.records()), (done, whole.state.records()), "{done}");
+    }
+}
+
 /// What a plan shows of a name is one row; where more than the settlement is to be said, two.
 #[test]
 fn rows_are_what_is_settled_and_what_is_left_to_do() {

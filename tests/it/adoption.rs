@@ -4,7 +4,7 @@ use chatapi::diagnostic::Colour;
 use chatapi::instance::InstanceType;
 use chatapi::manifest::{Manifest, Source};
 
-use crate::stage::{Gateway, KEY, Project, manifest};
+use crate::stage::{Gateway, KEY, Project, manifest, snapshot, steady};
 
 #[test]
 fn what_is_settled_may_stand_in_several_files_and_knows_its_place() {
@@ -255,4 +255,35 @@ fn p2_a_disk_that_takes_no_settlement_creates_nothing() {
         project.run("apply").exits(3).prints("1 created").done_with("without token");
         assert_eq!((gateway.creates(), project.ids().len()), (4, 4), "{point}");
     }
+}
+
+/// A scenario as a person types it, with everything that is printed.
+#[test]
+fn the_scenario_of_an_adoption() {
+    let gateway = Gateway::start(&["create:nth=4=drop-after"]);
+    let strays = [foreign(&gateway), foreign(&gateway)];
+    let project = Project::at(&gateway.url(), &["support"]);
+    let mut told = String::new();
+    let mut play = |line: &str| {
+        let run = project.run(line);
+        told += &format!("$ chatapi {line}\n{}{}[exit {}]\n\n", run.stdout, run.stderr, run.code);
+    };
+    play("init");
+    play("apply --allow-unknown 2");
+    project.declare(&declaring(&["support", "second"], ""));
+    play("apply");
+    play("import --discover");
+    let moved = "moved:\n  - {from: support, to: support-eu}\n";
+    let import = format!("import:\n  - {{name: desk, id: \"{}\", type: whatsapp}}\n", strays[0]);
+    let made = gateway.tokens().into_keys().last().unwrap();
+    let attempt = project.attempt("second");
+    let resolution = format!("resolutions:\n  - {{name: second, attempt: {attempt}, created: \"{made}\"}}\n");
+    project.declare(&declaring(&["support-eu", "second", "desk"], &format!("{import}{moved}{resolution}")));
+    play("plan");
+    play("apply");
+    play("plan");
+    play(&format!("import hall --id {}", strays[1]));
+    play("state list");
+    snapshot("scenarios/adopting.txt", &steady(&told));
+    assert_eq!(gateway.creates(), 4);
 }

@@ -138,3 +138,33 @@ fn names_that_a_server_gives_do_no_harm() {
     project.write("found.yaml", &found.stdout);
     project.run("validate found.yaml").exits(0).done();
 }
+
+/// A run that dies has taken it in or has not; the token is set by the next command then, and nothing is taken in twice.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p3_an_import_that_dies_anywhere_loses_no_id() {
+    for point in [
+        "journal-before-adopted",
+        "journal-written-adopted",
+        "journal-after-adopted",
+        "journal-written-token_set",
+        "journal-after-token_set",
+        "lockfile-before",
+    ] {
+        let gateway = Gateway::start(&[]);
+        let (project, ids) = beside(&gateway, 1);
+        let import = ["import", "desk", "--id", &ids[0], "--token-stdin"];
+        let died = project.call(import).input(TOKEN).env("CHATAPI_FAILPOINT", format!("{point}=kill")).run();
+        assert!(died.code > 1_000, "{point}: {died}");
+        let again = project.call(import).input(TOKEN).run();
+        let set = project.call(["token", "set", "desk"]).input(TOKEN).run();
+        let told = format!("{point}: {again}\n{set}");
+        assert!(again.code == 0 || again.stderr.contains("is recorded already, as `desk`"), "{told}");
+        assert!(set.code == 0 || set.stderr.contains("is kept already"), "{told}");
+        assert_eq!((project.ids()["desk"].as_str(), project.token("desk").as_str()), (ids[0].as_str(), TOKEN), "{told}");
+        project.declare(&manifest("{kind: chatapi}", &["a", "desk"]));
+        project.run("apply").exits(0).prints("Nothing to do: 2 instances exist as declared.").done();
+        assert_eq!(gateway.creates(), 2, "{told}");
+        project.run("state verify").exits(0).done();
+    }
+}

@@ -11,7 +11,7 @@ use crate::instance::{InstanceId, InstanceName, InstanceType};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImportArgs {
     /// The name that the instance gets.
-    #[arg(value_name = "NAME", value_parser = name, required_unless_present = "discover", conflicts_with = "discover")]
+    #[arg(id = "new_name", value_name = "NAME", value_parser = name, required_unless_present = "discover", conflicts_with = "discover")]
     pub(in crate::cli) name: Option<InstanceName>,
     /// The server's id of it.
     #[arg(long, value_name = "ID", value_parser = id, required_unless_present = "discover", conflicts_with = "discover")]
