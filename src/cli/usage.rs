@@ -288,7 +288,7 @@ mod tests {
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
             ("status", "'chatapi plan' shows what is missing"),
-            ("import", "not available: a state takes in nothing that exists already"),
+            ("adopt", "'chatapi import --discover' shows what can be taken in"),
             ("delete", "'chatapi destroy NAME' deletes an instance"),
             ("refresh", "not available: the state is what was recorded"),
             ("history", "'chatapi state history'"),

@@ -263,10 +263,10 @@ fn the_scenario_of_an_adoption() {
     let gateway = Gateway::start(&["create:nth=4=drop-after"]);
     let strays = [foreign(&gateway), foreign(&gateway)];
     let project = Project::at(&gateway.url(), &["support"]);
-    let mut told = String::new();
+    let mut told = Vec::new();
     let mut play = |line: &str| {
         let run = project.run(line);
-        told += &format!("$ chatapi {line}\n{}{}[exit {}]\n\n", run.stdout, run.stderr, run.code);
+        told.push(format!("$ chatapi {line}\n{}{}[exit {}]\n", run.stdout, run.stderr, run.code));
     };
     play("init");
     play("apply --allow-unknown 2");
@@ -284,6 +284,6 @@ fn the_scenario_of_an_adoption() {
     play("plan");
     play(&format!("import hall --id {}", strays[1]));
     play("state list");
-    snapshot("scenarios/adopting.txt", &steady(&told));
+    snapshot("scenarios/adopting.txt", &steady(&told.join("\n")));
     assert_eq!(gateway.creates(), 4);
 }
