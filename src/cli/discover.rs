@@ -47,7 +47,9 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
 /// The manifest that was named, or the usual one if it is there.
 fn manifest(file: Option<PathBuf>) -> Result<Option<Manifest>, CliError> {
     let usual = PathBuf::from(MANIFEST);
-    match file.or_else(|| usual.exists().then_some(usual)) {
+    // `import --discover > instances.yaml`: the shell has made it, and it holds nothing yet.
+    let holds_something = std::fs::metadata(&usual).is_ok_and(|metadata| metadata.len() > 0);
+    match file.or_else(|| holds_something.then_some(usual)) {
         Some(file) => Context::manifest(&[file], &variables::surrounding()?).map(Some),
         None => Ok(None),
     }

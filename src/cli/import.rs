@@ -35,11 +35,11 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     let (mut store, witness) = witness::open(context, "import", args.lock.lock_timeout, &args.lock_file)?;
     check_vacant(context, store.state(), (name, id))?;
     let found = find(context, args, store.state(), id)?;
-    let (mut pin, mut kept) = (None, None);
-    if let Some(token) = token {
-        pin = sealing::for_token(context, store.state(), &witness)?;
-        kept = Some(token::keep(store.state(), pin.as_ref(), name, token)?);
-    }
+    let pin = match token {
+        Some(_) => sealing::for_token(context, store.state(), &witness)?,
+        None => sealing::for_adoption(context, store.state(), &witness)?,
+    };
+    let kept = token.map(|token| token::keep(store.state(), pin.as_ref(), name, token)).transpose()?;
     store.append(context.run_info("import").event(), Timestamp::now())?;
     if store.state().binding.as_ref() != Some(&found.binding) {
         store.append(Event::Bound(found.binding), Timestamp::now())?;

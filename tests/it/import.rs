@@ -107,6 +107,9 @@ fn where_there_is_no_state_everything_is_discovered() {
     let project = Project::at(&gateway.url(), &["desk"]);
     let found = project.run("import --discover").exits(0).prints(&ids[0]);
     assert!(!project.state().exists(), "{found}");
+    // A shell makes the file before anything is written to it.
+    project.write("instances.yaml", "");
+    project.run("import --discover").exits(0).prints(&ids[0]).done();
     project.run("import --discover nowhere.yaml").exits(1).done_with("nowhere.yaml");
 }
 
@@ -137,6 +140,23 @@ fn names_that_a_server_gives_do_no_harm() {
     let found = found.prints("# 8 is left out: its type, ");
     project.write("found.yaml", &found.stdout);
     project.run("validate found.yaml").exits(0).done();
+}
+
+/// The keys are pinned with the first instance, be its token there or not: the apply that follows finds them as they should be.
+#[test]
+fn an_import_without_its_token_pins_the_keys_too() {
+    let gateway = Gateway::start(&[]);
+    let ids = foreign(&gateway, 1);
+    let key = Identity::generate().unwrap().recipient().unwrap().to_string();
+    let project = Project::at(&gateway.url(), &["desk", "new"]).with("CHATAPI_SEAL_TO", key);
+    project.run("init").exits(0).done();
+    let run = project.run(&format!("import desk --id {}", ids[0])).exits(0).warns("sealed to");
+    assert!(!run.stderr.contains("in the clear"), "{run}");
+    project.run("apply").exits(3).prints("1 created, 1 unchanged, 1 without token").done_with("token set desk");
+    project.call(["token", "set", "desk"]).input(TOKEN).run().exits(0).done();
+    for (path, bytes) in project.copy_of_state() {
+        is_free_of(&[TOKEN.to_owned()], &String::from_utf8_lossy(&bytes), &path.display().to_string());
+    }
 }
 
 /// A run that dies has taken it in or has not; the token is set by the next command then, and nothing is taken in twice.
