@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
-pub use present::{DELETES, RECOVERY, TIMELINE};
+pub use present::{DELETES, RECOVERY, SETTLEMENTS, TIMELINE};
 #[cfg(feature = "failpoints")]
 pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
@@ -183,6 +183,22 @@ mod present {
         "journal-after-retired",
     ];
 
+    /// The points on the way of what a manifest settles before anything is created.
+    pub const SETTLEMENTS: &[&str] = &[
+        "settle-begun",
+        "journal-before-resolved",
+        "journal-written-resolved",
+        "journal-before-moved",
+        "journal-written-moved",
+        "journal-before-adopted",
+        "journal-written-adopted",
+        "settle-noted",
+        "journal-after-resolved",
+        "journal-after-moved",
+        "journal-after-adopted",
+        "settled",
+    ];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -235,7 +251,14 @@ mod present {
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE).chain(DELETES);
+            let known = TIMELINE
+                .iter()
+                .map(|(name, _)| name)
+                .chain(RECOVERY)
+                .chain(OUTPUTS)
+                .chain(CARE)
+                .chain(DELETES)
+                .chain(SETTLEMENTS);
             let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }

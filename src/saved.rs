@@ -4,6 +4,8 @@
 //! plan is spent is not in the file, which may be copied, but in the state's journal: the run that carries it out names it there,
 //! durably, before its first request. Pure: files, clock and state come as arguments.
 
+mod settlements;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::plan::{Action, Plan};
 use crate::price::Prices;
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
+use settlements::SavedSettlements;
 
 /// The version of the format: a minor change adds, a major one breaks.
 const VERSION: &str = "1.0";
@@ -88,6 +91,8 @@ pub struct SavedManifest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
     instances: Vec<SavedInstance>,
+    #[serde(default, skip_serializing_if = "SavedSettlements::is_empty")]
+    settlements: SavedSettlements,
 }
 
 /// A declaration and where it stands.
@@ -211,6 +216,7 @@ impl SavedManifest {
             seal_to: manifest.seal_to.clone(),
             variables: manifest.variables.clone(),
             instances: manifest.declarations().iter().map(instance).collect(),
+            settlements: SavedSettlements::of(&manifest.settlements),
         }
     }
 
@@ -229,7 +235,10 @@ impl SavedManifest {
         };
         let (prices, seal_to) = (self.prices.clone(), self.seal_to.clone());
         let declarations = self.instances.iter().map(declaration).collect();
-        Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), self.variables.clone(), declarations)
+        let mut manifest =
+            Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), self.variables.clone(), declarations);
+        manifest.settlements = self.settlements.settlements();
+        manifest
     }
 
     /// Whether `manifest` declares the same, wherever it stands.
@@ -242,6 +251,7 @@ impl SavedManifest {
         settings == (manifest.provider, manifest.exclusive, &manifest.prices, &manifest.seal_to)
             && self.instances.len() == manifest.declarations().len()
             && self.instances.iter().zip(manifest.declarations()).all(same)
+            && self.settlements.says_what(&manifest.settlements)
     }
 }
 
@@ -311,12 +321,13 @@ impl SavedPlan {
         }
     }
 
-    /// Whether it names everything once, in order, and creates only what is declared.
+    /// Whether it names everything once, in order, creates only what is declared, and settles only what the manifest says.
     fn is_of_one_piece(&self) -> bool {
         let declared: BTreeMap<_, _> = self.manifest.instances.iter().map(|saved| (&saved.name, saved.kind)).collect();
         let planned: BTreeSet<_> = self.plan.changes.iter().map(|change| &change.name).collect();
         self.manifest.instances.is_sorted_by(|one, next| one.name < next.name)
             && planned.len() == self.plan.changes.len()
+            && self.manifest.settlements.has_all(&self.plan.settlements)
             && self.plan.with(Action::Create).all(|change| declared.get(&change.name) == Some(&change.kind))
     }
 
@@ -360,7 +371,7 @@ impl SavedPlan {
             .changes
             .into_iter()
             .partition::<Vec<_>, _>(|change| change.action != Action::Create || reviewed.get(&change.name) == Some(&change.kind));
-        (Plan { changes: kept }, new.into_iter().map(|change| change.name).collect())
+        (Plan { settlements: plan.settlements, changes: kept }, new.into_iter().map(|change| change.name).collect())
     }
 }
 
@@ -394,7 +405,7 @@ mod tests {
         let head = Head { serial: Serial(3), hash: Hash::of(b"x") };
         let origin = Origin("https://gateway.example:443".to_owned());
         let bound_to = (Lineage::from_bytes([1; 16]), head, origin);
-        let plan = Plan { changes };
+        let plan = Plan { changes, ..Plan::default() };
         let hash = plan.checksum(None, "chatapi").unwrap();
         SavedPlan::new((PlanId::from_bytes([2; 8]), made, at(2_000)), bound_to, declared, (Consent::default(), plan, hash))
     }
@@ -450,6 +461,11 @@ mod tests {
             plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
         });
         assert!(matches!(undeclared, Err(SavedPlanError::Forged(_))));
+        let unsaid = forge(|plan| {
+            plan.plan.settlements.push(change("a", InstanceType::WhatsAppDev, Action::Import));
+            plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
+        });
+        assert!(matches!(unsaid, Err(SavedPlanError::Forged(_))));
         let doubly_declared = forge(|plan| plan.manifest.instances.push(plan.manifest.instances[0].clone()));
         assert!(matches!(doubly_declared, Err(SavedPlanError::Forged(_))));
         assert!(matches!(forge(|plan| plan.expires = at(9_999_999)), Err(SavedPlanError::Forged(_))));
@@ -476,7 +492,7 @@ mod tests {
             change("c", wa, Action::Create),
             change("d", wa, Action::NoOp),
         ];
-        let (plan, new) = saved.restrict(Plan { changes: now });
+        let (plan, new) = saved.restrict(Plan { changes: now, ..Plan::default() });
         assert_eq!(plan.changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["a", "d"]);
         assert_eq!(new.iter().map(InstanceName::as_str).collect::<Vec<_>>(), ["b", "c"]);
     }

@@ -185,10 +185,7 @@ impl Applier {
 
     /// Binds the state and lists what is there already.
     async fn fence(&self, binding: Binding) -> Result<Option<Serial>, RecordError> {
-        let bound = self.look(|store| store.state().binding.clone()).await?;
-        if bound.as_ref() != Some(&binding) {
-            self.shared.pen.note(Event::Bound(binding)).await?;
-        }
+        self.bind(binding).await?;
         let listed = match self.shared.take_survey() {
             Some(listing) => Some(Ok(listing)),
             None => self.list().await,
@@ -211,6 +208,15 @@ impl Applier {
                 Ok(None)
             }
         }
+    }
+
+    /// Says what server and account the state belongs to.
+    pub(super) async fn bind(&self, binding: Binding) -> Result<(), RecordError> {
+        let bound = self.look(|store| store.state().binding.clone()).await?;
+        if bound.as_ref() != Some(&binding) {
+            self.shared.pen.note(Event::Bound(binding)).await?;
+        }
+        Ok(())
     }
 
     async fn note_orphans(&self, plan: &Plan) -> Result<(), RecordError> {

@@ -15,6 +15,7 @@ mod recorder;
 mod recover;
 mod rescue;
 mod retire;
+mod settle;
 mod shared;
 mod stop;
 
@@ -39,7 +40,7 @@ pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Moment, Settling};
+use crate::plan::{Change, Moment, Settling};
 use crate::state::{AttemptId, Event, PlanId, Who};
 
 /// The time, as the journal records it. A parameter so that tests choose it.
@@ -204,6 +205,11 @@ pub enum Progress {
     NoFence {
         /// Why.
         reason: String,
+    },
+    /// It was settled before anything is created: taken in, renamed, or a doubt of it closed.
+    Settled {
+        /// As the plan shows it.
+        change: Change,
     },
     /// A request is being made.
     Started {

@@ -1,6 +1,7 @@
 //! `chatapi apply`.
 
 mod begin;
+mod evidence;
 mod lost;
 mod strangers;
 mod subject;
@@ -30,7 +31,7 @@ use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Cost, Guard, Limits, Plan};
+use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
@@ -39,6 +40,7 @@ use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
+use evidence::Steps;
 use subject::Subject;
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
@@ -127,6 +129,8 @@ struct Task {
     hash: Hash,
     /// What could be created now and was not reviewed.
     unreviewed: BTreeSet<InstanceName>,
+    /// What is settled before.
+    settled: Settled,
 }
 
 /// A run's end, and the state then.
@@ -135,6 +139,8 @@ struct Finished {
     /// By this before the run was on record: it promised nothing, and nothing was sent.
     stopped: Option<Signal>,
     task: Task,
+    /// What was settled before anything was created.
+    settled: Vec<Change>,
     state: State,
     head: Head,
 }
@@ -232,17 +238,24 @@ impl Run<'_> {
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
+        let mut steps = Vec::new();
+        if guards.is_empty() {
+            // None: a signal came, and nothing is settled.
+            steps = self.evidence(applier, (&foreseen, &task.settled)).await?.unwrap_or_default();
+        }
         if guards.is_empty() && !wanted.is_empty() {
-            guards.extend(self.look_for_strangers(applier, &foreseen).await?);
+            guards.extend(self.look_for_strangers(applier, &task.settled.state).await?);
         }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, state, head });
+            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, settled: Vec::new(), state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
+        let mut settled = Vec::new();
         if stopped.is_none() {
+            settled.extend(steps.iter().map(|(_, change)| change.clone()));
             applier.lose(lost).await.map_err(unrecorded)?;
-            self.commit(applier, &task, &wanted).await?;
+            self.commit(applier, &task, (&wanted, steps)).await?;
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
@@ -255,13 +268,20 @@ impl Run<'_> {
         }
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
-        Ok(Finished { ended: Ended::Applied(report), stopped, task, state, head })
+        Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, state, head })
     }
 
-    /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, and the names that it creates.
-    async fn commit(&self, applier: &Applier, task: &Task, wanted: &[(&InstanceName, InstanceType)]) -> Result<(), CliError> {
+    /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, the names that it creates, and what is
+    /// settled before.
+    async fn commit(
+        &self,
+        applier: &Applier,
+        task: &Task,
+        (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
+    ) -> Result<(), CliError> {
+        let is_writing = !wanted.is_empty() || !steps.is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
-        if !wanted.is_empty() {
+        if is_writing {
             let probed = store::probe(&self.witness.path);
             let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
@@ -273,20 +293,21 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
-        if !wanted.is_empty() {
+        if is_writing {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
             applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
             LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
+            applier.settle_declared(steps, self.server.binding(&state.lineage)).await.map_err(unrecorded)?;
         }
         Ok(())
     }
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let plan =
-            crate::plan::plan(&declared(self.manifest), state).answered(&self.consent.not_a_rename, &self.consent.recreate);
+        let settled = self.settled(state)?;
+        let plan = settled.plan(&declared(self.manifest)).answered(&self.consent.not_a_rename, &self.consent.recreate);
         let (plan, unreviewed) = match self.saved {
             Some(saved) => saved.restrict(plan),
             None => (plan, BTreeSet::new()),
@@ -294,7 +315,7 @@ impl Run<'_> {
         let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
         match self.args.checksum {
             Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
-            _ => Ok(Task { plan, hash, unreviewed }),
+            _ => Ok(Task { plan, hash, unreviewed, settled }),
         }
     }
 
@@ -312,7 +333,7 @@ impl Run<'_> {
             Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
             Ended::Applied(report) => (report, &[][..]),
         };
-        let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
+        let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state).settling(&result.settled);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
             Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,
@@ -321,6 +342,7 @@ impl Run<'_> {
         let cost = self.cost(result);
         if self.context.wants_document() {
             let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
+            let document = document.having_settled(&result.settled);
             let document = document.carrying_out(result.task.hash, cost.clone(), self.saved.map(|saved| &saved.id));
             let document = document.owing(self.delivery.as_ref().map(|_| owed));
             self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
@@ -456,12 +478,17 @@ fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
 /// The counts as one sentence: `Apply: 3 created, 2 unchanged.`
 fn sentence(summary: &ApplySummary) -> String {
     let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, .. } = *summary;
-    let ApplySummary { unfinished, in_doubt, token_missing, orphaned, .. } = *summary;
-    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
+    let ApplySummary { unfinished, in_doubt, token_missing, orphaned, imported, moved, settled, .. } = *summary;
+    let before = imported + moved + settled;
+    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing + before == 0 && orphaned == 0
+    {
         return report::nothing_to_do(unchanged);
     }
     let first = format!("Apply: {created} created, {unchanged} unchanged");
     let counts = [
+        (imported, "imported"),
+        (moved, "moved"),
+        (settled, "settled"),
         (recovered, "recovered"),
         (refused, "refused"),
         (not_sent, "not sent"),

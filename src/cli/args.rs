@@ -1,5 +1,6 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod import;
 mod life;
 mod output;
 mod people;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use import::ImportArgs;
 pub(super) use life::DestroyArgs;
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
@@ -185,6 +187,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi qr support-eu\n  chatapi qr support-eu --png code.png                   where no terminal is; readable by this user only\n  chatapi qr support-eu --svg code.svg --no-wait\n  chatapi qr support-eu --wait-for 30m --identity key.txt\n\nWhoever has the code can link their phone: it is a credential, and is printed to a terminal only, unless `--print` says so.\nA new code takes its place when the server gives one. Exit 3: no phone was linked."
     )]
     Qr(Box<QrArgs>),
+    /// Take in an instance that exists and was not created from here; or show what there is to take in.
+    #[command(
+        after_help = "Examples:\n  chatapi import --discover                               what the account holds and the state does not know\n  chatapi import --discover > adopted.yaml                as entries for a manifest: `import:`, reviewed, then applied\n  chatapi import old-desk --id 100234                     at once, without a manifest\n  chatapi import old-desk --id 100234 --token-stdin < token.txt\n\nThe server has to list the id, and no doubt may have created it. Nothing is created and nothing is changed there.\n`chatapi state import FILE` is another thing: it brings back a state that was exported."
+    )]
+    Import(Box<ImportArgs>),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),

@@ -88,6 +88,7 @@ fn has_state(verb: &Verb) -> bool {
         | Verb::Validate(_)
         | Verb::Destroy(_)
         | Verb::Drift(_)
+        | Verb::Import(_)
         | Verb::Status(_)
         | Verb::Qr(_)
         | Verb::State(_)

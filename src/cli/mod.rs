@@ -10,6 +10,7 @@ mod console;
 mod context;
 mod delivery;
 mod destroy;
+mod discover;
 mod doctor;
 mod doubts;
 mod drift;
@@ -18,6 +19,7 @@ mod environment;
 mod error;
 mod exit;
 mod identity;
+mod import;
 mod init;
 mod kept;
 mod key;
@@ -34,6 +36,7 @@ mod resolve;
 mod saved;
 mod schema;
 mod sealing;
+mod settled;
 mod show;
 mod signals;
 mod state;
@@ -126,6 +129,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Status(args) => status::run(context, &args),
         Verb::Qr(args) => qr::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

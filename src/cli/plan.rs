@@ -16,11 +16,11 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{drift, saved, sealing, variables};
+use super::{drift, saved, sealing, settled, variables};
 use crate::apply::Report;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason};
+use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled, settle};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -68,6 +68,7 @@ struct Made {
     elsewhere: Option<CliError>,
     /// None: the server was not asked.
     drift: Option<Drift>,
+    settled: Settled,
 }
 
 impl Made {
@@ -78,8 +79,8 @@ impl Made {
             None => None,
         };
         let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
-        let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
-        let plan = plan.answered(&args.answers.not_a_rename, &args.answers.recreate);
+        let settled = settle(&manifest, state.unwrap_or(&nothing()))?;
+        let plan = settled.plan(&declared(&manifest)).answered(&args.answers.not_a_rename, &args.answers.recreate);
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
         let limits = Limits { aim, ..args.budget.limits(context.is_ci) };
@@ -88,7 +89,7 @@ impl Made {
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
         let drift = verified.map(|verified| verified.drift);
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, drift })
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, drift, settled })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -113,6 +114,7 @@ impl Made {
             }
             remark(context, &self);
         }
+        settled::remark(context, &self.settled);
         self.account(context);
         for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
             context.forewarn("an apply will stop", error);
@@ -229,7 +231,7 @@ fn nothing() -> State {
 /// The plan as text: what changes or needs attention, the counts, and the cost.
 pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
     let quiet = console.loudness < Loudness::Verbose;
-    let shown: Vec<&Change> = plan.changes.iter().filter(|change| !quiet || is_notable(change)).collect();
+    let shown: Vec<&Change> = plan.rows().filter(|change| !quiet || is_notable(change)).collect();
     let mut text = rows(&shown, Console::width());
     if !text.is_empty() {
         text.push('\n');
@@ -284,7 +286,7 @@ fn rows(changes: &[&Change], room: Option<usize>) -> String {
 /// The mark before a change, and its colour.
 fn marked(change: &Change) -> (char, Style) {
     let style = match (change.action, &change.reason) {
-        (Action::Create | Action::Finish, _) => GOOD,
+        (Action::Create | Action::Finish | Action::Import | Action::Move | Action::Settle, _) => GOOD,
         (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
         (Action::Conflict, _) => BAD,
         _ => DIM,
@@ -305,11 +307,15 @@ fn is_notable(change: &Change) -> bool {
 /// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
 fn sentence(summary: &PlanSummary) -> String {
     let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
-    if create + in_doubt + finish + token_missing + conflict + orphaned == 0 {
+    let PlanSummary { import, moves, settle, .. } = *summary;
+    if create + in_doubt + finish + token_missing + conflict + orphaned + import + moves + settle == 0 {
         return report::nothing_to_do(unchanged);
     }
     let first = format!("Plan: {create} to create, {unchanged} unchanged");
     let counts = [
+        (import, "to import"),
+        (moves, "to move"),
+        (settle, "to settle"),
         (finish, "to finish"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
@@ -378,7 +384,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             ids.len()
         ),
         Guard::ProbableRename { from, to, exists: true, .. } => {
-            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`")
+            format!(
+                "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
+            )
         }
         Guard::ProbableRename { from, to, exists: false, .. } => format!(
             "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
@@ -386,6 +394,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
     };
     let elsewhere = match guard {
         Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        Guard::Strangers { .. } => {
+            Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
+        }
         _ => None,
     };
     std::iter::once(answer).chain(elsewhere).collect()

@@ -13,6 +13,7 @@ use crate::apply::{Observer, Outcome, Progress, Tries};
 use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::report::events::Line;
+use crate::report::settled_word;
 
 /// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
 pub(super) const DRAIN: Duration = Duration::from_secs(9);
@@ -176,6 +177,11 @@ impl Screen {
             Progress::NoFence { reason } => {
                 console.warn(format_args!("no list from before the creates ({reason}): a doubt could not be settled by one"));
             }
+            Progress::Settled { change } if self.context.is_text() => {
+                let (name, what) = (&change.name, settled_word(&change));
+                console.line(format_args!("  {GOOD}>{GOOD:#} {name} {what}: {DIM}{}{DIM:#}", change.reason));
+            }
+            Progress::Settled { .. } => {}
             Progress::Deleting { name } => tracing::info!(%name, "deleting"),
             Progress::Started { name } => tracing::info!(%name, "creating"),
             Progress::Retrying { name, reason, wait } => {

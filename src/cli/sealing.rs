@@ -75,6 +75,15 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
 /// Whom a token is sealed to that a person brings, where nothing is pinned: those that the environment names, or the manifest that is of
 /// this state for certain. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
 pub(super) fn for_token(context: &Context, state: &State, witness: &Witness) -> Result<Option<Recipients>, CliError> {
+    let pin = for_adoption(context, state, witness)?;
+    if pin.is_none() && state.recipients.is_empty() {
+        in_the_clear(context, state, witness.manifest_of(&state.lineage).as_deref())?;
+    }
+    Ok(pin)
+}
+
+/// The same for an instance whose token comes later: the next apply would not pin keys to a state that has an instance.
+pub(super) fn for_adoption(context: &Context, state: &State, witness: &Witness) -> Result<Option<Recipients>, CliError> {
     if !state.recipients.is_empty() {
         return Ok(None);
     }
@@ -85,7 +94,7 @@ pub(super) fn for_token(context: &Context, state: &State, witness: &Witness) -> 
         (None, None) => (Recipients::default(), String::new()),
     };
     if wanted.is_empty() {
-        return in_the_clear(context, state, manifest.as_deref()).map(|()| None);
+        return Ok(None);
     }
     if state.records().values().any(|record| record.entries().next().is_some()) {
         let message = format!("tokens stand in this state in the clear, and {by} asks to seal them to {wanted}");

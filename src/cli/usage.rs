@@ -17,11 +17,7 @@ type Foreign = &'static [(&'static [&'static str], &'static str)];
 const VERBS: Foreign = &[
     (&["list", "ls", "ps"], "'chatapi state list' lists what exists, 'chatapi plan' what is missing"),
     (&["status"], "'chatapi plan' shows what is missing, 'chatapi state list' what exists"),
-    (
-        &["import", "adopt"],
-        "not available: a state takes in nothing that exists already; 'chatapi state rebuild --from server --adopt NAME=ID' begins a lost one, \
-         and 'chatapi state import FILE' reads an export",
-    ),
+    (&["adopt", "discover"], "'chatapi import --discover' shows what can be taken in, 'chatapi import NAME --id ID' takes it in"),
     (
         &["delete", "down", "remove"],
         "'chatapi destroy NAME' deletes an instance on the server; 'chatapi state rm NAME' stops managing it, and it is still paid for",
@@ -292,7 +288,7 @@ mod tests {
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
             ("status", "'chatapi plan' shows what is missing"),
-            ("import", "not available: a state takes in nothing that exists already"),
+            ("adopt", "'chatapi import --discover' shows what can be taken in"),
             ("delete", "'chatapi destroy NAME' deletes an instance"),
             ("refresh", "not available: the state is what was recorded"),
             ("history", "'chatapi state history'"),

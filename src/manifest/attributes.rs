@@ -216,7 +216,7 @@ fn is_label_key(text: &str) -> bool {
     text.len() <= KEY_MAX && text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(is_rest)
 }
 
-fn read_type(text: &str) -> Result<InstanceType, Box<Diagnostic>> {
+pub(super) fn read_type(text: &str) -> Result<InstanceType, Box<Diagnostic>> {
     let known = InstanceType::ALL.map(InstanceType::as_str);
     text.parse().map_err(|_| Box::new(unknown_word("type", text, &known)))
 }

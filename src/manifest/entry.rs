@@ -112,7 +112,7 @@ fn instance_name(entry: &Entry<'_>, scope: &Scope<'_>, report: &mut Report<'_>) 
     Each::of((text, span_of(entry)), scope, read_name, report)
 }
 
-fn read_name(text: &str) -> Result<InstanceName, Box<Diagnostic>> {
+pub(super) fn read_name(text: &str) -> Result<InstanceName, Box<Diagnostic>> {
     InstanceName::parse(text).map_err(|error| {
         let help = match error {
             NameError::TooLong(_) => "shorten it",

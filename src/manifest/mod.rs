@@ -40,6 +40,8 @@ mod schema;
 mod scope;
 mod sealing;
 mod secrets;
+mod settled;
+mod settlements;
 mod source;
 mod syntax;
 mod table;
@@ -48,7 +50,9 @@ mod variables;
 
 pub use document::DEPTH_MAX;
 pub use environments::{Environment, Environments};
+pub(crate) use scalar::is_text;
 pub use schema::schema;
+pub use settlements::{Import, Move, Resolution, Settlements};
 pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};
 pub use variables::Given;
@@ -126,6 +130,8 @@ pub struct Manifest {
     pub seal_to: Option<Recipients>,
     /// What each variable held.
     pub variables: BTreeMap<String, String>,
+    /// What is settled before anything is created.
+    pub settlements: Settlements,
     declarations: Vec<Declaration>,
 }
 
@@ -164,7 +170,8 @@ impl Manifest {
         mut declarations: Vec<Declaration>,
     ) -> Self {
         declarations.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { provider, exclusive, prices, seal_to, variables, declarations }
+        let settlements = Settlements::default();
+        Self { provider, exclusive, prices, seal_to, variables, settlements, declarations }
     }
 
     /// The declarations, sorted by name.

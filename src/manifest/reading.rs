@@ -7,6 +7,7 @@ use super::document::Node;
 use super::names::{self, Candidate};
 use super::repeat::Ground;
 use super::report::{self, Page, Report};
+use super::settlements::Said;
 use super::source::{self, Source};
 use super::validate::{self, Content, Repeated, Settings};
 use super::variables::{Given, Variables};
@@ -114,14 +115,17 @@ fn finish<'a>(
     pages: impl Iterator<Item = (Page, Option<&'a str>)>,
 ) -> Result<Manifest, Diagnostics> {
     let views: Vec<_> = pages.map(|(page, text)| page.into_view(text)).collect();
-    let Gathered { provider, prices, seal_to, candidates } = gathered;
+    let Gathered { provider, prices, seal_to, candidates, settlements } = gathered;
     let files: Vec<_> = views.iter().map(|view| view.file.clone()).collect();
     let declarations = names::unique(candidates, &files, &mut problems);
+    // What is wrong may be the declaration that seems to be missing.
+    let is_whole = problems.is_empty();
+    let settlements = settlements.checked((&declarations, is_whole), &files, &mut problems);
     if problems.is_empty() {
         let Settings { kind, exclusive } = provider.map(|(settings, _)| settings).unwrap_or_default();
         let (prices, seal_to) = (prices.map(|(prices, _)| prices), seal_to.map(|(recipients, _)| recipients));
         let variables = variables.into_values();
-        return Ok(Manifest { provider: kind, exclusive, prices, seal_to, variables, declarations });
+        return Ok(Manifest { provider: kind, exclusive, prices, seal_to, variables, settlements, declarations });
     }
     problems.sort();
     report::show(&mut problems, &views);
@@ -135,6 +139,7 @@ struct Gathered {
     prices: Option<(Prices, Place)>,
     seal_to: Option<(Recipients, Place)>,
     candidates: Vec<Candidate>,
+    settlements: Said,
 }
 
 impl Gathered {
@@ -142,6 +147,7 @@ impl Gathered {
         agree("provider", &mut self.provider, content.provider, report);
         agree("prices", &mut self.prices, content.prices, report);
         agree("seal_to", &mut self.seal_to, content.seal_to, report);
+        self.settlements.append(content.settlements);
     }
 }
 

@@ -4,6 +4,7 @@
 //! refuse more, for a schema sees neither quotes nor other entries: `name: no` without quotes, twins, a key with a wrong checksum.
 
 mod repeated;
+mod settled;
 
 use serde_json::{Value, json};
 
@@ -32,6 +33,9 @@ pub fn schema() -> Value {
             "variables": repeated::variables(),
             "defaults": defaults(),
             "instances": instances(),
+            "import": settled::import(),
+            "moved": settled::moved(),
+            "resolutions": settled::resolutions(),
         },
         "if": {"required": ["defaults"], "properties": {"defaults": {"required": ["type"]}}},
         "else": {"properties": {"instances": {"items": {"required": ["type"]}}}},
@@ -167,8 +171,16 @@ fn instances() -> Value {
     })
 }
 
-fn name() -> Value {
+/// What a name is without placeholders.
+fn plain_name() -> Value {
     let middle = NAME_MAX.saturating_sub(2);
+    json!({
+        "pattern": format!("^[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{middle}}}[A-Za-z0-9_-])?$"),
+        "not": {"pattern": RESERVED},
+    })
+}
+
+fn name() -> Value {
     json!({
         "title": "Name",
         "description": format!(
@@ -179,10 +191,7 @@ fn name() -> Value {
         ),
         "type": "string",
         "if": {"pattern": repeated::BRACE},
-        "else": {
-            "pattern": format!("^[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{middle}}}[A-Za-z0-9_-])?$"),
-            "not": {"pattern": RESERVED},
-        },
+        "else": plain_name(),
         "examples": ["support-eu", "shop-{n:03}"],
     })
 }

@@ -4,26 +4,31 @@ use super::document::{Entry, Node, Value, is_merge_key};
 use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
+use super::settlements::Said;
 use super::syntax::shortened;
-use super::{ProviderKind, VERSION, attributes, entry, prices, sealing, variables};
+use super::{ProviderKind, VERSION, attributes, entry, prices, sealing, settled, variables};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::price::Prices;
 use crate::seal::Recipients;
 use crate::text::closest;
 
 /// Keys of the whole file and of `provider`.
-const TOP: [&str; 7] = ["version", "provider", "prices", "seal_to", "variables", "defaults", INSTANCES];
+const TOP: [&str; 10] =
+    ["version", "provider", "prices", "seal_to", "variables", "defaults", INSTANCES, "import", "moved", "resolutions"];
 const INSTANCES: &str = "instances";
 const PROVIDER: [&str; 2] = ["kind", "exclusive"];
 
 /// Where each key belongs, for one that stands elsewhere.
-const HOMES: [(&[&str], &str); 6] = [
+const HOMES: [(&[&str], &str); 9] = [
     (&TOP, "at the top of the file"),
     (&PROVIDER, "under `provider`"),
     (&entry::KEYS, "in an entry of `instances`"),
     (&attributes::KEYS, "in an entry of `instances`, or under `defaults`"),
     (&prices::KEYS, "under `prices`"),
     (&variables::KEYS, "in an entry of `variables`"),
+    (&settled::IMPORT, "in an entry of `import`"),
+    (&settled::MOVED, "in an entry of `moved`"),
+    (&settled::RESOLUTION, "in an entry of `resolutions`"),
 ];
 
 /// What `provider` says.
@@ -39,6 +44,7 @@ pub(super) struct Content {
     pub(super) provider: Option<(Settings, Span)>,
     pub(super) prices: Option<(Prices, Span)>,
     pub(super) seal_to: Option<(Recipients, Span)>,
+    pub(super) settlements: Said,
 }
 
 /// What instances are made of: read once the variables of all files are known.
@@ -59,7 +65,8 @@ pub(super) fn content<'n, 'a>(root: &'n Node<'a>, report: &mut Report<'_>) -> (C
         expected("a mapping with `instances`", root, root.span, help, report);
         return (content, None);
     };
-    let [version, provider, prices, seal_to, variables, defaults, instances] = fields(entries, TOP, report);
+    let [version, provider, prices, seal_to, variables, defaults, instances, import, moved, resolutions] =
+        fields(entries, TOP, report);
     if let Some(entry) = version.entry() {
         check_version(entry, report);
     }
@@ -72,6 +79,7 @@ pub(super) fn content<'n, 'a>(root: &'n Node<'a>, report: &mut Report<'_>) -> (C
     if let Some(entry) = seal_to.entry() {
         content.seal_to = sealing::recipients(entry, report).map(|recipients| (recipients, entry.key.span));
     }
+    content.settlements = settled::said([import, moved, resolutions], report);
     if matches!(instances, Found::Missing) {
         let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
         report.push(missing.help("write `instances: []` if none is wanted"));

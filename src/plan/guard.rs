@@ -229,7 +229,7 @@ mod tests {
             exists_as: None,
             renamed_from: None,
         };
-        Plan { changes: (0..creates + existing).map(change).collect() }
+        Plan { changes: (0..creates + existing).map(change).collect(), ..Plan::default() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A plan is complete: applying it leaves nothing to decide. A [`Reason`] explains and never decides.
 
+mod adoption;
 mod cost;
 mod drift;
 mod guard;
@@ -10,19 +11,25 @@ mod planner;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod settle;
+#[cfg(test)]
+mod settle_tests;
 mod settling;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use adoption::{Admission, Unfit, doubt_of};
 pub use cost::Cost;
 pub use drift::{Deviation, Drift, Finding, Unbelievable, Watch, absent, drift};
 pub use guard::{Doubts, Guard, Limits, missing, strangers};
 pub use lost::{TooYoung, existing, lost, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use settle::{Evidence, Settled, Settlement, settle};
 pub use settling::{Moment, Settling};
 
 use crate::instance::{InstanceId, InstanceName, InstanceType};
@@ -44,6 +51,12 @@ pub enum Action {
     Conflict,
     /// Nothing: it exists and is not declared any more.
     Orphan,
+    /// Take in what exists.
+    Import,
+    /// Give what exists another name.
+    Move,
+    /// Close a doubt.
+    Settle,
 }
 
 impl Action {
@@ -56,6 +69,9 @@ impl Action {
             Self::Finish => "finish",
             Self::Conflict => "conflict",
             Self::Orphan => "orphan",
+            Self::Import => "import",
+            Self::Move => "move",
+            Self::Settle => "settle",
         }
     }
 }
@@ -133,6 +149,25 @@ pub enum Reason {
         /// Its id, where it is known.
         id: Option<InstanceId>,
     },
+    /// It exists and was not created from here.
+    Foreign {
+        /// Its id.
+        id: InstanceId,
+    },
+    /// It has another name in the state.
+    Renamed {
+        /// That name.
+        from: InstanceName,
+        /// Its id.
+        id: InstanceId,
+    },
+    /// The manifest says what became of an attempt.
+    Verdict {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What it created; none: nothing.
+        created: Option<InstanceId>,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -158,6 +193,10 @@ impl fmt::Display for Reason {
             Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
+            Self::Foreign { id } => write!(f, "exists as {id}, and is taken in"),
+            Self::Renamed { from, id } => write!(f, "called {from} until now; exists as {id}"),
+            Self::Verdict { attempt, created: Some(id) } => write!(f, "attempt {attempt} created {id}"),
+            Self::Verdict { attempt, created: None } => write!(f, "attempt {attempt} created nothing"),
         }
     }
 }
@@ -191,6 +230,9 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// What is settled first, in the order in which that is done; the changes are planned as if it had been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settlements: Vec<Change>,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -214,6 +256,12 @@ pub struct PlanSummary {
     pub orphaned: usize,
     /// Of those to be created: probable renames.
     pub probable_rename: usize,
+    /// To be taken in.
+    pub import: usize,
+    /// To get another name.
+    pub moves: usize,
+    /// Doubts to be closed.
+    pub settle: usize,
 }
 
 impl Plan {
@@ -232,22 +280,39 @@ impl Plan {
         self
     }
 
+    /// What is told of it: what is settled, then the changes but those that only say that it was settled.
+    pub fn rows(&self) -> impl Iterator<Item = &Change> {
+        let settled: BTreeMap<_, _> = self.settlements.iter().map(|change| (&change.name, change.action)).collect();
+        let is_news = move |change: &&Change| match (settled.get(&change.name), change.action) {
+            // That its token is missing is no news of a name that has moved.
+            (Some(Action::Move), Action::NoOp) => matches!(change.reason, Reason::TokenMissing { .. }),
+            (Some(_), Action::NoOp) => false,
+            _ => true,
+        };
+        self.settlements.iter().chain(self.changes.iter().filter(is_news))
+    }
+
     /// The changes with `action`.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(move |change| change.action == action)
     }
 
-    /// What was reviewed, in one number: what would be created, by which kind of provider, for the state of `lineage`; none: for
-    /// one that records nothing. Two plans with the same one create the same.
+    /// What was reviewed, in one number: what would be settled and created, by which kind of provider, for the state of `lineage`;
+    /// none: for one that records nothing. Two plans with the same one create the same.
     pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
         let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates)).map(|bytes| Hash::of(&bytes))
+        let bytes = if self.settlements.is_empty() {
+            serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates))
+        } else {
+            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, &self.settlements))
+        };
+        bytes.map(|bytes| Hash::of(&bytes))
     }
 
     /// Counts the changes.
     pub fn summary(&self) -> PlanSummary {
         let mut summary = PlanSummary::default();
-        for change in &self.changes {
+        for change in self.rows() {
             let count = match change.action {
                 Action::Create => &mut summary.create,
                 Action::NoOp => &mut summary.unchanged,
@@ -255,6 +320,9 @@ impl Plan {
                 Action::Finish => &mut summary.finish,
                 Action::Conflict => &mut summary.conflict,
                 Action::Orphan => &mut summary.orphaned,
+                Action::Import => &mut summary.import,
+                Action::Move => &mut summary.moves,
+                Action::Settle => &mut summary.settle,
             };
             *count += 1;
             match &change.reason {

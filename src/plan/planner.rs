@@ -19,7 +19,7 @@ pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> P
     let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
     suspect_renames(&mut changes, &orphans);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
-    Plan { changes }
+    Plan { settlements: Vec::new(), changes }
 }
 
 fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> Change {

@@ -74,6 +74,8 @@ pub enum Standing {
     Doubtful,
     /// It was not tried.
     Skipped,
+    /// It is to be taken in, renamed or settled, or was.
+    Settled,
     /// It is planned, or came to be.
     Changed,
     /// It exists and is declared no more.
@@ -104,6 +106,7 @@ impl Case {
             Standing::Failed => 'x',
             Standing::Doubtful => '?',
             Standing::Skipped => '~',
+            Standing::Settled => '>',
             Standing::Changed => '+',
             Standing::Left => 'o',
             Standing::Good => '=',
@@ -112,11 +115,14 @@ impl Case {
 
     /// Every name of a plan.
     pub fn of_plan(plan: &Plan) -> Vec<Self> {
-        plan.changes.iter().map(Self::planned).collect()
+        plan.rows().map(Self::planned).collect()
     }
 
     pub(super) fn planned(change: &Change) -> Self {
         let (standing, word) = match (change.action, &change.reason) {
+            (Action::Import, _) => (Standing::Settled, "import"),
+            (Action::Move, _) => (Standing::Settled, "move"),
+            (Action::Settle, _) => (Standing::Settled, "settle"),
             (_, Reason::TokenMissing { .. }) => (Standing::Doubtful, "token missing"),
             (_, Reason::InDoubt { .. }) => (Standing::Doubtful, "in doubt"),
             (Action::Create, _) if change.renamed_from.is_some() => (Standing::Failed, "probable rename"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{CostData, FORMAT_VERSION, GuardData};
 use crate::apply::{Halt, Outcome, Report};
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Cost, Guard, PlanSummary};
+use crate::plan::{Action, Change, Cost, Guard, PlanSummary, Reason};
 use crate::state::{AttemptId, Hash, Head, Lineage, PlanId, Serial, State};
 
 /// `apply --format json`.
@@ -58,6 +58,12 @@ pub struct ApplySummary {
     pub token_missing: usize,
     /// Recorded and not declared.
     pub orphaned: usize,
+    /// Taken in by this run.
+    pub imported: usize,
+    /// Renamed by this run.
+    pub moved: usize,
+    /// Doubts that the manifest has settled in this run.
+    pub settled: usize,
 }
 
 /// What became of one name.
@@ -118,7 +124,27 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// The word for what was settled.
+pub fn settled_word(change: &Change) -> &'static str {
+    match change.action {
+        Action::Import => "imported",
+        Action::Move => "moved",
+        _ => "settled",
+    }
+}
+
 impl ResultData {
+    /// What was settled of a name.
+    fn of_settled(change: &Change) -> Self {
+        let (id, attempt) = match &change.reason {
+            Reason::Foreign { id } | Reason::Renamed { id, .. } => (Some(id.clone()), None),
+            Reason::Verdict { attempt, created } => (created.clone(), Some(attempt.clone())),
+            _ => (None, None),
+        };
+        let reason = Some(change.reason.to_string());
+        Self { name: change.name.clone(), result: settled_word(change), id, attempt, reason }
+    }
+
     pub(super) fn new(name: &InstanceName, outcome: &Outcome) -> Self {
         let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
         match outcome {
@@ -161,6 +187,14 @@ impl ApplyDocument {
             cost: None,
             outputs_owed: None,
         }
+    }
+
+    /// With what was settled before anything was created.
+    #[must_use]
+    pub fn having_settled(mut self, settled: &[Change]) -> Self {
+        let before: Vec<_> = settled.iter().map(ResultData::of_settled).collect();
+        self.results.splice(0..0, before);
+        self
     }
 
     /// With the plan that it carried out: its hash, what it costs, and its id if it was a saved one.
@@ -213,7 +247,15 @@ impl ApplySummary {
             in_doubt: in_doubt.len(),
             token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
             orphaned: before.orphaned,
+            ..Self::default()
         }
+    }
+
+    /// With what was settled before anything was created.
+    #[must_use]
+    pub fn settling(self, settled: &[Change]) -> Self {
+        let count = |action| settled.iter().filter(|change| change.action == action).count();
+        Self { imported: count(Action::Import), moved: count(Action::Move), settled: count(Action::Settle), ..self }
     }
 }
 

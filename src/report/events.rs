@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::account::{Notice, Standing};
 use super::apply::ResultData;
-use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word};
+use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word, settled_word};
 use crate::apply::{Outcome, Progress};
 use crate::diagnostic::{DiagnosticData, Severity};
 use crate::instance::InstanceName;
@@ -71,7 +71,7 @@ pub enum Summary {
 /// Something on the way.
 #[derive(Debug, Serialize)]
 struct ProgressData {
-    /// `retrying`, `waiting`, `locked`, `stopping` or `not_created`.
+    /// `retrying`, `waiting`, `locked`, `stopping`, `not_created`, `imported`, `moved` or `settled`.
     progress: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<InstanceName>,
@@ -172,6 +172,12 @@ impl Line {
             )))),
             Progress::Started { name } => {
                 Some(Self::new(Level::Info, format!("{name}: creating"), Event::ApplyStart { name: name.clone() }))
+            }
+            Progress::Settled { change } => {
+                let (progress, name, reason) = (settled_word(change), Some(change.name.clone()), Some(change.reason.to_string()));
+                let message = format!("{}: {progress}: {}", change.name, change.reason);
+                let data = ProgressData { progress, name, reason, wait_ms: None };
+                Some(Self::new(Level::Info, message, Event::ApplyProgress(data)))
             }
             Progress::Retrying { name, reason, wait } => on_the_way(Level::Info, "retrying", (Some(name), Some(reason)), *wait),
             Progress::Waiting { reason, wait } => on_the_way(Level::Info, "waiting", (None, Some(reason)), *wait),

@@ -8,6 +8,7 @@ pub mod annotations;
 mod apply;
 pub mod credentials;
 mod destroy;
+mod discover;
 mod doctor;
 mod drift;
 pub mod events;
@@ -26,8 +27,9 @@ mod status;
 
 use serde::Serialize;
 
-pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word};
+pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word, settled_word};
 pub use destroy::{DestroyDocument, DestroySummary};
+pub use discover::Discovery;
 pub use doctor::{DoctorDocument, DoctorSummary};
 pub use drift::{DriftData, DriftDocument, DriftSummary};
 pub use failure::FailureDocument;
@@ -148,7 +150,7 @@ pub fn nothing_to_do(unchanged: usize) -> String {
 
 /// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
-    summary.create + summary.finish + summary.conflict > 0
+    summary.create + summary.finish + summary.conflict + summary.import + summary.moves + summary.settle > 0
 }
 
 /// The mark before a planned change.
@@ -159,6 +161,8 @@ pub fn mark(action: Action) -> char {
         Action::Hold => '?',
         Action::Finish => '~',
         Action::Conflict => '!',
+        // Before anything is created.
+        Action::Import | Action::Move | Action::Settle => '>',
         // No minus: nothing is taken away.
         Action::Orphan => 'o',
     }

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{DriftData, FORMAT_VERSION, GuardData};
-use crate::instance::{InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::manifest::Manifest;
-use crate::plan::{Change, Cost, Guard, Plan, PlanSummary};
+use crate::plan::{Change, Cost, Guard, Plan, PlanSummary, Reason};
 use crate::price::{Amount, Currency};
 use crate::saved::{Made, SavedPlan};
 use crate::seal::{KeyId, Recipient, Recipients};
-use crate::state::{Hash, Lineage, Origin, PlanId, Serial};
+use crate::state::{AttemptId, Hash, Lineage, Origin, PlanId, Serial};
 
 /// `plan --format json`.
 #[derive(Debug, Serialize)]
@@ -86,12 +86,17 @@ pub struct SummaryData {
     conflict: usize,
     orphaned: usize,
     probable_rename: usize,
+    import: usize,
+    #[serde(rename = "move")]
+    moves: usize,
+    settle: usize,
 }
 
 impl From<PlanSummary> for SummaryData {
     fn from(summary: PlanSummary) -> Self {
-        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename } = summary;
-        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename }
+        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = summary;
+        let PlanSummary { probable_rename, import, moves, settle, .. } = summary;
+        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename, import, moves, settle }
     }
 }
 
@@ -105,6 +110,15 @@ pub struct ChangeData {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<InstanceName>,
+    /// Of what is settled: the instance, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<InstanceId>,
+    /// The name until now of what is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_from: Option<InstanceName>,
+    /// The attempt that is settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptId>,
     /// As declared; none where nothing is said.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
@@ -116,12 +130,21 @@ pub struct ChangeData {
 
 impl From<&Change> for ChangeData {
     fn from(change: &Change) -> Self {
+        let (id, moved_from, attempt) = match &change.reason {
+            Reason::Foreign { id } => (Some(id), None, None),
+            Reason::Renamed { from, id } => (Some(id), Some(from), None),
+            Reason::Verdict { attempt, created } => (created.as_ref(), None, Some(attempt)),
+            _ => (None, None, None),
+        };
         Self {
             name: change.name.clone(),
             kind: change.kind,
             action: change.action.as_str(),
             reason: change.reason.to_string(),
             renamed_from: change.renamed_from.clone(),
+            id: id.cloned(),
+            moved_from: moved_from.cloned(),
+            attempt: attempt.cloned(),
             labels: BTreeMap::new(),
             owner: None,
             protected: None,
@@ -137,7 +160,7 @@ impl PlanDocument {
             lineage: state.map(|(lineage, _)| lineage.clone()),
             serial: state.map_or(Serial(0), |(_, serial)| serial),
             summary: plan.summary().into(),
-            changes: plan.changes.iter().map(ChangeData::from).collect(),
+            changes: plan.rows().map(ChangeData::from).collect(),
             guards: guards.iter().map(GuardData::from).collect(),
             sealing: SealingData::default(),
             plan_hash,

@@ -3,13 +3,14 @@
 //! They leave further members open, for a minor version adds some; a test holds that no member of today is missing in them.
 
 /// Each document's name and its schema.
-pub const SCHEMAS: [(&str, &str); 19] = [
+pub const SCHEMAS: [(&str, &str); 20] = [
     ("apply", include_str!("../../docs/schema/apply.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),
     ("doubts", include_str!("../../docs/schema/doubts.json")),
     ("drift", include_str!("../../docs/schema/drift.json")),
     ("event", include_str!("../../docs/schema/event.json")),
     ("failure", include_str!("../../docs/schema/failure.json")),
+    ("import-discover", include_str!("../../docs/schema/import-discover.json")),
     ("init", include_str!("../../docs/schema/init.json")),
     ("key", include_str!("../../docs/schema/key.json")),
     ("message", include_str!("../../docs/schema/message.json")),

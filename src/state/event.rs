@@ -204,6 +204,9 @@ pub enum Event {
         kind: InstanceType,
         /// The server's id.
         id: InstanceId,
+        /// Its address, where the listing told.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        api_url: Option<ApiUrl>,
         /// Where the id is known from, for people.
         source: String,
     },

@@ -149,7 +149,10 @@ impl State {
                 self.mark(unprotected, |record| record.is_protected = false)
             }
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
-            Event::Adopted { name, kind, id, .. } => self.adopt(entry.at, name, *kind, id),
+            Event::Adopted { name, kind, id, api_url, .. } => {
+                let instance = Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at };
+                self.adopt(name, *kind, instance)
+            }
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
             Event::Released { name } => self.release(name, "released"),
             Event::Reclaimed { name } => self.release(name, "reclaimed"),
@@ -300,12 +303,12 @@ impl State {
         }
     }
 
-    fn adopt(&mut self, at: Timestamp, name: &InstanceName, kind: InstanceType, id: &InstanceId) -> Result<(), Illegal> {
+    fn adopt(&mut self, name: &InstanceName, kind: InstanceType, instance: Instance) -> Result<(), Illegal> {
         self.check_vacant(name)?;
-        self.check_id(id)?;
-        let phase = Phase::Created(Instance { id: id.clone(), api_url: None, token: None, since: at });
-        self.put(Record::new(name.clone(), kind, phase));
-        self.own(id, name);
+        self.check_id(&instance.id)?;
+        let id = instance.id.clone();
+        self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
+        self.own(&id, name);
         Ok(())
     }
 

@@ -143,7 +143,7 @@ fn p1_a_refused_entry_leaves_the_state_as_it_was() {
 fn an_id_belongs_to_one_name_only() {
     let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
     let id = InstanceId::parse("100").unwrap();
-    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, source: "test".into() });
+    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, api_url: None, source: "test".into() });
     assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
 }
 
@@ -195,7 +195,8 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
     let state = replay(&gone).unwrap();
     assert_eq!(state.known_ids()[&id], name("a"));
     assert_eq!(state.managed_ids().count(), 0, "a list that does not show it can be believed");
-    let adopted = Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id: id.clone(), source: "test".into() };
+    let adopted =
+        Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id: id.clone(), api_url: None, source: "test".into() };
     let state = replay(&[&gone[..], &[adopted]].concat()).unwrap();
     assert_eq!(state.known_ids()[&id], name("b"));
     assert_eq!(state.records()[&name("a")].status(), "absent");

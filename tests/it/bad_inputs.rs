@@ -5,6 +5,7 @@
 mod bombs;
 mod names;
 mod repetition;
+mod settled;
 mod shapes;
 mod syntax;
 
@@ -42,6 +43,8 @@ pub(crate) fn all() -> Vec<BadInput> {
         ("patterns", repetition::PATTERNS),
         ("counts and lists", repetition::COUNTS),
         ("attributes and variables", repetition::ATTRIBUTES),
+        ("what is settled, alone", settled::SHAPES),
+        ("what is settled, together", settled::TOGETHER),
     ];
     let mut inputs: Vec<BadInput> = Vec::new();
     for (category, rows) in written {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 39] = [
+const VERBS: [&str; 40] = [
     "",
     "plan",
     "show",
@@ -34,6 +34,7 @@ const VERBS: [&str; 39] = [
     "status",
     "qr",
     "doubts",
+    "import",
     "resolve",
     "token",
     "token get",
@@ -65,7 +66,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..38] {
+    for verb in &VERBS[..39] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

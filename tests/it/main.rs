@@ -2,6 +2,7 @@
 // Always true here: it tells the lints that helpers beside `#[test]` functions are tests too.
 #![cfg(test)]
 
+mod adoption;
 mod architecture;
 mod bad_inputs;
 mod book;
@@ -39,6 +40,7 @@ mod environments;
 mod failpoints_absent;
 mod fuzz;
 mod hardening;
+mod import;
 mod kept_files;
 mod kill_loop;
 mod kill_verbs;

@@ -309,7 +309,7 @@ impl Context {
     /// Tells what is planned, where events are printed.
     pub(super) fn planned(&self, plan: &Plan) {
         if self.reports.is_streaming() {
-            plan.changes.iter().for_each(|change| self.emit(|| Line::planned(change)));
+            plan.rows().for_each(|change| self.emit(|| Line::planned(change)));
         }
     }
 

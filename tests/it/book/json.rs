@@ -133,12 +133,30 @@ fn sealed(all: &mut Collection) {
     all.add("state export --reveal", &project, "state export --reveal --identity one.txt", 4);
 }
 
+/// An account with what is somebody else's, a doubt's and of no known type; and what a manifest settles there.
+fn settled(all: &mut Collection) {
+    let stranger = r#"{"result": {"6": {"type": "telegram"}, "100234": {"name": "Old desk", "type": "whatsapp", "apiUrl": "https://gateway.example/100234/"}}}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, stranger));
+    all.add("import --discover", &Project::at(&other.url(), &[]), "import --discover", 0);
+    let gateway = Gateway::start(&["create:nth=2=drop-after"]);
+    let project = Project::at(&gateway.url(), &["old", "x"]);
+    project.run("apply --parallelism 1").done_or_doubtful();
+    all.add("import --discover", &project, "import --discover", 0);
+    let made = gateway.tokens().into_keys().find(|id| *id != project.ids()["old"]).unwrap();
+    let resolution = format!("resolutions: [{{name: x, attempt: {}, created: \"{made}\"}}]\n", project.attempt("x"));
+    let text = crate::stage::manifest("{kind: chatapi}", &["new", "x"]) + "moved: [{from: old, to: new}]\n" + &resolution;
+    project.declare(&text);
+    all.add("plan, show", &project, "plan", 0);
+    all.add("apply", &project, "apply", 3);
+}
+
 fn documents() -> Documents {
     let mut all = Collection { documents: Documents::new() };
     common(&mut all);
     stopped(&mut all);
     manifests(&mut all);
     sealed(&mut all);
+    settled(&mut all);
     all.documents
 }
 

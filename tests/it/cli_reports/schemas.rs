@@ -42,6 +42,7 @@ fn printed() -> Printed {
     guards(&mut printed);
     failures(&mut printed);
     saved_plan(&mut printed);
+    settled(&mut printed);
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     printed.run(&project, "version", "version");
     printed.run(&project, "init", "init");
@@ -140,6 +141,35 @@ fn saved_plan(printed: &mut Printed) {
     printed.run(&project, "plan", "show plan.json");
     printed.run(&project, "apply", "apply --write-outputs json=credentials.json plan.json");
     printed.beside(&project, "failure", "apply plan.json");
+}
+
+/// What exists already, on an account with instances of others.
+fn settled(printed: &mut Printed) {
+    let stranger = r#"{"result": {"6": {"type": "telegram"}, "7": {"type": "whatsapp", "apiUrl": "https://h.example/7/"}}}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, stranger));
+    printed.run(&Project::at(&other.url(), &[]), "import-discover", "import --discover");
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    let stray = client.create_instance(chatapi::instance::InstanceType::WhatsApp).unwrap().instance_parameters.id;
+    let project = Project::at(&gateway.url(), &["old", "x"]);
+    project.run("apply --parallelism 1 --allow-unknown 1").exits(3).done_or_doubtful();
+    printed.run(&project, "import-discover", "import --discover");
+    let ids = project.ids();
+    let made = gateway.tokens().into_keys().find(|id| *id != stray.as_str() && *id != ids["old"]).unwrap();
+    let sections = format!(
+        "import: [{{name: desk, id: \"{stray}\", type: whatsapp}}]\nmoved: [{{from: old, to: new}}]\n\
+         resolutions: [{{name: x, attempt: {}, created: \"{made}\"}}]\n",
+        project.attempt("x")
+    );
+    project.declare(&(manifest("{kind: chatapi}", &["desk", "new", "x"]) + &sections));
+    printed.run(&project, "plan", "plan");
+    printed.events(&project, "plan");
+    let copy = project.copy_of_state();
+    printed.events(&project, "apply");
+    project.restore(&copy);
+    std::fs::remove_file(project.lock_file()).unwrap();
+    printed.run(&project, "apply", "apply");
 }
 
 fn failures(printed: &mut Printed) {
