@@ -84,7 +84,7 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(environments, retiring);
+scenarios!(adopting, drift, environments, repetition, retiring, watching);
 
 #[test]
 fn every_file_is_run() {
