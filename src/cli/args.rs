@@ -165,7 +165,7 @@ pub(super) enum Verb {
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
-    /// List the creates of which nobody knows whether they happened, and the command that settles each.
+    /// List the creates and deletes of which nobody knows whether they happened, and the command that settles each.
     #[command(
         after_help = "Examples:\n  chatapi doubts\n  chatapi doubts --refresh      ask the server which new instances it lists"
     )]

@@ -84,6 +84,9 @@ pub struct DoubtData {
     pub is_fenced: bool,
     /// What the server's list proposes; none: it was not asked.
     pub proposal: Option<ProposalData>,
+    /// It is no create that is in doubt, but the delete of this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletes: Option<InstanceId>,
 }
 
 /// A proposal in a document.
@@ -127,7 +130,25 @@ impl DoubtData {
             by: by.filter(|by| !by.is_empty()),
             is_fenced: state.fence_of(attempt).is_some(),
             proposal: proposal.map(ProposalData::from),
+            deletes: None,
         }
+    }
+
+    /// From a delete that is not concluded, if `record` has one.
+    pub fn of_delete(record: &Record) -> Option<Self> {
+        let open = record.retirement()?;
+        let seen = if open.sent.is_some() { "no answer that proves anything" } else { "begun, and not sent" };
+        Some(Self {
+            name: record.name.clone(),
+            kind: record.kind,
+            attempt: open.attempt.clone(),
+            since: open.since,
+            reason: format!("deleting it: {seen}"),
+            by: None,
+            is_fenced: false,
+            proposal: None,
+            deletes: record.id().cloned(),
+        })
     }
 }
 
@@ -243,6 +264,13 @@ fn detail(event: &Event) -> String {
         }
         Event::Adopted { id, source, .. } => format!("{id}, from {source}"),
         Event::Moved { to, .. } => format!("is {to} from now on"),
+        Event::Replacing { to, .. } => format!("is {to} from now on, and the name gets a new instance"),
+        Event::Retiring { id, .. } => id.to_string(),
+        Event::Retired { grounds, .. } => grounds.clone(),
+        Event::Kept { reason, .. } => reason.clone(),
+        Event::Protection { protected, unprotected } => {
+            format!("{} protected, {} no longer", protected.len(), unprotected.len())
+        }
         Event::Noted { orphaned, returned } => format!("{} no longer declared, {} again", orphaned.len(), returned.len()),
         Event::Checkpoint(checkpoint) => format!("goes on from serial {}", checkpoint.after.serial),
         _ => String::new(),

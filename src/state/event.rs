@@ -261,6 +261,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The name is to have a new instance: the one that it has is called otherwise from now on, until it is deleted.
+    Replacing {
+        /// The name that gets a new one.
+        name: InstanceName,
+        /// The name of the one that it has, unused until now.
+        to: InstanceName,
+    },
+    /// Nothing is recorded under the name any more. There was nothing to lose.
+    Forgotten {
+        /// The name.
+        name: InstanceName,
+    },
     /// Whether it may be deleted, as the manifest says now.
     Protection {
         /// May not be deleted.
@@ -305,6 +317,8 @@ impl Event {
             | Self::Adopted { name, .. }
             | Self::AdoptedDoubt { name, .. }
             | Self::Retiring { name, .. }
+            | Self::Replacing { name, .. }
+            | Self::Forgotten { name }
             | Self::Released { name }
             | Self::Reclaimed { name }
             | Self::Moved { from: name, .. } => Some(name),
@@ -396,6 +410,8 @@ impl Event {
             Self::RetireSent { .. } => "retire_sent",
             Self::Retired { .. } => "retired",
             Self::Kept { .. } => "kept",
+            Self::Replacing { .. } => "replacing",
+            Self::Forgotten { .. } => "forgotten",
             Self::Protection { .. } => "protection",
             Self::Noted { .. } => "noted",
         }

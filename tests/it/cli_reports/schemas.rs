@@ -39,6 +39,7 @@ impl Printed {
 fn printed() -> Printed {
     let mut printed = Printed::default();
     doubts(&mut printed);
+    deletes(&mut printed);
     guards(&mut printed);
     failures(&mut printed);
     saved_plan(&mut printed);
@@ -90,6 +91,26 @@ fn doubts(printed: &mut Printed) {
     let project = Project::at(&refusing.url(), &["a", "b", "c", "d", "e", "f"]);
     printed.beside(&project, "apply", "apply --parallelism 1");
     printed.events(&project, "apply");
+}
+
+fn deletes(printed: &mut Printed) {
+    let gateway = Gateway::start(&["delete:nth=1=refuse:no", "delete:nth=3=drop-before", "delete:nth=4=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 3 --parallelism 1 a b c");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 1 a");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=too-many:300"]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply").done();
+    let run = project.call("destroy -y --max-deletes 2 --parallelism 1 a b --format json".split(' ')).start();
+    run.says("the server asks to wait");
+    run.signal(rustix::process::Signal::TERM);
+    printed.push("destroy", run.wait().exits(143).json());
 }
 
 fn guards(printed: &mut Printed) {
