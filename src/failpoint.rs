@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
-pub use present::{DELETES, RECOVERY, TIMELINE};
+pub use present::{DELETES, RECOVERY, REPLACEMENT, TIMELINE};
 #[cfg(feature = "failpoints")]
 pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
@@ -181,6 +181,16 @@ mod present {
         "journal-after-retired",
     ];
 
+    /// The points on the way of a replacement, beside those of a create and of a delete.
+    pub const REPLACEMENT: &[&str] = &[
+        "journal-before-replacing",
+        "journal-written-replacing",
+        "journal-after-replacing",
+        "set-aside",
+        "moving-back",
+        "replaced",
+    ];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -234,6 +244,7 @@ mod present {
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
             let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE).chain(DELETES);
+            let known = known.chain(REPLACEMENT);
             let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }

@@ -2,6 +2,7 @@
 
 mod begin;
 mod ending;
+mod leaving;
 mod strangers;
 mod subject;
 mod telling;
@@ -18,7 +19,8 @@ use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
-use super::plan::{declared, plan_hash};
+use super::plan::plan_hash;
+use super::planning::{planned, remark_spent};
 use super::progress::{DRAIN, Display, TRIES};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
@@ -35,6 +37,7 @@ use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
 use ending::after;
+use leaving::Marks;
 use subject::Subject;
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
@@ -131,6 +134,7 @@ struct Finished {
     /// By this before the run was on record: it promised nothing, and nothing was sent.
     stopped: Option<Signal>,
     task: Task,
+    marks: Marks,
     state: State,
     head: Head,
 }
@@ -229,8 +233,11 @@ impl Run<'_> {
         if guards.is_empty() && !wanted.is_empty() {
             guards.extend(self.look_for_strangers(applier, &state).await?);
         }
+        if guards.is_empty() {
+            guards.extend(self.confirm(&task, &state)?);
+        }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, state, head });
+            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, marks: (0, 0), state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
@@ -246,9 +253,14 @@ impl Run<'_> {
         {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
+        if stopped.is_some() {
+            // What was to be replaced is still what it was.
+            report.outcomes.extend(task.plan.replacements().map(|(name, _)| (name.clone(), Outcome::NotTried)));
+        }
+        let marks = self.leave(applier, &task, &mut report).await;
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
-        Ok(Finished { ended: Ended::Applied(report), stopped, task, state, head })
+        Ok(Finished { ended: Ended::Applied(report), stopped, task, marks, state, head })
     }
 
     /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, and the names that it creates.
@@ -266,10 +278,13 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
-        if !wanted.is_empty() {
+        if task.plan.acts() {
+            applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
+            self.set_aside(applier, task).await?;
+        }
+        if !wanted.is_empty() || !task.deletes().is_empty() {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
-            applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
             LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
         }
@@ -278,10 +293,15 @@ impl Run<'_> {
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let plan =
-            crate::plan::plan(&declared(self.manifest), state).answered(&self.consent.not_a_rename, &self.consent.recreate);
+        let plan = planned(self.manifest, state, self.consent)?;
+        remark_spent(self.context, &plan, &self.consent.replace, state);
         let (plan, unreviewed) = match self.saved {
-            Some(saved) => saved.restrict(plan),
+            Some(saved) => {
+                let (plan, mut unreviewed) = saved.restrict(plan);
+                // What is not declared and not reviewed just stays.
+                unreviewed.retain(|name| self.manifest.get(name).is_some());
+                (plan, unreviewed)
+            }
             None => (plan, BTreeSet::new()),
         };
         let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;

@@ -7,6 +7,7 @@ mod args;
 mod completions;
 mod console;
 mod context;
+mod deletes;
 mod delivery;
 mod destroy;
 mod doctor;
@@ -22,6 +23,7 @@ mod logging;
 mod man;
 mod output;
 mod plan;
+mod planning;
 mod process;
 mod progress;
 mod prompt;
@@ -107,6 +109,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             validate::run(context, &args.manifests)
         }
         Verb::Destroy(args) => destroy::run(context, &args),
+        Verb::Release(args) => state::release(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

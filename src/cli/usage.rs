@@ -24,7 +24,7 @@ const VERBS: Foreign = &[
     ),
     (
         &["delete", "down", "remove"],
-        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi state rm NAME' stops managing it, and it is still paid for",
+        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi release NAME' stops managing it, and it is still paid for",
     ),
     (
         &["refresh", "sync"],
@@ -41,7 +41,10 @@ const VERBS: Foreign = &[
 /// Commands below `state`.
 const STATE_VERBS: Foreign = &[
     (&["ls"], "'chatapi state list'"),
-    (&["delete", "remove", "forget"], "'chatapi state rm NAME' stops managing an instance; it stays on the server"),
+    (
+        &["delete", "remove", "forget"],
+        "'chatapi state rm NAME' forgets a record; 'chatapi release NAME' stops managing an instance",
+    ),
     (&["move", "rename"], "'chatapi state mv FROM TO'"),
     (&["pull"], "'chatapi state export'"),
     (&["push"], "'chatapi state import FILE'"),
@@ -49,7 +52,7 @@ const STATE_VERBS: Foreign = &[
 
 /// Flags that no command has.
 const FLAGS: Foreign = &[
-    (&["target"], "not available: a plan is for all that is declared; what should wait goes into another manifest"),
+    (&["target"], "'--target' goes with plan, apply, destroy and output"),
     (&["destroy"], "'chatapi destroy NAME' deletes instances"),
     (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
     (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),

@@ -42,6 +42,7 @@ mod secrets;
 mod source;
 mod syntax;
 mod table;
+mod target;
 mod validate;
 mod variables;
 
@@ -49,6 +50,7 @@ pub use document::DEPTH_MAX;
 pub use schema::schema;
 pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};
+pub use target::{Target, TargetError};
 pub use variables::Given;
 
 /// The version of the format that this program reads.

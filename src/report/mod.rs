@@ -142,7 +142,8 @@ pub fn nothing_to_do(unchanged: usize) -> String {
 
 /// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
-    summary.create + summary.finish + summary.conflict > 0
+    let PlanSummary { create, finish, conflict, delete, protect, unprotect, .. } = *summary;
+    create + finish + conflict + delete + protect + unprotect > 0
 }
 
 /// The mark before a planned change.
@@ -155,5 +156,8 @@ pub fn mark(action: Action) -> char {
         Action::Conflict => '!',
         // No minus: nothing is taken away.
         Action::Orphan => 'o',
+        Action::Delete => '-',
+        Action::Protect | Action::Unprotect => '*',
+        Action::Aside => '.',
     }
 }

@@ -83,12 +83,30 @@ pub struct SummaryData {
     conflict: usize,
     orphaned: usize,
     probable_rename: usize,
+    delete: usize,
+    protect: usize,
+    unprotect: usize,
+    aside: usize,
 }
 
 impl From<PlanSummary> for SummaryData {
     fn from(summary: PlanSummary) -> Self {
-        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename } = summary;
-        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename }
+        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename, .. } = summary;
+        let PlanSummary { delete, protect, unprotect, aside, .. } = summary;
+        Self {
+            create,
+            unchanged,
+            in_doubt,
+            finish,
+            token_missing,
+            conflict,
+            orphaned,
+            probable_rename,
+            delete,
+            protect,
+            unprotect,
+            aside,
+        }
     }
 }
 

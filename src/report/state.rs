@@ -34,6 +34,12 @@ pub struct InstanceData {
     pub attempt: Option<AttemptId>,
     /// Why it is in doubt, or why the last attempt was closed.
     pub reason: Option<String>,
+    /// It must not be deleted; none where it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// It was replaced: the name that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<InstanceName>,
 }
 
 impl From<&Record> for InstanceData {
@@ -60,6 +66,8 @@ impl From<&Record> for InstanceData {
             attempts: record.attempts,
             attempt: record.open_id().cloned(),
             reason,
+            protected: record.is_protected.then_some(true),
+            replaced: record.replaced.clone(),
         }
     }
 }

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 37] = [
+const VERBS: [&str; 38] = [
     "",
     "plan",
     "show",
     "apply",
     "validate",
     "destroy",
+    "release",
     "state",
     "state list",
     "state show",
@@ -63,7 +64,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..36] {
+    for verb in &VERBS[..37] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

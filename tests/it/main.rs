@@ -54,6 +54,7 @@ mod properties;
 mod raw_server;
 mod recipes;
 mod repetition;
+mod retiring;
 mod saved_plans;
 mod signals_at_random;
 mod soak;

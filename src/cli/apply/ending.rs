@@ -18,8 +18,8 @@ pub(super) fn after(report: &Report, mut error: CliError, again: &str) -> CliErr
 }
 
 pub(super) fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
-    let created = summary.created + summary.recovered;
-    let failed = summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
+    let created = summary.created + summary.recovered + summary.deleted;
+    let failed = summary.kept + summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
     match &report.halt {
         _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
         _ if !guards.is_empty() => Exit::Guard,
@@ -39,11 +39,17 @@ pub(super) fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) ->
 pub(super) fn sentence(summary: &ApplySummary) -> String {
     let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, .. } = *summary;
     let ApplySummary { unfinished, in_doubt, token_missing, orphaned, .. } = *summary;
-    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
+    let ApplySummary { deleted, kept, protected, unprotected, aside, .. } = *summary;
+    let creates = created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing + orphaned;
+    if creates + deleted + kept + protected + unprotected + aside == 0 {
         return report::nothing_to_do(unchanged);
     }
-    let first = format!("Apply: {created} created, {unchanged} unchanged");
+    let deletes = if deleted > 0 { format!(", {deleted} deleted") } else { String::new() };
+    let first = format!("Apply: {created} created{deletes}, {unchanged} unchanged");
     let counts = [
+        (kept, "kept"),
+        (protected, "protected"),
+        (unprotected, "protected no longer"),
         (recovered, "recovered"),
         (refused, "refused"),
         (not_sent, "not sent"),
@@ -52,6 +58,7 @@ pub(super) fn sentence(summary: &ApplySummary) -> String {
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
         (orphaned, "orphaned"),
+        (aside, "left aside"),
     ];
     report::tally(first, &counts)
 }

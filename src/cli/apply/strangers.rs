@@ -166,7 +166,7 @@ fn incredible(state: &State, gone: &[InstanceId], command: &str) -> CliError {
     let message = format!("the server does not list {}, recorded as existing: its list cannot be believed", named(state, gone));
     CliError::message(Exit::Error, message)
         .hint("nothing was sent; a list may lag behind: apply again later")
-        .hint(format!("what was deleted for good on the server leaves the state with `{command} state rm NAME`"))
+        .hint(format!("what was deleted for good on the server leaves the state with `{command} destroy NAME`"))
         .hint("`--allow-unknown all` goes on without looking; nothing tells then whether a run was lost")
 }
 

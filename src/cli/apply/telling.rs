@@ -6,9 +6,11 @@ use super::ending::{exit, sentence};
 use super::{Ended, Finished, Left, Run};
 use crate::apply::{Halt, Report};
 use crate::cli::console::BOLD;
+use crate::cli::deletes::line;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::plan::{cost_sentence, declared, guard_hints, with_cost};
+use crate::cli::plan::{cost_sentence, guard_hints, with_cost};
+use crate::cli::planning::declared;
 use crate::cli::progress::Display;
 use crate::cli::reports::{self, Told};
 use crate::failpoint;
@@ -31,6 +33,7 @@ impl Run<'_> {
             Ended::Applied(report) => (report, &[][..]),
         };
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
+        let summary = summary.protecting(result.marks.0, result.marks.1);
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
             Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,
@@ -45,6 +48,7 @@ impl Run<'_> {
         }
         let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
         if self.context.is_text() {
+            report.departures.iter().for_each(|(name, departure)| line(self.context, name, departure));
             self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
             cost.as_ref().map(cost_sentence).into_iter().for_each(|line| self.context.console.line(line));
         }
@@ -54,7 +58,7 @@ impl Run<'_> {
         self.context.reports.tell(|| {
             let created = summary.created + summary.recovered;
             let (in_doubt, refused) = (summary.in_doubt, summary.refused);
-            let counts = Counts { is_changed: created > 0, create: created, in_doubt, refused };
+            let counts = Counts { is_changed: created + summary.deleted > 0, create: created, in_doubt, refused };
             Told {
                 headline: with_cost(sentence, cost.as_ref()),
                 counts,

@@ -22,14 +22,14 @@ fn p5_a_named_lock_file_that_is_not_there_is_an_error_of_every_verb_that_makes_n
         "state list --lock-file typo.lock",
         "state export --reveal --lock-file typo.lock",
         "state mv a z --lock-file typo.lock",
-        "state rm a --lock-file typo.lock",
+        "release a --lock-file typo.lock",
         "doubts --lock-file typo.lock",
         "resolve a --attempt a-x --not-created --offline --lock-file typo.lock",
     ];
     changes_nothing(&project, &lines, |_, run| {
         run.exits(8).warns("there is no lock file typo.lock, which was named").done_with("how its name is written");
     });
-    for line in ["state compact", "state verify", "state rm a", "output --reveal"] {
+    for line in ["state compact", "state verify", "release a", "output --reveal"] {
         let run = project.call(line.split(' ')).env("CHATAPI_LOCK_FILE", "typo.lock").run().exits(8);
         run.done_with("there is no lock file typo.lock, which was named");
     }
