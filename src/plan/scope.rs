@@ -109,3 +109,101 @@ pub(super) const fn exists(change: &Change) -> bool {
 pub(super) const fn acts(change: &Change) -> bool {
     matches!(change.action, Action::Create | Action::Delete | Action::Protect | Action::Unprotect | Action::Finish)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::{InstanceId, InstanceType};
+    use crate::plan::{Guard, Limits, plan};
+    use crate::state::{Entry, Event, FORMAT, Lineage, Serial};
+
+    fn name(text: &str) -> InstanceName {
+        InstanceName::parse(text).unwrap()
+    }
+
+    /// `a`, `b` and `c` exist as 1, 2 and 3; `c` is protected.
+    fn state(more: impl IntoIterator<Item = Event>) -> State {
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), FORMAT);
+        let adopted = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| Event::Adopted {
+            name: name(of),
+            kind: InstanceType::WhatsApp,
+            id: InstanceId::parse(id).unwrap(),
+            source: "a test".to_owned(),
+        });
+        let protected = Event::Protection { protected: vec![name("c")], unprotected: Vec::new() };
+        for event in adopted.into_iter().chain([protected]).chain(more) {
+            let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };
+            state.apply(&entry).unwrap();
+        }
+        state
+    }
+
+    fn of(declared: &[&str], state: &State) -> Plan {
+        plan(&declared.iter().map(|of| (name(of), InstanceType::WhatsApp)).collect(), state)
+    }
+
+    fn actions(plan: &Plan) -> String {
+        plan.changes.iter().map(|change| format!("{} {}", change.name, change.action.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn p9_only_what_is_managed_and_not_declared_is_pruned_and_nothing_protected_passes() {
+        let state = state([Event::Released { name: name("b") }]);
+        let pruned = of(&["d"], &state).pruning(&state);
+        assert_eq!(actions(&pruned), "d create, a delete, c delete");
+        assert_eq!((pruned.existing(), pruned.aim()), (2, 1));
+        let protected = Guard::Protected { name: name("c"), id: InstanceId::parse("3").unwrap() };
+        assert!(pruned.guards(&Limits::default(), None).contains(&protected));
+        let all = Limits { is_nothing_declared: true, max_deletes: Some(3), ..Limits::default() };
+        assert!(of(&[], &state).pruning(&state).guards(&all, None).contains(&Guard::Everything { wanted: 2 }));
+        let few = Limits { max_deletes: Some(1), ..Limits::default() };
+        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { wanted: 2, most: 1 }));
+        assert_ne!(
+            pruned.checksum(None, "x").unwrap(),
+            of(&["d"], &state).checksum(None, "x").unwrap(),
+            "deletes are reviewed too"
+        );
+    }
+
+    #[test]
+    fn a_replacement_is_planned_once_and_only_of_what_exists() {
+        let begun = state([]);
+        let names = [name("a"), name("d")];
+        let replaced = of(&["a", "d"], &begun).replacing(&names, &begun);
+        assert_eq!(actions(&replaced), "a create, d create, b orphan, c orphan");
+        assert_eq!(replaced.replacements().collect::<Vec<_>>(), [(&name("a"), &name("a.1"))]);
+        let adopted = Event::Adopted {
+            name: name("a"),
+            kind: InstanceType::WhatsApp,
+            id: InstanceId::parse("9").unwrap(),
+            source: "a test".to_owned(),
+        };
+        let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
+        let again = of(&["a"], &done).replacing(&names, &done);
+        assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
+    }
+
+    #[test]
+    fn a_name_of_full_length_makes_room_for_the_id() {
+        let long = "n".repeat(NAME_MAX);
+        let state = state([Event::Moved { from: name("a"), to: name(&long) }]);
+        let aside = name_aside(state.record(&name(&long)).unwrap(), &state).unwrap();
+        assert_eq!(aside.as_str(), format!("{}.1", "n".repeat(NAME_MAX - 2)));
+    }
+
+    #[test]
+    fn what_is_not_selected_is_left_aside_and_counts_as_what_it_is() {
+        let state = state([]);
+        let plan = of(&["a", "d", "e"], &state).pruning(&state).limited_to(&[name("d"), name("b")].into());
+        assert_eq!(actions(&plan), "a aside, d create, e aside, b delete, c aside");
+        assert_eq!((plan.existing(), plan.aim()), (3, 3), "`e` is not there, and is not to be");
+        assert!(plan.guards(&Limits::default(), None).iter().all(|guard| !matches!(guard, Guard::Protected { .. })));
+    }
+
+    #[test]
+    fn protection_changes_only_what_exists_and_differs() {
+        let state = state([]);
+        let plan = of(&["a", "b", "c", "d"], &state).protecting(|it| ["a", "d"].contains(&it.as_str()), &state);
+        assert_eq!(actions(&plan), "a protect, b no-op, c unprotect, d create");
+    }
+}

@@ -193,10 +193,11 @@ fn only_what_is_selected_is_changed() {
     ] {
         project.run(line).exits(1).warns(why);
     }
-    // What is not selected is neither pruned nor called orphaned, and no rename is seen in it.
+    // What is not selected is neither pruned nor called orphaned. That the new one may be one that has left is asked all the same.
     let ids = project.ids();
     project.declare(&LABELLED.replace("{name: a,", "{name: e,").replace("  - {name: d, type: whatsapp_dev}\n", ""));
-    let run = project.run("apply --prune --yes --max-deletes 9 --target c").exits(0);
+    project.run("apply --prune --yes --max-deletes 9 --target c").exits(6).warns("`--not-a-rename c`");
+    let run = project.run("apply --prune --yes --max-deletes 9 --target c --not-a-rename c").exits(0);
     let run = run.prints("Apply: 1 created, 0 unchanged, 4 left aside.");
     assert!(gateway.deleted().is_empty() && !run.stdout.contains("orphaned"), "{run}");
     project.run("apply --prune --yes --max-deletes 1 --target d").exits(0).prints("1 deleted");
@@ -310,7 +311,39 @@ fn a_replacement_that_dies_anywhere_ends_in_one_new_instance() {
     let died = project.call(["apply", "--replace", "a"]).env("CHATAPI_FAILPOINT", "moving-back=kill").run();
     assert!(died.code > 1_000, "{died}");
     project.run("apply --replace a --yes --max-deletes 1").exits(0).prints("1 created, 1 deleted");
-    assert_eq!((gateway.creates(), gateway.deleted()), (2, vec![old]));
+    assert_eq!((gateway.creates(), gateway.deleted()), (3, vec![old]), "one of the three was refused");
+}
+
+/// Killed at any moment, not only at those that have a name.
+#[test]
+fn p1_p9_a_prune_and_a_replacement_that_are_killed_at_random_delete_and_create_once() {
+    let words =
+        ["apply", "--prune", "--replace", "a", "--yes", "--max-deletes", "2", "--parallelism", "1", "--settle-after", "0s"];
+    let mut dice = fastrand::Rng::with_seed(0xdead);
+    for round in 0..14 {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway);
+        let ids = project.ids();
+        declare(&project, &format!("{A_DEV}{B}"));
+        let run = project.call(words).start();
+        let moment = std::time::Duration::from_millis(dice.u64(1..120));
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < moment {
+            std::thread::park_timeout(moment.saturating_sub(begun.elapsed()));
+        }
+        run.signal(rustix::process::Signal::KILL);
+        let first = run.wait();
+        let second = project.call(words).run();
+        let named: BTreeSet<_> = ["a", "c"].map(|name| ids[name].clone()).into();
+        let deleted: Vec<_> = gateway.deleted();
+        assert!(deleted.iter().all(|id| named.contains(id)), "round {round}: {deleted:?}: {first} {second}");
+        assert_eq!(gateway.creates(), 4, "round {round}: {first} {second}");
+        assert_eq!(project.ids()["b"], ids["b"], "round {round}");
+        // A create that was cut off is in doubt, and deletes nothing more until that is settled.
+        assert!(matches!(second.code, 0 | 3), "round {round}: {second}");
+        assert!(second.code == 3 || deleted.len() == 2, "round {round}: {deleted:?}: {first} {second}");
+        project.run("state verify").exits(0).done();
+    }
 }
 
 /// The oracle: whatever is told in whatever order, and whatever the server and the machine do to it, every delete that the server

@@ -123,6 +123,11 @@ fn deleted(all: &mut Collection) {
     project.run("apply --parallelism 1").done();
     all.add("destroy", &project, "destroy -y --max-deletes 3 --parallelism 1 a b c", 3);
     all.add("doubts", &project, "doubts", 3);
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    project.run("apply --replace a").done();
+    all.add("state list, state show NAME", &project, "state list", 0);
 }
 
 fn documents() -> Documents {

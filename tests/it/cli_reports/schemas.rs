@@ -111,6 +111,28 @@ fn deletes(printed: &mut Printed) {
     run.says("the server asks to wait");
     run.signal(rustix::process::Signal::TERM);
     printed.push("destroy", run.wait().exits(143).json());
+    let gateway = Gateway::start(&["delete:nth=2=refuse:no"]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare("instances: [{name: a, type: whatsapp, protect: true}, {name: b, type: whatsapp}, {name: c, type: whatsapp}, {name: d, type: whatsapp}]\n");
+    project.run("apply").done();
+    printed.run(&project, "apply", "apply --replace b");
+    for name in ["state-list", "state-show-name"] {
+        let line = if name == "state-list" { "state list".to_owned() } else { format!("state show {}", replaced(&project)) };
+        printed.run(&project, name, &line);
+    }
+    printed.run(&project, "state-show-name", "state show a");
+    project.declare("instances: [{name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --max-deletes 1");
+    printed.beside(&project, "apply", "apply --prune");
+    project.declare("instances: [{name: a, type: whatsapp}, {name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --target a");
+    printed.beside(&project, "apply", "apply --prune --yes --max-deletes 3");
+    printed.events(&project, "apply --prune --yes --max-deletes 3");
+}
+
+/// The name that a replaced instance has now.
+fn replaced(project: &Project) -> String {
+    project.ids().into_keys().find(|name| name.starts_with("b.")).unwrap()
 }
 
 fn guards(printed: &mut Printed) {
