@@ -143,7 +143,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --prune instances.yaml                with the deletes of what is no longer declared\n  chatapi plan --target label=team=retail --target owner=ops\n\nMarks: + to create, - to delete, ~ to finish from a recorded answer, * protection changes, ? in doubt,\n! in conflict or without token, o no longer declared (it stays as it is), = unchanged and . left aside\n(`--verbose` shows them)."
     )]
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
     Show(Box<ShowArgs>),

@@ -158,8 +158,8 @@ impl Plan {
             Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, exists })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
-        let deletes = self.protected().chain(self.too_many_deletes(limits));
-        conflicts.chain(deleted).chain(renames).chain(deletes).chain(self.too_many(limits)).chain(costs).collect()
+        let leaving = self.protected().chain(self.too_many_deletes(limits));
+        conflicts.chain(deleted).chain(renames).chain(leaving).chain(self.too_many(limits)).chain(costs).collect()
     }
 
     /// What is to go and may not.

@@ -259,9 +259,12 @@ fn detail(event: &Event) -> String {
         Event::Recipients { to } => to.to_string(),
         Event::Listed { ids } => counted(ids.len(), "instance", "instances"),
         Event::Intent { kind, .. } | Event::AdoptedDoubt { kind, .. } => kind.to_string(),
-        Event::Unsent { reason, .. } | Event::Refused { reason, .. } | Event::Doubted { reason, .. } => reason.clone(),
+        Event::Unsent { reason, .. }
+        | Event::Refused { reason, .. }
+        | Event::Doubted { reason, .. }
+        | Event::Kept { reason, .. } => reason.clone(),
         Event::Received { answer, .. } => format!("status {}", answer.status),
-        Event::Created { id, .. } => id.to_string(),
+        Event::Created { id, .. } | Event::Retiring { id, .. } => id.to_string(),
         Event::Resolved { verdict, grounds, .. } => {
             let verdict = match verdict {
                 Verdict::Created { id, .. } => format!("created as {id}"),
@@ -273,9 +276,7 @@ fn detail(event: &Event) -> String {
         Event::Adopted { id, source, .. } => format!("{id}, from {source}"),
         Event::Moved { to, .. } => format!("is {to} from now on"),
         Event::Replacing { to, .. } => format!("is {to} from now on, and the name gets a new instance"),
-        Event::Retiring { id, .. } => id.to_string(),
         Event::Retired { grounds, .. } => grounds.clone(),
-        Event::Kept { reason, .. } => reason.clone(),
         Event::Protection { protected, unprotected } => {
             format!("{} protected, {} no longer", protected.len(), unprotected.len())
         }

@@ -331,7 +331,7 @@ fn p1_p9_a_prune_and_a_replacement_that_are_killed_at_random_delete_and_create_o
         while begun.elapsed() < moment {
             std::thread::park_timeout(moment.saturating_sub(begun.elapsed()));
         }
-        run.signal(rustix::process::Signal::KILL);
+        run.kill();
         let first = run.wait();
         let second = project.call(words).run();
         let named: BTreeSet<_> = ["a", "c"].map(|name| ids[name].clone()).into();

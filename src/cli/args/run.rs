@@ -16,6 +16,7 @@ use crate::state::Hash;
 
 /// How much one run may cost.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "each is a flag as it was typed")]
 pub(in crate::cli) struct BudgetArgs {
     /// Stop before anything is sent if more instances than these would be created. If not said: in CI, more than 10 and more than
     /// 30 of a hundred existing ones stop; elsewhere there is no limit.
@@ -33,7 +34,7 @@ impl BudgetArgs {
     /// With what else was said.
     pub(in crate::cli) fn limits(&self, is_unattended: bool) -> Limits {
         let Self { max_creates, max_monthly_cost, max_deletes } = *self;
-        Limits { max_creates, max_monthly_cost, max_deletes, is_unattended, ..Limits::default() }
+        Limits { max_creates, max_monthly_cost, is_unattended, max_deletes, ..Limits::default() }
     }
 }
 

@@ -53,7 +53,7 @@ fn p5_the_lock_file_beside_the_state_is_found_however_the_state_is_named() {
     let whole = [&slash, &dot, &link, &linked].map(|name| ("elsewhere", name.as_str()));
     fs::create_dir_all(project.path("state/emulator")).unwrap();
     for (dir, name) in names.into_iter().chain(whole) {
-        for verb in [&["state", "rm", "a"][..], &["state", "rm", "--undo", "a"]] {
+        for verb in [&["release", "a"][..], &["release", "--undo", "a"]] {
             let run = project.call([&["--state", name][..], verb].concat()).in_dir(dir).run().exits(0);
             run.done_with("chatapi.lock says so too: commit it");
         }
