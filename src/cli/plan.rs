@@ -313,7 +313,7 @@ fn sentence(summary: &PlanSummary) -> String {
 pub(super) fn account(context: &Context, plan: &Plan, cost: Option<&Cost>) {
     let summary = plan.summary();
     let (create, in_doubt) = (summary.create, summary.in_doubt);
-    let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    let counts = Counts { is_changed: report::has_changes(&summary), create, delete: summary.delete, in_doubt, refused: 0 };
     let headline = with_cost(sentence(&summary), cost);
     context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
     context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });

@@ -59,6 +59,8 @@ pub struct Counts {
     pub is_changed: bool,
     /// A plan: to be created. An apply: created.
     pub create: usize,
+    /// A plan: to be deleted. An apply: deleted.
+    pub delete: usize,
     /// In doubt, declared or not.
     pub in_doubt: usize,
     /// Refused by the server.

@@ -58,7 +58,8 @@ impl Run<'_> {
         self.context.reports.tell(|| {
             let created = summary.created + summary.recovered;
             let (in_doubt, refused) = (summary.in_doubt, summary.refused);
-            let counts = Counts { is_changed: created + summary.deleted > 0, create: created, in_doubt, refused };
+            let counts =
+                Counts { is_changed: created + summary.deleted > 0, create: created, delete: summary.deleted, in_doubt, refused };
             Told {
                 headline: with_cost(sentence, cost.as_ref()),
                 counts,

@@ -48,7 +48,8 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
     let step = Step::new(&project);
     step.call(&project, "plan").run().exits(0).done();
     let hash = project.run("plan --checksum").exits(0).stdout;
-    let counts = [("changed", "true"), ("create_count", "3"), ("in_doubt_count", "0"), ("refused_count", "0")];
+    let counts =
+        [("changed", "true"), ("create_count", "3"), ("delete_count", "0"), ("in_doubt_count", "0"), ("refused_count", "0")];
     let rest = [("plan_hash", hash.trim_end()), ("exit_code", "0")];
     assert_eq!(step.outputs(), pairs(&[counts.as_slice(), rest.as_slice()].concat()));
     fs::write(&step.outputs, "").unwrap();
@@ -65,6 +66,7 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
         pairs(&[
             ("changed", "true"),
             ("create_count", "1"),
+            ("delete_count", "0"),
             ("in_doubt_count", "1"),
             ("refused_count", "1"),
             ("plan_hash", hash.trim_end()),

@@ -61,6 +61,6 @@ fn p5_the_lock_file_beside_the_state_is_found_however_the_state_is_named() {
     // One beside the link comes first.
     fs::copy(project.lock_file(), project.path("elsewhere/chatapi.lock")).unwrap();
     let before = project.read("chatapi.lock");
-    project.call(["--state", &linked, "state", "rm", "a"]).run().exits(0).done_with("elsewhere/chatapi.lock says so too");
+    project.call(["--state", &linked, "release", "a"]).run().exits(0).done_with("elsewhere/chatapi.lock says so too");
     assert_eq!(project.read("chatapi.lock"), before);
 }
