@@ -52,7 +52,6 @@ const STATE_VERBS: Foreign = &[
 
 /// Flags that no command has.
 const FLAGS: Foreign = &[
-    (&["target"], "'--target' goes with plan, apply, destroy and output"),
     (&["destroy"], "'chatapi destroy NAME' deletes instances"),
     (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
     (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),
@@ -280,7 +279,8 @@ mod tests {
             ("state list -no_color", "a long flag has two dashes: '--no-color'"),
             ("-version", "a long flag has two dashes: '--version' or '-V'"),
             ("plan -version", "'--version' belongs to 'chatapi'"),
-            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply'"),
+            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply' and 'chatapi destroy'"),
+            ("plan -target=x", "a long flag has two dashes: '--target <TARGET>'"),
         ] {
             assert_eq!(tip(line).as_deref(), Some(told), "{line}");
         }
@@ -290,8 +290,6 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_with_what_there_is() {
         for (line, told) in [
-            ("plan -target=x", "not available: a plan is for all that is declared"),
-            ("plan --target x", "not available: a plan is for all that is declared"),
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
             ("status", "'chatapi plan' shows what is missing"),
