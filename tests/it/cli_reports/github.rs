@@ -104,7 +104,7 @@ fn t10_t11_only_our_own_commands_reach_the_runner() {
     assert_eq!(commands[9], "::error title=chatapi::31 more, told in the log");
     assert!(!run.stderr.contains("##vso[") && !run.stdout.contains("##vso["), "{run}");
     assert!(!step.summary().lines().any(|line| line.trim_start().starts_with("::")), "{}", step.summary());
-    assert_eq!(step.outputs().len(), 6, "{:?}", step.outputs());
+    assert_eq!(step.outputs().len(), 7, "{:?}", step.outputs());
 
     let run = project.call(["apply", "--allow-unknown", "all"]).env("TF_BUILD", "True").run().exits(1);
     let issues = run.stderr.lines().filter(|line| line.contains("##vso[")).collect::<Vec<_>>();
