@@ -253,6 +253,7 @@ impl Run<'_> {
         {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
+        display.clear();
         if stopped.is_some() {
             // What was to be replaced is still what it was.
             report.outcomes.extend(task.plan.replacements().map(|(name, _)| (name.clone(), Outcome::NotTried)));

@@ -141,7 +141,7 @@ pub(super) enum Color {
 pub(super) enum Verb {
     /// Show what an apply would do. Changes nothing, needs no key and no network.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --prune instances.yaml                with the deletes of what is no longer declared\n  chatapi plan --target label=team=retail --target owner=ops\n\nMarks: + to create, - to delete, ~ to finish from a recorded answer, * protection changes, ? in doubt,\n! in conflict or without token, o no longer declared (it stays as it is), = unchanged and . left aside\n(`--verbose` shows them)."
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --prune instances.yaml                with the deletes of what is no longer declared\n  chatapi plan --target label=team=retail --target owner=ops\n\nMarks: + to create, - to delete, ~ to finish from a recorded answer, * protection changes,\n? in doubt, ! in conflict or without token, o no longer declared (it stays as it is),\n= unchanged, . left aside (`--verbose` shows these two)."
     )]
     Plan(Box<PlanArgs>),
     /// Show a saved plan.
@@ -149,7 +149,7 @@ pub(super) enum Verb {
     Show(Box<ShowArgs>),
     /// Create what is missing, and only that, unless `--prune` or `--replace` says more; or carry out a saved plan.
     #[command(
-        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --prune --yes --max-deletes 2        delete what is no longer declared, at most 2\n  chatapi apply --replace support-eu                 a new one in its place; then asks about the old one\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
+        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --prune --yes --max-deletes 2        delete what is no longer declared, at most 2\n  chatapi apply --replace support-eu                 a new one in its place\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
     )]
     Apply(Box<ApplyArgs>),
     /// Check manifests, and say all that is wrong with them.

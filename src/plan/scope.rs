@@ -23,11 +23,16 @@ impl Plan {
         self
     }
 
-    /// The same, with a delete of everything that is managed and no longer declared. What is in doubt is none of it.
+    /// The same, with a delete of everything that is managed and no longer declared. What is in doubt is none of it; nor is what was
+    /// replaced, before the new one exists for certain.
     #[must_use]
     pub fn pruning(mut self, state: &State) -> Self {
         for change in self.changes.iter_mut().filter(|change| change.action == Action::Orphan) {
             let Some(record) = state.record(&change.name) else { continue };
+            let has_instance = |name: &InstanceName| state.record(name).is_some_and(|record| record.instance().is_some());
+            if !record.replaced.as_ref().is_none_or(has_instance) {
+                continue;
+            }
             match &record.phase {
                 Phase::Created(instance) => {
                     change.action = Action::Delete;
@@ -181,6 +186,10 @@ mod tests {
         let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
         let again = of(&["a"], &done).replacing(&names, &done);
         assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
+        assert_eq!(actions(&again.pruning(&done)), "a no-op, a.1 delete, b delete, c delete");
+        // The new one is not there, or nobody knows.
+        let half = state([Event::Replacing { name: name("a"), to: name("a.1") }]);
+        assert_eq!(actions(&of(&["a", "b"], &half).pruning(&half)), "a create, b no-op, a.1 orphan, c delete");
     }
 
     #[test]

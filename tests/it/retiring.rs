@@ -336,9 +336,10 @@ fn p1_p9_a_prune_and_a_replacement_that_are_killed_at_random_delete_and_create_o
         let named: BTreeSet<_> = ["a", "c"].map(|name| ids[name].clone()).into();
         let deleted: Vec<_> = gateway.deleted();
         assert!(deleted.iter().all(|id| named.contains(id)), "round {round}: {deleted:?}: {first} {second}");
-        assert_eq!(gateway.creates(), 4, "round {round}: {first} {second}");
+        // A create that was cut off is in doubt; whether it has come to the server is not known, and the old one stays.
+        assert!(gateway.creates() == 4 || (gateway.creates() == 3 && second.code == 3), "round {round}: {first} {second}");
+        assert!(second.code != 3 || !deleted.contains(&ids["a"]), "round {round}: {first} {second}");
         assert_eq!(project.ids()["b"], ids["b"], "round {round}");
-        // A create that was cut off is in doubt, and deletes nothing more until that is settled.
         assert!(matches!(second.code, 0 | 3), "round {round}: {second}");
         assert!(second.code == 3 || deleted.len() == 2, "round {round}: {deleted:?}: {first} {second}");
         project.run("state verify").exits(0).done();
