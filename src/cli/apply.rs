@@ -26,7 +26,7 @@ use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
 use super::{saved, signals, stream};
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
+use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -254,11 +254,14 @@ impl Run<'_> {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
         display.clear();
-        if stopped.is_some() {
-            // What was to be replaced is still what it was.
+        report.departures.extend(task.deletes().into_iter().map(|name| (name, Departure::NotTried)));
+        let marks = if stopped.is_some() {
+            // Nothing is on record: what was to be replaced, or protected, is still what it was.
             report.outcomes.extend(task.plan.replacements().map(|(name, _)| (name.clone(), Outcome::NotTried)));
-        }
-        let marks = self.leave(applier, &task, &mut report).await;
+            (0, 0)
+        } else {
+            self.leave(applier, &task, &mut report).await
+        };
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
         Ok(Finished { ended: Ended::Applied(report), stopped, task, marks, state, head })

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Run, Task, unrecorded};
-use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
+use crate::apply::{Applier, Halt, Outcome, RecordError, Report};
 use crate::cli::deletes::question;
 use crate::cli::error::CliError;
 use crate::cli::prompt;
@@ -44,7 +44,6 @@ impl Run<'_> {
 
     /// What follows the creates. What the state does not take halts the run.
     pub(super) async fn leave(&self, applier: &Applier, task: &Task, report: &mut Report) -> Marks {
-        report.departures.extend(task.deletes().into_iter().map(|name| (name, Departure::NotTried)));
         let concluded = self.conclude(applier, task, report).await;
         concluded.unwrap_or_else(|error| {
             report.halt = Some(Halt::Store(error.into_store_error()));
