@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
-pub use present::{DELETES, RECOVERY, SETTLEMENTS, TIMELINE};
+pub use present::{DELETES, RECOVERY, REPLACEMENT, SETTLEMENTS, TIMELINE};
 #[cfg(feature = "failpoints")]
 pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
@@ -199,6 +199,16 @@ mod present {
         "settled",
     ];
 
+    /// The points on the way of a replacement, beside those of a create and of a delete.
+    pub const REPLACEMENT: &[&str] = &[
+        "journal-before-replacing",
+        "journal-written-replacing",
+        "journal-after-replacing",
+        "set-aside",
+        "moving-back",
+        "replaced",
+    ];
+
     #[derive(Debug)]
     enum Action {
         Kill,
@@ -258,7 +268,8 @@ mod present {
                 .chain(OUTPUTS)
                 .chain(CARE)
                 .chain(DELETES)
-                .chain(SETTLEMENTS);
+                .chain(SETTLEMENTS)
+                .chain(REPLACEMENT);
             let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Place, Position};
 use crate::instance::{InstanceName, InstanceType};
-use crate::manifest::{Declaration, Manifest, ProviderKind};
-use crate::plan::{Action, Plan};
+use crate::manifest::{Declaration, Manifest, ProviderKind, Target};
+use crate::plan::{Action, Change, Plan, Reason};
 use crate::price::Prices;
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
@@ -128,6 +128,15 @@ pub struct Consent {
     /// Names that get another instance in the place of one that was deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recreate: Vec<InstanceName>,
+    /// Names that get a new instance in the place of the one that they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<InstanceName>,
+    /// What is no longer declared is deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prune: bool,
+    /// What alone is changed; none: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// Creates at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_creates: Option<usize>,
@@ -321,7 +330,8 @@ impl SavedPlan {
         }
     }
 
-    /// Whether it names everything once, in order, creates only what is declared, and settles only what the manifest says.
+    /// Whether it names everything once, in order, creates only what is declared, settles only what the manifest says, and deletes only
+    /// what is not declared, if that was said.
     fn is_of_one_piece(&self) -> bool {
         let declared: BTreeMap<_, _> = self.manifest.instances.iter().map(|saved| (&saved.name, saved.kind)).collect();
         let planned: BTreeSet<_> = self.plan.changes.iter().map(|change| &change.name).collect();
@@ -329,6 +339,8 @@ impl SavedPlan {
             && planned.len() == self.plan.changes.len()
             && self.manifest.settlements.has_all(&self.plan.settlements)
             && self.plan.with(Action::Create).all(|change| declared.get(&change.name) == Some(&change.kind))
+            && self.plan.with(Action::Delete).all(|change| self.consent.prune && !declared.contains_key(&change.name))
+            && self.plan.replacements().all(|(name, _)| self.consent.replace.contains(name))
     }
 
     /// Whether it may still be applied at `now`, whatever it is for.
@@ -363,14 +375,20 @@ impl SavedPlan {
         if self.manifest.says_what(manifest) { Ok(()) } else { Err(Stale::OtherManifest) }
     }
 
-    /// Of `plan`, made again when this one is applied: the same without the creates that nobody reviewed, and their names. There
-    /// are some when a doubt was settled meanwhile.
+    /// Of `plan`, made again when this one is applied: the same without the creates and deletes that nobody reviewed, and their
+    /// names. There are some when a doubt was settled meanwhile.
     pub fn restrict(&self, plan: Plan) -> (Plan, BTreeSet<InstanceName>) {
-        let reviewed: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        let (kept, new) = plan
-            .changes
-            .into_iter()
-            .partition::<Vec<_>, _>(|change| change.action != Action::Create || reviewed.get(&change.name) == Some(&change.kind));
+        let creates: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change)).collect();
+        let deletes: BTreeMap<_, _> = self.plan.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
+        let aside = |change: &Change| matches!(change.reason, Reason::Replaces { .. }).then(|| change.reason.clone());
+        let is_reviewed = |change: &Change| match change.action {
+            Action::Create => {
+                creates.get(&change.name).is_some_and(|reviewed| reviewed.kind == change.kind && aside(reviewed) == aside(change))
+            }
+            Action::Delete => deletes.get(&change.name) == Some(&&change.reason),
+            _ => true,
+        };
+        let (kept, new) = plan.changes.into_iter().partition::<Vec<_>, _>(is_reviewed);
         (Plan { settlements: plan.settlements, changes: kept }, new.into_iter().map(|change| change.name).collect())
     }
 }
@@ -379,7 +397,6 @@ impl SavedPlan {
 mod tests {
     use super::*;
     use crate::manifest::Source;
-    use crate::plan::{Change, Reason};
     use crate::state::Serial;
 
     fn at(second: i64) -> Timestamp {

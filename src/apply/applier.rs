@@ -77,6 +77,27 @@ impl Applier {
         self.sync().await
     }
 
+    /// Records what may be deleted, and what may not.
+    pub async fn protect(&self, protected: Vec<InstanceName>, unprotected: Vec<InstanceName>) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        let marks = protected.chunks(NOTED_MAX).map(|names| (names.to_vec(), Vec::new()));
+        for (protected, unprotected) in marks.chain(unprotected.chunks(NOTED_MAX).map(|names| (Vec::new(), names.to_vec()))) {
+            self.shared.pen.record(Event::Protection { protected, unprotected }).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls what `name` has `to`, durably, so that `name` can have a new instance.
+    pub async fn set_aside(&self, name: &InstanceName, to: &InstanceName) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        self.shared.pen.record(Event::Replacing { name: name.clone(), to: to.clone() }).await.map(|_| ())
+    }
+
+    /// Gives an instance that was set aside its name back.
+    pub async fn move_back(&self, from: &InstanceName, to: &InstanceName) -> Result<(), RecordError> {
+        self.shared.pen.record(Event::Moved { from: from.clone(), to: to.clone() }).await.map(|_| ())
+    }
+
     /// Pins whom secrets are sealed to; it is durable before anything is sealed.
     pub async fn pin(&self, to: Recipients) -> Result<(), RecordError> {
         self.shared.begin().await?;
@@ -220,8 +241,9 @@ impl Applier {
     }
 
     async fn note_orphans(&self, plan: &Plan) -> Result<(), RecordError> {
-        let gone: Vec<_> = plan.with(Action::Orphan).map(|change| change.name.clone()).collect();
-        let here: Vec<_> = plan.with(Action::NoOp).map(|change| change.name.clone()).collect();
+        let gone: Vec<_> = plan.with(Action::Orphan).chain(plan.with(Action::Delete)).map(|change| change.name.clone()).collect();
+        let stays = [Action::NoOp, Action::Protect, Action::Unprotect];
+        let here: Vec<_> = stays.into_iter().flat_map(|action| plan.with(action)).map(|change| change.name.clone()).collect();
         let changed = self.look(move |store| {
             let records = store.state().records();
             let noted = |name: &InstanceName| records.get(name).is_some_and(|record| record.orphan_noted);

@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// Whether nothing may be sent any more: an interrupt, or another name's trouble that concerns all.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.halted() || self.stop.asked().is_some()
     }
 

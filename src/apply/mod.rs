@@ -187,6 +187,8 @@ pub enum Halt {
 pub struct Report {
     /// Every name that was to be created.
     pub outcomes: BTreeMap<InstanceName, Outcome>,
+    /// Every name that was to be deleted.
+    pub departures: BTreeMap<InstanceName, Departure>,
     /// Why it stopped early, if it did.
     pub halt: Option<Halt>,
 }

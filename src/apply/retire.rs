@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::applier::Applier;
 use super::attempt::draw_attempt;
@@ -16,7 +18,7 @@ use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::missing;
-use crate::provider::DeleteError;
+use crate::provider::{DeleteError, Pending};
 use crate::state::{AttemptId, Event, Phase, State};
 
 /// How often one delete is sent at the most.
@@ -71,13 +73,24 @@ enum Answer {
     Unknown(String),
 }
 
+/// How one request ended.
+enum Try {
+    Done(Answer),
+    /// The server has done nothing, and asks to come again.
+    Later {
+        sent: Instant,
+        after: Option<u64>,
+        reason: String,
+    },
+}
+
 impl Applier {
     /// Deletes the instances of `names`, or finishes their deletes. What has another phase stays as it is. Every name is in what
     /// comes back.
     pub async fn retire(&self, names: &BTreeSet<InstanceName>) -> Departures {
         let mut outcomes: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Departure::NotTried)).collect();
         let halt = match self.retire_all(names, &mut outcomes).await {
-            Ok(()) => self.shared.stop.asked().map(Halt::Interrupted),
+            Ok(()) => self.shared.stop.asked().map(Halt::Interrupted).or(self.shared.take_report().halt),
             Err(error) => Some(Halt::Store(error.into_store_error())),
         };
         Departures { outcomes, halt }
@@ -93,7 +106,7 @@ impl Applier {
         for _ in 0..TRIES {
             let asked = self.ask(&left).await?;
             left = self.conclude_deletes(asked, outcomes).await?;
-            if left.is_empty() || self.shared.stop.asked().is_some() {
+            if left.is_empty() || self.shared.is_over() {
                 break;
             }
         }
@@ -108,10 +121,11 @@ impl Applier {
             let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&queue));
             workers.spawn(async move {
                 let mut answers = Vec::new();
-                while shared.stop.asked().is_none() {
+                while !shared.is_over() {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(name) = next else { break };
-                    if let Some((open, answer)) = shared.delete(&name).await? {
+                    if let Some((open, was_sent)) = shared.open_delete(&name).await? {
+                        let answer = shared.delete(&name, &open, was_sent).await?;
                         answers.push((name, open, answer));
                     }
                 }
@@ -194,27 +208,67 @@ fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>) -> D
 }
 
 impl Shared {
-    /// One request, with what goes before it. None: there is nothing of this name to delete.
-    async fn delete(&self, name: &InstanceName) -> Result<Option<(Open, Answer)>, RecordError> {
-        let Some((open, was_sent)) = self.open_delete(name).await? else { return Ok(None) };
+    /// Deletes `open`, as often as the server asks to come again, and no longer than a run may wait.
+    async fn delete(&self, name: &InstanceName, open: &Open, was_sent: bool) -> Result<Answer, RecordError> {
+        let mut stop = self.stop.clone();
         failpoint::pass("delete-begun");
-        if self.stop.asked().is_some() && !was_sent {
-            return Ok(Some((open, Answer::Unsent("the run was asked to stop".to_owned()))));
+        let over = |why: &str| if was_sent { Answer::Unknown(why.to_owned()) } else { Answer::Unsent(why.to_owned()) };
+        let mut is_on_record = was_sent;
+        loop {
+            if !self.pace.turn(&mut stop).await {
+                return Ok(over("the run was asked to stop"));
+            }
+            if !is_on_record {
+                self.pen.record(Event::RetireSent { attempt: open.attempt.clone() }).await?;
+                is_on_record = true;
+            }
+            match self.send_delete(name, open, was_sent).await {
+                Try::Done(answer) => return Ok(answer),
+                Try::Later { sent, after, reason } => match self.pace.later(sent, after, Instant::now()) {
+                    Some(Duration::ZERO) => {}
+                    Some(wait) => self.observer.tell(Progress::Waiting { reason, wait }),
+                    None => {
+                        self.halt(Halt::RateLimited(reason.clone()));
+                        return Ok(over(&format!("{reason}, and no end of waiting")));
+                    }
+                },
+            }
         }
-        if !was_sent {
-            self.pen.record(Event::RetireSent { attempt: open.attempt.clone() }).await?;
-        }
+    }
+
+    /// One request. `was_sent`: an earlier run has sent one, of which nothing is known.
+    async fn send_delete(&self, name: &InstanceName, open: &Open, was_sent: bool) -> Try {
         self.observer.tell(Progress::Deleting { name: name.clone() });
         failpoint::pass("delete-sent");
-        let answer = match self.provider.delete(&open.id).await {
+        let sent = Instant::now();
+        let answer = match self.in_time(self.provider.delete(&open.id)).await {
             Ok(()) => Answer::Deleted,
+            Err(DeleteError::Later { after, reason }) => return Try::Later { sent, after, reason },
             Err(DeleteError::NotSent(reason)) if was_sent => Answer::Unknown(reason),
             Err(DeleteError::NotSent(reason)) => Answer::Unsent(reason),
             Err(DeleteError::Refused(reason)) => Answer::Refused(reason),
             Err(DeleteError::InDoubt(reason)) => Answer::Unknown(reason),
         };
         failpoint::pass("delete-answered");
-        Ok(Some((open, answer)))
+        self.pace.went_through();
+        Try::Done(answer)
+    }
+
+    /// What `request` comes to; after an interrupt it has as long as every other that is in flight.
+    async fn in_time(&self, request: Pending<'_, Result<(), DeleteError>>) -> Result<(), DeleteError> {
+        let (mut stop, mut again, drain) = (self.stop.clone(), self.stop.clone(), self.options.drain);
+        let late = async {
+            stop.wait().await;
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                () = again.hurry() => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = request => answer,
+            () = late => Err(DeleteError::InDoubt("the run was asked to stop, and there was no answer until then".to_owned())),
+        }
     }
 
     /// The delete of `name` that is on record, begun now or before; and whether it was sent.

@@ -1,46 +1,46 @@
 //! `chatapi apply`.
 
 mod begin;
+mod ending;
 mod evidence;
+mod leaving;
 mod lost;
 mod strangers;
 mod subject;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
 use super::args::ApplyArgs;
-use super::console::BOLD;
 use super::context::{Context, Server, settling, steady_now, typed};
 use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
-use super::plan::{cost_sentence, declared, guard_hints, plan_hash, with_cost};
+use super::plan::plan_hash;
+use super::planning::{planned, remark_spent};
 use super::progress::{DRAIN, Display, TRIES};
-use super::reports::{self, Told};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
 use super::{drift, saved, signals, stream};
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
+use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, Settled};
+use crate::plan::{Action, Change, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
-use crate::report::account::{Case, Counts, Notice};
-use crate::report::events::{Line, Summary};
-use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
+use ending::after;
 use evidence::Steps;
+use leaving::Marks;
 use subject::Subject;
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
@@ -141,6 +141,7 @@ struct Finished {
     task: Task,
     /// What was settled before anything was created.
     settled: Vec<Change>,
+    marks: Marks,
     state: State,
     head: Head,
 }
@@ -246,8 +247,12 @@ impl Run<'_> {
         if guards.is_empty() && !wanted.is_empty() {
             guards.extend(self.look_for_strangers(applier, &task.settled.state).await?);
         }
+        if guards.is_empty() {
+            guards.extend(self.confirm(&task, &task.settled.state)?);
+        }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, settled: Vec::new(), state, head });
+            let settled = Vec::new();
+            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, settled, marks: (0, 0), state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
@@ -266,9 +271,18 @@ impl Run<'_> {
         {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
+        display.clear();
+        report.departures.extend(task.deletes().into_iter().map(|name| (name, Departure::NotTried)));
+        let marks = if stopped.is_some() {
+            // Nothing is on record: what was to be replaced, or protected, is still what it was.
+            report.outcomes.extend(task.plan.replacements().map(|(name, _)| (name.clone(), Outcome::NotTried)));
+            (0, 0)
+        } else {
+            self.leave(applier, &task, &mut report).await
+        };
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
-        Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, state, head })
+        Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, marks, state, head })
     }
 
     /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, the names that it creates, and what is
@@ -279,7 +293,7 @@ impl Run<'_> {
         task: &Task,
         (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
     ) -> Result<(), CliError> {
-        let is_writing = !wanted.is_empty() || !steps.is_empty();
+        let is_writing = !wanted.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if is_writing {
             let probed = store::probe(&self.witness.path);
@@ -293,13 +307,17 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
+        if task.plan.acts() {
+            applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
+            let binding = self.server.binding(&task.settled.state.lineage);
+            applier.settle_declared(steps, binding).await.map_err(unrecorded)?;
+            self.set_aside(applier, task).await?;
+        }
         if is_writing {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
-            applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
             LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
-            applier.settle_declared(steps, self.server.binding(&state.lineage)).await.map_err(unrecorded)?;
         }
         Ok(())
     }
@@ -307,9 +325,15 @@ impl Run<'_> {
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
         let settled = self.settled(state)?;
-        let plan = settled.plan(&declared(self.manifest)).answered(&self.consent.not_a_rename, &self.consent.recreate);
+        let plan = planned(self.manifest, &settled, self.consent)?;
+        remark_spent(self.context, &plan, &self.consent.replace, &settled.state);
         let (plan, unreviewed) = match self.saved {
-            Some(saved) => saved.restrict(plan),
+            Some(saved) => {
+                let (plan, mut unreviewed) = saved.restrict(plan);
+                // What is not declared and not reviewed just stays.
+                unreviewed.retain(|name| self.manifest.get(name).is_some());
+                (plan, unreviewed)
+            }
             None => (plan, BTreeSet::new()),
         };
         let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
@@ -326,116 +350,6 @@ impl Run<'_> {
             .hint("nothing was sent")
             .hint(format!("look at `chatapi plan {files}`, then take its hash (`--checksum`)"))
     }
-
-    fn tell(&self, result: &Finished, display: &Display, Left { owed, is_lock_unwritten }: Left) -> Result<Exit, CliError> {
-        let recovered = display.recovered();
-        let (report, guards) = match &result.ended {
-            Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
-            Ended::Applied(report) => (report, &[][..]),
-        };
-        let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state).settling(&result.settled);
-        self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
-        let exit = match exit(report, guards, &summary) {
-            Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,
-            exit => self.undelivered(result).filter(|_| exit == Exit::Done).unwrap_or(exit),
-        };
-        let cost = self.cost(result);
-        if self.context.wants_document() {
-            let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
-            let document = document.having_settled(&result.settled);
-            let document = document.carrying_out(result.task.hash, cost.clone(), self.saved.map(|saved| &saved.id));
-            let document = document.owing(self.delivery.as_ref().map(|_| owed));
-            self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
-        }
-        let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
-        if self.context.is_text() {
-            self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
-            cost.as_ref().map(cost_sentence).into_iter().for_each(|line| self.context.console.line(line));
-        }
-        self.context.emit(|| Some(Line::summary("apply", &sentence, Summary::Apply(summary))));
-        self.context.reports.declare(self.manifest);
-        self.context.reports.about(Some((&result.state.lineage, result.head.serial)), result.task.hash);
-        self.context.reports.tell(|| {
-            let created = summary.created + summary.recovered;
-            let (in_doubt, refused) = (summary.in_doubt, summary.refused);
-            let counts = Counts { is_changed: created > 0, create: created, in_doubt, refused };
-            Told {
-                headline: with_cost(sentence, cost.as_ref()),
-                counts,
-                cases: Case::of_apply(self.manifest, report, &recovered, &result.state),
-            }
-        });
-        self.explain(report, guards, &result.state);
-        for name in &result.task.unreviewed {
-            let told = format!("`{name}` can be created now, and is not in the saved plan: plan again");
-            self.context.remark(Notice::warning(&told).about(name));
-        }
-        failpoint::pass("told");
-        Ok(exit)
-    }
-
-    /// How a run ends that was told to write outputs, and to stop before it had promised any.
-    fn undelivered(&self, result: &Finished) -> Option<Exit> {
-        let signal = result.stopped.filter(|_| self.delivery.is_some())?;
-        let message = format!("stopped by {} before any output was promised: none was written", signal.as_str());
-        self.context.complain(&CliError::message(Exit::Signal(signal), message).hint("apply again to go on"));
-        Some(Exit::Signal(signal))
-    }
-
-    /// What the run has added a month, and what all that exists costs; of a run that was stopped: what it would have.
-    fn cost(&self, result: &Finished) -> Option<Cost> {
-        let prices = self.manifest.prices.as_ref()?;
-        let before = result.task.plan.cost(prices);
-        if matches!(result.ended, Ended::Guarded(_)) {
-            return Some(before);
-        }
-        let now = crate::plan::plan(&declared(self.manifest), &result.state).cost(prices);
-        Some(Cost { added: now.existing().less(before.existing()), total: now.existing(), ..now })
-    }
-
-    /// What goes on with a run that was stopped: its plan is spent from its first entry on.
-    fn again(&self) -> &'static str {
-        if self.saved.is_some() { "plan again (this plan is spent), or apply the manifest" } else { "apply again" }
-    }
-
-    /// What needs a person, and what to type.
-    fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
-        for guard in guards {
-            let command = self.context.command();
-            let mut error = CliError::message(Exit::Guard, report::guard_text(guard));
-            if matches!(guard, Guard::Strangers { .. }) && state.doubts().next().is_some() {
-                error =
-                    error.hint(format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
-            }
-            let with = if self.saved.is_some() { "plan again" } else { "apply" };
-            let told = guard_hints(guard, &command, with).into_iter().fold(error, CliError::hint);
-            self.context.complain_as(&told, Notice::of_guard(guard));
-        }
-        if let Some(halt) = &report.halt {
-            let again = self.again();
-            let hint = match halt {
-                Halt::Refused(_) => format!("check the API key, the account's balance and CHATAPI_URL; then {again}"),
-                Halt::Unreachable(_) => {
-                    format!("nothing was sent for these names; check CHATAPI_URL and the network, then {again}")
-                }
-                Halt::RateLimited(_) => format!("{again} later; what was created is recorded"),
-                Halt::Store(error) if error.is_full() => {
-                    format!("make room on the disk, then {again}; nothing new was begun after the failed write")
-                }
-                Halt::Store(_) => format!("nothing new was begun after the failed write; mend the disk, then {again}"),
-                Halt::Interrupted(_) => format!("{again} to go on; what was created is recorded"),
-            };
-            let error = match halt {
-                Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
-                _ => CliError::message(Exit::Error, report::halt_text(halt).1),
-            };
-            self.context.complain(&error.hint(hint));
-        }
-        let command = self.context.command();
-        let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
-        let needing = reports::doubts(state, report, &command).chain(settled);
-        needing.for_each(|notice| self.context.remark(notice));
-    }
 }
 
 async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
@@ -444,59 +358,4 @@ async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
 
 fn unrecorded(error: RecordError) -> CliError {
     CliError::from(&*error.into_store_error())
-}
-
-/// An error after creates: it does not say that there were none.
-fn after(report: &Report, mut error: CliError, again: &str) -> CliError {
-    let has = |is_so: fn(&Outcome) -> bool| report.outcomes.values().any(is_so);
-    error.exit = match error.exit {
-        _ if has(|outcome| matches!(outcome, Outcome::InDoubt { .. })) => Exit::InDoubt,
-        _ if has(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Unfinished)) => Exit::Partly,
-        exit => exit,
-    };
-    error.hint(format!("what was created before is recorded; {again} to go on"))
-}
-
-fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
-    let created = summary.created + summary.recovered;
-    let failed = summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
-    match &report.halt {
-        _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
-        _ if !guards.is_empty() => Exit::Guard,
-        Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
-        halt if failed > 0 || halt.is_some() => {
-            if created + summary.unfinished > 0 {
-                Exit::Partly
-            } else {
-                Exit::Error
-            }
-        }
-        _ => Exit::Done,
-    }
-}
-
-/// The counts as one sentence: `Apply: 3 created, 2 unchanged.`
-fn sentence(summary: &ApplySummary) -> String {
-    let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, .. } = *summary;
-    let ApplySummary { unfinished, in_doubt, token_missing, orphaned, imported, moved, settled, .. } = *summary;
-    let before = imported + moved + settled;
-    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing + before == 0 && orphaned == 0
-    {
-        return report::nothing_to_do(unchanged);
-    }
-    let first = format!("Apply: {created} created, {unchanged} unchanged");
-    let counts = [
-        (imported, "imported"),
-        (moved, "moved"),
-        (settled, "settled"),
-        (recovered, "recovered"),
-        (refused, "refused"),
-        (not_sent, "not sent"),
-        (unfinished, "answered and not finished"),
-        (not_tried, "not tried"),
-        (in_doubt, "in doubt"),
-        (token_missing, "without token"),
-        (orphaned, "orphaned"),
-    ];
-    report::tally(first, &counts)
 }

@@ -19,7 +19,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use import::ImportArgs;
-pub(super) use life::DestroyArgs;
+pub(super) use life::{DestroyArgs, ReleaseArgs, SelectionArgs};
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
@@ -151,15 +151,15 @@ pub(super) enum Color {
 pub(super) enum Verb {
     /// Show what an apply would do. Changes nothing; needs no key and no network but for `--verify`.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --verify instances.yaml                asks the server as well: what is gone, stopped, unpaid?\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --prune instances.yaml                with the deletes of what is no longer declared\n  chatapi plan --target label=team=retail --target owner=ops\n  chatapi plan --verify instances.yaml                asks the server as well: what is gone, stopped, unpaid?\n\nMarks: + to create, - to delete, ~ to finish from a recorded answer, * protection changes,\n? in doubt, ! in conflict or without token, o no longer declared (it stays as it is),\n= unchanged, . left aside (`--verbose` shows these two)."
     )]
     Plan(Box<PlanArgs>),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
     Show(Box<ShowArgs>),
-    /// Create what is missing, and only that; or carry out a saved plan.
+    /// Create what is missing, and only that, unless `--prune` or `--replace` says more; or carry out a saved plan.
     #[command(
-        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
+        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --prune --yes --max-deletes 2        delete what is no longer declared, at most 2\n  chatapi apply --replace support-eu                 a new one in its place\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
     )]
     Apply(Box<ApplyArgs>),
     /// Check manifests, and say all that is wrong with them.
@@ -169,7 +169,7 @@ pub(super) enum Verb {
     Validate(ValidateArgs),
     /// Delete instances on the server, after their number was confirmed.
     #[command(
-        after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi state rm`."
+        after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n  chatapi destroy --target label=team=retail\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi release`."
     )]
     Destroy(Box<DestroyArgs>),
     /// Ask the server what has become of the instances: gone, stopped, unpaid, of another type, or nobody's. Changes nothing.
@@ -192,10 +192,15 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi import --discover                               what the account holds and the state does not know\n  chatapi import --discover > adopted.yaml                as entries for a manifest: `import:`, reviewed, then applied\n  chatapi import old-desk --id 100234                     at once, without a manifest\n  chatapi import old-desk --id 100234 --token-stdin < token.txt\n\nThe server has to list the id, and no doubt may have created it. Nothing is created and nothing is changed there.\n`chatapi state import FILE` is another thing: it brings back a state that was exported."
     )]
     Import(Box<ImportArgs>),
+    /// Stop managing instances. They stay on the server, and are still paid for there.
+    #[command(
+        after_help = "Examples:\n  chatapi release support-old\n  chatapi release --undo support-old    manage it again\n\nTake it out of the manifest too: what was released and is declared stops the plan. To delete it: `chatapi destroy`."
+    )]
+    Release(ReleaseArgs),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
-    /// List the creates of which nobody knows whether they happened, and the command that settles each.
+    /// List the creates and deletes of which nobody knows whether they happened, and the command that settles each.
     #[command(
         after_help = "Examples:\n  chatapi doubts\n  chatapi doubts --refresh      ask the server which new instances it lists"
     )]

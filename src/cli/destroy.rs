@@ -9,10 +9,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::args::DestroyArgs;
-use super::console::{BAD, BOLD, DIM, DOUBT};
+use super::console::BOLD;
 use super::context::{Context, settling, steady_now};
+use super::deletes::{line, question};
 use super::error::CliError;
 use super::exit::Exit;
+use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};
 use super::{prompt, signals, state};
@@ -23,9 +25,6 @@ use crate::report::{DestroyDocument, DestroySummary, halt_text};
 use crate::state::{Event, Phase, Record, State};
 use crate::store::{FileStore, StateStore};
 use crate::text::counted;
-
-/// Names that a question lists.
-const LISTED: usize = 10;
 
 pub(super) fn run(context: &Arc<Context>, args: &DestroyArgs) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "destroy", args.lock.lock_timeout, &args.lock_file)?;
@@ -43,8 +42,12 @@ pub(super) fn run(context: &Arc<Context>, args: &DestroyArgs) -> Result<Exit, Cl
 /// The names whose instances are to be deleted, or every reason why that cannot be.
 fn doomed(context: &Context, state: &State, args: &DestroyArgs) -> Result<BTreeSet<InstanceName>, CliError> {
     let mut names = BTreeSet::new();
-    for name in &args.names {
+    for name in &chosen(context, &args.names, &args.selection, state)? {
         let record = state::record(state, name)?;
+        // What is selected by a label is what there is of it.
+        if !args.names.contains(name) && matches!(record.phase, Phase::Absent { .. } | Phase::Retired { .. }) {
+            continue;
+        }
         if let Phase::Retired { id, .. } = &record.phase {
             context.console.note(format_args!("{name} was deleted before, as {id}"));
             continue;
@@ -66,7 +69,7 @@ fn check(context: &Context, record: &Record, unprotect: bool) -> Result<(), CliE
         }
         Phase::Created(_) | Phase::Retiring(..) => Ok(()),
         Phase::Released(_) => Err(wrong(format!("`{name}` was released and is not managed"))
-            .hint(format!("`chatapi state rm --undo {name}` manages it again"))),
+            .hint(format!("`chatapi release --undo {name}` manages it again"))),
         Phase::Absent { .. } | Phase::Retired { .. } => {
             Err(wrong(format!("`{name}` has no instance")).hint("`chatapi state list` shows every name"))
         }
@@ -96,23 +99,7 @@ fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, arg
             .hint("nothing was sent")
             .hint(format!("if they are meant: `--yes --max-deletes {count}`")));
     }
-    context.console.warn(format_args!("{instances} will be deleted on the server, for good:"));
-    for name in names.iter().take(LISTED) {
-        let id = state.record(name).and_then(Record::id).map(ToString::to_string).unwrap_or_default();
-        context.console.note(format_args!("  {BAD}-{BAD:#} {name}  {DIM}{id}{DIM:#}"));
-    }
-    if count > LISTED {
-        context.console.note(format_args!("  and {} more", count - LISTED));
-    }
-    let is_number = |answer: &str| match answer.trim() {
-        "no" | "n" => Some(false),
-        number if number == count.to_string() => Some(true),
-        _ => None,
-    };
-    match prompt::ask(&context.console, "How many are to be deleted? Type the number to go on", "no", is_number) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(CliError::message(Exit::Guard, "it was not confirmed").hint("nothing was sent")),
-    }
+    question(context, state, names)
 }
 
 /// What was protected and is to be deleted all the same, as was said.
@@ -200,18 +187,6 @@ fn tell(context: &Context, departures: &Departures, (state, serial): (&State, cr
 
 fn in_doubt(departures: &Departures) -> impl Iterator<Item = &InstanceName> {
     departures.outcomes.iter().filter(|(_, it)| matches!(it, Departure::InDoubt { .. })).map(|(name, _)| name)
-}
-
-fn line(context: &Context, name: &InstanceName, departure: &Departure) {
-    let console = &context.console;
-    match departure {
-        Departure::Deleted { id, grounds } => {
-            console.line(format_args!("  {BAD}-{BAD:#} {name} deleted ({id}): {DIM}{grounds}{DIM:#}"));
-        }
-        Departure::Kept { reason } => console.line(format_args!("  {DIM}={DIM:#} {name} still exists: {reason}")),
-        Departure::InDoubt { reason } => console.line(format_args!("  {DOUBT}?{DOUBT:#} {name} may still exist: {reason}")),
-        Departure::NotTried => console.line(format_args!("  {DIM}~ {name} not tried{DIM:#}")),
-    }
 }
 
 fn exit(departures: &Departures, summary: &DestroySummary) -> Exit {

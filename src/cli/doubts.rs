@@ -18,11 +18,11 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     let asks = args.refresh && reading.state.doubts().next().is_some();
     let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
-    let doubts: Vec<DoubtData> = reading
+    let creates = reading
         .state
         .doubts()
-        .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)))
-        .collect();
+        .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)));
+    let doubts: Vec<DoubtData> = creates.chain(reading.state.records().values().filter_map(DoubtData::of_delete)).collect();
     if context.is_json() {
         context.document(&doubts)?;
     } else if doubts.is_empty() {
@@ -58,6 +58,11 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: 
         console.line(format_args!("    by        {by}"));
     }
     let command = context.command();
+    if let Some(id) = &doubt.deletes {
+        console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
+        console.line(format_args!("    settle    {command} destroy {name}"));
+        return;
+    }
     let settle = |how: &str| console.line(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {

@@ -9,7 +9,7 @@ use super::console::{BOLD, Console};
 use super::context::{Context, check_server, kind_of, steady_now};
 use super::error::CliError;
 use super::exit::Exit;
-use super::plan::declared;
+use super::planning::declared;
 use super::table::{Column, table};
 use super::witness::Witness;
 use super::{signals, variables};

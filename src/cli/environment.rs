@@ -87,6 +87,7 @@ fn has_state(verb: &Verb) -> bool {
         | Verb::Apply(_)
         | Verb::Validate(_)
         | Verb::Destroy(_)
+        | Verb::Release(_)
         | Verb::Drift(_)
         | Verb::Import(_)
         | Verb::Status(_)

@@ -68,7 +68,7 @@ fn check_vacant(context: &Context, state: &State, (name, id): (&InstanceName, &I
     if let Some(owner) = owner {
         let wrong = refused(format!("{id} is recorded already, as `{}`", owner.name));
         return Err(match &owner.phase {
-            Phase::Released(_) => wrong.hint(format!("`{command} state rm --undo {}` manages it again", owner.name)),
+            Phase::Released(_) => wrong.hint(format!("`{command} release --undo {}` manages it again", owner.name)),
             _ if owner.name == *name && owner.token().is_none() => {
                 wrong.hint(format!("its token is missing: `{command} token set {name} < FILE`"))
             }

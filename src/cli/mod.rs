@@ -8,6 +8,7 @@ mod asking;
 mod completions;
 mod console;
 mod context;
+mod deletes;
 mod delivery;
 mod destroy;
 mod discover;
@@ -27,6 +28,7 @@ mod logging;
 mod man;
 mod output;
 mod plan;
+mod planning;
 mod process;
 mod progress;
 mod prompt;
@@ -130,6 +132,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Qr(args) => qr::run(context, &args),
         Verb::Destroy(args) => destroy::run(context, &args),
         Verb::Import(args) => import::run(context, &args),
+        Verb::Release(args) => state::release(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

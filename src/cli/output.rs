@@ -16,6 +16,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::kept::Kept;
+use super::planning::chosen;
 use super::state::meant;
 use super::witness;
 use crate::instance::InstanceName;
@@ -38,7 +39,12 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let format = args.format();
     check_fit(args, format)?;
     let state = witness::read(context, &args.lock_file)?.state;
-    let asked = ask(&state, &args.names)?;
+    let names = if args.selection.target.is_empty() {
+        args.names.clone()
+    } else {
+        chosen(context, &args.names, &args.selection, &state)?.into_iter().collect()
+    };
+    let asked = ask(&state, &names)?;
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
     let rendered = shaped(args, format, &credentials)?;
@@ -163,7 +169,7 @@ fn refusal(record: &Record) -> Option<&'static str> {
     match record.phase {
         Phase::Absent { .. } | Phase::Retired { .. } => Some("`chatapi apply FILE` creates what is declared"),
         Phase::Retiring(..) => Some("`chatapi destroy NAME` finishes its delete"),
-        Phase::Released(_) => Some("`chatapi state rm --undo NAME` manages it again"),
+        Phase::Released(_) => Some("`chatapi release --undo NAME` manages it again"),
         Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) | Phase::Created(_) => None,
     }
 }

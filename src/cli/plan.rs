@@ -1,6 +1,5 @@
 //! `chatapi plan`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,15 +11,15 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::{Context, check_server, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::planning::{self, planned, remark_spent};
 use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
 use super::{drift, saved, sealing, settled, variables};
 use crate::apply::Report;
-use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled, settle};
+use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -79,11 +78,16 @@ impl Made {
             None => None,
         };
         let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
-        let settled = settle(&manifest, state.unwrap_or(&nothing()))?;
-        let plan = settled.plan(&declared(&manifest)).answered(&args.answers.not_a_rename, &args.answers.recreate);
+        let consent = args.answers.consent(args.budget.max_creates);
+        let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
+        let plan = planned(&manifest, &settled, &consent)?;
+        if let Some(state) = state {
+            remark_spent(context, &plan, &consent.replace, state);
+        }
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
-        let limits = Limits { aim, ..args.budget.limits(context.is_ci) };
+        let is_nothing_declared = manifest.declarations().is_empty();
+        let limits = Limits { aim, is_nothing_declared, ..args.budget.limits(context.is_ci) };
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
@@ -219,11 +223,6 @@ pub(super) fn with_cost(sentence: String, cost: Option<&Cost>) -> String {
     cost.map(cost_sentence).into_iter().fold(sentence, |text, cost| text + " " + &cost)
 }
 
-/// The declared names and types.
-pub(super) fn declared(manifest: &Manifest) -> BTreeMap<InstanceName, InstanceType> {
-    manifest.declarations().iter().map(|declaration| (declaration.name.clone(), declaration.kind)).collect()
-}
-
 fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
@@ -288,10 +287,14 @@ fn marked(change: &Change) -> (char, Style) {
     let style = match (change.action, &change.reason) {
         (Action::Create | Action::Finish | Action::Import | Action::Move | Action::Settle, _) => GOOD,
         (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
-        (Action::Conflict, _) => BAD,
+        (Action::Conflict | Action::Delete, _) => BAD,
         _ => DIM,
     };
-    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
+    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) && change.action == Action::NoOp {
+        '!'
+    } else {
+        report::mark(change.action)
+    };
     (mark, style)
 }
 
@@ -301,26 +304,34 @@ fn renamed(change: &Change) -> String {
 }
 
 fn is_notable(change: &Change) -> bool {
-    change.action != Action::NoOp || matches!(change.reason, Reason::TokenMissing { .. })
+    match change.action {
+        Action::NoOp => matches!(change.reason, Reason::TokenMissing { .. }),
+        action => action != Action::Aside,
+    }
 }
 
 /// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
 fn sentence(summary: &PlanSummary) -> String {
     let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
-    let PlanSummary { import, moves, settle, .. } = *summary;
-    if create + in_doubt + finish + token_missing + conflict + orphaned + import + moves + settle == 0 {
+    let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = *summary;
+    let is_quiet = create + in_doubt + finish + token_missing + conflict + orphaned == 0;
+    if is_quiet && delete + protect + unprotect + aside + import + moves + settle == 0 {
         return report::nothing_to_do(unchanged);
     }
-    let first = format!("Plan: {create} to create, {unchanged} unchanged");
+    let deletes = if delete > 0 { format!(", {delete} to delete") } else { String::new() };
+    let first = format!("Plan: {create} to create{deletes}, {unchanged} unchanged");
     let counts = [
         (import, "to import"),
         (moves, "to move"),
         (settle, "to settle"),
         (finish, "to finish"),
+        (protect, "to protect"),
+        (unprotect, "to protect no longer"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
         (conflict, "in conflict"),
         (orphaned, "orphaned"),
+        (aside, "left aside"),
     ];
     report::tally(first, &counts)
 }
@@ -329,7 +340,7 @@ fn sentence(summary: &PlanSummary) -> String {
 pub(super) fn account(context: &Context, plan: &Plan, cost: Option<&Cost>) {
     let summary = plan.summary();
     let (create, in_doubt) = (summary.create, summary.in_doubt);
-    let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    let counts = Counts { is_changed: report::has_changes(&summary), create, delete: summary.delete, in_doubt, refused: 0 };
     let headline = with_cost(sentence(&summary), cost);
     context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
     context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });
@@ -362,10 +373,10 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
 pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<String> {
     let answer = match guard {
         Guard::TypeChange { name, recorded, .. } => {
-            format!("declare `{name}` as {recorded} again, or give the new one another name")
+            format!("declare `{name}` as {recorded} again; for a new one in its place, {with} with `--replace {name}`")
         }
         Guard::Released { name, .. } => {
-            format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
+            format!("to manage it again: `{command} release --undo {name}`; for a new instance choose another name")
         }
         Guard::Recreate { name, .. } => {
             format!("for a new instance: `--recreate {name}`; if none is wanted, remove it from the manifest")
@@ -379,6 +390,11 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             )
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
+        Guard::Protected { .. } => "`protect: false` in the manifest and an apply lift that".to_owned(),
+        Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
+            format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
+        }
+        Guard::Unconfirmed { wanted } => format!("if they are meant: `--yes --max-deletes {wanted}`"),
         Guard::Strangers { ids, .. } => format!(
             "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
             ids.len()

@@ -53,6 +53,11 @@ impl Display {
         self.screen.begin(total);
     }
 
+    /// Takes the bar away: the creates are over, and a question may follow.
+    pub(super) fn clear(&self) {
+        self.screen.end();
+    }
+
     /// Nothing more is to be told. What was goes out first where somebody reads it; what comes next need not wait for others.
     pub(super) fn settle(&self) {
         *self.to.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -20,7 +20,7 @@ const VERBS: Foreign = &[
     (&["adopt", "discover"], "'chatapi import --discover' shows what can be taken in, 'chatapi import NAME --id ID' takes it in"),
     (
         &["delete", "down", "remove"],
-        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi state rm NAME' stops managing it, and it is still paid for",
+        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi release NAME' stops managing it, and it is still paid for",
     ),
     (
         &["refresh", "sync"],
@@ -37,7 +37,10 @@ const VERBS: Foreign = &[
 /// Commands below `state`.
 const STATE_VERBS: Foreign = &[
     (&["ls"], "'chatapi state list'"),
-    (&["delete", "remove", "forget"], "'chatapi state rm NAME' stops managing an instance; it stays on the server"),
+    (
+        &["delete", "remove", "forget"],
+        "'chatapi state rm NAME' forgets a record; 'chatapi release NAME' stops managing an instance",
+    ),
     (&["move", "rename"], "'chatapi state mv FROM TO'"),
     (&["pull"], "'chatapi state export'"),
     (&["push"], "'chatapi state import FILE'"),
@@ -45,7 +48,6 @@ const STATE_VERBS: Foreign = &[
 
 /// Flags that no command has.
 const FLAGS: Foreign = &[
-    (&["target"], "not available: a plan is for all that is declared; what should wait goes into another manifest"),
     (&["destroy"], "'chatapi destroy NAME' deletes instances"),
     (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
     (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),
@@ -273,7 +275,8 @@ mod tests {
             ("state list -no_color", "a long flag has two dashes: '--no-color'"),
             ("-version", "a long flag has two dashes: '--version' or '-V'"),
             ("plan -version", "'--version' belongs to 'chatapi'"),
-            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply'"),
+            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply' and 'chatapi destroy'"),
+            ("plan -target=x", "a long flag has two dashes: '--target <TARGET>'"),
         ] {
             assert_eq!(tip(line).as_deref(), Some(told), "{line}");
         }
@@ -283,8 +286,6 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_with_what_there_is() {
         for (line, told) in [
-            ("plan -target=x", "not available: a plan is for all that is declared"),
-            ("plan --target x", "not available: a plan is for all that is declared"),
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
             ("status", "'chatapi plan' shows what is missing"),

@@ -9,7 +9,7 @@
 //! `repeat` says, by the patterns of `pattern`, of what `scope` knows: `variables`, a number, a row of a `table`. Work and memory are
 //! bounded by [`FILE_MAX`], [`TOTAL_MAX`], [`NODES_MAX`], [`INSTANCES_MAX`] and [`DEPTH_MAX`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ mod settlements;
 mod source;
 mod syntax;
 mod table;
+mod target;
 mod validate;
 mod variables;
 
@@ -55,6 +56,7 @@ pub use schema::schema;
 pub use settlements::{Import, Move, Resolution, Settlements};
 pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};
+pub use target::{Target, TargetError};
 pub use variables::Given;
 
 /// The version of the format that this program reads.
@@ -172,6 +174,12 @@ impl Manifest {
         declarations.sort_by(|one, other| one.name.cmp(&other.name));
         let settlements = Settlements::default();
         Self { provider, exclusive, prices, seal_to, variables, settlements, declarations }
+    }
+
+    /// The same, settling nothing but what is about `names`.
+    #[must_use]
+    pub fn settling_only(&self, names: &BTreeSet<InstanceName>) -> Self {
+        Self { settlements: self.settlements.of(names), ..self.clone() }
     }
 
     /// The declarations, sorted by name.

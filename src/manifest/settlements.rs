@@ -66,6 +66,16 @@ pub struct Settlements {
 }
 
 impl Settlements {
+    /// Those of `names`, as they are called afterwards.
+    #[must_use]
+    pub fn of(&self, names: &BTreeSet<InstanceName>) -> Self {
+        Self {
+            imports: self.imports.iter().filter(|import| names.contains(&import.name)).cloned().collect(),
+            moves: self.moves.iter().filter(|moved| names.contains(&moved.to)).cloned().collect(),
+            resolutions: self.resolutions.iter().filter(|said| names.contains(&said.name)).cloned().collect(),
+        }
+    }
+
     /// Whether nothing is to be settled.
     pub fn is_empty(&self) -> bool {
         self.imports.is_empty() && self.moves.is_empty() && self.resolutions.is_empty()

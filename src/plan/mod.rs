@@ -11,6 +11,7 @@ mod planner;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod scope;
 mod settle;
 #[cfg(test)]
 mod settle_tests;
@@ -57,6 +58,14 @@ pub enum Action {
     Move,
     /// Close a doubt.
     Settle,
+    /// Delete it on the server.
+    Delete,
+    /// Write down that it may not be deleted.
+    Protect,
+    /// Write down that it may be deleted again.
+    Unprotect,
+    /// Nothing: it is not among the names that were selected.
+    Aside,
 }
 
 impl Action {
@@ -72,6 +81,10 @@ impl Action {
             Self::Import => "import",
             Self::Move => "move",
             Self::Settle => "settle",
+            Self::Delete => "delete",
+            Self::Protect => "protect",
+            Self::Unprotect => "unprotect",
+            Self::Aside => "aside",
         }
     }
 }
@@ -144,6 +157,24 @@ pub enum Reason {
         /// It was declared all the time, so that it is not said that another is wanted.
         was_declared: bool,
     },
+    /// It exists, and is to have another one in its place, as was said.
+    Replaces {
+        /// Its id.
+        id: InstanceId,
+        /// What it is called from then on.
+        aside: InstanceName,
+        /// It may not be deleted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_protected: bool,
+    },
+    /// It is no longer declared, and what is not is to be deleted, as was said.
+    Pruned {
+        /// Its id.
+        id: InstanceId,
+        /// It may not be deleted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_protected: bool,
+    },
     /// It is no longer declared.
     NotDeclared {
         /// Its id, where it is known.
@@ -191,6 +222,8 @@ impl fmt::Display for Reason {
                 write!(f, "being deleted as {id} since {}, and not known to be gone", to_the_second(*since))
             }
             Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
+            Self::Replaces { id, aside, .. } => write!(f, "replaces {id}, which is {aside} then"),
+            Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
             Self::Foreign { id } => write!(f, "exists as {id}, and is taken in"),
@@ -254,6 +287,14 @@ pub struct PlanSummary {
     pub conflict: usize,
     /// Recorded and not declared.
     pub orphaned: usize,
+    /// To be deleted.
+    pub delete: usize,
+    /// To be protected from deletion.
+    pub protect: usize,
+    /// To be protected no longer.
+    pub unprotect: usize,
+    /// Not among the names that were selected.
+    pub aside: usize,
     /// Of those to be created: probable renames.
     pub probable_rename: usize,
     /// To be taken in.
@@ -297,14 +338,21 @@ impl Plan {
         self.changes.iter().filter(move |change| change.action == action)
     }
 
-    /// What was reviewed, in one number: what would be settled and created, by which kind of provider, for the state of `lineage`;
-    /// none: for one that records nothing. Two plans with the same one create the same.
+    /// Whether an apply of it would do anything at all.
+    pub fn acts(&self) -> bool {
+        !self.settlements.is_empty() || self.changes.iter().any(scope::acts)
+    }
+
+    /// What was reviewed, in one number: what would be settled, created and deleted, by which kind of provider, for the state of
+    /// `lineage`; none: for one that records nothing. Two plans with the same one settle, create and delete the same.
     pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
         let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        let bytes = if self.settlements.is_empty() {
+        let replaced: Vec<_> = self.replacements().collect();
+        let deletes: Vec<_> = self.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
+        let bytes = if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
             serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates))
         } else {
-            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, &self.settlements))
+            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, replaced, deletes, &self.settlements))
         };
         bytes.map(|bytes| Hash::of(&bytes))
     }
@@ -323,11 +371,17 @@ impl Plan {
                 Action::Import => &mut summary.import,
                 Action::Move => &mut summary.moves,
                 Action::Settle => &mut summary.settle,
+                Action::Delete => &mut summary.delete,
+                Action::Protect => &mut summary.protect,
+                Action::Unprotect => &mut summary.unprotect,
+                Action::Aside => &mut summary.aside,
             };
             *count += 1;
             match &change.reason {
                 Reason::TokenMissing { .. } => summary.token_missing += 1,
-                Reason::InDoubt { .. } if change.action == Action::Orphan => summary.in_doubt += 1,
+                Reason::InDoubt { .. } | Reason::Retiring { .. } if matches!(change.action, Action::Orphan | Action::Aside) => {
+                    summary.in_doubt += 1;
+                }
                 _ => {}
             }
             summary.probable_rename += usize::from(change.renamed_from.is_some());

@@ -198,7 +198,7 @@ impl Work<'_> {
             }
             Some((_, Phase::InDoubt(..) | Phase::Received(..))) => return self.wrong(place, &open(from), first),
             Some((_, Phase::Released(_))) => {
-                let help = format!("`chatapi state rm --undo {from}` manages it again; or take the entry out");
+                let help = format!("`chatapi release --undo {from}` manages it again; or take the entry out");
                 return self.wrong(place, &format!("`{from}` was released and is not managed"), &help);
             }
             Some((_, Phase::Retiring(..))) => {
@@ -239,7 +239,7 @@ impl Work<'_> {
                 return self.wrong(place, &summary, "say what exists: a type cannot be changed");
             }
             Some((owner, _, Phase::Released(_))) => {
-                let help = format!("`chatapi state rm --undo {owner}` manages it again");
+                let help = format!("`chatapi release --undo {owner}` manages it again");
                 return self.wrong(place, &format!("{id} was released as `{owner}`: its record is kept, and its token"), &help);
             }
             Some((owner, ..)) if owner == *name => {

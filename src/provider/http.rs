@@ -17,7 +17,7 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Gate, Handle, HeldBody};
-use super::certainty::{Verdict, judge_without, quote, quote_without};
+use super::certainty::{LATER, Verdict, judge_without, quote, quote_without};
 use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::failpoint;
@@ -135,7 +135,12 @@ impl HttpProvider {
             Ok(Err(error)) => return Err(DeleteError::InDoubt(describe(&error))),
             Ok(Ok(response)) => read_answer(response, ANSWER_MAX, deadline).await,
         };
-        match Envelope::read(&answer.body).filter(|_| answer.complete) {
+        let envelope = Envelope::read(&answer.body).filter(|_| answer.complete);
+        let has_result = envelope.as_ref().is_some_and(|envelope| envelope.result().is_some());
+        match envelope {
+            _ if answer.complete && LATER.contains(&answer.status) && !has_result => {
+                Err(DeleteError::Later { after: answer.retry_after, reason: format!("status {}", answer.status) })
+            }
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
                 Some(error) => Err(DeleteError::Refused(quote_without(&self.redactor, error))),
@@ -215,6 +220,14 @@ pub enum DeleteError {
     /// The server says no.
     #[error("the server refuses: {0}")]
     Refused(String),
+    /// The server has done nothing, and asks to come again.
+    #[error("the server asks to wait: {reason}")]
+    Later {
+        /// Seconds, where the server said.
+        after: Option<u64>,
+        /// The status, for people.
+        reason: String,
+    },
     /// Nobody knows: list, and delete again if it is still there.
     #[error("in doubt: {0}")]
     InDoubt(String),

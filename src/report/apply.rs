@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{CostData, FORMAT_VERSION, GuardData};
-use crate::apply::{Halt, Outcome, Report};
+use crate::apply::{Departure, Halt, Outcome, Report};
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Action, Change, Cost, Guard, PlanSummary, Reason};
 use crate::state::{AttemptId, Hash, Head, Lineage, PlanId, Serial, State};
@@ -64,6 +64,16 @@ pub struct ApplySummary {
     pub moved: usize,
     /// Doubts that the manifest has settled in this run.
     pub settled: usize,
+    /// Deleted by this run.
+    pub deleted: usize,
+    /// Was to be deleted, and still exists.
+    pub kept: usize,
+    /// Protected from deletion by this run.
+    pub protected: usize,
+    /// Protected no longer.
+    pub unprotected: usize,
+    /// Not among the names that were selected.
+    pub aside: usize,
 }
 
 /// What became of one name.
@@ -161,6 +171,19 @@ impl ResultData {
     }
 }
 
+impl ResultData {
+    /// Of a name that was to be deleted.
+    pub(super) fn departed(name: &InstanceName, departure: &Departure) -> Self {
+        let (result, id, reason) = match departure {
+            Departure::Deleted { id, grounds } => ("deleted", Some(id.clone()), Some(grounds.clone())),
+            Departure::Kept { reason } => ("kept", None, Some(reason.clone())),
+            Departure::InDoubt { reason } => ("in_doubt", None, Some(reason.clone())),
+            Departure::NotTried => ("not_tried", None, None),
+        };
+        Self { name: name.clone(), result, id, attempt: None, reason }
+    }
+}
+
 impl ApplyDocument {
     /// From what a run did.
     pub fn new(
@@ -172,6 +195,7 @@ impl ApplyDocument {
         // What was recovered and then tried again is told once, as it ended.
         let recovered = recovered.iter().filter(|(name, _)| !report.outcomes.contains_key(*name));
         let results = recovered.chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
+        let results = results.chain(report.departures.iter().map(|(name, departure)| ResultData::departed(name, departure)));
         let stopped = report.halt.as_ref().map(StoppedData::from);
         Self {
             format_version: FORMAT_VERSION,
@@ -227,9 +251,17 @@ impl ApplyDocument {
 }
 
 impl ApplySummary {
+    /// With how many names it has protected, and protects no longer.
+    #[must_use]
+    pub const fn protecting(mut self, protected: usize, unprotected: usize) -> Self {
+        (self.protected, self.unprotected) = (protected, unprotected);
+        self
+    }
+
     /// Counts a run. `before`: the plan's counts before it began; `now`: the state after it.
     pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
         let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
+        let left = |is_so: fn(&Departure) -> bool| report.departures.values().filter(|it| is_so(it)).count();
         let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
         // An answer whose sync failed stands in the state as received, and nobody knows whether the disk has it.
         let unsure = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
@@ -243,10 +275,15 @@ impl ApplySummary {
             refused: count("refused"),
             not_sent: count("not_sent"),
             unfinished: count("unfinished"),
-            not_tried: count("not_tried"),
+            not_tried: count("not_tried") + left(|it| matches!(it, Departure::NotTried)),
             in_doubt: in_doubt.len(),
             token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
             orphaned: before.orphaned,
+            deleted: left(|it| matches!(it, Departure::Deleted { .. })),
+            kept: left(|it| matches!(it, Departure::Kept { .. })),
+            protected: 0,
+            unprotected: 0,
+            aside: before.aside,
             ..Self::default()
         }
     }
@@ -268,7 +305,8 @@ mod tests {
         let state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
         let outcome = Outcome::InDoubt { attempt: AttemptId::typed("a-x"), reason: "its sync failed".to_owned() };
         let outcomes = BTreeMap::from([(InstanceName::parse("x").unwrap(), outcome)]);
-        let summary = ApplySummary::of(&Report { outcomes, halt: None }, &BTreeMap::new(), PlanSummary::default(), &state);
+        let summary =
+            ApplySummary::of(&Report { outcomes, ..Report::default() }, &BTreeMap::new(), PlanSummary::default(), &state);
         assert_eq!(summary.in_doubt, 1);
     }
 }

@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::apply::StoppedData;
+use super::apply::{ResultData, StoppedData};
 use super::{FORMAT_VERSION, tally};
 use crate::apply::{Departure, Departures};
-use crate::instance::{InstanceId, InstanceName};
 use crate::state::{Lineage, Serial};
 
 /// `destroy --format json`.
@@ -34,16 +33,6 @@ pub struct DestroySummary {
     pub not_tried: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct ResultData {
-    name: InstanceName,
-    result: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<InstanceId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
 impl DestroySummary {
     /// Counts a run.
     pub fn of(departures: &Departures) -> Self {
@@ -69,22 +58,13 @@ impl DestroySummary {
 impl DestroyDocument {
     /// From what a run did.
     pub fn new(departures: &Departures, summary: DestroySummary, state: (&Lineage, Serial), exit_code: u8) -> Self {
-        let result = |(name, departure): (&InstanceName, &Departure)| {
-            let (result, id, reason) = match departure {
-                Departure::Deleted { id, grounds } => ("deleted", Some(id.clone()), Some(grounds.clone())),
-                Departure::Kept { reason } => ("kept", None, Some(reason.clone())),
-                Departure::InDoubt { reason } => ("in_doubt", None, Some(reason.clone())),
-                Departure::NotTried => ("not_tried", None, None),
-            };
-            ResultData { name: name.clone(), result, id, reason }
-        };
         Self {
             format_version: FORMAT_VERSION,
             lineage: state.0.clone(),
             serial: state.1,
             exit_code,
             summary,
-            results: departures.outcomes.iter().map(result).collect(),
+            results: departures.outcomes.iter().map(|(name, departure)| ResultData::departed(name, departure)).collect(),
             stopped: departures.halt.as_ref().map(StoppedData::from),
         }
     }

@@ -137,6 +137,9 @@ impl Line {
 
     /// What is planned for a name; none: nothing is.
     pub fn planned(change: &Change) -> Option<Self> {
+        if change.action == Action::Aside {
+            return None;
+        }
         if change.action == Action::NoOp && !matches!(change.reason, Reason::TokenMissing { .. }) {
             return None;
         }

@@ -33,6 +33,10 @@ impl From<&Guard> for GuardData {
             Guard::Growth { .. } => ("growth", None),
             Guard::Cost { .. } => ("cost", None),
             Guard::Unpriced { .. } => ("unpriced", None),
+            Guard::Protected { name, .. } => ("protected", Some(name)),
+            Guard::Deletes { .. } => ("deletes", None),
+            Guard::Everything { .. } => ("everything", None),
+            Guard::Unconfirmed { .. } => ("unconfirmed", None),
             Guard::Strangers { .. } => ("unknown_instances", None),
         };
         let ids = match guard {
@@ -70,6 +74,16 @@ pub fn guard_text(guard: &Guard) -> String {
         }
         Guard::ProbableRename { from, to, kind, .. } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
+        }
+        Guard::Protected { name, id } => format!("`{name}` is protected, and would be deleted: it exists as {id}"),
+        Guard::Deletes { wanted, most } => {
+            format!("{} would be deleted, and this run may delete {most}", instances(*wanted))
+        }
+        Guard::Everything { wanted } => {
+            format!("nothing at all is declared: {}, all that there are, would be deleted", instances(*wanted))
+        }
+        Guard::Unconfirmed { wanted } => {
+            format!("{} would be deleted for good, and nobody is asked here", instances(*wanted))
         }
         Guard::Strangers { ids, allowed } => strangers_text(ids, *allowed),
     }

@@ -150,7 +150,8 @@ pub fn nothing_to_do(unchanged: usize) -> String {
 
 /// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
-    summary.create + summary.finish + summary.conflict + summary.import + summary.moves + summary.settle > 0
+    let PlanSummary { create, finish, conflict, delete, protect, unprotect, import, moves, settle, .. } = *summary;
+    create + finish + conflict + delete + protect + unprotect + import + moves + settle > 0
 }
 
 /// The mark before a planned change.
@@ -165,5 +166,8 @@ pub fn mark(action: Action) -> char {
         Action::Import | Action::Move | Action::Settle => '>',
         // No minus: nothing is taken away.
         Action::Orphan => 'o',
+        Action::Delete => '-',
+        Action::Protect | Action::Unprotect => '*',
+        Action::Aside => '.',
     }
 }

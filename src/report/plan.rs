@@ -90,13 +90,33 @@ pub struct SummaryData {
     #[serde(rename = "move")]
     moves: usize,
     settle: usize,
+    delete: usize,
+    protect: usize,
+    unprotect: usize,
+    aside: usize,
 }
 
 impl From<PlanSummary> for SummaryData {
     fn from(summary: PlanSummary) -> Self {
-        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = summary;
-        let PlanSummary { probable_rename, import, moves, settle, .. } = summary;
-        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename, import, moves, settle }
+        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename, .. } = summary;
+        let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = summary;
+        Self {
+            create,
+            unchanged,
+            in_doubt,
+            finish,
+            token_missing,
+            conflict,
+            orphaned,
+            probable_rename,
+            import,
+            moves,
+            settle,
+            delete,
+            protect,
+            unprotect,
+            aside,
+        }
     }
 }
 

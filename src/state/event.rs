@@ -273,6 +273,18 @@ pub enum Event {
         /// What shows it.
         grounds: String,
     },
+    /// The name is to have a new instance: the one that it has is called otherwise from now on, until it is deleted.
+    Replacing {
+        /// The name that gets a new one.
+        name: InstanceName,
+        /// The name of the one that it has, unused until now.
+        to: InstanceName,
+    },
+    /// Nothing is recorded under the name any more. There was nothing to lose.
+    Forgotten {
+        /// The name.
+        name: InstanceName,
+    },
     /// Whether it may be deleted, as the manifest says now.
     Protection {
         /// May not be deleted.
@@ -318,6 +330,8 @@ impl Event {
             | Self::AdoptedDoubt { name, .. }
             | Self::Retiring { name, .. }
             | Self::Gone { name, .. }
+            | Self::Replacing { name, .. }
+            | Self::Forgotten { name }
             | Self::Released { name }
             | Self::Reclaimed { name }
             | Self::Moved { from: name, .. } => Some(name),
@@ -410,6 +424,8 @@ impl Event {
             Self::Retired { .. } => "retired",
             Self::Kept { .. } => "kept",
             Self::Gone { .. } => "gone",
+            Self::Replacing { .. } => "replacing",
+            Self::Forgotten { .. } => "forgotten",
             Self::Protection { .. } => "protection",
             Self::Noted { .. } => "noted",
         }

@@ -90,6 +90,9 @@ pub struct Record {
     /// The manifest says that it must not be deleted; taking its declaration out does not change that.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_protected: bool,
+    /// It had this name, which has got a new instance or is about to get one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaced: Option<InstanceName>,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -259,6 +262,11 @@ impl State {
         &self.ids
     }
 
+    /// The one that had `name` before, where that was replaced on purpose: it exists, or its record is kept.
+    pub fn replaced(&self, name: &InstanceName) -> Option<&Record> {
+        self.records.values().find(|record| record.replaced.as_ref() == Some(name))
+    }
+
     /// The records in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Record, &Attempt, &Doubt)> {
         self.records.values().filter_map(|record| {
@@ -283,7 +291,12 @@ pub(crate) struct Parts {
 impl Record {
     /// With nothing more to say.
     const fn new(name: InstanceName, kind: InstanceType, phase: Phase) -> Self {
-        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false }
+        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false, replaced: None }
+    }
+
+    /// Whether it can be forgotten: nothing exists under the name that this state manages, and nothing is open.
+    pub const fn has_nothing_to_lose(&self) -> bool {
+        matches!(self.phase, Phase::Absent { .. } | Phase::Released(_) | Phase::Retired { .. })
     }
 
     /// Whether it was deleted.

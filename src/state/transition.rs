@@ -157,6 +157,8 @@ impl State {
             Event::Released { name } => self.release(name, "released"),
             Event::Reclaimed { name } => self.release(name, "reclaimed"),
             Event::Moved { from, to } => self.rename(from, to),
+            Event::Replacing { name, to } => self.set_aside(name, to),
+            Event::Forgotten { name } => self.forget(name),
             Event::Noted { orphaned, returned } => {
                 self.mark(orphaned, |record| record.orphan_noted = true)?;
                 self.mark(returned, |record| record.orphan_noted = false)
@@ -346,7 +348,31 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
+            record.replaced = None;
             self.put(record);
+        }
+        Ok(())
+    }
+
+    /// A rename that is none of the operator's: nobody is asked whether the new one under `name` is the old one.
+    fn set_aside(&mut self, name: &InstanceName, to: &InstanceName) -> Result<(), Illegal> {
+        match self.records.get(name) {
+            Some(record) if record.is_protected => return Err(illegal(record, "replacing")),
+            _ => self.rename(name, to)?,
+        }
+        if let Some(record) = self.records.get_mut(to) {
+            (record.orphan_noted, record.replaced) = (true, Some(name.clone()));
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &InstanceName) -> Result<(), Illegal> {
+        let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        if !record.has_nothing_to_lose() {
+            return Err(illegal(record, "forgotten"));
+        }
+        if let Some(id) = self.records.remove(name).as_ref().and_then(Record::id) {
+            self.ids.remove(id);
         }
         Ok(())
     }

@@ -232,3 +232,41 @@ fn a_state_put_together_from_its_parts_is_the_same_in_every_phase_of_a_delete() 
         assert_eq!(State::from_parts(parts), state, "after {count}");
     }
 }
+
+#[test]
+fn what_has_nothing_to_lose_is_forgotten_and_nothing_else() {
+    let forgotten = |words: &[&str]| {
+        let forget = Event::Forgotten { name: name("a") };
+        replay(&words.iter().map(|word| event(word)).chain([forget]).collect::<Vec<_>>())
+    };
+    let exists = ["intent", "sent", "exists"];
+    for words in [
+        &["intent", "unsent"][..],
+        &[&exists[..], &["release"]].concat(),
+        &[&exists[..], &["retiring", "retire_sent", "retired"]].concat(),
+    ] {
+        let state = forgotten(words).unwrap();
+        assert!(state.records().is_empty() && state.known_ids().is_empty(), "{words:?}");
+    }
+    for words in [&["intent"][..], &["intent", "sent"], &exists, &[&exists[..], &["retiring"]].concat()] {
+        assert!(matches!(forgotten(words), Err(Illegal::Step { .. })), "{words:?}");
+    }
+    assert_eq!(forgotten(&[]), Err(Illegal::Unknown(name("a"))));
+}
+
+#[test]
+fn what_is_replaced_keeps_its_id_under_another_name_and_frees_its_own() {
+    let replacing = || Event::Replacing { name: name("a"), to: name("a.100") };
+    let exists: Vec<Event> = ["intent", "sent", "exists"].map(event).to_vec();
+    let state = replay(&[&exists[..], &[replacing()]].concat()).unwrap();
+    let old = state.replaced(&name("a")).unwrap();
+    assert_eq!((old.name.as_str(), old.status(), old.orphan_noted), ("a.100", "token_missing", true));
+    assert_eq!(state.known_ids().values().collect::<Vec<_>>(), [&name("a.100")]);
+    let back = Event::Moved { from: name("a.100"), to: name("a") };
+    let state = replay(&[&exists[..], &[replacing(), back]].concat()).unwrap();
+    assert!(state.replaced(&name("a")).is_none() && state.record(&name("a")).is_some());
+    // Not while there is anything to lose by it.
+    let protected = [&exists[..], &[event("protect"), replacing()]].concat();
+    assert!(matches!(replay(&protected), Err(Illegal::Step { .. })));
+    assert!(matches!(replay(&[event("intent"), event("sent"), replacing()]), Err(Illegal::Step { .. })));
+}

@@ -244,11 +244,14 @@ impl Pieces {
             }
             Event::Adopted { name, kind, .. } => (name, Some(*kind), None),
             Event::AdoptedDoubt { name, kind, attempt } => (name, Some(*kind), Some(attempt.clone())),
-            Event::Moved { from, to } => {
+            Event::Moved { from, to } | Event::Replacing { name: from, to } => {
                 let known = self.state.as_ref().and_then(|state| state.record(from)).map(|record| record.kind);
                 (to, known.or_else(|| self.unsure.get(from)?.0), None)
             }
-            Event::TokenSet { name, .. } | Event::Released { name } | Event::Reclaimed { name } => (name, None, None),
+            Event::TokenSet { name, .. }
+            | Event::Retiring { name, .. }
+            | Event::Released { name }
+            | Event::Reclaimed { name } => (name, None, None),
             _ => return,
         };
         let attempt = attempt.unwrap_or_else(|| lost_attempt(name));

@@ -62,7 +62,7 @@ fn bash_completes_the_names_that_the_state_records() {
         let path = format!("{}:/usr/bin:/bin", project.dir().display());
         call.env("PATH", path).run().exits(0).stdout.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    for line in ["state show sup", "token get sup", "output --reveal sandbox sup", "resolve sup", "--state state state rm sup"] {
+    for line in ["state show sup", "token get sup", "output --reveal sandbox sup", "resolve sup", "--state state release sup"] {
         assert_eq!(complete(&format!("chatapi {line}")), ["support-eu", "support-us"], "{line}");
     }
     assert_eq!(complete("chatapi state mv "), ["sandbox", "support-eu", "support-us"]);

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 40] = [
+const VERBS: [&str; 42] = [
     "",
     "plan",
     "show",
     "apply",
     "validate",
+    "destroy",
+    "release",
     "state",
     "state list",
     "state show",
@@ -66,7 +68,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..39] {
+    for verb in &VERBS[..41] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");

@@ -1,6 +1,7 @@
 //! `destroy`: what was named is deleted, nothing else is, and nothing is created for it, whatever happens in between.
 
 use chatapi::failpoint::DELETES;
+use rustix::process::Signal;
 
 use crate::stage::{Gateway, Project, manifest};
 
@@ -145,4 +146,48 @@ fn a_disk_that_takes_nothing_deletes_nothing() {
         project.run("destroy -y --max-deletes 1 a").exits(0).done();
         assert_eq!(gateway.deleted().len(), 1, "{point}");
     }
+}
+
+/// As creates do: one pause for all, as long as the server says, and no request in it.
+#[test]
+fn a_server_that_asks_to_wait_is_waited_for() {
+    let gateway = Gateway::start(&["delete:first=1=too-many:1"]);
+    let project = project(&gateway);
+    let run = project.run("destroy -y --max-deletes 2 --parallelism 1 a b");
+    let run = run.exits(0).prints("Destroy: 2 deleted.").warns("the server asks to wait (status 429): going on in 1.0 s");
+    assert_eq!(gateway.deleted().len(), 2, "{run}");
+    let history = project.run("state history a").exits(0).stdout;
+    assert_eq!(history.matches("retire_sent").count(), 1, "{history}");
+}
+
+/// P10: nothing is deleted any more once somebody has asked to stop.
+#[test]
+fn p10_a_run_that_is_told_to_stop_sends_no_further_delete() {
+    let gateway = Gateway::start(&["delete=too-many:60"]);
+    let project = project(&gateway);
+    let run = project.call(["destroy", "-y", "--max-deletes", "2", "--parallelism", "1", "a", "b"]).start();
+    run.says("the server asks to wait");
+    let asked = gateway.requests();
+    run.signal(Signal::INT);
+    let run = run.wait().exits(130).prints("1 kept, 1 not tried").warns("stopped by SIGINT");
+    assert_eq!((gateway.deleted().len(), gateway.requests()), (0, asked), "{run}");
+    assert!(["a", "b"].iter().all(|name| !project.token(name).is_empty()), "they are managed as before");
+}
+
+/// What a killed run has left open is shown by whoever looks, and finished by name.
+#[test]
+fn p7_an_open_delete_is_shown_until_it_is_finished() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    let died = project.call(["destroy", "-y", "--max-deletes", "1", "a"]).env("CHATAPI_FAILPOINT", "delete-sent=kill").run();
+    assert!(died.code > 1_000, "{died}");
+    let id = &project.ids()["a"];
+    project.run("plan").exits(3).prints("1 in doubt").warns("`chatapi doubts` shows the evidence");
+    project.run("state list").exits(0).prints("retiring");
+    project.run("doubts").exits(3).prints(&format!("deletes   {id}")).prints("chatapi destroy a");
+    let doubts = project.run("doubts --format json").exits(3).json();
+    assert_eq!((&doubts[0]["name"], &doubts[0]["deletes"]), (&"a".into(), &id.as_str().into()));
+    project.run("doubts --refresh").exits(3).prints("deletes");
+    project.run("destroy -y --max-deletes 1 a").exits(0).done();
+    project.run("doubts").exits(0).prints("No doubts.").done();
 }

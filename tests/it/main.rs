@@ -59,6 +59,7 @@ mod qr;
 mod raw_server;
 mod recipes;
 mod repetition;
+mod retiring;
 mod saved_plans;
 mod scenarios;
 mod signals_at_random;

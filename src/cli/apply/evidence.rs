@@ -6,11 +6,12 @@ use super::strangers::{Strictness, unlisted};
 use crate::apply::{Applier, Examination};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::planning;
 use crate::cli::resolve::{address, objection};
 use crate::cli::settled::{check_reviewed, refusal, remark, unlistable};
 use crate::listing::Listing;
 use crate::manifest::{Import, Resolution};
-use crate::plan::{Admission, Change, Evidence, Settled, Settlement, settle};
+use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
 use crate::state::{Event, State};
 
 /// What is recorded before the creates: each entry with the change that a plan shows of it.
@@ -28,7 +29,7 @@ struct Seen {
 impl Run<'_> {
     /// What the manifest settles in `state`; what is spent is told.
     pub(super) fn settled(&self, state: &State) -> Result<Settled, CliError> {
-        let settled = settle(self.manifest, state)?;
+        let settled = planning::settled(self.manifest, state, &self.consent.targets)?;
         if let Some(saved) = self.saved {
             check_reviewed(saved, &settled)?;
         }

@@ -49,7 +49,8 @@ impl Subject {
             (Some(now), Some(then)) => Some(now.min(then)),
             (now, then) => now.or(then),
         };
-        Limits { max_creates, ..limits }
+        let is_nothing_declared = self.manifest.declarations().is_empty();
+        Limits { max_creates, is_nothing_declared, ..limits }
     }
 }
 

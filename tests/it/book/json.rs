@@ -150,10 +150,25 @@ fn settled(all: &mut Collection) {
     all.add("apply", &project, "apply", 3);
 }
 
+/// One that is gone, one that is kept, and one of which nobody knows.
+fn deleted(all: &mut Collection) {
+    let gateway = Gateway::start(&["delete:nth=2=refuse:not-yours", "delete:every=3=drop-before", "delete:nth=4=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").done();
+    all.add("destroy", &project, "destroy -y --max-deletes 3 --parallelism 1 a b c", 3);
+    all.add("doubts", &project, "doubts", 3);
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    project.run("apply --replace a").done();
+    all.add("state list, state show NAME", &project, "state list", 0);
+}
+
 fn documents() -> Documents {
     let mut all = Collection { documents: Documents::new() };
     common(&mut all);
     stopped(&mut all);
+    deleted(&mut all);
     manifests(&mut all);
     sealed(&mut all);
     settled(&mut all);

@@ -39,6 +39,7 @@ impl Printed {
 fn printed() -> Printed {
     let mut printed = Printed::default();
     doubts(&mut printed);
+    deletes(&mut printed);
     guards(&mut printed);
     failures(&mut printed);
     saved_plan(&mut printed);
@@ -110,6 +111,48 @@ fn drifts(printed: &mut Printed) {
     printed.events(&project, "plan --verify");
     // One is deleted, one shows a code, one is not concluded.
     printed.run(&project, "status", "status");
+}
+
+fn deletes(printed: &mut Printed) {
+    let gateway = Gateway::start(&["delete:nth=1=refuse:no", "delete:nth=3=drop-before", "delete:nth=4=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 3 --parallelism 1 a b c");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 1 a");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=too-many:300"]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply").done();
+    let run = project.call("destroy -y --max-deletes 2 --parallelism 1 a b --format json".split(' ')).start();
+    run.says("the server asks to wait");
+    run.signal(rustix::process::Signal::TERM);
+    printed.push("destroy", run.wait().exits(143).json());
+    let gateway = Gateway::start(&["delete:nth=2=refuse:no"]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare("instances: [{name: a, type: whatsapp, protect: true}, {name: b, type: whatsapp}, {name: c, type: whatsapp}, {name: d, type: whatsapp}]\n");
+    project.run("apply").done();
+    printed.run(&project, "apply", "apply --replace b");
+    for name in ["state-list", "state-show-name"] {
+        let line = if name == "state-list" { "state list".to_owned() } else { format!("state show {}", replaced(&project)) };
+        printed.run(&project, name, &line);
+    }
+    printed.run(&project, "state-show-name", "state show a");
+    project.declare("instances: [{name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --max-deletes 1");
+    printed.beside(&project, "apply", "apply --prune");
+    project.declare("instances: [{name: a, type: whatsapp}, {name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --target a");
+    printed.beside(&project, "apply", "apply --prune --yes --max-deletes 3");
+    printed.events(&project, "apply --prune --yes --max-deletes 3");
+}
+
+/// The name that a replaced instance has now.
+fn replaced(project: &Project) -> String {
+    project.ids().into_keys().find(|name| name.starts_with("b.")).unwrap()
 }
 
 fn guards(printed: &mut Printed) {

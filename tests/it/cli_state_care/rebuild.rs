@@ -84,7 +84,7 @@ fn p5_a_rebuild_from_the_server_keeps_what_the_lock_file_knows_besides() {
 #[test]
 fn p9_a_released_name_stays_released_when_its_state_is_lost() {
     let (gateway, project) = done(&["a", "b"]);
-    project.run("state rm b").exits(0);
+    project.run("release b").exits(0);
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     project.run("apply").exits(0);
     fs::remove_dir_all(project.state()).unwrap();
