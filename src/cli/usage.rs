@@ -16,7 +16,6 @@ type Foreign = &'static [(&'static [&'static str], &'static str)];
 /// Commands.
 const VERBS: Foreign = &[
     (&["list", "ls", "ps"], "'chatapi state list' lists what exists, 'chatapi plan' what is missing"),
-    (&["status"], "'chatapi plan' shows what is missing, 'chatapi state list' what exists"),
     (&["adopt", "discover"], "'chatapi import --discover' shows what can be taken in, 'chatapi import NAME --id ID' takes it in"),
     (
         &["delete", "down", "remove"],
@@ -24,14 +23,14 @@ const VERBS: Foreign = &[
     ),
     (
         &["refresh", "sync"],
-        "not available: the state is what was recorded; 'chatapi doubts --refresh' asks the server about what is in doubt",
+        "not available: the state is what was recorded; 'chatapi drift' holds it against the server's list, and changes nothing",
     ),
     (&["create", "up", "deploy"], "'chatapi apply' creates what is missing"),
     (&["diff", "preview"], "'chatapi plan' shows what an apply would do"),
     (&["check", "lint"], "'chatapi validate' checks manifests, 'chatapi doctor' the set-up"),
     (&["login", "auth"], "not needed: the key is read from CHATAPI_API_KEY_FILE or CHATAPI_API_KEY"),
     (&["unlock", "force-unlock"], "not needed: the system frees a lock when its holder ends"),
-    (&["workspace"], "not available: '--state DIR' names another state"),
+    (&["workspace"], "'--env NAME' chooses an environment of chatapi.yaml, '--state DIR' names another state"),
 ];
 
 /// Commands below `state`.
@@ -49,8 +48,11 @@ const STATE_VERBS: Foreign = &[
 /// Flags that no command has.
 const FLAGS: Foreign = &[
     (&["destroy"], "'chatapi destroy NAME' deletes instances"),
-    (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
-    (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),
+    (
+        &["refresh", "refresh-only"],
+        "not available: 'chatapi drift', or 'chatapi plan --verify', asks the server what has become of it",
+    ),
+    (&["workspace"], "'--env NAME' chooses an environment of chatapi.yaml"),
     (&["chdir"], "not available: 'cd DIR' goes before it"),
     (&["lock"], "not available: a writer always takes the lock; '--lock-timeout DURATION' waits for it"),
     (&["input"], "not needed: nothing is asked in a pipe or in CI, and '--yes' asks nothing elsewhere"),
@@ -288,7 +290,7 @@ mod tests {
         for (line, told) in [
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
-            ("status", "'chatapi plan' shows what is missing"),
+            ("workspace", "'--env NAME' chooses an environment"),
             ("adopt", "'chatapi import --discover' shows what can be taken in"),
             ("delete", "'chatapi destroy NAME' deletes an instance"),
             ("refresh", "not available: the state is what was recorded"),

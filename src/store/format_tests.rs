@@ -46,6 +46,8 @@ fn events() -> Vec<Event> {
         sent("forgotten"),
         retired("forgotten"),
         Event::Forgotten { name: name("forgotten") },
+        adopted("lost", "16"),
+        Event::Gone { name: name("lost"), id: id("16"), grounds: "not listed".to_owned() },
     ]
 }
 
@@ -70,6 +72,7 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
             ("begun", "retiring", Some("13"), (false, None)),
             ("gone", "retired", Some("11"), (false, None)),
             ("kept", "token_missing", Some("10"), (false, None)),
+            ("lost", "retired", Some("16"), (false, None)),
             ("old.14", "token_missing", Some("14"), (false, Some("old".to_owned()))),
             ("one", "created", Some("1"), (true, None)),
             ("open", "retiring", Some("12"), (false, None)),
@@ -78,7 +81,7 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
         ]
     );
     let words: Vec<_> = text.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap().event.word()).collect();
-    for word in ["retiring", "retire_sent", "retired", "kept", "protection", "replacing", "forgotten"] {
+    for word in ["retiring", "retire_sent", "retired", "kept", "protection", "replacing", "forgotten", "gone"] {
         assert!(words.contains(&word), "{word}");
     }
     // Writing it again gives the same bytes.

@@ -75,10 +75,10 @@ fn bash_completes_the_names_that_the_state_records() {
 fn zsh_and_fish_ask_for_the_names_where_a_command_takes_one() {
     let project = Project::new("");
     let zsh = project.run("completions zsh").exits(0).stdout;
-    assert_eq!(zsh.matches(":_chatapi_recorded'").count(), 12, "{zsh}");
+    assert_eq!(zsh.matches(":_chatapi_recorded'").count(), 13, "{zsh}");
     assert!(zsh.starts_with("#compdef chatapi\n") && zsh.contains("':to -- The name it gets:_default'"), "{zsh}");
     let fish = project.run("completions fish").exits(0).stdout;
-    assert_eq!(fish.matches("(chatapi state list --names 2>/dev/null)").count(), 12, "{fish}");
+    assert_eq!(fish.matches("(chatapi state list --names 2>/dev/null)").count(), 13, "{fish}");
 }
 
 #[test]
