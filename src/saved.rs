@@ -4,23 +4,21 @@
 //! plan is spent is not in the file, which may be copied, but in the state's journal: the run that carries it out names it there,
 //! durably, before its first request. Pure: files, clock and state come as arguments.
 
+mod manifest;
 mod settlements;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Place, Position};
-use crate::instance::{InstanceName, InstanceType};
-use crate::manifest::{Declaration, Manifest, ProviderKind, Target};
+use crate::instance::InstanceName;
+use crate::manifest::{Manifest, Target};
 use crate::plan::{Action, Change, Plan, Reason};
-use crate::price::Prices;
-use crate::seal::Recipients;
 use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
-use settlements::SavedSettlements;
+pub use manifest::SavedManifest;
+use manifest::is_false;
 
 /// The version of the format: a minor change adds, a major one breaks.
 const VERSION: &str = "1.0";
@@ -71,51 +69,6 @@ pub struct Made {
     pub by: Who,
     /// The program's version.
     pub version: String,
-}
-
-/// A manifest as a saved plan keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedManifest {
-    /// The files, as they were typed.
-    pub files: Vec<String>,
-    /// The lock file, as it was typed or found.
-    pub lock_file: String,
-    provider: ProviderKind,
-    exclusive: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prices: Option<Prices>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seal_to: Option<Recipients>,
-    /// What each variable held.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub variables: BTreeMap<String, String>,
-    instances: Vec<SavedInstance>,
-    #[serde(default, skip_serializing_if = "SavedSettlements::is_empty")]
-    settlements: SavedSettlements,
-}
-
-/// A declaration and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedInstance {
-    name: InstanceName,
-    #[serde(rename = "type")]
-    kind: InstanceType,
-    file: String,
-    line: u32,
-    column: u32,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(default, skip_serializing_if = "is_false")]
-    protect: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// What was said when a plan was made, and holds when it is applied.
@@ -201,67 +154,6 @@ pub enum Stale {
     /// The manifest cannot be read any more.
     #[error("the manifest has changed since the plan was made: it is not valid now (`chatapi validate`)")]
     BadManifest,
-}
-
-impl SavedManifest {
-    /// Keeps `manifest`, which was read from `files`.
-    pub fn of(manifest: &Manifest, files: Vec<String>, lock_file: String) -> Self {
-        let instance = |declaration: &Declaration| SavedInstance {
-            name: declaration.name.clone(),
-            kind: declaration.kind,
-            file: declaration.place.file.to_string(),
-            line: declaration.place.position.line,
-            column: declaration.place.position.column,
-            labels: BTreeMap::clone(&declaration.labels),
-            owner: declaration.owner.clone(),
-            protect: declaration.is_protected,
-        };
-        Self {
-            files,
-            lock_file,
-            provider: manifest.provider,
-            exclusive: manifest.exclusive,
-            prices: manifest.prices.clone(),
-            seal_to: manifest.seal_to.clone(),
-            variables: manifest.variables.clone(),
-            instances: manifest.declarations().iter().map(instance).collect(),
-            settlements: SavedSettlements::of(&manifest.settlements),
-        }
-    }
-
-    /// The manifest again.
-    pub fn manifest(&self) -> Manifest {
-        let declaration = |saved: &SavedInstance| Declaration {
-            name: saved.name.clone(),
-            kind: saved.kind,
-            labels: Arc::new(saved.labels.clone()),
-            owner: saved.owner.clone(),
-            is_protected: saved.protect,
-            place: Place {
-                file: saved.file.as_str().into(),
-                position: Position { line: saved.line, column: saved.column, ..Position::START },
-            },
-        };
-        let (prices, seal_to) = (self.prices.clone(), self.seal_to.clone());
-        let declarations = self.instances.iter().map(declaration).collect();
-        let mut manifest =
-            Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), self.variables.clone(), declarations);
-        manifest.settlements = self.settlements.settlements();
-        manifest
-    }
-
-    /// Whether `manifest` declares the same, wherever it stands.
-    fn says_what(&self, manifest: &Manifest) -> bool {
-        let same = |(saved, declared): (&SavedInstance, &Declaration)| {
-            (&saved.name, saved.kind, &saved.labels) == (&declared.name, declared.kind, &*declared.labels)
-                && (&saved.owner, saved.protect) == (&declared.owner, declared.is_protected)
-        };
-        let settings = (self.provider, self.exclusive, &self.prices, &self.seal_to);
-        settings == (manifest.provider, manifest.exclusive, &manifest.prices, &manifest.seal_to)
-            && self.instances.len() == manifest.declarations().len()
-            && self.instances.iter().zip(manifest.declarations()).all(same)
-            && self.settlements.says_what(&manifest.settlements)
-    }
 }
 
 impl SavedPlan {
@@ -396,6 +288,7 @@ impl SavedPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::InstanceType;
     use crate::manifest::Source;
     use crate::state::Serial;
 

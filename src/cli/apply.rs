@@ -16,11 +16,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::args::ApplyArgs;
-use super::context::{Context, Server, settling, steady_now, typed};
+use super::context::{Context, Server, settling, typed};
 use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
+use super::machine::steady_now;
 use super::plan::plan_hash;
 use super::planning::{planned, remark_spent};
 use super::progress::{DRAIN, Display, TRIES};

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 
 use super::args::DestroyArgs;
 use super::console::BOLD;
-use super::context::{Context, settling, steady_now};
+use super::context::{Context, settling};
 use super::deletes::{line, question};
 use super::error::CliError;
 use super::exit::Exit;
+use super::machine::steady_now;
 use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::args::{DriftArgs, ExpiryArgs, PlanArgs, ServerArgs};
 use super::console::{BOLD, Console};
-use super::context::{Context, check_server, kind_of, steady_now};
+use super::context::{Context, check_server, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
+use super::machine::steady_now;
 use super::planning::declared;
 use super::table::{Column, table};
 use super::witness::Witness;

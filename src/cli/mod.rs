@@ -25,6 +25,7 @@ mod init;
 mod kept;
 mod key;
 mod logging;
+mod machine;
 mod man;
 mod output;
 mod plan;

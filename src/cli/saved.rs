@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 
 use super::args::PlanArgs;
-use super::context::{Context, LOCK_FILE, draw_bytes, typed, who};
+use super::context::{Context, LOCK_FILE, draw_bytes, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
+use super::machine::who;
 use super::reports;
 use super::witness::{Witness, beside_state};
 use crate::manifest::{Given, Manifest, ProviderKind};
