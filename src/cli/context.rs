@@ -140,12 +140,18 @@ impl Context {
     }
 
     /// The server's address, if there is one.
-    pub(super) fn url(&self) -> Result<Option<String>, CliError> {
+    fn url(&self) -> Result<Option<String>, CliError> {
         let said = env::var("CHATAPI_URL").ok();
         match &self.environment {
-            Some(chosen) => chosen.url(said),
+            Some(chosen) => chosen.url(said, api_key().ok().as_ref()),
             None => Ok(said),
         }
+    }
+
+    /// Where the server is, as far as that can be told without its key.
+    fn origin(&self) -> Option<Origin> {
+        let said = env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin()));
+        said.or_else(|| self.environment.as_ref().and_then(Chosen::origin))
     }
 
     /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
@@ -285,7 +291,7 @@ pub(super) fn check_server(context: &Context, bound: Option<&Binding>, provider:
     let Some(bound) = bound else { return Ok(()) };
     let here = match provider {
         ProviderKind::Emulator => Some(Origin(Origin::EMULATOR.to_owned())),
-        ProviderKind::Chatapi => context.url().ok().flatten().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin())),
+        ProviderKind::Chatapi => context.origin(),
     };
     let is_other = here.as_ref().map_or(bound.origin.is_emulator(), |here| *here != bound.origin);
     if !is_other {

@@ -11,9 +11,10 @@ use super::context::{LOCK_FILE, STATE, Server, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load};
-use crate::provider::BaseUrl;
-use crate::state::Binding;
+use crate::provider::{ApiKey, BaseUrl};
+use crate::state::{Binding, Origin};
 use crate::store::{self, Reading};
+use crate::text::escape;
 
 /// The file that declares environments.
 pub(super) const FILE: &str = "chatapi.yaml";
@@ -207,27 +208,42 @@ impl Chosen {
         Ok(manifest)
     }
 
-    /// The server's address: what `CHATAPI_URL` says, if that is of this environment; else the file's, if the state belongs to that.
-    pub(super) fn url(&self, said: Option<String>) -> Result<Option<String>, CliError> {
+    /// Where its server is, by the file.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        match &self.gateway {
+            Some(Gateway::Server(base, _)) => Some(base.origin()),
+            _ => None,
+        }
+    }
+
+    /// The server's address for `key`: what `CHATAPI_URL` says, if that is of this environment; else the file's, if the state was bound to
+    /// that by this very key. Nobody who does not have the key can make such a state.
+    pub(super) fn url(&self, said: Option<String>, key: Option<&ApiKey>) -> Result<Option<String>, CliError> {
         let Some(Gateway::Server(base, text)) = &self.gateway else { return Ok(said) };
         match said {
             Some(said) => match BaseUrl::parse(&said) {
-                Ok(other) if other.origin() != base.origin() => {
-                    let message =
-                        format!("CHATAPI_URL is {}, and environment `{}` is on {}", other.origin(), self.name, base.origin());
+                Ok(other) if other != **base => {
+                    let message = format!("CHATAPI_URL is {}, and environment `{}` is on {text}", escape(said.trim()), self.name);
                     Err(CliError::message(Exit::Error, message)
                         .hint("nothing was sent")
                         .hint("choose the other environment, or unset it"))
                 }
                 _ => Ok(Some(said)),
             },
-            None => match store::read(&self.state(), None).ok().and_then(|reading| reading.state.binding) {
-                Some(bound) if bound.origin == base.origin() => Ok(Some(text.clone())),
-                _ => Err(CliError::message(Exit::Error, "the first apply of an environment is told its address from outside")
+            None if base.is_bare() && key.is_some_and(|key| self.is_bound_by(key, base)) => Ok(Some(text.clone())),
+            None => {
+                let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
+                Err(CliError::message(Exit::Error, why)
                     .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-                    .hint(format!("export CHATAPI_URL={text} (as {} has it), this once", typed(&self.file)))),
-            },
+                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file))))
+            }
         }
+    }
+
+    fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {
+        let Ok(Reading { state, .. }) = store::read(&self.state(), None) else { return false };
+        let mine = Some(key.fingerprint(&state.lineage));
+        state.binding.is_some_and(|bound| bound.origin == base.origin() && bound.key == mine)
     }
 
     /// Refuses the key of another environment, before the first request of this one binds it.

@@ -75,18 +75,57 @@ fn p1_nothing_is_done_until_it_is_said_which_one_is_meant() {
 fn p11_a_file_that_comes_with_a_pull_request_sends_no_key_anywhere() {
     let (thief, prod) = (Gateway::start(&[]), Gateway::start(&[]));
     let project = project(&thief.url(), &prod.url());
-    let first =
-        project.run("apply --env staging").exits(1).warns("the first apply of an environment is told its address from outside");
+    let first = project.run("apply --env staging").exits(1).warns("its address has to be told from outside");
     first.warns(&format!("export CHATAPI_URL={}", thief.url()));
     project.call(["apply", "--env", "prod"]).env("CHATAPI_URL", prod.url()).run().exits(0).done();
     // Its gateway is changed in the file: the state is bound to the other one.
     project.write("chatapi.yaml", project.read("chatapi.yaml").replace(&prod.url(), &thief.url()));
-    project.run("apply --env prod").exits(1).warns("is told its address from outside");
+    project.run("apply --env prod").exits(1).warns("its address has to be told from outside");
     let set = project.call(["apply", "--env", "prod"]).env("CHATAPI_URL", prod.url()).run().exits(1);
     set.warns("CHATAPI_URL is").warns("nothing was sent");
     let both = project.call(["apply", "--env", "prod"]).env("CHATAPI_URL", thief.url()).run().exits(1);
     both.warns("the state belongs to");
     assert_eq!(thief.requests(), 0);
+}
+
+/// Both come with a pull request: a file that names a gateway, and a state that is bound to it without a key.
+#[test]
+fn p11_a_state_that_somebody_made_up_sends_no_key_anywhere() {
+    let thief = Gateway::start(&[]);
+    let attacker = Project::at(&thief.url(), &["z"]).with("CHATAPI_API_KEY", OTHER_KEY);
+    attacker.run("apply").exits(0).done();
+    fs::rename(attacker.path("state"), attacker.path("old")).unwrap();
+    attacker.run("state rebuild --from lock").exits(0).done();
+    for (state, before) in [("old", "bound by his key"), ("state", "bound by none")] {
+        let gateway = thief.url();
+        attacker.write(
+            "chatapi.yaml",
+            format!("environments: {{prod: {{gateway: '{gateway}', state: {state}, lock_file: none.lock}}}}\n"),
+        );
+        let requests = thief.requests();
+        for line in ["drift", "apply", "plan --verify", "doubts --refresh", "import --discover", "destroy -y --max-deletes 1 z"] {
+            let words = line.split(' ').chain(["--env", "prod"]);
+            let run = attacker.call(words).env("CHATAPI_API_KEY", KEY).without("CHATAPI_URL").run();
+            assert!(thief.requests() == requests, "{before}: {run}");
+        }
+        let run = attacker.call(["drift", "--env", "prod"]).env("CHATAPI_API_KEY", KEY).without("CHATAPI_URL").run();
+        run.exits(1).warns("its address has to be told from outside");
+    }
+}
+
+/// A state knows its gateway's host and no path: what stands behind the host is told from outside.
+#[test]
+fn p11_another_path_on_the_same_host_gets_no_key() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", format!("environments: {{prod: {{gateway: '{}'}}}}\n", gateway.url()));
+    project.run("apply --env prod").exits(0).done();
+    project.write("chatapi.yaml", format!("environments: {{prod: {{gateway: '{}other/'}}}}\n", gateway.url()));
+    let before = gateway.requests();
+    project.run("drift --env prod").exits(1).warns("CHATAPI_URL is").warns("/other/");
+    let unset = project.call(["drift", "--env", "prod"]).without("CHATAPI_URL").run().exits(1);
+    unset.warns("its address has to be told from outside");
+    assert_eq!(gateway.requests(), before);
 }
 
 #[test]
