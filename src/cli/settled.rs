@@ -67,7 +67,9 @@ pub(super) fn unlistable(command: &str, why: &Unfit, state: &State) -> CliError 
         }
         None => "the server's list has items that cannot be read: nothing is taken in by such a list".to_owned(),
     };
-    CliError::message(Exit::Guard, message)
-        .hint("nothing was sent; a list may lag behind: try again later")
-        .hint(format!("what was deleted for good on the server is recorded as deleted by `{command} destroy NAME`"))
+    let refused = CliError::message(Exit::Guard, message).hint("nothing was sent; a list may lag behind: try again later");
+    if gone.is_empty() {
+        return refused;
+    }
+    refused.hint(format!("what was deleted for good on the server is recorded as deleted by `{command} destroy NAME`"))
 }

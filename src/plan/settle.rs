@@ -190,11 +190,17 @@ impl Work<'_> {
         let first = "settle it first: `chatapi doubts`, or an entry of `resolutions`";
         let (kind, id) = match self.record(from).map(|record| (record.kind, record.phase.clone())) {
             None | Some((_, Phase::Absent { .. } | Phase::Intent(_) | Phase::Retired { .. })) => {
-                let why = match there.filter(|record| record.id().is_some()) {
-                    Some(_) => format!("`{from}` is `{to}` already"),
-                    None => self.unheard_of(from),
+                let is_done = there.is_some_and(|record| record.id().is_some());
+                let near = closest(from.as_str(), self.strays.iter().map(|stray| stray.as_str()));
+                return match near.filter(|_| !is_done) {
+                    _ if is_done => self.spent(place, format!("`{from}` is `{to}` already")),
+                    None => self.spent(place, format!("no instance is recorded under `{from}`")),
+                    // Created under its new name, it would be paid twice.
+                    Some(near) => {
+                        let help = format!("did you mean `{near}`, which is not declared? if not, take the entry out");
+                        self.wrong(place, &format!("no instance is recorded under `{from}`"), &help)
+                    }
                 };
-                return self.spent(place, why);
             }
             Some((_, Phase::InDoubt(..) | Phase::Received(..))) => return self.wrong(place, &open(from), first),
             Some((_, Phase::Released(_))) => {
@@ -218,13 +224,6 @@ impl Work<'_> {
         }
         let reason = Reason::Renamed { from: from.clone(), id };
         self.step(Settlement::Move(said.clone()), (to, kind), (Action::Move, reason));
-    }
-
-    fn unheard_of(&self, name: &InstanceName) -> String {
-        match closest(name.as_str(), self.strays.iter().map(|stray| stray.as_str())) {
-            Some(near) => format!("no instance is recorded under `{name}`; did you mean `{near}`?"),
-            None => format!("no instance is recorded under `{name}`"),
-        }
     }
 
     fn import(&mut self, said: &Import) {

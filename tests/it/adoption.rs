@@ -287,3 +287,17 @@ fn the_scenario_of_an_adoption() {
     snapshot("scenarios/adopting.txt", &steady(&told.join("\n")));
     assert_eq!(gateway.creates(), 4);
 }
+
+/// A mistyped name would be a new instance, beside the one that was meant.
+#[test]
+fn p1_a_mistyped_name_of_a_move_creates_nothing() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["support-old"]);
+    project.run("apply").exits(0).done();
+    let moved = "moved: [{from: suport-old, to: berlin}]\n";
+    project.declare(&(manifest("{kind: chatapi}", &["berlin", "paris"]) + moved));
+    for line in ["plan", "apply --not-a-rename paris", "apply --not-a-rename paris --not-a-rename berlin"] {
+        project.run(line).exits(1).warns("no instance is recorded under `suport-old`").warns("did you mean `support-old`");
+    }
+    assert_eq!(gateway.creates(), 1);
+}
