@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -62,6 +63,8 @@ pub struct Departures {
 struct Open {
     attempt: AttemptId,
     id: InstanceId,
+    /// When the instance was recorded.
+    since: Timestamp,
 }
 
 /// What one request came to.
@@ -86,26 +89,51 @@ enum Try {
 
 impl Applier {
     /// Deletes the instances of `names`, or finishes their deletes. What has another phase stays as it is. Every name is in what
-    /// comes back.
-    pub async fn retire(&self, names: &BTreeSet<InstanceName>) -> Departures {
+    /// comes back. `is_refusal_enough`: the operator says that what the server refuses to delete, and does not list, is gone, also where
+    /// the list shows nothing at all.
+    pub async fn retire(&self, names: &BTreeSet<InstanceName>, is_refusal_enough: bool) -> Departures {
         let mut outcomes: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Departure::NotTried)).collect();
-        let halt = match self.retire_all(names, &mut outcomes).await {
+        let halt = match self.retire_all(names, is_refusal_enough, &mut outcomes).await {
             Ok(()) => self.shared.stop.asked().map(Halt::Interrupted).or(self.shared.take_report().halt),
-            Err(error) => Some(Halt::Store(error.into_store_error())),
+            Err(error) => {
+                for (name, outcome) in &mut outcomes {
+                    self.look_after(name, outcome).await;
+                }
+                Some(Halt::Store(error.into_store_error()))
+            }
         };
         Departures { outcomes, halt }
+    }
+
+    /// What the state says of a name whose delete was cut off.
+    async fn look_after(&self, name: &InstanceName, outcome: &mut Departure) {
+        let wanted = name.clone();
+        let phase = self.look(move |store| store.state().record(&wanted).map(|record| record.phase.clone())).await;
+        if *outcome != Departure::NotTried {
+            return;
+        }
+        let grounds = || "it is on record".to_owned();
+        match phase {
+            Ok(Some(Phase::Retired { id, .. })) => *outcome = Departure::Deleted { id, grounds: grounds() },
+            Ok(Some(Phase::Retiring(_, open))) if open.sent.is_some() => {
+                *outcome = Departure::InDoubt { reason: "what became of it could not be recorded".to_owned() };
+            }
+            Err(_) => *outcome = Departure::InDoubt { reason: "the state can be asked no longer".to_owned() },
+            Ok(_) => {}
+        }
     }
 
     async fn retire_all(
         &self,
         names: &BTreeSet<InstanceName>,
+        is_refusal_enough: bool,
         outcomes: &mut BTreeMap<InstanceName, Departure>,
     ) -> Result<(), RecordError> {
         self.shared.begin().await?;
         let mut left = names.clone();
         for _ in 0..TRIES {
             let asked = self.ask(&left).await?;
-            left = self.conclude_deletes(asked, outcomes).await?;
+            left = self.conclude_deletes(asked, is_refusal_enough, outcomes).await?;
             if left.is_empty() || self.shared.is_over() {
                 break;
             }
@@ -143,13 +171,14 @@ impl Applier {
     async fn conclude_deletes(
         &self,
         answers: Vec<(InstanceName, Open, Answer)>,
+        is_refusal_enough: bool,
         outcomes: &mut BTreeMap<InstanceName, Departure>,
     ) -> Result<BTreeSet<InstanceName>, RecordError> {
         let needs_list = answers.iter().any(|(.., answer)| matches!(answer, Answer::Refused(_) | Answer::Unknown(_)));
         let listed = if needs_list { self.credible_list().await? } else { Err(String::new()) };
         let mut again = BTreeSet::new();
         for (name, open, answer) in answers {
-            let departure = judge(&open.id, answer, &listed);
+            let departure = judge(&open.id, answer, &listed, self.standing(&open, is_refusal_enough));
             if matches!(departure, Departure::InDoubt { .. }) {
                 again.insert(name.clone());
             }
@@ -168,6 +197,12 @@ impl Applier {
         Ok(again)
     }
 
+    fn standing(&self, open: &Open, is_refusal_enough: bool) -> Standing {
+        let options = &self.shared.options;
+        let at = open.since.checked_add(options.settling.after).unwrap_or(Timestamp::MAX);
+        Standing { is_settled: (options.clock)() >= at, is_refusal_enough }
+    }
+
     /// A list in which absence counts, or why there is none.
     async fn credible_list(&self) -> Result<Result<Listing, String>, RecordError> {
         let listing = match self.list().await {
@@ -184,18 +219,34 @@ impl Applier {
     }
 }
 
+/// What else counts where an absence from the list is to prove something.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// The instance was recorded so long ago that a list which lags would show it.
+    is_settled: bool,
+    /// A refusal proves it also where nothing at all is listed.
+    is_refusal_enough: bool,
+}
+
 /// What an answer and a list prove about `id`.
-fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>) -> Departure {
+fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>, standing: Standing) -> Departure {
     let deleted = |grounds: String| Departure::Deleted { id: id.clone(), grounds };
     let is_listed = |listing: &Listing| listing.instances.iter().any(|instance| instance.id == *id);
     match (answer, listed) {
         (Answer::Deleted, _) => deleted("the server says that it is deleted".to_owned()),
         (Answer::Unsent(reason), _) => Departure::Kept { reason: format!("not sent: {reason}") },
         (Answer::Refused(reason), Ok(listing)) if is_listed(listing) => Departure::Kept { reason },
-        (Answer::Refused(reason), Ok(_)) => deleted(format!("the server refuses ({reason}) and does not list it")),
         (Answer::Unknown(reason), Ok(listing)) if is_listed(listing) => {
             Departure::InDoubt { reason: format!("{reason}; it is still listed") }
         }
+        (Answer::Refused(reason) | Answer::Unknown(reason), Ok(_)) if !standing.is_settled => {
+            let why = "it is listed no longer, or not yet: it is too new for a list to tell";
+            Departure::InDoubt { reason: format!("{reason}; {why}") }
+        }
+        (Answer::Refused(reason), Ok(listing)) if listing.instances.is_empty() && !standing.is_refusal_enough => {
+            Departure::InDoubt { reason: format!("{reason}; nothing at all is listed") }
+        }
+        (Answer::Refused(reason), Ok(_)) => deleted(format!("the server refuses ({reason}) and does not list it")),
         // A list of nothing is what a server shows that has lost its mind, too.
         (Answer::Unknown(reason), Ok(listing)) if listing.instances.is_empty() => {
             Departure::InDoubt { reason: format!("{reason}; nothing at all is listed") }
@@ -277,11 +328,12 @@ impl Shared {
         let phase = self.pen.look(move |store| store.state().record(&wanted).map(|record| record.phase.clone())).await?;
         match phase {
             Some(Phase::Retiring(instance, open)) => {
-                Ok(Some((Open { attempt: open.attempt, id: instance.id }, open.sent.is_some())))
+                let is_sent = open.sent.is_some();
+                Ok(Some((Open { attempt: open.attempt, id: instance.id, since: instance.since }, is_sent)))
             }
             Some(Phase::Created(instance)) => {
                 let Ok(attempt) = draw_attempt() else { return Ok(None) };
-                let open = Open { attempt, id: instance.id };
+                let open = Open { attempt, id: instance.id, since: instance.since };
                 let (attempt, id) = (open.attempt.clone(), open.id.clone());
                 self.pen.record(Event::Retiring { attempt, name: name.clone(), id }).await?;
                 Ok(Some((open, false)))
@@ -314,7 +366,7 @@ mod tests {
             (Answer::Unsent(why()), none(), "kept", "nothing left"),
             (Answer::Refused(why()), list(&["7"]), "kept", "it says no, and shows it"),
             (Answer::Refused(why()), list(&["8"]), "deleted", "it says no, since it is gone"),
-            (Answer::Refused(why()), list(&[]), "deleted", "the last one, and it says no"),
+            (Answer::Refused(why()), list(&[]), "in doubt", "an empty list is no evidence, whatever it says"),
             (Answer::Refused(why()), none(), "in doubt", "a no alone proves nothing: it may be about the key"),
             (Answer::Unknown(why()), list(&["7"]), "in doubt", "it may be under way"),
             (Answer::Unknown(why()), list(&["8"]), "deleted", "gone from a list with others"),
@@ -322,13 +374,37 @@ mod tests {
             (Answer::Unknown(why()), none(), "in doubt", "nothing is known"),
         ];
         for (answer, listed, expected, reason) in rows {
-            let found = match judge(&id("7"), answer, &listed) {
-                Departure::Deleted { .. } => "deleted",
-                Departure::Kept { .. } => "kept",
-                Departure::InDoubt { .. } => "in doubt",
-                Departure::NotTried => "not tried",
-            };
+            let standing = Standing { is_settled: true, is_refusal_enough: false };
+            let found = word(&judge(&id("7"), answer, &listed, standing));
             assert_eq!(found, expected, "{reason}");
         }
+    }
+
+    fn word(departure: &Departure) -> &'static str {
+        match departure {
+            Departure::Deleted { .. } => "deleted",
+            Departure::Kept { .. } => "kept",
+            Departure::InDoubt { .. } => "in doubt",
+            Departure::NotTried => "not tried",
+        }
+    }
+
+    /// A list that lags does not show what was created just now.
+    #[test]
+    fn what_is_new_is_called_deleted_by_no_list() {
+        let id = |text: &str| InstanceId::parse(text).unwrap();
+        let list = |ids: &[&str]| {
+            let instances = ids.iter().map(|text| ListedInstance::bare(id(text), InstanceType::WhatsApp)).collect();
+            Ok(Listing { instances, odd_items: 0 })
+        };
+        let why = || "why".to_owned();
+        let new = Standing { is_settled: false, is_refusal_enough: true };
+        assert_eq!(word(&judge(&id("7"), Answer::Unknown(why()), &list(&["8"]), new)), "in doubt");
+        assert_eq!(word(&judge(&id("7"), Answer::Refused(why()), &list(&["8"]), new)), "in doubt");
+        assert_eq!(word(&judge(&id("7"), Answer::Refused(why()), &list(&["7"]), new)), "kept");
+        assert_eq!(word(&judge(&id("7"), Answer::Deleted, &list(&["8"]), new)), "deleted");
+        let meant = Standing { is_settled: true, is_refusal_enough: true };
+        assert_eq!(word(&judge(&id("7"), Answer::Refused(why()), &list(&[]), meant)), "deleted");
+        assert_eq!(word(&judge(&id("7"), Answer::Unknown(why()), &list(&[]), meant)), "in doubt");
     }
 }

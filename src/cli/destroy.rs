@@ -137,7 +137,7 @@ async fn go(
     let display = Arc::new(Display::new(Arc::clone(context)));
     let provider: Arc<dyn Provider> = server.provider.clone();
     let applier = Applier::new(Box::new(store), provider, Arc::clone(&display) as Arc<dyn Observer>, options, stop);
-    let departures = applier.retire(&names).await;
+    let departures = applier.retire(&names, args.despite_list).await;
     display.settle();
     let looked = applier.look(|store| (store.state().clone(), store.head())).await.map_err(unrecorded);
     let renewed = match (&looked, applier.sync().await) {

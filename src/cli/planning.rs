@@ -10,7 +10,7 @@ use super::state::meant;
 use super::variables;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest, Target};
-use crate::plan::{Plan, Settled, settle};
+use crate::plan::{Plan, Settled, Settlement, settle};
 use crate::report::account::Notice;
 use crate::saved::Consent;
 use crate::state::{Phase, State};
@@ -40,10 +40,20 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
     let plan = plan.protecting(is_protected, state);
     let plan = if consent.prune { plan.pruning(state) } else { plan };
     let plan = plan.replacing(&consent.replace, state);
-    Ok(match selected(&consent.targets, Some(manifest), state)? {
+    let targets: Vec<Target> = consent.targets.iter().map(|target| moved(target, settled)).collect();
+    Ok(match selected(&targets, Some(manifest), state)? {
         Some(names) => plan.limited_to(&names),
         None => plan,
     })
+}
+
+/// The same, by the name that an instance has once `settled` is done.
+fn moved(target: &Target, settled: &Settled) -> Target {
+    let to = settled.steps.iter().find_map(|(step, _)| match (step, target) {
+        (Settlement::Move(step), Target::Name(name)) if step.from == *name => Some(step.to.clone()),
+        _ => None,
+    });
+    to.map_or_else(|| target.clone(), Target::Name)
 }
 
 /// The declared names and types.

@@ -66,12 +66,12 @@ pub struct Settlements {
 }
 
 impl Settlements {
-    /// Those of `names`, as they are called afterwards.
+    /// Those of `names`, as they are called now or afterwards.
     #[must_use]
     pub fn of(&self, names: &BTreeSet<InstanceName>) -> Self {
         Self {
             imports: self.imports.iter().filter(|import| names.contains(&import.name)).cloned().collect(),
-            moves: self.moves.iter().filter(|moved| names.contains(&moved.to)).cloned().collect(),
+            moves: self.moves.iter().filter(|moved| names.contains(&moved.to) || names.contains(&moved.from)).cloned().collect(),
             resolutions: self.resolutions.iter().filter(|said| names.contains(&said.name)).cloned().collect(),
         }
     }

@@ -30,6 +30,7 @@ pub use guard::{Doubts, Guard, Limits, missing, strangers};
 pub use lost::{TooYoung, existing, lost, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use scope::is_usable;
 pub use settle::{Evidence, Settled, Settlement, settle};
 pub use settling::{Moment, Settling};
 

@@ -17,7 +17,7 @@ pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> P
     }
     let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
     let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
-    suspect_renames(&mut changes, &orphans);
+    suspect_renames(&mut changes, &orphans, state);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
     Plan { settlements: Vec::new(), changes }
 }
@@ -75,13 +75,18 @@ fn orphan(record: &Record) -> Option<Change> {
 
 /// Pairs each name that has just left with the new name of its type that is most like it; the many after the first few just with
 /// the next one.
-fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
+fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], state: &State) {
     let mut new: BTreeMap<InstanceType, VecDeque<&mut Change>> = BTreeMap::new();
     // What was tried before was declared beside the one that left.
-    for change in changes.iter_mut().filter(|change| change.action == Action::Create && change.reason == Reason::New) {
+    let is_new = |change: &&mut Change| change.action == Action::Create && change.reason == Reason::New;
+    // One that was about to be replaced is no other's new name.
+    for change in changes.iter_mut().filter(is_new).filter(|change| state.replaced(&change.name).is_none()) {
         new.entry(change.kind).or_default().push_back(change);
     }
-    let left = orphans.iter().filter(|(record, change)| change.action == Action::Orphan && !record.orphan_noted);
+    let is_left = |(record, change): &&(&Record, Change)| {
+        change.action == Action::Orphan && !record.orphan_noted && !matches!(record.phase, Phase::Retiring(..))
+    };
+    let left = orphans.iter().filter(is_left);
     for (index, (record, _)) in left.enumerate() {
         let Some(open) = new.get_mut(&record.kind) else { continue };
         let compared = if index < COMPARED_MAX { open.len().min(COMPARED_MAX) } else { 1 };

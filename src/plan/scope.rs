@@ -24,13 +24,16 @@ impl Plan {
     }
 
     /// The same, with a delete of everything that is managed and no longer declared. What is in doubt is none of it; nor is what was
-    /// replaced, before the new one exists for certain.
+    /// replaced, as long as the new one is declared and cannot be used yet.
     #[must_use]
     pub fn pruning(mut self, state: &State) -> Self {
+        let is_declared = |change: &&Change| !matches!(change.action, Action::Orphan | Action::Delete);
+        let declared: BTreeSet<_> = self.changes.iter().filter(is_declared).map(|change| change.name.clone()).collect();
         for change in self.changes.iter_mut().filter(|change| change.action == Action::Orphan) {
             let Some(record) = state.record(&change.name) else { continue };
-            let has_instance = |name: &InstanceName| state.record(name).is_some_and(|record| record.instance().is_some());
-            if !record.replaced.as_ref().is_none_or(has_instance) {
+            let is_open = |new: &InstanceName| state.record(new).is_some_and(|new| new.open_attempt().is_some());
+            let is_awaited = |new: &InstanceName| is_open(new) || declared.contains(new) && !is_usable(state, new);
+            if record.replaced.as_ref().is_some_and(is_awaited) {
                 continue;
             }
             match &record.phase {
@@ -49,14 +52,16 @@ impl Plan {
     /// long as the record of the one that was replaced is kept.
     #[must_use]
     pub fn replacing(mut self, names: &[InstanceName], state: &State) -> Self {
+        let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
         for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
             let Some(record) = state.record(&change.name) else { continue };
             let (Some(instance), None) = (record.instance(), state.replaced(&change.name)) else { continue };
             if matches!(change.action, Action::Orphan | Action::Delete) {
                 continue;
             }
-            let Some(aside) = name_aside(record, state) else { continue };
-            let (id, is_protected) = (instance.id.clone(), record.is_protected);
+            let Some(aside) = name_aside(record, state).filter(|aside| !planned.contains(aside)) else { continue };
+            // What is protected from now on is protected from this.
+            let (id, is_protected) = (instance.id.clone(), record.is_protected || change.action == Action::Protect);
             (change.action, change.exists_as) = (Action::Create, None);
             change.reason = Reason::Replaces { id, aside, is_protected };
         }
@@ -101,6 +106,11 @@ fn name_aside(record: &Record, state: &State) -> Option<InstanceName> {
     let room = NAME_MAX.checked_sub(id.len() + 1)?;
     let stem: String = record.name.as_str().chars().take(room).collect();
     InstanceName::parse(&format!("{stem}.{id}")).ok().filter(|name| state.record(name).is_none())
+}
+
+/// Whether `name` has an instance that can be used: one whose token is known.
+pub fn is_usable(state: &State, name: &InstanceName) -> bool {
+    state.record(name).is_some_and(|record| record.status() == "created")
 }
 
 /// Whether there is or may be an instance of it that is not to be created now.
@@ -188,7 +198,16 @@ mod tests {
         let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
         let again = of(&["a"], &done).replacing(&names, &done);
         assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
-        assert_eq!(actions(&again.pruning(&done)), "a no-op, a.1 delete, b delete, c delete");
+        assert_eq!(actions(&again.clone().pruning(&done)), "a no-op, a.1 orphan, b delete, c delete", "its token is missing");
+        let token = crate::state::KeptSecret::Clear(crate::secret::Secret::new("token".to_owned()));
+        let entry = Entry {
+            serial: done.serial.next(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            event: Event::TokenSet { name: name("a"), token },
+        };
+        let mut usable = done.clone();
+        usable.apply(&entry).unwrap();
+        assert_eq!(actions(&again.pruning(&usable)), "a no-op, a.1 delete, b delete, c delete");
         // The new one is not there, or nobody knows.
         let half = state([Event::Replacing { name: name("a"), to: name("a.1") }]);
         assert_eq!(actions(&of(&["a", "b"], &half).pruning(&half)), "a create, b no-op, a.1 orphan, c delete");

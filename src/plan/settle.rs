@@ -198,7 +198,7 @@ impl Work<'_> {
                     // Created under its new name, it would be paid twice.
                     Some(near) => {
                         let help = format!("did you mean `{near}`, which is not declared? if not, take the entry out");
-                        self.wrong(place, &format!("no instance is recorded under `{from}`"), &help)
+                        self.wrong(place, &format!("no instance is recorded under `{from}`"), &help);
                     }
                 };
             }

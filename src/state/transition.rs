@@ -348,7 +348,8 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
-            record.replaced = None;
+            // It has its own name again.
+            record.replaced = record.replaced.filter(|new| new != to);
             self.put(record);
         }
         Ok(())

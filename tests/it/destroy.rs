@@ -67,7 +67,8 @@ fn deleting_twice_does_no_harm() {
     let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
     let client = chatapi::blocking::Client::new(settings).unwrap();
     client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["b"]).unwrap()).unwrap();
-    project.run("destroy -y --max-deletes 1 b").exits(0).prints("does not list it");
+    project.run("destroy -y --max-deletes 1 b").exits(3).prints("too new for a list to tell");
+    project.run("destroy -y --max-deletes 1 b --settle-after 0s").exits(0).prints("does not list it");
     assert_eq!(gateway.deleted().len(), 2);
 }
 
@@ -77,7 +78,7 @@ fn p7_an_unknown_outcome_is_settled_by_the_list() {
     for (fault, gone) in [("delete:nth=1=drop-after", true), ("delete:nth=1=drop-before", true), ("delete=drop-before", false)] {
         let gateway = Gateway::start(&[fault]);
         let project = project(&gateway);
-        let run = project.run("destroy -y --max-deletes 1 a");
+        let run = project.run("destroy -y --max-deletes 1 a --settle-after 0s");
         assert_eq!((run.code, gateway.deleted().len()), if gone { (0, 1) } else { (3, 0) }, "{fault}: {run}");
         if !gone {
             let _ = run.warns("deleting again does no harm: `chatapi destroy a`");
@@ -125,7 +126,7 @@ fn a_delete_that_dies_anywhere_is_finished_by_the_next_and_touches_nothing_else(
         let between = project.run("apply");
         assert!(matches!(between.code, 0 | 3 | 6), "{point}: {between}");
         assert_eq!((gateway.creates(), gateway.deleted()), (3, deleted), "{point}");
-        project.run("destroy -y --max-deletes 1 a").exits(0).done();
+        project.run("destroy -y --max-deletes 1 a --settle-after 0s").exits(0).done();
         assert_eq!(gateway.deleted(), [ids["a"].clone()], "{point}");
         assert!(["b", "c"].iter().all(|name| project.ids()[*name] == ids[*name] && !project.token(name).is_empty()), "{point}");
         project.run("state verify").exits(0).done();
@@ -190,4 +191,34 @@ fn p7_an_open_delete_is_shown_until_it_is_finished() {
     project.run("doubts --refresh").exits(3).prints("deletes");
     project.run("destroy -y --max-deletes 1 a").exits(0).done();
     project.run("doubts").exits(0).prints("No doubts.").done();
+}
+
+/// A list that lags does not show what was created just now, and an empty one shows nothing of what exists.
+#[test]
+fn p9_what_lives_is_never_called_deleted_by_a_list() {
+    let gateway = Gateway::start(&["delete=drop-before", "list=lag:100s"]);
+    let project = project(&gateway);
+    project.run("destroy -y --max-deletes 1 a").exits(3).prints("1 in doubt");
+    let gateway = Gateway::start(&["delete=refuse:no_right", "list=empty-list"]);
+    let project = Project::at(&gateway.url(), &["only"]);
+    project.run("apply").exits(0).done();
+    project.run("destroy -y --max-deletes 1 only --settle-after 0s").exits(3).prints("nothing at all is listed");
+    assert!(gateway.deleted().is_empty());
+    // Somebody who looks at the account knows better.
+    project.run("destroy -y --max-deletes 1 only --settle-after 0s --despite-list").exits(0).prints("1 deleted");
+}
+
+/// What is deleted and could not be recorded is in doubt, and no "not tried".
+#[test]
+fn p8_a_delete_that_could_not_be_recorded_is_told_as_in_doubt() {
+    for (failpoint, deleted) in [("journal-before-retiring=full@2", 1), ("journal-before-retired=error", 3)] {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway);
+        let call = project.call("destroy a b c --parallelism 1 --yes --max-deletes 3".split(' '));
+        let run = call.env("CHATAPI_FAILPOINT", failpoint).run().exits(3);
+        assert_eq!(gateway.deleted().len(), deleted, "{run}");
+        assert!(run.stdout.matches("may still exist").count() + run.stdout.matches(" deleted (").count() >= deleted, "{run}");
+        project.run("destroy a b c --yes --max-deletes 3 --settle-after 0s --despite-list").exits(0).done();
+        assert_eq!(gateway.deleted().len(), 3);
+    }
 }

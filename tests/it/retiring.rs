@@ -162,7 +162,7 @@ fn a_prune_that_dies_anywhere_is_finished_by_the_next_and_touches_nothing_else()
         let prune = ["apply", "--prune", "--yes", "--max-deletes", "1"];
         let died = project.call(prune).env("CHATAPI_FAILPOINT", format!("{point}=kill")).run();
         assert!(died.code > 1_000, "{point}: {died}");
-        project.run("apply --prune --yes --max-deletes 1").exits(0).done();
+        project.run("apply --prune --yes --max-deletes 1 --settle-after 0s").exits(0).done();
         assert_eq!((gateway.creates(), gateway.deleted()), (4, vec![ids["c"].clone()]), "{point}");
         assert!(["a", "b"].iter().all(|name| project.ids()[*name] == ids[*name] && !project.token(name).is_empty()), "{point}");
         project.run("state verify").exits(0).done();
@@ -292,7 +292,7 @@ fn a_replacement_that_dies_anywhere_ends_in_one_new_instance() {
     for point in REPLACEMENT.iter().filter(|point| **point != "moving-back").chain(DELETES).chain(&others) {
         let gateway = Gateway::start(&[]);
         let (project, old) = typed_anew(&gateway);
-        let replace = ["apply", "--replace", "a", "--yes", "--max-deletes", "1"];
+        let replace = ["apply", "--replace", "a", "--yes", "--max-deletes", "1", "--settle-after", "0s"];
         let died = project.call(replace).env("CHATAPI_FAILPOINT", format!("{point}=kill")).run();
         assert!(died.code > 1_000, "{point}: {died}");
         let run: Run = project.call(replace).run();
@@ -393,4 +393,82 @@ fn p9_at_random_nothing_is_deleted_that_was_not_named() {
     assert!(gateway.deleted().len() > 5, "it did delete: {:?}", gateway.deleted());
     assert!(known.len() > 5, "and create: {known:?}");
     project.run("state verify").exits(0).done();
+}
+
+/// A name that a pending move takes away is declared, whichever of its two names was selected.
+#[test]
+fn p9_a_prune_takes_nothing_that_is_about_to_move() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    project.declare(&(manifest("{kind: chatapi}", &["z", "b"]) + "moved: [{from: a, to: z}]\n"));
+    project.run("apply --prune --target a --yes --max-deletes 1").exits(0).prints("1 moved");
+    assert!(gateway.deleted().is_empty());
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// What was reviewed deletes what it shows, and what is not selected stays.
+#[test]
+fn p9_what_was_replaced_before_is_deleted_by_no_plan_that_does_not_show_it() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    project.run("apply --replace a --yes").exits(0).prints("1 created");
+    project.run("plan --replace a --out p.json").exits(0).prints("0 to create");
+    project.run("apply p.json --yes --max-deletes 1").exits(0).done();
+    project.run("apply --target c --replace a --yes --max-deletes 1").exits(0).prints("left aside");
+    assert!(gateway.deleted().is_empty());
+    project.run("apply --replace a --yes --max-deletes 1").exits(0).prints("1 deleted");
+    assert_eq!(gateway.deleted().len(), 1);
+}
+
+/// The old one works, and a new one without its token does not.
+#[test]
+fn p3_what_was_replaced_stays_until_the_new_one_can_be_used() {
+    let gateway = Gateway::start(&["create:nth=2=no-token"]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    project.run("apply --replace a --yes --max-deletes 1").exits(3).prints("token missing");
+    assert!(gateway.deleted().is_empty());
+    project.run("apply --prune --yes --max-deletes 1").exits(3);
+    assert!(gateway.deleted().is_empty(), "nor by a prune");
+}
+
+/// Once its new one is gone too, and not declared, it is one that has left.
+#[test]
+fn what_was_replaced_is_pruned_when_its_new_one_is_no_longer_declared() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    project.run("apply --replace a --yes").exits(0).done();
+    project.run("destroy a --yes --max-deletes 1").exits(0).done();
+    project.declare(&manifest("{kind: chatapi}", &["b"]));
+    project.run("apply --prune --yes --max-deletes 5").exits(0).prints("1 deleted");
+    assert_eq!(gateway.deleted().len(), 2);
+}
+
+/// A job that runs twice pays once, whatever the old one is called meanwhile.
+#[test]
+fn p1_a_replacement_is_done_once_also_when_the_old_one_was_renamed() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    project.run("apply --replace a --yes").exits(0).done();
+    let old = project.ids().into_keys().find(|name| name.starts_with("a.")).unwrap();
+    project.run(&format!("state mv {old} olda")).exits(0).done();
+    project.run("apply --replace a --yes").exits(0).warns("was replaced before");
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// A name that is declared is no name to set another one aside.
+#[test]
+fn p1_a_declared_name_is_not_taken_for_a_replaced_one() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let id = project.ids()["a"].clone();
+    project.declare(&manifest("{kind: chatapi}", &["a", &format!("a.{id}")]));
+    let _ = project.run("apply --replace a --yes --max-deletes 1").exits(0);
+    assert!(gateway.deleted().is_empty(), "it is a name of another instance");
+    assert_eq!(project.ids()["a"], id);
 }

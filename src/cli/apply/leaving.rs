@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::{Run, Task, unrecorded};
-use crate::apply::{Applier, Halt, Outcome, RecordError, Report};
+use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
 use crate::cli::deletes::question;
 use crate::cli::error::CliError;
 use crate::cli::prompt;
 use crate::failpoint;
 use crate::instance::InstanceName;
-use crate::plan::{Action, Guard};
+use crate::plan::{Action, Change, Guard, is_usable};
 use crate::report::account::Notice;
 use crate::state::{Phase, State};
 
@@ -72,10 +72,12 @@ impl Run<'_> {
         let marks = self.protect(applier, task).await?;
         self.delete(applier, &task.deletes(), report).await;
         let state = applier.look(|store| store.state().clone()).await?;
-        let replaced = self.replaced(&state, report);
+        let replaced = self.replaced(&state, task, report);
         if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()) {
             failpoint::pass("replaced");
+            report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
             self.delete(applier, &replaced, report).await;
+            report.halt = report.halt.take().or_else(|| self.stop.asked().map(Halt::Interrupted));
         }
         Ok(marks)
     }
@@ -118,15 +120,20 @@ impl Run<'_> {
         if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() {
             return;
         }
-        let departures = applier.retire(names).await;
+        let departures = applier.retire(names, false).await;
         report.departures.extend(departures.outcomes);
         report.halt = departures.halt;
     }
 
-    /// What was replaced, by this run or by one before, and still exists beside the new one.
-    fn replaced(&self, state: &State, report: &Report) -> BTreeSet<InstanceName> {
-        let has_new = |name: &&InstanceName| state.record(name).is_some_and(|record| record.instance().is_some());
-        let olds = self.consent.replace.iter().filter(has_new).filter_map(|name| state.replaced(name));
+    /// What was replaced, by this run or by one before, and still exists beside a new one that can be used. Of what was reviewed: what
+    /// that shows as replaced, and nothing else.
+    fn replaced(&self, state: &State, task: &Task, report: &Report) -> BTreeSet<InstanceName> {
+        let is_reviewed = self.saved.is_some() || self.args.checksum.is_some();
+        let is_shown = |name: &InstanceName| !is_reviewed || task.plan.replacements().any(|(replaced, _)| replaced == name);
+        let is_aside = |change: &Change| change.action == Action::Aside;
+        let aside: BTreeSet<_> = task.plan.changes.iter().filter(|it| is_aside(it)).map(|it| &it.name).collect();
+        let is_meant = |name: &&InstanceName| is_usable(state, name) && is_shown(name) && !aside.contains(name);
+        let olds = self.consent.replace.iter().filter(is_meant).filter_map(|name| state.replaced(name));
         let exists = olds.filter(|old| matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)) && !old.is_protected);
         exists.map(|old| old.name.clone()).filter(|name| !report.departures.contains_key(name)).collect()
     }
@@ -134,10 +141,12 @@ impl Run<'_> {
     /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
     fn may_delete_replaced(&self, state: &State, names: &BTreeSet<InstanceName>, others: usize) -> bool {
         let count = names.len() + others;
-        if self.args.auto_approve && self.args.budget.max_deletes.is_some_and(|most| count <= most) {
+        let most = self.args.budget.max_deletes;
+        let is_too_many = most.is_some_and(|most| count > most);
+        if self.args.auto_approve && most.is_some() && !is_too_many {
             return true;
         }
-        let is_asked = !self.args.auto_approve && prompt::is_answered(self.context);
+        let is_asked = !self.args.auto_approve && !is_too_many && prompt::is_answered(self.context);
         if is_asked && question(self.context, state, names).is_ok() {
             return true;
         }

@@ -43,6 +43,9 @@ pub(in crate::cli) struct DestroyArgs {
     pub(in crate::cli) selection: SelectionArgs,
     #[command(flatten)]
     pub(in crate::cli) deletes: DeletesArgs,
+    /// Believe a refusal where the server lists nothing at all: the last instance of the account was deleted elsewhere.
+    #[arg(long)]
+    pub(in crate::cli) despite_list: bool,
     /// Delete them although the manifest has protected them.
     #[arg(long)]
     pub(in crate::cli) unprotect: bool,
