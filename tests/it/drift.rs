@@ -143,7 +143,7 @@ fn only_what_is_to_be_created_is_recorded_as_gone() {
     project.declare(&manifest("{kind: chatapi}", &["a", "c"]));
     let run = project.run("apply --recreate bb --settle-after 0s").exits(1);
     run.done_with("`bb` is to be recreated, and is not declared");
-    project.run("plan --recreate b").exits(1).done_with("nothing was sent");
+    project.run("plan --recreate b").exits(1).done_with("`b` is to be recreated, and is not declared");
     project.run("apply").exits(0).prints("1 orphaned").done();
     project.run("drift").exits(0).prints("1 gone").done();
     assert_eq!(gateway.creates(), 3);
