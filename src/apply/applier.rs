@@ -11,7 +11,7 @@ use super::recorder::{RecordError, Recorder};
 use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
 use crate::failpoint;
-use crate::instance::InstanceName;
+use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::{Action, Doubts, Plan, strangers};
 use crate::provider::{ListError, Provider};
@@ -131,9 +131,25 @@ impl Applier {
     pub async fn survey(&self) -> Option<Result<Listing, ListError>> {
         let listed = self.list().await?;
         if let Ok(listing) = &listed {
+            self.shared.saw(listing.instances.iter().map(|instance| &instance.id));
             self.shared.keep_survey(listing.clone());
         }
         Some(listed)
+    }
+
+    /// Whether any list of this run has shown it.
+    pub fn has_seen(&self, id: &InstanceId) -> bool {
+        self.shared.has_seen(id)
+    }
+
+    /// Waits for as long as has to be between two lists that agree. False: the run was asked to stop.
+    pub async fn wait_between_lists(&self) -> bool {
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            _ = stop.wait() => false,
+            () = tokio::time::sleep(self.shared.options.settling.between) => true,
+        }
     }
 
     /// The account is to be listed again for the fence.

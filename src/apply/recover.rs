@@ -105,6 +105,7 @@ impl Applier {
             Ok(examination) => examination,
             Err(error) => return Ok(Err(error)),
         };
+        self.shared.saw(&examination.listed);
         let candidates = examination.candidates.ids();
         for (name, (attempt, proposal)) in examination.proposals {
             let (verdict, outcome, rule) = match proposal {

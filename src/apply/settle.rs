@@ -42,7 +42,12 @@ impl Applier {
         tokio::select! {
             biased;
             _ = stop.wait() => None,
-            examined = examine(&*self.shared.provider, state, self.shared.options.settling, clocks) => Some(examined),
+            examined = examine(&*self.shared.provider, state, self.shared.options.settling, clocks) => {
+                if let Ok(examination) = &examined {
+                    self.shared.saw(&examination.listed);
+                }
+                Some(examined)
+            }
         }
     }
 }

@@ -23,17 +23,17 @@ use super::exit::Exit;
 use super::kept::Kept;
 use super::machine::steady_now;
 use super::plan::plan_hash;
-use super::planning::{planned, remark_spent};
+use super::planning::{check_recreated, planned, remark_spent};
 use super::progress::{DRAIN, Display, TRIES};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
-use super::{drift, saved, signals, stream};
+use super::{saved, signals, stream};
 use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Guard, Limits, Plan, Settled};
+use crate::plan::{self, Action, Change, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
 use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
@@ -42,11 +42,13 @@ use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
 use ending::after;
 use evidence::Steps;
 use leaving::Marks;
+use lost::Prepared;
 use subject::Subject;
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
     let subject = Subject::read(context, args)?;
     let Subject { manifest, witness, saved, .. } = &subject;
+    check_recreated(manifest, &subject.consent)?;
     // From here on nobody who does not read holds up the run, nor the state.
     stream::hurry(context.is_ci);
     signals::runtime()?.block_on(async {
@@ -234,20 +236,9 @@ impl Run<'_> {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
         }
         let (state, head) = look(applier).await?;
-        let lost = self.lost(applier, &state).await?;
-        let foreseen = drift::after(&state, &lost)?;
-        let task = self.task(&foreseen)?;
+        let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
-        let mut steps = Vec::new();
-        if guards.is_empty() {
-            // None: a signal came, and nothing is settled.
-            steps = self.evidence(applier, (&foreseen, &task.settled)).await?.unwrap_or_default();
-        }
-        if guards.is_empty() && !wanted.is_empty() {
-            guards.extend(self.look_for_strangers(applier, &task.settled.state).await?);
-        }
         if guards.is_empty() {
             guards.extend(self.confirm(&task, &task.settled.state)?);
         }
@@ -260,7 +251,7 @@ impl Run<'_> {
         let mut settled = Vec::new();
         if stopped.is_none() {
             settled.extend(steps.iter().map(|(_, change)| change.clone()));
-            applier.lose(lost).await.map_err(unrecorded)?;
+            applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
             self.commit(applier, &task, (&wanted, steps)).await?;
         }
         display.begin(wanted.len());

@@ -14,14 +14,16 @@ use super::planning::declared;
 use super::table::{Column, table};
 use super::witness::Witness;
 use super::{signals, variables};
-use crate::instance::InstanceName;
+use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Deviation, Drift, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, with_events};
+use crate::plan::{
+    Deviation, Drift, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, revived, unrecorded, with_events,
+};
 use crate::provider::{ListError, Provider as _};
 use crate::report::account::Notice;
 use crate::report::{DriftData, DriftDocument, DriftSummary};
-use crate::state::{Event, State};
+use crate::state::{Event, Record, State};
 use crate::store;
 
 /// The findings' columns.
@@ -115,22 +117,35 @@ pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args
 
 /// The state as it will be when `lost` is on record.
 pub(super) fn after(state: &State, lost: &[Event]) -> Result<State, CliError> {
-    with_events(state, lost, steady_now()).map_err(|error| CliError::new(Exit::Error, &error))
+    with_events(state, &unrecorded(state, lost), steady_now()).map_err(|error| CliError::new(Exit::Error, &error))
 }
 
 /// What is to be recorded of those of `names` that somebody else has deleted, before others are created in their place. Those that
-/// exist are told of.
+/// exist are told of. One that is on record as gone already, and is listed, is refused: it exists after all.
 pub(super) fn losses(
     context: &Context,
     state: &State,
     listing: &Listing,
     (names, settled): (&[InstanceName], Duration),
 ) -> Result<Vec<Event>, CliError> {
-    let absent = absent(state, listing).map_err(|why| unbelievable(&why))?;
-    for (name, instance) in existing(state, names).filter(|(_, instance)| !absent.contains(&instance.id)) {
-        context.console.note(format_args!("{name} exists as {} and is listed: `--recreate` does nothing for it", instance.id));
+    let asked = revived(state, names).map_err(|error| CliError::new(Exit::Error, &error))?;
+    let absent = absent(&asked, listing).map_err(|why| unbelievable(&why))?;
+    for (name, instance) in existing(&asked, names).filter(|(_, instance)| !absent.contains(&instance.id)) {
+        listed(context, state, (name, &instance.id))?;
     }
-    lost(state, &absent, names, (steady_now(), settled)).map_err(|young| too_young(&young))
+    lost(&asked, &absent, names, (steady_now(), settled)).map_err(|young| too_young(&young))
+}
+
+/// Says that `name` gets no new instance, for `id` is listed; or refuses that where it is on record as gone.
+pub(super) fn listed(context: &Context, state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), CliError> {
+    if state.record(name).and_then(Record::lost).is_none() {
+        context.console.note(format_args!("{name} exists as {id} and is listed: `--recreate` does nothing for it"));
+        return Ok(());
+    }
+    let command = context.command();
+    Err(CliError::message(Exit::Guard, format!("`{name}` is recorded as gone, and {id} is listed: it exists after all"))
+        .hint("nothing was sent")
+        .hint(format!("to have it again, with its token where that is known: `{command} import {name} --id {id}`")))
 }
 
 fn too_young(young: &TooYoung) -> CliError {
@@ -212,7 +227,7 @@ pub(super) fn hints(finding: &Finding, command: &str) -> Vec<String> {
         }
         (Deviation::Unknown { .. }, _) => vec![format!("if {id} is to be managed here: `{command} import NAME --id {id}`")],
         (Deviation::StillListed { .. }, _) => {
-            vec![format!("{id} was deleted; a list may lag behind: ask again later, then the provider")]
+            vec![format!("{id} is on record as deleted or gone; a list may lag behind: ask again later, then the provider")]
         }
         _ => Vec::new(),
     }

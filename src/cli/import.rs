@@ -50,7 +50,7 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     let source = "the server's list, named by an operator".to_owned();
     let adopted = Event::Adopted { name: name.clone(), kind: found.kind, id: id.clone(), api_url: found.api_url, source };
     store.append(adopted, Timestamp::now())?;
-    let has_token = kept.is_some();
+    let has_token = kept.is_some() || store.state().record(name).is_some_and(|record| record.token().is_some());
     if let Some(token) = kept {
         store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
     }

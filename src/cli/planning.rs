@@ -28,6 +28,7 @@ pub(super) fn settled(manifest: &Manifest, state: &State, targets: &[Target]) ->
 
 /// What is to be done for `manifest` once that is settled, as the operator has said.
 pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent) -> Result<Plan, CliError> {
+    check_recreated(manifest, consent)?;
     let is_protected = |name: &InstanceName| manifest.get(name).is_some_and(|declared| declared.is_protected);
     for name in &consent.replace {
         if manifest.get(name).is_none() {
@@ -54,6 +55,17 @@ fn moved(target: &Target, settled: &Settled) -> Target {
         _ => None,
     });
     to.map_or_else(|| target.clone(), Target::Name)
+}
+
+/// Refuses a new instance for a name that is not declared.
+pub(super) fn check_recreated(manifest: &Manifest, consent: &Consent) -> Result<(), CliError> {
+    match consent.recreate.iter().find(|name| manifest.get(name).is_none()) {
+        None => Ok(()),
+        Some(name) => {
+            let absent = CliError::message(Exit::Error, format!("`{name}` is to be recreated, and is not declared"));
+            Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"))
+        }
+    }
 }
 
 /// The declared names and types.

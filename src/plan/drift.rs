@@ -79,7 +79,7 @@ pub enum Deviation {
         /// The type that is meant.
         meant: InstanceType,
     },
-    /// Deleted by us, and listed all the same.
+    /// On record as deleted or gone, and listed all the same.
     StillListed {
         /// When it was recorded as deleted.
         since: Timestamp,
@@ -129,7 +129,7 @@ impl fmt::Display for Deviation {
                 )
             }
             Self::WrongType { listed, meant } => write!(f, "listed as {listed}, and {meant} is meant"),
-            Self::StillListed { since } => write!(f, "deleted at {}, and still listed", second(since)),
+            Self::StillListed { since } => write!(f, "recorded as deleted at {}, and still listed", second(since)),
             Self::Candidate { of } => {
                 let names: Vec<&str> = of.iter().map(InstanceName::as_str).collect();
                 write!(f, "new since an attempt in doubt: may be {}", names.join(" or "))
@@ -218,12 +218,16 @@ fn of_paid_time(till: Timestamp, watch: Watch<'_>) -> Option<Deviation> {
 fn strange(state: &State, listing: &Listing, drift: &mut Drift) {
     let candidates: BTreeSet<InstanceId> = Candidates::from_listing(state, listing).ids().into_iter().collect();
     let seen = state.newest_fence().map(|(_, ids)| ids);
+    let former: BTreeMap<_, _> = state.former().map(|(former, record)| (&former.id, (former.since, &record.name))).collect();
     for instance in &listing.instances {
         let (deviation, name) = match state.known_ids().get(&instance.id).and_then(|name| state.record(name)) {
             Some(Record { phase: Phase::Retired { since, .. }, name, .. }) => {
                 (Deviation::StillListed { since: *since }, Some(name.clone()))
             }
             Some(_) => continue,
+            None if let Some((since, name)) = former.get(&instance.id) => {
+                (Deviation::StillListed { since: *since }, Some((*name).clone()))
+            }
             None if candidates.contains(&instance.id) => (Deviation::Candidate { of: doubtful(state, instance) }, None),
             None if seen.is_some_and(|seen| seen.contains(&instance.id)) => {
                 drift.seen_before += 1;

@@ -43,9 +43,28 @@ pub fn lost(
         if now < at {
             return Err(TooYoung { name, id, since, at });
         }
-        Ok(Event::Gone { name, id, grounds: "a list of the account without it; another one is wanted".to_owned() })
+        Ok(Event::Gone { name, id, grounds: "lists of the account without it; another one is wanted".to_owned() })
     };
     gone.map(event).collect()
+}
+
+/// `state`, in which those of `names` exist that only lists called gone: whether they are is asked again.
+pub fn revived(state: &State, names: &[InstanceName]) -> Result<State, Illegal> {
+    let lost = names.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|name| {
+        let record = state.record(name)?;
+        let (id, source) = (record.lost()?.id.clone(), "a question".to_owned());
+        Some(Event::Adopted { name: name.clone(), kind: record.kind, id, api_url: None, source })
+    });
+    with_events(state, &lost.collect::<Vec<_>>(), Timestamp::UNIX_EPOCH)
+}
+
+/// Of `events` those that are not on record yet.
+pub fn unrecorded(state: &State, events: &[Event]) -> Vec<Event> {
+    let is_new = |event: &&Event| match event {
+        Event::Gone { name, .. } => state.record(name).is_some_and(|record| record.instance().is_some()),
+        _ => true,
+    };
+    events.iter().filter(is_new).cloned().collect()
 }
 
 /// The state as it will be with `events`.

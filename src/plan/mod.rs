@@ -27,7 +27,7 @@ pub use adoption::{Admission, Unfit, doubt_of};
 pub use cost::Cost;
 pub use drift::{Deviation, Drift, Finding, Unbelievable, Watch, absent, drift};
 pub use guard::{Doubts, Guard, Limits, missing, strangers};
-pub use lost::{TooYoung, existing, lost, with_events};
+pub use lost::{TooYoung, existing, lost, revived, unrecorded, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
 pub use scope::is_usable;

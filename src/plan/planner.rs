@@ -54,7 +54,7 @@ fn recorded(record: &Record) -> (Action, Reason) {
         Phase::Created(Instance { id, .. }) => (Action::NoOp, Reason::Exists { id: id.clone() }),
         Phase::Released(Instance { id, .. }) => (Action::NoOp, Reason::Released { id: id.clone() }),
         Phase::Retiring(Instance { id, .. }, open) => (Action::Hold, Reason::Retiring { id: id.clone(), since: open.since }),
-        Phase::Retired { id, since } => {
+        Phase::Retired { id, since, .. } => {
             let was_declared = !record.orphan_noted;
             (Action::Create, Reason::Retired { id: id.clone(), since: *since, was_declared })
         }

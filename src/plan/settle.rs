@@ -228,6 +228,9 @@ impl Work<'_> {
 
     fn import(&mut self, said: &Import) {
         let Import { name, id, kind, place } = said;
+        if self.record(name).is_some_and(|record| has_had(record, id)) {
+            return self.spent(place, format!("`{name}` was {id}, which is recorded as deleted"));
+        }
         match self.owner(id).map(|owner| (owner.name.clone(), owner.kind, owner.phase.clone())) {
             None => {}
             Some((owner, recorded, Phase::Created(_))) if owner == *name => {
@@ -274,4 +277,9 @@ impl Work<'_> {
         let reason = Reason::Foreign { id: id.clone() };
         self.step(Settlement::Import(said.clone()), (name, *kind), (Action::Import, reason));
     }
+}
+
+/// Whether the instance of this id was the record's, and is on record as deleted.
+fn has_had(record: &Record, id: &InstanceId) -> bool {
+    (record.is_retired() && record.id() == Some(id)) || record.former.iter().any(|former| former.id == *id)
 }

@@ -93,6 +93,18 @@ pub struct Record {
     /// It had this name, which has got a new instance or is about to get one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replaced: Option<InstanceName>,
+    /// What the name had before, and was recorded as deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub former: Vec<Former>,
+}
+
+/// An instance that was recorded as deleted, and whose name has had another since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The server's id.
+    pub id: InstanceId,
+    /// When its end was recorded.
+    pub since: Timestamp,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -122,6 +134,9 @@ pub enum Phase {
         id: InstanceId,
         /// When that was recorded.
         since: Timestamp,
+        /// As it was on record, where only lists of the account said that it is gone: it may exist after all.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        lost: Option<Box<Instance>>,
     },
 }
 
@@ -267,6 +282,11 @@ impl State {
         self.records.values().find(|record| record.replaced.as_ref() == Some(name))
     }
 
+    /// What was recorded as deleted, and whose name has had another since: each with the record of that name.
+    pub fn former(&self) -> impl Iterator<Item = (&Former, &Record)> {
+        self.records.values().flat_map(|record| record.former.iter().map(move |former| (former, record)))
+    }
+
     /// The records in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Record, &Attempt, &Doubt)> {
         self.records.values().filter_map(|record| {
@@ -291,7 +311,7 @@ pub(crate) struct Parts {
 impl Record {
     /// With nothing more to say.
     const fn new(name: InstanceName, kind: InstanceType, phase: Phase) -> Self {
-        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false, replaced: None }
+        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false, replaced: None, former: Vec::new() }
     }
 
     /// Whether it can be forgotten: nothing exists under the name that this state manages, and nothing is open.
@@ -334,9 +354,18 @@ impl Record {
         }
     }
 
+    /// The instance that only lists called gone.
+    pub fn lost(&self) -> Option<&Instance> {
+        match &self.phase {
+            Phase::Retired { lost, .. } => lost.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Where its token is, of an instance that is managed or was.
     pub fn token(&self) -> Option<&TokenAt> {
         match &self.phase {
+            Phase::Retired { lost, .. } => lost.as_ref()?.token.as_ref(),
             Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => instance.token.as_ref(),
             _ => None,
         }
@@ -345,10 +374,12 @@ impl Record {
     /// The journal entries that it refers to: a token, an answer.
     pub fn entries(&self) -> impl Iterator<Item = Serial> {
         let entry = match &self.phase {
-            Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) => self.token().map(|token| token.entry),
+            Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) | Phase::Retired { .. } => {
+                self.token().map(|token| token.entry)
+            }
             Phase::Received(_, answer) => Some(*answer),
             Phase::InDoubt(_, doubt) => doubt.answer,
-            Phase::Absent { .. } | Phase::Intent(_) | Phase::Retired { .. } => None,
+            Phase::Absent { .. } | Phase::Intent(_) => None,
         };
         entry.into_iter()
     }

@@ -63,7 +63,7 @@ pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Optio
             Some(Phase::Retiring(instance.clone(), Retirement { sent: Some(entry.at), ..open.clone() }))
         }
         (Phase::Retiring(instance, Retirement { sent: Some(_), .. }), Step::Retired) => {
-            Some(Phase::Retired { id: instance.id.clone(), since: entry.at })
+            Some(Phase::Retired { id: instance.id.clone(), since: entry.at, lost: None })
         }
         (Phase::Retiring(instance, _), Step::Kept) => Some(Phase::Created(instance.clone())),
         _ => None,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::table::{Step, next_phase};
 use super::{
-    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Retirement, Run, Serial, State, TokenAt,
-    Verdict,
+    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run, Serial, State,
+    TokenAt, Verdict,
 };
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
@@ -242,10 +242,16 @@ impl State {
     }
 
     /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
-    fn put(&mut self, record: Record) {
-        if let Some(Record { phase: Phase::Retired { id, .. }, .. }) = self.records.insert(record.name.clone(), record) {
-            self.ids.remove(&id);
+    fn put(&mut self, mut record: Record) {
+        if let Some(Record { phase, mut former, .. }) = self.records.remove(&record.name) {
+            if let Phase::Retired { id, since, .. } = phase {
+                self.ids.remove(&id);
+                former.push(Former { id, since });
+            }
+            former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
+            record.former.extend(former);
         }
+        self.records.insert(record.name.clone(), record);
     }
 
     /// `id` is `name`'s from now on. What had it before was deleted: [`State::check_id`] has seen to that.
@@ -267,10 +273,10 @@ impl State {
     /// Deleted by somebody else: there is no attempt of ours.
     fn lose(&mut self, at: Timestamp, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
         let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
-        if record.instance().is_none_or(|instance| instance.id != *id) {
+        let Some(instance) = record.instance().filter(|instance| instance.id == *id).cloned() else {
             return Err(illegal(record, "gone"));
-        }
-        record.phase = Phase::Retired { id: id.clone(), since: at };
+        };
+        record.phase = Phase::Retired { id: id.clone(), since: at, lost: Some(Box::new(instance)) };
         Ok(())
     }
 
@@ -309,6 +315,12 @@ impl State {
         self.check_vacant(name)?;
         self.check_id(&instance.id)?;
         let id = instance.id.clone();
+        // What was called gone and exists after all is what it was, with its token.
+        let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
+        let instance = match lost {
+            Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
+            None => instance,
+        };
         self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
         self.own(&id, name);
         Ok(())

@@ -113,7 +113,7 @@ fn p1_what_is_gone_is_created_again_only_where_it_is_named() {
     assert!(now["a"] == ids["a"] && now["b"] != ids["b"] && now["c"] == ids["c"]);
     assert_eq!(gateway.tokens()[&now["b"]], project.token("b"));
     let history = project.run("state history b").exits(0);
-    history.prints("gone").prints("a list of the account without it").done();
+    history.prints("gone").prints("lists of the account without it").done();
     project.run("state verify").exits(0).done();
     // The same command again finds it there.
     project.run("apply --recreate b --settle-after 0s").exits(0).prints("Nothing to do").warns("does nothing for it").done();
@@ -141,7 +141,10 @@ fn only_what_is_to_be_created_is_recorded_as_gone() {
     Somebody(&gateway).deletes(&project.ids()["b"]);
     project.run("apply --settle-after 0s plan.json").exits(0).prints("Nothing to do: 3 instances").done();
     project.declare(&manifest("{kind: chatapi}", &["a", "c"]));
-    project.run("apply --recreate b --settle-after 0s").exits(0).prints("1 orphaned").done();
+    let run = project.run("apply --recreate bb --settle-after 0s").exits(1);
+    run.done_with("`bb` is to be recreated, and is not declared");
+    project.run("plan --recreate b").exits(1).done_with("`b` is to be recreated, and is not declared");
+    project.run("apply").exits(0).prints("1 orphaned").done();
     project.run("drift").exits(0).prints("1 gone").done();
     assert_eq!(gateway.creates(), 3);
 }
@@ -252,4 +255,118 @@ fn nothing_is_asked_of_another_server_or_without_a_state() {
     let blind = Project::at(&unlisted.url(), &["a"]);
     blind.run("apply").exits(0).done();
     blind.run("drift").exits(1).done_with("`chatapi status` asks each of them");
+}
+
+/// A server whose lists come one after another, the last again and again; each is the ids that it shows.
+fn telling(lists: &Arc<Mutex<Vec<Vec<u32>>>>) -> OtherGateway {
+    let (lists, made) = (Arc::clone(lists), Mutex::new(70_000));
+    OtherGateway::start(move |asked| match asked.function() {
+        "newInstance" => {
+            let mut id = made.lock().unwrap();
+            *id += 1;
+            let instance = format!(r#"{{"id":{id},"apiUrl":"https://h.example/{id}/","token":"tokentoken{id}"}}"#);
+            Reply::new(200, format!(r#"{{"result":{{"status":"created","instance":{instance}}}}}"#))
+        }
+        _ => {
+            let mut lists = lists.lock().unwrap();
+            let shown = if lists.len() > 1 { lists.remove(0) } else { lists.first().cloned().unwrap_or_default() };
+            let items: Vec<String> = shown.iter().map(|id| format!(r#"{{"id":"{id}","type":"whatsapp"}}"#)).collect();
+            Reply::new(200, format!(r#"{{"result":[{}]}}"#, items.join(",")))
+        }
+    })
+}
+
+fn creates(server: &OtherGateway) -> usize {
+    server.asked().iter().filter(|asked| asked.is_create()).count()
+}
+
+const RECREATE: &str = "apply --recreate b --settle-after 0s";
+
+/// P1: one list without it proves nothing if any other of the run shows it, whichever that is.
+#[test]
+fn p1_what_any_list_of_the_run_shows_is_not_gone() {
+    let (with, without) = (vec![70_001, 70_002, 70_003], vec![70_001, 70_003]);
+    for seen_in in 0..3 {
+        let lists = Arc::new(Mutex::new(Vec::new()));
+        let server = telling(&lists);
+        let project = Project::at(&server.url(), &["a", "b", "c"]);
+        project.run("apply --parallelism 1").exits(0).done();
+        let before = project.run("state list --format json").exits(0).stdout;
+        let mut answers = vec![without.clone(); 3];
+        answers[seen_in] = with.clone();
+        answers.push(with.clone());
+        *lists.lock().unwrap() = answers;
+        let run = project.run(RECREATE).exits(0).prints("Nothing to do: 3 instances");
+        run.warns("b exists as 70002 and is listed: `--recreate` does nothing for it").done();
+        assert_eq!(creates(&server), 3, "list {seen_in}");
+        assert_eq!(project.run("state list --format json").exits(0).stdout, before, "nothing is recorded");
+        // Two lists without it, and every other one too, are proof.
+        *lists.lock().unwrap() = vec![without.clone()];
+        project.run(RECREATE).exits(0).prints("Apply: 1 created, 2 unchanged.").done();
+        assert_eq!(creates(&server), 4);
+    }
+}
+
+/// P1: what was called gone, before a run died, is asked for again; if it is listed it is what it was, with its token.
+#[test]
+fn p1_what_is_recorded_as_gone_and_listed_again_is_not_created_but_taken_back() {
+    let lists = Arc::new(Mutex::new(Vec::new()));
+    let server = telling(&lists);
+    let project = Project::at(&server.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    let token = project.token("b");
+    *lists.lock().unwrap() = vec![vec![70_001, 70_003]];
+    let words: Vec<&str> = RECREATE.split(' ').collect();
+    let died = project.call(words).env("CHATAPI_FAILPOINT", "journal-after-gone=kill").run();
+    assert!(died.code > 1_000, "{died}");
+    for answers in [vec![vec![70_001, 70_002, 70_003]], vec![vec![70_001, 70_003], vec![70_001, 70_002, 70_003]]] {
+        *lists.lock().unwrap() = answers;
+        let run = project.run(RECREATE).exits(6).warns("70002 is listed: it exists after all");
+        run.done_with("`chatapi import b --id 70002`");
+    }
+    // Its entries are kept from one journal to the next, and with them its token.
+    project.run("state compact").exits(0).done();
+    project.run("drift --detailed-exitcode").exits(2).prints("1 still listed").done_with("70002");
+    project.run("plan --verify --recreate b --settle-after 0s").exits(6).done_with("it exists after all");
+    project.run("import b --id 70002").exits(0).prints("`b` is 70002 from now on, and its token is kept.").done();
+    assert_eq!(project.token("b"), token);
+    project.run("state verify").exits(0).done();
+    project.run("apply").exits(0).prints("Nothing to do: 3 instances").done();
+    assert_eq!(creates(&server), 3);
+}
+
+/// What was recorded as gone and is listed after all is told, whatever its name is by now.
+#[test]
+fn what_is_listed_though_it_was_recorded_as_gone_is_a_finding_whatever_has_its_name() {
+    let lists = Arc::new(Mutex::new(Vec::new()));
+    let server = telling(&lists);
+    let project = Project::at(&server.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    *lists.lock().unwrap() = vec![vec![70_001, 70_003]];
+    project.run(RECREATE).exits(0).prints("Apply: 1 created").done();
+    project.run("state mv b d").exits(0).done();
+    project.run("state compact").exits(0).done();
+    *lists.lock().unwrap() = vec![vec![70_001, 70_002, 70_003, 70_004]];
+    let run = project.run("drift --detailed-exitcode --format json").exits(2);
+    assert_eq!(findings(&run.json()), ["still_listed d 70002"]);
+}
+
+/// An entry that took an instance in is spent when that is gone: a new one can be had with the entry still there. A saved plan of it
+/// is not carried out if the instance is listed again.
+#[test]
+fn p1_an_import_that_was_carried_out_is_spent_when_its_instance_is_gone() {
+    let lists = Arc::new(Mutex::new(vec![vec![60_001, 60_002]]));
+    let server = telling(&lists);
+    let project = Project::at(&server.url(), &["a", "b"]);
+    let entries = "import:\n  - {name: a, id: \"60001\", type: whatsapp}\n  - {name: b, id: \"60002\", type: whatsapp}\n";
+    project.declare(&(manifest("{kind: chatapi}", &["a", "b"]) + entries));
+    assert!(matches!(project.run("apply").code, 0 | 3));
+    *lists.lock().unwrap() = vec![vec![60_001]];
+    project.run("plan --verify --recreate b --settle-after 0s --out plan.json").prints("1 to create");
+    *lists.lock().unwrap() = vec![vec![60_001], vec![60_001, 60_002]];
+    project.run("apply --settle-after 0s plan.json").exits(7).done_with("the saved plan is to recreate `b`");
+    assert_eq!(creates(&server), 0);
+    *lists.lock().unwrap() = vec![vec![60_001]];
+    project.run(RECREATE).prints("Apply: 1 created").warns("`b` was 60002, which is recorded as deleted");
+    assert_eq!(creates(&server), 1);
 }
