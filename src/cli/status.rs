@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError
     }
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
-        let field = Field::open(context, &args.names, (&args.identity, &args.lock_file, args.reach)).await?;
+        let field = Field::open(context, &args.names, (&args.identity, &args.lock_file, &args.reach)).await?;
         if field.asked.is_empty() && field.open.is_empty() {
             context
                 .console
