@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::instance::{InstanceId, InstanceName};
@@ -23,7 +24,7 @@ pub(super) struct Owner {
 /// Ids are of one server, whatever the account: the emulator's are of one state.
 pub(super) fn owners(context: &Context, bound: Option<&Binding>) -> BTreeMap<InstanceId, Owner> {
     let mut owners = BTreeMap::new();
-    for (environment, dir, command) in context.environment.iter().flat_map(|chosen| chosen.neighbours()) {
+    for (environment, dir, command) in context.environment.iter().flat_map(Chosen::neighbours) {
         if !store::has_state(&dir) {
             continue;
         }
