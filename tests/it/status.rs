@@ -118,14 +118,14 @@ fn p11_an_address_from_a_list_gets_a_token_only_where_the_account_is_or_an_opera
     let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
     let (there, own) = (thief.url(), Arc::new(Mutex::new(String::new())));
     let address = Arc::clone(&own);
-    let server = OtherGateway::start(move |asked| match asked.function() {
-        "status" => Reply::new(200, r#"{"accountStatus":"authenticated"}"#),
-        _ => {
-            let item = |id, base: &str| format!(r#"{{"id":"{id}","name":"","type":"whatsapp","apiUrl":"{base}/i{id}/"}}"#);
-            let here = address.lock().unwrap().clone();
-            let items = [item(1, &there), item(2, &there), item(3, &here)].join(",");
-            Reply::new(200, format!(r#"{{"result":[{items}]}}"#))
+    let server = OtherGateway::start(move |asked| {
+        if asked.function() == "status" {
+            return Reply::new(200, r#"{"accountStatus":"authenticated"}"#);
         }
+        let item = |id, base: &str| format!(r#"{{"id":"{id}","name":"","type":"whatsapp","apiUrl":"{base}/i{id}/"}}"#);
+        let here = address.lock().unwrap().clone();
+        let items = [item(1, &there), item(2, &there), item(3, &here)].join(",");
+        Reply::new(200, format!(r#"{{"result":[{items}]}}"#))
     });
     *own.lock().unwrap() = server.url();
     let text = manifest("{kind: chatapi}", &["b"]) + "import: [{name: b, id: '2', type: whatsapp}]\n";
