@@ -12,11 +12,13 @@ use super::error::CliError;
 use super::identity::identities;
 use super::{output, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
-use crate::provider::{InstanceStatus, Instances, Limits, StatusError};
+use crate::provider::{BaseUrl, InstanceStatus, Instances, Limits, StatusError};
 use crate::report::credentials::{Credential, Token};
 use crate::secret::Secret;
-use crate::state::State;
+use crate::state::{Origin, State};
 
+/// The scheme of a host that is named without one.
+const HTTPS: &str = "https://";
 /// Why an address of this machine is not asked.
 const INWARD: &str = "it is not https, as the account's server is";
 
@@ -37,6 +39,12 @@ pub(super) enum Silence {
     /// Nobody knows its address.
     #[error("its address is not known: no answer has told it")]
     NoAddress,
+    /// Its address is on a host that no answer of ours has named.
+    #[error(
+        "no answer to a create has told its address, which is on another host than the account's server: no token goes there unless \
+         `--trust-host {0}` says so"
+    )]
+    Foreign(String),
     /// It was asked.
     #[error(transparent)]
     Failed(StatusError),
@@ -48,6 +56,7 @@ impl Silence {
         match self {
             Self::NoToken => "token_missing",
             Self::NoAddress => "no_address",
+            Self::Foreign(_) => "bad_address",
             Self::Failed(error) => error.as_str(),
         }
     }
@@ -69,7 +78,7 @@ impl Field {
     pub(super) async fn open(
         context: &Context,
         names: &[InstanceName],
-        (identity, lock_file, reach): (&IdentityArgs, &WitnessArg, ReachArgs),
+        (identity, lock_file, reach): (&IdentityArgs, &WitnessArg, &ReachArgs),
     ) -> Result<Self, CliError> {
         let state = witness::read(context, lock_file)?.state;
         let keys = identities(identity)?;
@@ -81,7 +90,11 @@ impl Field {
         };
         let base = server.as_ref().and_then(Server::embedded_at);
         let is_here = state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator() || is_plain(&bound.origin.0));
-        let asked = credentials.into_iter().map(|credential| Asked::new(credential, base.as_deref(), is_here)).collect();
+        let asked = credentials.into_iter().map(|credential| {
+            let foreign = foreign(&credential, &state, &reach.trust_host).filter(|_| base.is_none());
+            Asked::new(credential, base.as_deref(), is_here).unless(foreign)
+        });
+        let asked = asked.collect();
         let instances = Instances::new(Limits { connect: reach.connect_timeout, answer: reach.timeout });
         Ok(Self { asked, open, state, instances, _server: server })
     }
@@ -127,6 +140,22 @@ impl Asked {
         };
         Self { name, kind, id, target }
     }
+
+    /// Not asked at a host that nobody here has named.
+    fn unless(self, foreign: Option<Silence>) -> Self {
+        let target = self.target.and_then(|target| foreign.map_or(Ok(target), Err));
+        Self { target, ..self }
+    }
+}
+
+/// Why no token goes to an address that came from a list: its host is neither the account's server nor one that an operator has
+/// named. Whoever writes the list could collect tokens else.
+fn foreign(credential: &Credential, state: &State, trusted: &[Origin]) -> Option<Silence> {
+    let is_listed = state.record(&credential.name)?.instance()?.is_address_listed;
+    let origin = BaseUrl::parse(credential.api_url.as_ref()?.as_str()).ok()?.origin();
+    let is_own = state.binding.as_ref().is_some_and(|bound| bound.origin == origin);
+    let host = origin.0.strip_prefix(HTTPS).unwrap_or(&origin.0).to_owned();
+    (is_listed && !is_own && !trusted.contains(&origin)).then_some(Silence::Foreign(host))
 }
 
 fn is_plain(address: &str) -> bool {
@@ -140,7 +169,7 @@ fn moved(api_url: &ApiUrl, base: &str) -> Option<ApiUrl> {
     ApiUrl::parse(&format!("{}/{path}", base.trim_end_matches('/'))).ok()
 }
 
-fn server_args(reach: ReachArgs) -> ServerArgs {
+fn server_args(reach: &ReachArgs) -> ServerArgs {
     ServerArgs { connect_timeout: reach.connect_timeout, timeout: reach.timeout, settle_after: Duration::ZERO }
 }
 

@@ -117,7 +117,7 @@ impl Context {
     /// Prints a document as JSON.
     pub(super) fn document(&self, document: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(document).map_err(|error| CliError::new(Exit::Error, &error))?;
-        self.console.line(disarm(&text, Printed::Json));
+        self.console.result(format_args!("{}\n", disarm(&text, Printed::Json)));
         Ok(())
     }
 

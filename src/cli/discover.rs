@@ -7,7 +7,7 @@ use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
 use super::witness::MANIFEST;
-use super::{variables, witness};
+use super::{neighbours, variables, witness};
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::missing;
@@ -29,7 +29,10 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
             .console
             .warn(format_args!("the server's list lacks {all} that the state has ({first}, …): more may be missing in it"));
     }
-    let found = Discovery::of(&listing, state.as_ref(), manifest.as_ref());
+    let bound = state.as_ref().and_then(|state| state.binding.as_ref());
+    let owners = neighbours::owners(context, bound).into_iter();
+    let elsewhere = owners.map(|(id, owner)| (id, owner.environment)).collect();
+    let found = Discovery::of(&listing, state.as_ref(), manifest.as_ref(), &elsewhere);
     if context.is_json() {
         context.document(&found)?;
     } else {

@@ -4,7 +4,7 @@
 //! state is bound to that very gateway already: whoever changes the file cannot send a key elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::args::{Global, Verb};
 use super::context::{LOCK_FILE, STATE, Server, typed};
@@ -37,6 +37,8 @@ pub(super) struct Chosen {
     own: Environment,
     /// The state directories of the other ones with which it may not share an account.
     others: Vec<(String, PathBuf)>,
+    /// Those of all other ones.
+    neighbours: Vec<(String, PathBuf)>,
 }
 
 /// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
@@ -69,6 +71,7 @@ pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, Cli
         return Err(CliError::message(Exit::Error, message).hint(format!("there are {known}")));
     };
     let chosen = Chosen::of(name, path, own, &all)?;
+    chosen.check_apart(&all)?;
     match &global.state {
         Some(other) if *other != chosen.state() => {
             let (name, own) = (&chosen.name, typed(&chosen.state()));
@@ -142,6 +145,7 @@ impl Chosen {
         };
         let others = all.iter().filter(|(other, it)| is_apart(other, it)).map(|(other, it)| (other.clone(), near(&it.state)));
         let others = others.collect();
+        let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
         let gateway = match own.gateway.as_deref() {
             None => None,
             Some(EMULATOR) => Some(Gateway::Emulator),
@@ -153,7 +157,31 @@ impl Chosen {
                 Some(Gateway::Server(Box::new(base), text.to_owned()))
             }
         };
-        Ok(Self { name, file, gateway, own, others })
+        Ok(Self { name, file, gateway, own, others, neighbours })
+    }
+
+    /// Refuses a state or lock file that is another one's behind a symbolic link: their texts were compared when the file was read.
+    fn check_apart(&self, all: &BTreeMap<String, Environment>) -> Result<(), CliError> {
+        let (name, own, lock) = (&self.name, real(&self.state()), real(&self.lock_file()));
+        for (other, it) in all {
+            let state = real(&self.near(&it.state));
+            let message = if own.starts_with(&state) || state.starts_with(&own) {
+                format!("`{name}` keeps its state where `{other}` does")
+            } else if lock == real(&self.near(&it.lock_file)) {
+                format!("`{name}` has the lock file of `{other}`")
+            } else {
+                continue;
+            };
+            return Err(CliError::message(Exit::Error, format!("{message}, behind a symbolic link"))
+                .hint("nothing was sent: both would be one")
+                .hint(format!("give each its own in {}, without links to the other's", typed(&self.file))));
+        }
+        Ok(())
+    }
+
+    /// The other environments: name, state directory, and the program as it is called for them.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = (&str, PathBuf, String)> {
+        self.neighbours.iter().map(|(name, dir)| (name.as_str(), dir.clone(), format!("chatapi {}", self.words_of(name))))
     }
 
     fn near(&self, path: &Path) -> PathBuf {
@@ -177,8 +205,12 @@ impl Chosen {
 
     /// The words of a command that mean it again.
     pub(super) fn words(&self) -> String {
+        self.words_of(&self.name)
+    }
+
+    fn words_of(&self, name: &str) -> String {
         let file = if self.file == Path::new(FILE) { String::new() } else { format!(" --environments {}", typed(&self.file)) };
-        format!("--env {}{file}", self.name)
+        format!("--env {name}{file}")
     }
 
     /// For people.
@@ -271,6 +303,20 @@ impl Chosen {
         }
         Ok(())
     }
+}
+
+/// Where `path` really is: links are followed as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = whole.ancestors().find_map(|there| Some((there.canonicalize().ok()?, whole.strip_prefix(there).ok()?)));
+    let Some((there, rest)) = found else { return whole };
+    rest.components().fold(there, |mut whole, part| {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            part => whole.push(part),
+        }
+        whole
+    })
 }
 
 /// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.

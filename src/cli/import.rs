@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settled::{refusal, unlistable};
-use super::{discover, sealing, signals, token, witness};
+use super::{discover, neighbours, sealing, signals, token, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::plan::Admission;
 use crate::provider::Provider as _;
@@ -98,6 +98,7 @@ fn find(context: &Context, args: &ImportArgs, state: &State, id: &InstanceId) ->
         });
         Ok::<_, CliError>((binding, listed?))
     })?;
+    neighbours::check_free(&neighbours::owners(context, Some(&binding)), id)?;
     let command = context.command();
     let admission = Admission::new(state, &listing).map_err(|why| unlistable(&command, &why, state))?;
     let fitting = admission.of(id, args.kind).map_err(|why| refusal(&command, (id, args.kind), &why, state));

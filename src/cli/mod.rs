@@ -27,6 +27,7 @@ mod key;
 mod logging;
 mod machine;
 mod man;
+mod neighbours;
 mod output;
 mod plan;
 mod planning;
@@ -54,12 +55,14 @@ mod version;
 mod witness;
 mod wrap;
 
+use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Color, Format, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
@@ -73,7 +76,7 @@ pub fn main() -> ExitCode {
     if let Some(number) = process::argument_with_key() {
         return refuse_key(number);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match read() {
         Ok(cli) => cli,
         Err(error) => return usage::refuse(error),
     };
@@ -101,6 +104,19 @@ pub fn main() -> ExitCode {
     reports::print(&context, exit);
     let exit = finish(&context, exit);
     ExitCode::from(reports::deliver(&context, exit).code())
+}
+
+/// What was typed. CI systems set a variable that nobody has defined to the empty text: that names no state and no environment.
+fn read() -> Result<Cli, clap::Error> {
+    let named = [("state", "CHATAPI_STATE"), ("env", "CHATAPI_ENV"), ("environments", "CHATAPI_ENVIRONMENTS")];
+    let mut command = Cli::command();
+    for (argument, variable) in named {
+        if env::var_os(variable).is_some_and(|said| said.is_empty()) {
+            command = command.mut_arg(argument, |it| it.env(Resettable::Reset));
+        }
+    }
+    let matches = command.clone().try_get_matches()?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {

@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &QrArgs) -> Result<Exit, CliError> {
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
         let names = std::slice::from_ref(&args.name);
-        let field = Field::open(context, names, (&args.identity, &args.lock_file, args.reach)).await?;
+        let field = Field::open(context, names, (&args.identity, &args.lock_file, &args.reach)).await?;
         let Some(asked) = field.asked.first() else {
             let message = format!("the create of `{}` is not concluded: there is nothing to link", args.name);
             return Err(CliError::message(Exit::InDoubt, message).hint("`chatapi doubts` tells more"));
@@ -145,7 +145,7 @@ impl Watch<'_> {
     fn silent(&self, silence: &Silence) -> CliError {
         let exit = match silence {
             Silence::NoToken | Silence::NoAddress => Exit::InDoubt,
-            Silence::Failed(_) => Exit::Error,
+            Silence::Foreign(_) | Silence::Failed(_) => Exit::Error,
         };
         let message = silence.to_string().replace("NAME", self.args.name.as_str());
         CliError::message(exit, format!("`{}` cannot be asked: {message}", self.args.name))

@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError
     }
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;
-        let field = Field::open(context, &args.names, (&args.identity, &args.lock_file, args.reach)).await?;
+        let field = Field::open(context, &args.names, (&args.identity, &args.lock_file, &args.reach)).await?;
         if field.asked.is_empty() && field.open.is_empty() {
             context
                 .console
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError
 }
 
 async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
-    let (rows, at) = round(args, field, stop).await?;
+    let (rows, at) = round(context, args, field, stop).await?;
     if context.is_json() {
         context.document(&StatusDocument::new(&rows, at))?;
     } else {
@@ -65,7 +65,7 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
     let mut said: BTreeMap<InstanceName, String> = BTreeMap::new();
     let mut stopped = stop.clone();
     loop {
-        let ended = round(args, field, stop.clone()).await;
+        let ended = round(context, args, field, stop.clone()).await;
         let Ok((rows, at)) = ended else { break };
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         match &screen {
@@ -99,7 +99,12 @@ fn changes(context: &Context, rows: &[StatusRow], at: Timestamp, said: &mut BTre
 }
 
 /// Asks all of them once.
-async fn round(args: &StatusArgs, field: &Arc<Field>, mut stop: StopSignal) -> Result<(Vec<StatusRow>, Timestamp), CliError> {
+async fn round(
+    context: &Context,
+    args: &StatusArgs,
+    field: &Arc<Field>,
+    mut stop: StopSignal,
+) -> Result<(Vec<StatusRow>, Timestamp), CliError> {
     let at = Timestamp::now();
     tokio::select! {
         biased;
@@ -109,6 +114,9 @@ async fn round(args: &StatusArgs, field: &Arc<Field>, mut stop: StopSignal) -> R
             let open = field.open.iter().filter_map(|name| field.state.record(name)).map(unknown);
             let mut rows: Vec<StatusRow> = rows.chain(open).collect();
             rows.sort_by(|a, b| a.name.cmp(&b.name));
+            for message in rows.iter_mut().filter_map(|row| row.message.as_mut()) {
+                *message = context.console.addressed(message).into_owned();
+            }
             Ok((rows, at))
         }
     }

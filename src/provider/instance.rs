@@ -1,6 +1,6 @@
 //! A single instance, asked at its own address with its own token.
 //!
-//! The token goes to that address and nowhere else: by https, or by plain http to this very machine; no redirect is followed, nothing
+//! Whether that address may have the token is decided before. It goes there and nowhere else: by https, or by plain http to this very machine; no redirect is followed, nothing
 //! is asked twice, and what comes back is bounded. No message holds the token, nor an address that carries it.
 
 use std::fmt;

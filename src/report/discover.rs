@@ -1,6 +1,6 @@
 //! What an account holds and a state does not know: as entries of a manifest, with names that can be used as they stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -23,6 +23,9 @@ pub struct Discovery {
     doubtful: Vec<DoubtfulData>,
     /// What is of a type that cannot be declared.
     other_types: Vec<OtherTypeData>,
+    /// What other environments have, with their names.
+    #[serde(skip)]
+    elsewhere: Vec<(InstanceId, String)>,
 }
 
 /// An instance with the name that is proposed.
@@ -53,8 +56,14 @@ struct OtherTypeData {
 }
 
 impl Discovery {
-    /// What `listing` shows and `state` does not know, and `manifest` does not import already; its names are taken.
-    pub fn of(listing: &Listing, state: Option<&State>, manifest: Option<&Manifest>) -> Self {
+    /// What `listing` shows and `state` does not know, and `manifest` does not import already; its names are taken. What is
+    /// `elsewhere` belongs to other environments, which are named there.
+    pub fn of(
+        listing: &Listing,
+        state: Option<&State>,
+        manifest: Option<&Manifest>,
+        elsewhere: &BTreeMap<InstanceId, String>,
+    ) -> Self {
         let mut taken: BTreeSet<String> = BTreeSet::new();
         taken.extend(state.into_iter().flat_map(|state| state.records().keys()).map(InstanceName::twin_key));
         taken.extend(manifest.into_iter().flat_map(Manifest::declarations).map(|declared| declared.name.twin_key()));
@@ -65,7 +74,12 @@ impl Discovery {
         unknown.sort_by(|one, other| one.id.cmp(&other.id));
         let (format_version, mut instances) = (FORMAT_VERSION, Vec::new());
         let (mut doubtful, mut other_types) = (Vec::new(), Vec::new());
+        let mut theirs = Vec::new();
         for ListedInstance { id, name, type_text, kind, api_url, .. } in unknown {
+            if let Some(environment) = elsewhere.get(id) {
+                theirs.push((id.clone(), environment.clone()));
+                continue;
+            }
             if let Some((name, attempt)) = state.and_then(|state| doubt_of(state, id)) {
                 doubtful.push(DoubtfulData { id: id.clone(), name: name.clone(), attempt: attempt.clone() });
                 continue;
@@ -78,7 +92,7 @@ impl Discovery {
                 instances.push(FoundData { name, id: id.clone(), kind, api_url: api_url.clone() });
             }
         }
-        Self { format_version, instances, doubtful, other_types }
+        Self { format_version, instances, doubtful, other_types, elsewhere: theirs }
     }
 
     /// Whether there is nothing to take in.
@@ -103,6 +117,9 @@ impl Discovery {
         }
         for OtherTypeData { id, kind } in &self.other_types {
             writeln!(text, "# {id} is left out: its type, {kind}, is not known here.")?;
+        }
+        for (id, environment) in &self.elsewhere {
+            writeln!(text, "# {id} is left out: it belongs to environment {environment}.")?;
         }
         if self.is_empty() {
             return text.write_str("instances: []\n");
@@ -186,7 +203,7 @@ mod tests {
             ("12", &"x".repeat(200)),
         ];
         let instances = labels.iter().map(|(id, label)| listed(id, label)).collect();
-        let found = Discovery::of(&Listing { instances, odd_items: 0 }, None, Some(&manifest));
+        let found = Discovery::of(&Listing { instances, odd_items: 0 }, None, Some(&manifest), &BTreeMap::new());
         let names: Vec<_> = found.instances.iter().map(|found| format!("{} {}", found.id, found.name)).collect();
         let (long, longer) = (format!("11 {}", "x".repeat(63)), format!("12 {}-12", "x".repeat(60)));
         let expected = [
@@ -208,7 +225,8 @@ mod tests {
         let read =
             Manifest::parse(&[Source::new("d.yaml", yaml.clone())]).unwrap_or_else(|problems| panic!("{yaml}{problems:?}"));
         assert_eq!((read.declarations().len(), read.settlements.imports.len()), (12, 12));
-        let again = Discovery::of(&Listing { instances: vec![listed("1", "x")], odd_items: 0 }, None, Some(&read));
+        let again =
+            Discovery::of(&Listing { instances: vec![listed("1", "x")], odd_items: 0 }, None, Some(&read), &BTreeMap::new());
         assert!(again.is_empty(), "what is imported already is not proposed again");
         assert!(again.yaml("chatapi").ends_with("instances: []\n"));
     }

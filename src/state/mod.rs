@@ -182,6 +182,9 @@ pub struct Instance {
     pub id: InstanceId,
     /// Its address, where known.
     pub api_url: Option<ApiUrl>,
+    /// The address is from a list: no answer to a create of ours has told it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_address_listed: bool,
     /// Where its token is; none: the token is missing.
     pub token: Option<TokenAt>,
     /// When it was recorded.
@@ -293,6 +296,13 @@ impl State {
             let Phase::InDoubt(attempt, doubt) = &record.phase else { return None };
             Some((record, attempt, doubt))
         })
+    }
+}
+
+impl Instance {
+    /// As a list shows it: without a token.
+    pub(crate) fn listed(id: &InstanceId, api_url: Option<&ApiUrl>, since: Timestamp) -> Self {
+        Self { id: id.clone(), api_url: api_url.cloned(), is_address_listed: api_url.is_some(), token: None, since }
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Optio
         }
         (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
         (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
-            Some(Phase::Created(Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at }))
+            Some(Phase::Created(Instance::listed(id, api_url.as_ref(), entry.at)))
         }
         (Phase::Retiring(instance, open @ Retirement { sent: None, .. }), Step::RetireSent) => {
             Some(Phase::Retiring(instance.clone(), Retirement { sent: Some(entry.at), ..open.clone() }))

@@ -128,7 +128,7 @@ impl State {
                 let name = self.open.get(attempt).ok_or_else(|| Illegal::NotOpen(attempt.clone()))?.clone();
                 let holder = token_in.or_else(|| token.as_ref().map(|_| entry.serial));
                 let token = holder.map(|entry| TokenAt { entry, name });
-                let instance = Instance { id: id.clone(), api_url: api_url.clone(), token, since: entry.at };
+                let instance = Instance { token, is_address_listed: false, ..Instance::listed(id, api_url.as_ref(), entry.at) };
                 self.step(entry, attempt, &Step::Created(instance))
             }
             Event::Refused { attempt, reason } => self.step(entry, attempt, &Step::Refused(reason)),
@@ -150,8 +150,7 @@ impl State {
             }
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
             Event::Adopted { name, kind, id, api_url, .. } => {
-                let instance = Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at };
-                self.adopt(name, *kind, instance)
+                self.adopt(name, *kind, Instance::listed(id, api_url.as_ref(), entry.at))
             }
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
             Event::Released { name } => self.release(name, "released"),

@@ -260,14 +260,13 @@ fn nothing_is_asked_of_another_server_or_without_a_state() {
 /// A server whose lists come one after another, the last again and again; each is the ids that it shows.
 fn telling(lists: &Arc<Mutex<Vec<Vec<u32>>>>) -> OtherGateway {
     let (lists, made) = (Arc::clone(lists), Mutex::new(70_000));
-    OtherGateway::start(move |asked| match asked.function() {
-        "newInstance" => {
+    OtherGateway::start(move |asked| {
+        if asked.function() == "newInstance" {
             let mut id = made.lock().unwrap();
             *id += 1;
             let instance = format!(r#"{{"id":{id},"apiUrl":"https://h.example/{id}/","token":"tokentoken{id}"}}"#);
             Reply::new(200, format!(r#"{{"result":{{"status":"created","instance":{instance}}}}}"#))
-        }
-        _ => {
+        } else {
             let mut lists = lists.lock().unwrap();
             let shown = if lists.len() > 1 { lists.remove(0) } else { lists.first().cloned().unwrap_or_default() };
             let items: Vec<String> = shown.iter().map(|id| format!(r#"{{"id":"{id}","type":"whatsapp"}}"#)).collect();

@@ -233,3 +233,89 @@ fn a_wrong_file_is_told_with_its_place() {
     project.write("chatapi.yaml", "environments:\n  dev: {gateway: 'ftp://x'}\n");
     project.run("plan --env dev").exits(1).warns("the gateway of `dev` in chatapi.yaml is not usable");
 }
+
+/// A command is typed as it is printed: without its environment it would be about another one's instances.
+#[test]
+fn every_command_that_is_told_names_the_environment() {
+    let gateway = Gateway::start(&["create:nth=1=no-token", "create:nth=2=drop-after"]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.write("chatapi.yaml", format!("environments: {{prod: {{gateway: '{}'}}, next: }}\n", gateway.url()));
+    project.run("apply --env prod --parallelism 1").exits(3).done_or_doubtful();
+    let mut told = Vec::new();
+    for line in ["status", "status --format json", "plan", "qr a --print", "qr b --print", "doubts", "token get a"] {
+        told.push((line, project.call(line.split(' ').chain(["--env", "prod"])).run()));
+    }
+    let settled = "resolutions: [{name: b, attempt: a-aaaaaaaaaa, created: '7'}]\n";
+    project.declare(&(crate::stage::manifest("{kind: chatapi}", &["a", "b"]) + settled));
+    told.push(("plan with a wrong entry", project.run("plan --env prod").exits(1)));
+    for (line, run) in told {
+        let text = format!("{}{}", run.stdout, run.stderr);
+        let commands: Vec<&str> = text.split("chatapi ").skip(1).collect();
+        assert!(!commands.is_empty(), "{line}: {run}");
+        assert!(commands.iter().all(|rest| rest.starts_with("--env prod ")), "{line}: {run}");
+    }
+    let first = project.call(["apply", "--env", "next"]).env("CI", "true").run().exits(8);
+    first.warns("`chatapi --env next apply --init …`");
+}
+
+#[test]
+fn p1_what_another_environment_has_is_not_taken_in() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway.url(), &gateway.url()).with("CHATAPI_URL", gateway.url());
+    project.run("apply --env prod").exits(0).done();
+    let shared = project.read("chatapi.yaml").replace("staging.yaml]", "staging.yaml], same_account_as: [prod]");
+    project.write("chatapi.yaml", shared);
+    // It is no stranger, and in CI nobody has to allow it.
+    let apply = project.call(["apply", "--init", "--env", "staging"]).env("CI", "true").run();
+    apply.exits(0).prints("Apply: 1 created, 0 unchanged.");
+    let listed = project.run("--env prod state list --format json").exits(0).json();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    let theirs = format!("{id} belongs to environment `prod`, as `shop-prod`");
+    let import = format!("import x --id {id} --env staging");
+    project.run(&import).exits(6).warns(&theirs).warns("`chatapi --env prod release shop-prod`");
+    let found = project.run("import --discover --env staging").exits(0).prints("instances: []");
+    found.prints(&format!("# {id} is left out: it belongs to environment prod."));
+    let entry = format!("{MANIFEST}  - {{name: x, type: whatsapp}}\nimport: [{{name: x, id: '{id}', type: whatsapp}}]\n");
+    project.declare(&entry);
+    project.run("apply --env staging").exits(6).warns(&theirs).warns("`x` is not taken in");
+    // What it has let go is free.
+    project.run("release shop-prod --env prod").exits(0).done();
+    project.run(&import).exits(0).prints("from now on");
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// CI systems set what nobody has defined to the empty text.
+#[test]
+fn an_empty_variable_names_nothing() {
+    let prod = Gateway::start(&[]);
+    let project = project("https://gateway.example/", &prod.url()).with("CHATAPI_URL", prod.url());
+    let project = project.with("CHATAPI_ENV", "").with("CHATAPI_STATE", "").with("CHATAPI_ENVIRONMENTS", "");
+    project.run("plan").exits(1).warns("which environment is meant is not said");
+    project.run("plan --env prod").exits(0).prints("shop-prod");
+    project.call(["plan"]).env("CHATAPI_ENV", "dev").run().exits(0).prints("shop-dev");
+    fs::remove_file(project.path("chatapi.yaml")).unwrap();
+    project.run("apply --var region=x").exits(0).prints("shop-x created");
+    project.run("plan --env prod").exits(1).warns("there is no chatapi.yaml");
+}
+
+#[test]
+fn p1_one_state_behind_a_link_is_no_second_one() {
+    let project = Project::new(MANIFEST).with("CHATAPI_API_KEY", KEY);
+    fs::create_dir_all(project.path("s/deep")).unwrap();
+    std::os::unix::fs::symlink("s", project.path("link")).unwrap();
+    let refused = |text: &str, why: &str| {
+        project.write("chatapi.yaml", format!("environments: {text}\n"));
+        for env in ["one", "two"] {
+            project.run(&format!("apply --env {env} --var region=x")).exits(1).warns(why).warns("behind a symbolic link");
+        }
+    };
+    refused("{one: {state: s/dev, gateway: emulator}, two: {state: link/dev, gateway: emulator}}", "keeps its state where");
+    refused("{one: {state: s, gateway: emulator}, two: {state: link/deep/x, gateway: emulator}}", "keeps its state where");
+    refused("{one: {lock_file: s/l, gateway: emulator}, two: {lock_file: link/l, gateway: emulator}}", "has the lock file of");
+    assert!(!project.path("s/dev").exists() && !project.path("s/l").exists());
+    project
+        .write("chatapi.yaml", "environments: {one: {state: s/a, gateway: emulator}, two: {state: link/b, gateway: emulator}}\n");
+    for env in ["one", "two"] {
+        project.run(&format!("apply --env {env} --var region=x")).exits(0).prints("1 created");
+    }
+}

@@ -364,7 +364,7 @@ fn p9_at_random_nothing_is_deleted_that_was_not_named() {
         let ids = project.ids();
         known.extend(ids.values().cloned());
         let name = all[dice.usize(0..all.len())];
-        let recreate: String = declared.iter().map(|name| format!("--recreate {name} ")).collect();
+        let recreate: String = declared.iter().flat_map(|name| ["--recreate ", name, " "]).collect();
         let answers = format!("{recreate}--not-a-rename a --not-a-rename b --not-a-rename c --not-a-rename d --not-a-rename e");
         let line = match dice.u8(0..6) {
             0 | 1 => format!("apply {answers}"),

@@ -112,6 +112,52 @@ fn p11_a_token_goes_to_its_own_instance_and_nowhere_else() {
     is_free_of(&["tokentokentoken1".to_owned(), "tokentokentoken2".to_owned()], &run.to_string(), "status");
 }
 
+/// P11: whoever writes the list says where instances are, and collects no tokens by that.
+#[test]
+fn p11_an_address_from_a_list_gets_a_token_only_where_the_account_is_or_an_operator_says() {
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let (there, own) = (thief.url(), Arc::new(Mutex::new(String::new())));
+    let address = Arc::clone(&own);
+    let server = OtherGateway::start(move |asked| {
+        if asked.function() == "status" {
+            return Reply::new(200, r#"{"accountStatus":"authenticated"}"#);
+        }
+        let item = |id, base: &str| format!(r#"{{"id":"{id}","name":"","type":"whatsapp","apiUrl":"{base}/i{id}/"}}"#);
+        let here = address.lock().unwrap().clone();
+        let items = [item(1, &there), item(2, &there), item(3, &here)].join(",");
+        Reply::new(200, format!(r#"{{"result":[{items}]}}"#))
+    });
+    *own.lock().unwrap() = server.url();
+    let text = manifest("{kind: chatapi}", &["b"]) + "import: [{name: b, id: '2', type: whatsapp}]\n";
+    let project = Project::at(&server.url(), &[]);
+    project.declare(&text);
+    let import = |name: &str, id| {
+        project.call(["import", name, "--id", id, "--token-stdin"]).input(format!("{name}okentokentoken1")).run()
+    };
+    project.run("init").exits(0).done();
+    import("a", "1").exits(0).done();
+    import("c", "3").exits(0).done();
+    project.run("apply").exits(3).prints("1 imported").done_or_doubtful();
+    project.call(["token", "set", "b"]).input("bokentokentoken1").run().exits(0).done();
+    for _ in 0..2 {
+        let document = project.run("status --format json").exits(3).json();
+        assert_eq!(words(&document), ["a: bad_address", "b: bad_address", "c: authenticated"]);
+        let flag = format!("`--trust-host {}` says so", thief.url().trim_end_matches("/v1/api"));
+        assert!(document["instances"][0]["message"].as_str().unwrap().contains(&flag), "{document}");
+        project.run("qr b --print").exits(1).done_with(&flag);
+        assert!(thief.asked().is_empty());
+        // A journal that is begun anew still knows it.
+        project.run("state compact").exits(0).done();
+    }
+    project.run("status --trust-host eu1.example a").exits(3).prints("bad address").done_or_doubtful();
+    project.run("status --trust-host https://").exits(1).done_with("expected a host");
+    assert!(thief.asked().is_empty());
+    let trusted = format!("--trust-host other.example --trust-host {}", thief.url());
+    project.run(&format!("status {trusted}")).exits(0).prints("3 authenticated").done();
+    project.run(&format!("qr b --print {trusted}")).exits(0).prints("linked to a phone already").done();
+    assert_eq!(thief.asked().len(), 3);
+}
+
 #[test]
 fn p13_an_answer_without_end_or_that_never_comes_is_none() {
     let own = Arc::new(Mutex::new(String::new()));

@@ -6,9 +6,9 @@ use super::strangers::{Strictness, unlisted};
 use crate::apply::{Applier, Examination};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::planning;
 use crate::cli::resolve::{address, objection};
 use crate::cli::settled::{check_reviewed, refusal, remark, unlistable};
+use crate::cli::{neighbours, planning};
 use crate::listing::Listing;
 use crate::manifest::{Import, Resolution};
 use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
@@ -102,6 +102,8 @@ impl Run<'_> {
     fn admitted(&self, said: &Import, state: &State, admission: Option<&Admission<'_>>) -> Result<Evidence, CliError> {
         let Import { name, id, kind, place } = said;
         let Some(admission) = admission else { return Ok(Evidence::default()) };
+        let owners = neighbours::owners(self.context, state.binding.as_ref());
+        neighbours::check_free(&owners, id).map_err(|refused| refused.context(format!("{place}: `{name}` is not taken in")))?;
         match admission.of(id, Some(*kind)) {
             Ok((found, _)) => Ok(Evidence { candidates: None, api_url: found.api_url.clone() }),
             Err(why) => {

@@ -8,7 +8,7 @@ use crate::apply::Applier;
 use crate::cli::args::Allowance;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::prompt;
+use crate::cli::{neighbours, prompt};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
@@ -43,10 +43,12 @@ impl Run<'_> {
         let strictness = self.strictness(state);
         // A saved plan may come back with a state from before it was applied: then a doubt explains nothing.
         let doubts = if self.saved.is_some() { Doubts::ExplainNothing } else { Doubts::Explain };
+        let theirs = neighbours::owners(self.context, state.binding.as_ref());
         let mut accepted = most;
         loop {
             let Some(listing) = self.listed(applier, state, strictness).await? else { return Ok(None) };
-            let ids = strangers(state, &listing, doubts);
+            let mut ids = strangers(state, &listing, doubts);
+            ids.retain(|id| !theirs.contains_key(id));
             let count = ids.len();
             if count <= accepted {
                 return Ok(None);

@@ -8,6 +8,8 @@ use clap::builder::BoolishValueParser;
 
 use super::{IdentityArgs, LockFileArg, ServerArgs, VariableArgs, WitnessArg, duration, name, read_duration};
 use crate::instance::InstanceName;
+use crate::provider::BaseUrl;
+use crate::state::Origin;
 
 /// When a paid time counts as nearly over.
 #[derive(Debug, Clone, Copy, Args)]
@@ -37,7 +39,7 @@ pub(in crate::cli) struct DriftArgs {
 }
 
 /// How to reach single instances.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ReachArgs {
     /// How long a connection may take to stand.
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_CONNECT_TIMEOUT", hide_env_values = true, default_value = "10s")]
@@ -48,6 +50,10 @@ pub(in crate::cli) struct ReachArgs {
     /// How long to wait before asking again.
     #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "3s")]
     pub(in crate::cli) interval: Duration,
+    /// Send tokens to this host too, where no answer to a create has told an address on it: `HOST`, `HOST:PORT` or an address;
+    /// may be repeated.
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub(in crate::cli) trust_host: Vec<Origin>,
 }
 
 /// `status`.
@@ -97,6 +103,12 @@ pub(in crate::cli) struct QrArgs {
     pub(in crate::cli) identity: IdentityArgs,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,
+}
+
+/// By https, if nothing else is said.
+fn host(text: &str) -> Result<Origin, String> {
+    let address = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    BaseUrl::parse(&address).map(|base| base.origin()).map_err(|_| "expected a host such as `eu1.gateway.example`".to_owned())
 }
 
 /// From a tenth of a second to a day.
