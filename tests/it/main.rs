@@ -31,6 +31,7 @@ mod crash_points;
 mod credentials;
 mod damage;
 mod deliveries;
+#[cfg(feature = "failpoints")]
 mod destroy;
 mod disk_full;
 mod drift;
@@ -59,6 +60,7 @@ mod qr;
 mod raw_server;
 mod recipes;
 mod repetition;
+#[cfg(feature = "failpoints")]
 mod retiring;
 mod saved_plans;
 mod scenarios;

@@ -130,6 +130,7 @@ impl Running {
     }
 
     /// Kills it, unless it has ended before.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn kill(&self) {
         let _ = kill_process(self.pid, Signal::KILL);
     }
