@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{at, entries_synced, entry, lies, pass};
 #[cfg(feature = "failpoints")]
-pub use present::{RECOVERY, TIMELINE};
+pub use present::{DELETES, RECOVERY, REPLACEMENT, SETTLEMENTS, TIMELINE};
 #[cfg(feature = "failpoints")]
 pub(crate) use present::{at, entries_synced, entry, lies, pass};
 
@@ -162,6 +162,51 @@ mod present {
         "journal-after-recipients",
         "journal-written-token_set",
         "journal-after-token_set",
+        "journal-written-gone",
+        "journal-after-gone",
+    ];
+
+    /// The points on the way of one delete.
+    pub const DELETES: &[&str] = &[
+        "journal-before-retiring",
+        "journal-written-retiring",
+        "journal-after-retiring",
+        "delete-begun",
+        "journal-before-retire_sent",
+        "journal-written-retire_sent",
+        "journal-after-retire_sent",
+        "delete-sent",
+        "delete-answered",
+        "delete-judged",
+        "journal-before-retired",
+        "journal-written-retired",
+        "journal-after-retired",
+    ];
+
+    /// The points on the way of what a manifest settles before anything is created.
+    pub const SETTLEMENTS: &[&str] = &[
+        "settle-begun",
+        "journal-before-resolved",
+        "journal-written-resolved",
+        "journal-before-moved",
+        "journal-written-moved",
+        "journal-before-adopted",
+        "journal-written-adopted",
+        "settle-noted",
+        "journal-after-resolved",
+        "journal-after-moved",
+        "journal-after-adopted",
+        "settled",
+    ];
+
+    /// The points on the way of a replacement, beside those of a create and of a delete.
+    pub const REPLACEMENT: &[&str] = &[
+        "journal-before-replacing",
+        "journal-written-replacing",
+        "journal-after-replacing",
+        "set-aside",
+        "moving-back",
+        "replaced",
     ];
 
     #[derive(Debug)]
@@ -216,7 +261,15 @@ mod present {
                 "full" => Action::Error(io::ErrorKind::StorageFull),
                 other => Action::Pause(PathBuf::from(other.strip_prefix("pause:")?)),
             };
-            let known = TIMELINE.iter().map(|(name, _)| name).chain(RECOVERY).chain(OUTPUTS).chain(CARE);
+            let known = TIMELINE
+                .iter()
+                .map(|(name, _)| name)
+                .chain(RECOVERY)
+                .chain(OUTPUTS)
+                .chain(CARE)
+                .chain(DELETES)
+                .chain(SETTLEMENTS)
+                .chain(REPLACEMENT);
             let is_known = known.chain([&"sync"]).any(|name| *name == point);
             is_known.then(|| Self { point: point.to_owned(), action, nth, hits: AtomicU32::new(0) })
         }

@@ -45,7 +45,8 @@
 //! | [`failpoint`] | where a test makes the program die; nothing at all in a release |
 //! | [`seal`] | secrets encrypted to public keys |
 //! | [`diagnostic`], [`listing`], [`price`], [`state`] | problems with places; what a server lists; amounts of money; the state, its events and transitions |
-//! | [`manifest`], [`plan`] | YAML to declarations; declarations and state to changes; what a list proves about a doubt |
+//! | [`manifest`] | YAML to declarations |
+//! | [`plan`] | declarations and state to changes; what a list proves about a doubt |
 //! | [`saved`] | a plan that was reviewed, as a file |
 //! | [`doctor`] | what is wrong with a set-up: the state's place, who can read it, and the pipelines that use it |
 //! | [`store`], [`provider`] | the rim: journal, index, lock; HTTP, and what an answer proves |
@@ -53,8 +54,8 @@
 //! | [`report`] | what a command shows, as data |
 //! | [`cli`] | the command line |
 //!
-//! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source`, which reads
-//! the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
+//! Pure, that is without files, network, clock, chance or tasks: everything above the rim (but `manifest::source` and
+//! `manifest::beside`, which read the files), and of the rim `provider::wire`, `provider::certainty` and `store::journal`'s encoding.
 //!
 //! One folder names the HTTP client (`provider`), one file sled (`store::sled`), one standard output (`cli::console`).
 //!

@@ -4,19 +4,21 @@
 //! plan is spent is not in the file, which may be copied, but in the state's journal: the run that carries it out names it there,
 //! durably, before its first request. Pure: files, clock and state come as arguments.
 
+mod manifest;
+mod settlements;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Place, Position};
-use crate::instance::{InstanceName, InstanceType};
-use crate::manifest::{Declaration, Manifest, ProviderKind};
-use crate::plan::{Action, Plan};
-use crate::price::Prices;
-use crate::seal::Recipients;
+use crate::instance::InstanceName;
+use crate::manifest::{Manifest, Target};
+use crate::plan::{Action, Change, Plan, Reason};
 use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
+pub use manifest::SavedManifest;
+use manifest::is_false;
 
 /// The version of the format: a minor change adds, a major one breaks.
 const VERSION: &str = "1.0";
@@ -69,35 +71,6 @@ pub struct Made {
     pub version: String,
 }
 
-/// A manifest as a saved plan keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedManifest {
-    /// The files, as they were typed.
-    pub files: Vec<String>,
-    /// The lock file, as it was typed or found.
-    pub lock_file: String,
-    provider: ProviderKind,
-    exclusive: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prices: Option<Prices>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seal_to: Option<Recipients>,
-    instances: Vec<SavedInstance>,
-}
-
-/// A declaration and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedInstance {
-    name: InstanceName,
-    #[serde(rename = "type")]
-    kind: InstanceType,
-    file: String,
-    line: u32,
-    column: u32,
-}
-
 /// What was said when a plan was made, and holds when it is applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +78,18 @@ pub struct Consent {
     /// Names that are no renames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_a_rename: Vec<InstanceName>,
+    /// Names that get another instance in the place of one that was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recreate: Vec<InstanceName>,
+    /// Names that get a new instance in the place of the one that they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<InstanceName>,
+    /// What is no longer declared is deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prune: bool,
+    /// What alone is changed; none: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// Creates at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_creates: Option<usize>,
@@ -169,52 +154,6 @@ pub enum Stale {
     /// The manifest cannot be read any more.
     #[error("the manifest has changed since the plan was made: it is not valid now (`chatapi validate`)")]
     BadManifest,
-}
-
-impl SavedManifest {
-    /// Keeps `manifest`, which was read from `files`.
-    pub fn of(manifest: &Manifest, files: Vec<String>, lock_file: String) -> Self {
-        let instance = |declaration: &Declaration| SavedInstance {
-            name: declaration.name.clone(),
-            kind: declaration.kind,
-            file: declaration.place.file.to_string(),
-            line: declaration.place.position.line,
-            column: declaration.place.position.column,
-        };
-        Self {
-            files,
-            lock_file,
-            provider: manifest.provider,
-            exclusive: manifest.exclusive,
-            prices: manifest.prices.clone(),
-            seal_to: manifest.seal_to.clone(),
-            instances: manifest.declarations().iter().map(instance).collect(),
-        }
-    }
-
-    /// The manifest again.
-    pub fn manifest(&self) -> Manifest {
-        let declaration = |saved: &SavedInstance| Declaration {
-            name: saved.name.clone(),
-            kind: saved.kind,
-            place: Place {
-                file: saved.file.as_str().into(),
-                position: Position { line: saved.line, column: saved.column, ..Position::START },
-            },
-        };
-        let (prices, seal_to) = (self.prices.clone(), self.seal_to.clone());
-        let declarations = self.instances.iter().map(declaration).collect();
-        Manifest::assembled(self.provider, self.exclusive, (prices, seal_to), declarations)
-    }
-
-    /// Whether `manifest` declares the same, wherever it stands.
-    fn says_what(&self, manifest: &Manifest) -> bool {
-        let same = |(saved, declared): (&SavedInstance, &Declaration)| saved.name == declared.name && saved.kind == declared.kind;
-        let settings = (self.provider, self.exclusive, &self.prices, &self.seal_to);
-        settings == (manifest.provider, manifest.exclusive, &manifest.prices, &manifest.seal_to)
-            && self.instances.len() == manifest.declarations().len()
-            && self.instances.iter().zip(manifest.declarations()).all(same)
-    }
 }
 
 impl SavedPlan {
@@ -283,13 +222,17 @@ impl SavedPlan {
         }
     }
 
-    /// Whether it names everything once, in order, and creates only what is declared.
+    /// Whether it names everything once, in order, creates only what is declared, settles only what the manifest says, and deletes only
+    /// what is not declared, if that was said.
     fn is_of_one_piece(&self) -> bool {
         let declared: BTreeMap<_, _> = self.manifest.instances.iter().map(|saved| (&saved.name, saved.kind)).collect();
         let planned: BTreeSet<_> = self.plan.changes.iter().map(|change| &change.name).collect();
         self.manifest.instances.is_sorted_by(|one, next| one.name < next.name)
             && planned.len() == self.plan.changes.len()
+            && self.manifest.settlements.has_all(&self.plan.settlements)
             && self.plan.with(Action::Create).all(|change| declared.get(&change.name) == Some(&change.kind))
+            && self.plan.with(Action::Delete).all(|change| self.consent.prune && !declared.contains_key(&change.name))
+            && self.plan.replacements().all(|(name, _)| self.consent.replace.contains(name))
     }
 
     /// Whether it may still be applied at `now`, whatever it is for.
@@ -324,23 +267,29 @@ impl SavedPlan {
         if self.manifest.says_what(manifest) { Ok(()) } else { Err(Stale::OtherManifest) }
     }
 
-    /// Of `plan`, made again when this one is applied: the same without the creates that nobody reviewed, and their names. There
-    /// are some when a doubt was settled meanwhile.
+    /// Of `plan`, made again when this one is applied: the same without the creates and deletes that nobody reviewed, and their
+    /// names. There are some when a doubt was settled meanwhile.
     pub fn restrict(&self, plan: Plan) -> (Plan, BTreeSet<InstanceName>) {
-        let reviewed: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        let (kept, new) = plan
-            .changes
-            .into_iter()
-            .partition::<Vec<_>, _>(|change| change.action != Action::Create || reviewed.get(&change.name) == Some(&change.kind));
-        (Plan { changes: kept }, new.into_iter().map(|change| change.name).collect())
+        let creates: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change)).collect();
+        let deletes: BTreeMap<_, _> = self.plan.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
+        let aside = |change: &Change| matches!(change.reason, Reason::Replaces { .. }).then(|| change.reason.clone());
+        let is_reviewed = |change: &Change| match change.action {
+            Action::Create => {
+                creates.get(&change.name).is_some_and(|reviewed| reviewed.kind == change.kind && aside(reviewed) == aside(change))
+            }
+            Action::Delete => deletes.get(&change.name) == Some(&&change.reason),
+            _ => true,
+        };
+        let (kept, new) = plan.changes.into_iter().partition::<Vec<_>, _>(is_reviewed);
+        (Plan { settlements: plan.settlements, changes: kept }, new.into_iter().map(|change| change.name).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::InstanceType;
     use crate::manifest::Source;
-    use crate::plan::{Change, Reason};
     use crate::state::Serial;
 
     fn at(second: i64) -> Timestamp {
@@ -366,7 +315,7 @@ mod tests {
         let head = Head { serial: Serial(3), hash: Hash::of(b"x") };
         let origin = Origin("https://gateway.example:443".to_owned());
         let bound_to = (Lineage::from_bytes([1; 16]), head, origin);
-        let plan = Plan { changes };
+        let plan = Plan { changes, ..Plan::default() };
         let hash = plan.checksum(None, "chatapi").unwrap();
         SavedPlan::new((PlanId::from_bytes([2; 8]), made, at(2_000)), bound_to, declared, (Consent::default(), plan, hash))
     }
@@ -422,6 +371,11 @@ mod tests {
             plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
         });
         assert!(matches!(undeclared, Err(SavedPlanError::Forged(_))));
+        let unsaid = forge(|plan| {
+            plan.plan.settlements.push(change("a", InstanceType::WhatsAppDev, Action::Import));
+            plan.plan_hash = plan.plan.checksum(None, "chatapi").unwrap();
+        });
+        assert!(matches!(unsaid, Err(SavedPlanError::Forged(_))));
         let doubly_declared = forge(|plan| plan.manifest.instances.push(plan.manifest.instances[0].clone()));
         assert!(matches!(doubly_declared, Err(SavedPlanError::Forged(_))));
         assert!(matches!(forge(|plan| plan.expires = at(9_999_999)), Err(SavedPlanError::Forged(_))));
@@ -448,7 +402,7 @@ mod tests {
             change("c", wa, Action::Create),
             change("d", wa, Action::NoOp),
         ];
-        let (plan, new) = saved.restrict(Plan { changes: now });
+        let (plan, new) = saved.restrict(Plan { changes: now, ..Plan::default() });
         assert_eq!(plan.changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["a", "d"]);
         assert_eq!(new.iter().map(InstanceName::as_str).collect::<Vec<_>>(), ["b", "c"]);
     }

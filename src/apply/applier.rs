@@ -11,7 +11,7 @@ use super::recorder::{RecordError, Recorder};
 use super::shared::{Job, Shared};
 use super::{Halt, Observer, Options, Outcome, Progress, Report, Signal, StopSignal};
 use crate::failpoint;
-use crate::instance::InstanceName;
+use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::{Action, Doubts, Plan, strangers};
 use crate::provider::{ListError, Provider};
@@ -77,6 +77,27 @@ impl Applier {
         self.sync().await
     }
 
+    /// Records what may be deleted, and what may not.
+    pub async fn protect(&self, protected: Vec<InstanceName>, unprotected: Vec<InstanceName>) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        let marks = protected.chunks(NOTED_MAX).map(|names| (names.to_vec(), Vec::new()));
+        for (protected, unprotected) in marks.chain(unprotected.chunks(NOTED_MAX).map(|names| (Vec::new(), names.to_vec()))) {
+            self.shared.pen.record(Event::Protection { protected, unprotected }).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls what `name` has `to`, durably, so that `name` can have a new instance.
+    pub async fn set_aside(&self, name: &InstanceName, to: &InstanceName) -> Result<(), RecordError> {
+        self.shared.begin().await?;
+        self.shared.pen.record(Event::Replacing { name: name.clone(), to: to.clone() }).await.map(|_| ())
+    }
+
+    /// Gives an instance that was set aside its name back.
+    pub async fn move_back(&self, from: &InstanceName, to: &InstanceName) -> Result<(), RecordError> {
+        self.shared.pen.record(Event::Moved { from: from.clone(), to: to.clone() }).await.map(|_| ())
+    }
+
     /// Pins whom secrets are sealed to; it is durable before anything is sealed.
     pub async fn pin(&self, to: Recipients) -> Result<(), RecordError> {
         self.shared.begin().await?;
@@ -110,9 +131,25 @@ impl Applier {
     pub async fn survey(&self) -> Option<Result<Listing, ListError>> {
         let listed = self.list().await?;
         if let Ok(listing) = &listed {
+            self.shared.saw(listing.instances.iter().map(|instance| &instance.id));
             self.shared.keep_survey(listing.clone());
         }
         Some(listed)
+    }
+
+    /// Whether any list of this run has shown it.
+    pub fn has_seen(&self, id: &InstanceId) -> bool {
+        self.shared.has_seen(id)
+    }
+
+    /// Waits for as long as has to be between two lists that agree. False: the run was asked to stop.
+    pub async fn wait_between_lists(&self) -> bool {
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            _ = stop.wait() => false,
+            () = tokio::time::sleep(self.shared.options.settling.between) => true,
+        }
     }
 
     /// The account is to be listed again for the fence.
@@ -121,7 +158,7 @@ impl Applier {
     }
 
     /// None: the run was asked to stop.
-    async fn list(&self) -> Option<Result<Listing, ListError>> {
+    pub(super) async fn list(&self) -> Option<Result<Listing, ListError>> {
         let mut stop = self.shared.stop.clone();
         tokio::select! {
             biased;
@@ -185,10 +222,7 @@ impl Applier {
 
     /// Binds the state and lists what is there already.
     async fn fence(&self, binding: Binding) -> Result<Option<Serial>, RecordError> {
-        let bound = self.look(|store| store.state().binding.clone()).await?;
-        if bound.as_ref() != Some(&binding) {
-            self.shared.pen.note(Event::Bound(binding)).await?;
-        }
+        self.bind(binding).await?;
         let listed = match self.shared.take_survey() {
             Some(listing) => Some(Ok(listing)),
             None => self.list().await,
@@ -213,9 +247,19 @@ impl Applier {
         }
     }
 
+    /// Says what server and account the state belongs to.
+    pub(super) async fn bind(&self, binding: Binding) -> Result<(), RecordError> {
+        let bound = self.look(|store| store.state().binding.clone()).await?;
+        if bound.as_ref() != Some(&binding) {
+            self.shared.pen.note(Event::Bound(binding)).await?;
+        }
+        Ok(())
+    }
+
     async fn note_orphans(&self, plan: &Plan) -> Result<(), RecordError> {
-        let gone: Vec<_> = plan.with(Action::Orphan).map(|change| change.name.clone()).collect();
-        let here: Vec<_> = plan.with(Action::NoOp).map(|change| change.name.clone()).collect();
+        let gone: Vec<_> = plan.with(Action::Orphan).chain(plan.with(Action::Delete)).map(|change| change.name.clone()).collect();
+        let stays = [Action::NoOp, Action::Protect, Action::Unprotect];
+        let here: Vec<_> = stays.into_iter().flat_map(|action| plan.with(action)).map(|change| change.name.clone()).collect();
         let changed = self.look(move |store| {
             let records = store.state().records();
             let noted = |name: &InstanceName| records.get(name).is_some_and(|record| record.orphan_noted);

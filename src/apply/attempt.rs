@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// Whether nothing may be sent any more: an interrupt, or another name's trouble that concerns all.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.halted() || self.stop.asked().is_some()
     }
 
@@ -226,7 +226,7 @@ fn taken(error: &RecordError) -> Option<String> {
 }
 
 /// A new attempt id.
-fn draw_attempt() -> Result<AttemptId, ring::error::Unspecified> {
+pub(super) fn draw_attempt() -> Result<AttemptId, ring::error::Unspecified> {
     let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())?;
     Ok(AttemptId::from_bytes(random.expose()))
 }

@@ -9,10 +9,13 @@ mod applier;
 mod attempt;
 mod doubts;
 mod keep;
+mod lose;
 mod pace;
 mod recorder;
 mod recover;
 mod rescue;
+mod retire;
+mod settle;
 mod shared;
 mod stop;
 
@@ -33,10 +36,11 @@ pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use recorder::{RecordError, Recorder};
 pub use rescue::{NoRescue, Packet, Rescue};
+pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Moment, Settling};
+use crate::plan::{Change, Moment, Settling};
 use crate::state::{AttemptId, Event, PlanId, Who};
 
 /// The time, as the journal records it. A parameter so that tests choose it.
@@ -183,6 +187,8 @@ pub enum Halt {
 pub struct Report {
     /// Every name that was to be created.
     pub outcomes: BTreeMap<InstanceName, Outcome>,
+    /// Every name that was to be deleted.
+    pub departures: BTreeMap<InstanceName, Departure>,
     /// Why it stopped early, if it did.
     pub halt: Option<Halt>,
 }
@@ -202,9 +208,19 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+    /// It was settled before anything is created: taken in, renamed, or a doubt of it closed.
+    Settled {
+        /// As the plan shows it.
+        change: Change,
+    },
     /// A request is being made.
     Started {
         /// For which name.
+        name: InstanceName,
+    },
+    /// A delete is being sent.
+    Deleting {
+        /// Whose.
         name: InstanceName,
     },
     /// A request did not leave; it is tried again.

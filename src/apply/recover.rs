@@ -35,7 +35,13 @@ impl Applier {
                         let proof = unsent_proof(attempt, run.boot.as_deref(), run.keeps_what_is_synced);
                         left.insert(record.name.clone(), Left::Intent(attempt.id.clone(), proof));
                     }
-                    Phase::Absent { .. } | Phase::InDoubt(..) | Phase::Created(_) | Phase::Released(_) => {}
+                    // An open delete is concluded by the next one, which may be sent again.
+                    Phase::Retiring(..)
+                    | Phase::Retired { .. }
+                    | Phase::Absent { .. }
+                    | Phase::InDoubt(..)
+                    | Phase::Created(_)
+                    | Phase::Released(_) => {}
                 }
             }
             for (name, attempt, serial) in answers {
@@ -99,6 +105,7 @@ impl Applier {
             Ok(examination) => examination,
             Err(error) => return Ok(Err(error)),
         };
+        self.shared.saw(&examination.listed);
         let candidates = examination.candidates.ids();
         for (name, (attempt, proposal)) in examination.proposals {
             let (verdict, outcome, rule) = match proposal {

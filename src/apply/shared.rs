@@ -1,6 +1,6 @@
 //! What the tasks of one run share: the queue, the report, and the one place that decides to stop.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use super::keep::Keeper;
 use super::pace::Pace;
 use super::recorder::{Pen, RecordError};
 use super::{Halt, Observer, Options, Progress, Report, StopSignal};
-use crate::instance::{InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::listing::Listing;
 use crate::provider::Provider;
 use crate::state::Serial;
@@ -38,6 +38,7 @@ pub(super) struct Shared {
     in_flight: AtomicUsize,
     begun: OnceCell<()>,
     survey: Mutex<Option<Listing>>,
+    seen: Mutex<BTreeSet<InstanceId>>,
 }
 
 impl Shared {
@@ -60,12 +61,23 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             begun: OnceCell::new(),
             survey: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
     /// Keeps what the server listed, until the fence is made of it.
     pub(super) fn keep_survey(&self, listing: Listing) {
         *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
+    }
+
+    /// These were listed while the run went on.
+    pub(super) fn saw<'i>(&self, ids: impl IntoIterator<Item = &'i InstanceId>) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(ids.into_iter().cloned());
+    }
+
+    /// Whether any list of the run showed it.
+    pub(super) fn has_seen(&self, id: &InstanceId) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// What was kept; it is kept no longer.

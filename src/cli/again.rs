@@ -4,15 +4,26 @@ use std::borrow::Cow;
 use std::env;
 use std::path::Path;
 
+use super::args::Global;
 use super::context::typed;
+use super::environment::Chosen;
 
 /// How a command begins in what is told.
 const QUOTED: &str = "`chatapi ";
 /// Verbs that have nothing to do with a state.
 const WITHOUT_STATE: [&str; 8] = ["key", "completions", "schema", "man", "version", "emulator", "validate", "help"];
 
+/// The program with what it has to be told to find the same state.
+pub(super) fn command(global: &Global, chosen: Option<&Chosen>) -> String {
+    match (chosen, &global.state) {
+        (Some(chosen), _) => format!("chatapi {}", chosen.words()),
+        (None, Some(dir)) => at(dir),
+        (None, None) => "chatapi".to_owned(),
+    }
+}
+
 /// The program with what it has to be told to find the state in `dir`.
-pub(super) fn command(dir: &Path) -> String {
+fn at(dir: &Path) -> String {
     // The environment may name another one.
     let is_usual = env::var_os("CHATAPI_STATE").is_none_or(|named| named.is_empty() || named == "state");
     match dir.to_str() {

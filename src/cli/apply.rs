@@ -1,54 +1,54 @@
 //! `chatapi apply`.
 
 mod begin;
+mod ending;
+mod evidence;
+mod leaving;
+mod lost;
 mod strangers;
 mod subject;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::args::ApplyArgs;
-use super::console::BOLD;
-use super::context::{Context, Server, check_binding, settling, steady_now, typed};
+use super::context::{Context, Server, settling, typed};
 use super::delivery::{self, Delivery, World};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
-use super::plan::{cost_sentence, declared, guard_hints, plan_hash, with_cost};
-use super::progress::Display;
-use super::reports::{self, Told};
+use super::machine::steady_now;
+use super::plan::plan_hash;
+use super::planning::{check_recreated, planned, remark_spent};
+use super::progress::{DRAIN, Display, TRIES};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
 use super::{saved, signals, stream};
-use crate::apply::{Applier, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal, Tries};
+use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Cost, Guard, Limits, Plan};
+use crate::plan::{self, Action, Change, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
-use crate::report::account::{Case, Counts, Notice};
-use crate::report::events::{Line, Summary};
-use crate::report::{self, ApplyDocument, ApplySummary};
-use crate::saved::SavedPlan;
+use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
 use crate::state::{Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
+use ending::after;
+use evidence::Steps;
+use leaving::Marks;
+use lost::Prepared;
 use subject::Subject;
-
-/// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
-const DRAIN: Duration = Duration::from_secs(9);
-/// Tries of a request that provably did not leave.
-const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
 
 pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliError> {
     let subject = Subject::read(context, args)?;
-    let Subject { manifest, witness, saved } = &subject;
+    let Subject { manifest, witness, saved, .. } = &subject;
+    check_recreated(manifest, &subject.consent)?;
     // From here on nobody who does not read holds up the run, nor the state.
     stream::hurry(context.is_ci);
     signals::runtime()?.block_on(async {
@@ -64,7 +64,7 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
             Some(server) => server,
             None => context.connect(ProviderKind::Emulator, &args.server).await?,
         };
-        check_binding(store.state().binding.as_ref(), &server.binding(&store.state().lineage))?;
+        context.check_binding(store.state().binding.as_ref(), &server, &store.state().lineage)?;
         if let Some(plan) = saved {
             let checked = plan.check_server(server.provider.origin());
             checked.map_err(|stale| saved::stale(context, plan, &stale))?;
@@ -77,9 +77,8 @@ pub(super) fn run(context: &Arc<Context>, args: &ApplyArgs) -> Result<Exit, CliE
         let world = World { state: store.state(), manifest, sealed_to: to };
         let delivery = Delivery::prepare(context, &kept, args, &world)?;
         delivery::remind(context, &args.write_outputs, to);
-        let not_renames = subject.not_renames(args);
-        let run =
-            Run { context, args, manifest, witness, saved: saved.as_ref(), limits, not_renames, pin, delivery, server, stop };
+        let consent = &subject.consent;
+        let run = Run { context, args, manifest, witness, saved: saved.as_ref(), limits, consent, pin, delivery, server, stop };
         run.go(store).await
     })
 }
@@ -110,8 +109,8 @@ struct Run<'a> {
     witness: &'a Witness,
     saved: Option<&'a SavedPlan>,
     limits: Limits,
-    /// Names that are no renames.
-    not_renames: &'a [InstanceName],
+    /// What answers the guards that are about one name.
+    consent: &'a Consent,
     /// Keys to be pinned when nothing stops the run any more.
     pin: Option<Recipients>,
     delivery: Option<Delivery>,
@@ -133,6 +132,8 @@ struct Task {
     hash: Hash,
     /// What could be created now and was not reviewed.
     unreviewed: BTreeSet<InstanceName>,
+    /// What is settled before.
+    settled: Settled,
 }
 
 /// A run's end, and the state then.
@@ -141,6 +142,9 @@ struct Finished {
     /// By this before the run was on record: it promised nothing, and nothing was sent.
     stopped: Option<Signal>,
     task: Task,
+    /// What was settled before anything was created.
+    settled: Vec<Change>,
+    marks: Marks,
     state: State,
     head: Head,
 }
@@ -232,20 +236,23 @@ impl Run<'_> {
             self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
         }
         let (state, head) = look(applier).await?;
-        let task = self.task(&state)?;
+        let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
-        if guards.is_empty() && !wanted.is_empty() {
-            guards.extend(self.look_for_strangers(applier, &state).await?);
+        if guards.is_empty() {
+            guards.extend(self.confirm(&task, &task.settled.state)?);
         }
         if !guards.is_empty() {
-            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, state, head });
+            let settled = Vec::new();
+            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, settled, marks: (0, 0), state, head });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
+        let mut settled = Vec::new();
         if stopped.is_none() {
-            self.commit(applier, &task, &wanted).await?;
+            settled.extend(steps.iter().map(|(_, change)| change.clone()));
+            applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
+            self.commit(applier, &task, (&wanted, steps)).await?;
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
@@ -256,15 +263,31 @@ impl Run<'_> {
         {
             report.halt = Some(Halt::Store(error.into_store_error()));
         }
+        display.clear();
+        report.departures.extend(task.deletes().into_iter().map(|name| (name, Departure::NotTried)));
+        let marks = if stopped.is_some() {
+            // Nothing is on record: what was to be replaced, or protected, is still what it was.
+            report.outcomes.extend(task.plan.replacements().map(|(name, _)| (name.clone(), Outcome::NotTried)));
+            (0, 0)
+        } else {
+            self.leave(applier, &task, &mut report).await
+        };
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
         let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
-        Ok(Finished { ended: Ended::Applied(report), stopped, task, state, head })
+        Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, marks, state, head })
     }
 
-    /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, and the names that it creates.
-    async fn commit(&self, applier: &Applier, task: &Task, wanted: &[(&InstanceName, InstanceType)]) -> Result<(), CliError> {
+    /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, the names that it creates, and what is
+    /// settled before.
+    async fn commit(
+        &self,
+        applier: &Applier,
+        task: &Task,
+        (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
+    ) -> Result<(), CliError> {
+        let is_writing = !wanted.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
-        if !wanted.is_empty() {
+        if is_writing {
             let probed = store::probe(&self.witness.path);
             let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
@@ -276,10 +299,15 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
-        if !wanted.is_empty() {
+        if task.plan.acts() {
+            applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
+            let binding = self.server.binding(&task.settled.state.lineage);
+            applier.settle_declared(steps, binding).await.map_err(unrecorded)?;
+            self.set_aside(applier, task).await?;
+        }
+        if is_writing {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
-            applier.begin(task.plan.changes.len()).await.map_err(unrecorded)?;
             let (state, head) = look(applier).await?;
             LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
         }
@@ -288,15 +316,22 @@ impl Run<'_> {
 
     /// What is to be done in `state`: what was reviewed, and nothing else.
     fn task(&self, state: &State) -> Result<Task, CliError> {
-        let plan = crate::plan::plan(&declared(self.manifest), state).without_renames(self.not_renames);
+        let settled = self.settled(state)?;
+        let plan = planned(self.manifest, &settled, self.consent)?;
+        remark_spent(self.context, &plan, &self.consent.replace, &settled.state);
         let (plan, unreviewed) = match self.saved {
-            Some(saved) => saved.restrict(plan),
+            Some(saved) => {
+                let (plan, mut unreviewed) = saved.restrict(plan);
+                // What is not declared and not reviewed just stays.
+                unreviewed.retain(|name| self.manifest.get(name).is_some());
+                (plan, unreviewed)
+            }
             None => (plan, BTreeSet::new()),
         };
         let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
         match self.args.checksum {
             Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
-            _ => Ok(Task { plan, hash, unreviewed }),
+            _ => Ok(Task { plan, hash, unreviewed, settled }),
         }
     }
 
@@ -307,114 +342,6 @@ impl Run<'_> {
             .hint("nothing was sent")
             .hint(format!("look at `chatapi plan {files}`, then take its hash (`--checksum`)"))
     }
-
-    fn tell(&self, result: &Finished, display: &Display, Left { owed, is_lock_unwritten }: Left) -> Result<Exit, CliError> {
-        let recovered = display.recovered();
-        let (report, guards) = match &result.ended {
-            Ended::Guarded(guards) => (&Report::default(), guards.as_slice()),
-            Ended::Applied(report) => (report, &[][..]),
-        };
-        let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
-        self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
-        let exit = match exit(report, guards, &summary) {
-            Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,
-            exit => self.undelivered(result).filter(|_| exit == Exit::Done).unwrap_or(exit),
-        };
-        let cost = self.cost(result);
-        if self.context.wants_document() {
-            let document = ApplyDocument::new(report, &recovered, summary, (&result.state.lineage, result.head));
-            let document = document.carrying_out(result.task.hash, cost.clone(), self.saved.map(|saved| &saved.id));
-            let document = document.owing(self.delivery.as_ref().map(|_| owed));
-            self.context.deliver(&document.stopped_by(guards).exiting(exit.code()))?;
-        }
-        let sentence = if guards.is_empty() { sentence(&summary) } else { "Stopped: nothing was sent.".to_owned() };
-        if self.context.is_text() {
-            self.context.console.line(format_args!("{BOLD}{sentence}{BOLD:#}"));
-            cost.as_ref().map(cost_sentence).into_iter().for_each(|line| self.context.console.line(line));
-        }
-        self.context.emit(|| Some(Line::summary("apply", &sentence, Summary::Apply(summary))));
-        self.context.reports.declare(self.manifest);
-        self.context.reports.about(Some((&result.state.lineage, result.head.serial)), result.task.hash);
-        self.context.reports.tell(|| {
-            let created = summary.created + summary.recovered;
-            let (in_doubt, refused) = (summary.in_doubt, summary.refused);
-            let counts = Counts { is_changed: created > 0, create: created, in_doubt, refused };
-            Told {
-                headline: with_cost(sentence, cost.as_ref()),
-                counts,
-                cases: Case::of_apply(self.manifest, report, &recovered, &result.state),
-            }
-        });
-        self.explain(report, guards, &result.state);
-        for name in &result.task.unreviewed {
-            let told = format!("`{name}` can be created now, and is not in the saved plan: plan again");
-            self.context.remark(Notice::warning(&told).about(name));
-        }
-        failpoint::pass("told");
-        Ok(exit)
-    }
-
-    /// How a run ends that was told to write outputs, and to stop before it had promised any.
-    fn undelivered(&self, result: &Finished) -> Option<Exit> {
-        let signal = result.stopped.filter(|_| self.delivery.is_some())?;
-        let message = format!("stopped by {} before any output was promised: none was written", signal.as_str());
-        self.context.complain(&CliError::message(Exit::Signal(signal), message).hint("apply again to go on"));
-        Some(Exit::Signal(signal))
-    }
-
-    /// What the run has added a month, and what all that exists costs; of a run that was stopped: what it would have.
-    fn cost(&self, result: &Finished) -> Option<Cost> {
-        let prices = self.manifest.prices.as_ref()?;
-        let before = result.task.plan.cost(prices);
-        if matches!(result.ended, Ended::Guarded(_)) {
-            return Some(before);
-        }
-        let now = crate::plan::plan(&declared(self.manifest), &result.state).cost(prices);
-        Some(Cost { added: now.existing().less(before.existing()), total: now.existing(), ..now })
-    }
-
-    /// What goes on with a run that was stopped: its plan is spent from its first entry on.
-    fn again(&self) -> &'static str {
-        if self.saved.is_some() { "plan again (this plan is spent), or apply the manifest" } else { "apply again" }
-    }
-
-    /// What needs a person, and what to type.
-    fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
-        for guard in guards {
-            let command = self.context.command();
-            let mut error = CliError::message(Exit::Guard, report::guard_text(guard));
-            if matches!(guard, Guard::Strangers { .. }) && state.doubts().next().is_some() {
-                error =
-                    error.hint(format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
-            }
-            let with = if self.saved.is_some() { "plan again" } else { "apply" };
-            let told = guard_hints(guard, &command, with).into_iter().fold(error, CliError::hint);
-            self.context.complain_as(&told, Notice::of_guard(guard));
-        }
-        if let Some(halt) = &report.halt {
-            let again = self.again();
-            let hint = match halt {
-                Halt::Refused(_) => format!("check the API key, the account's balance and CHATAPI_URL; then {again}"),
-                Halt::Unreachable(_) => {
-                    format!("nothing was sent for these names; check CHATAPI_URL and the network, then {again}")
-                }
-                Halt::RateLimited(_) => format!("{again} later; what was created is recorded"),
-                Halt::Store(error) if error.is_full() => {
-                    format!("make room on the disk, then {again}; nothing new was begun after the failed write")
-                }
-                Halt::Store(_) => format!("nothing new was begun after the failed write; mend the disk, then {again}"),
-                Halt::Interrupted(_) => format!("{again} to go on; what was created is recorded"),
-            };
-            let error = match halt {
-                Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),
-                _ => CliError::message(Exit::Error, report::halt_text(halt).1),
-            };
-            self.context.complain(&error.hint(hint));
-        }
-        let command = self.context.command();
-        let needing = reports::doubts(state, report, &command).chain(reports::tokens(state, &command));
-        needing.for_each(|notice| self.context.remark(notice));
-    }
 }
 
 async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
@@ -423,54 +350,4 @@ async fn look(applier: &Applier) -> Result<(State, Head), CliError> {
 
 fn unrecorded(error: RecordError) -> CliError {
     CliError::from(&*error.into_store_error())
-}
-
-/// An error after creates: it does not say that there were none.
-fn after(report: &Report, mut error: CliError, again: &str) -> CliError {
-    let has = |is_so: fn(&Outcome) -> bool| report.outcomes.values().any(is_so);
-    error.exit = match error.exit {
-        _ if has(|outcome| matches!(outcome, Outcome::InDoubt { .. })) => Exit::InDoubt,
-        _ if has(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Unfinished)) => Exit::Partly,
-        exit => exit,
-    };
-    error.hint(format!("what was created before is recorded; {again} to go on"))
-}
-
-fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) -> Exit {
-    let created = summary.created + summary.recovered;
-    let failed = summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
-    match &report.halt {
-        _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
-        _ if !guards.is_empty() => Exit::Guard,
-        Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
-        halt if failed > 0 || halt.is_some() => {
-            if created + summary.unfinished > 0 {
-                Exit::Partly
-            } else {
-                Exit::Error
-            }
-        }
-        _ => Exit::Done,
-    }
-}
-
-/// The counts as one sentence: `Apply: 3 created, 2 unchanged.`
-fn sentence(summary: &ApplySummary) -> String {
-    let ApplySummary { created, recovered, unchanged, refused, not_sent, not_tried, .. } = *summary;
-    let ApplySummary { unfinished, in_doubt, token_missing, orphaned, .. } = *summary;
-    if created + recovered + refused + not_sent + unfinished + not_tried + in_doubt + token_missing == 0 && orphaned == 0 {
-        return report::nothing_to_do(unchanged);
-    }
-    let first = format!("Apply: {created} created, {unchanged} unchanged");
-    let counts = [
-        (recovered, "recovered"),
-        (refused, "refused"),
-        (not_sent, "not sent"),
-        (unfinished, "answered and not finished"),
-        (not_tried, "not tried"),
-        (in_doubt, "in doubt"),
-        (token_missing, "without token"),
-        (orphaned, "orphaned"),
-    ];
-    report::tally(first, &counts)
 }

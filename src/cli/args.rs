@@ -1,11 +1,15 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod import;
+mod life;
 mod output;
 mod people;
 mod reports;
 mod run;
 mod secrets;
 mod state;
+mod variables;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,12 +18,16 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use import::ImportArgs;
+pub(super) use life::{DestroyArgs, ReleaseArgs, SelectionArgs};
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
 pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
+pub(super) use variables::VariableArgs;
+pub(super) use watch::{DriftArgs, ExpiryArgs, QrArgs, ReachArgs, StatusArgs};
 
 use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
@@ -44,7 +52,7 @@ Against a real server:
 Exit codes:
   0 done                        4 partly done
   1 error, nothing created      5 locked by another run
-  2 changes (plan only)         6 stopped by a guard
+  2 changes (plan, drift)       6 stopped by a guard
   3 in doubt, token missing     7 saved plan stale or spent
                                 8 state missing, damaged or older
   129, 130, 143 stopped by a signal"
@@ -61,9 +69,15 @@ pub(super) struct Cli {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// The state directory.
-    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true, default_value = "state")]
-    pub(super) state: PathBuf,
+    /// The state directory; if not said, that of the environment, or `state`.
+    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true)]
+    pub(super) state: Option<PathBuf>,
+    /// The environment of `chatapi.yaml` that is meant: its state, lock file, gateway and values of variables.
+    #[arg(long, global = true, value_name = "NAME", env = "CHATAPI_ENV", hide_env_values = true)]
+    pub(super) env: Option<String>,
+    /// The file that declares the environments; if not said, `chatapi.yaml` beside the first manifest, or here.
+    #[arg(long, global = true, value_name = "FILE", env = "CHATAPI_ENVIRONMENTS", hide_env_values = true)]
+    pub(super) environments: Option<PathBuf>,
     /// Use a state directory on a network or user-space file system, where its lock may not keep other machines out.
     #[arg(long, global = true, env = "CHATAPI_UNSAFE_FS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) unsafe_fs: bool,
@@ -135,17 +149,17 @@ pub(super) enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Show what an apply would do. Changes nothing, needs no key and no network.
+    /// Show what an apply would do. Changes nothing; needs no key and no network but for `--verify`.
     #[command(
-        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n\nMarks: + to create, ~ to finish from a recorded answer, ? in doubt, ! in conflict or without token,\no no longer declared (it stays as it is), = unchanged (`--verbose` shows them)."
+        after_help = "Examples:\n  chatapi plan instances.yaml\n  chatapi plan --detailed-exitcode instances.yaml   exits 2 if there are changes\n  chatapi plan --out plan.json instances.yaml        to be reviewed, then `chatapi apply plan.json`\n  chatapi plan --format json team/ | jq .summary\n  chatapi plan --prune instances.yaml                with the deletes of what is no longer declared\n  chatapi plan --target label=team=retail --target owner=ops\n  chatapi plan --verify instances.yaml                asks the server as well: what is gone, stopped, unpaid?\n\nMarks: + to create, - to delete, ~ to finish from a recorded answer, * protection changes,\n? in doubt, ! in conflict or without token, o no longer declared (it stays as it is),\n= unchanged, . left aside (`--verbose` shows these two)."
     )]
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Show a saved plan.
     #[command(after_help = "Examples:\n  chatapi show plan.json\n  chatapi show --format json plan.json | jq .saved")]
     Show(Box<ShowArgs>),
-    /// Create what is missing, and only that; or carry out a saved plan.
+    /// Create what is missing, and only that, unless `--prune` or `--replace` says more; or carry out a saved plan.
     #[command(
-        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
+        after_help = "Examples:\n  chatapi apply instances.yaml\n  chatapi apply plan.json                            a plan that `chatapi plan --out` has saved\n  chatapi apply --checksum HASH instances.yaml       only if the plan is the reviewed one\n  chatapi apply --lock-timeout 10m instances.yaml    wait for another apply\n  chatapi apply --prune --yes --max-deletes 2        delete what is no longer declared, at most 2\n  chatapi apply --replace support-eu                 a new one in its place\n  chatapi apply --parallelism 10 --format json team/\n\nThe server's address and key come from CHATAPI_URL and CHATAPI_API_KEY_FILE or CHATAPI_API_KEY, never from the command line.\nIn CI use `exec chatapi apply …`, so that an interrupt reaches it and not a shell."
     )]
     Apply(Box<ApplyArgs>),
     /// Check manifests, and say all that is wrong with them.
@@ -153,10 +167,40 @@ pub(super) enum Verb {
         after_help = "Examples:\n  chatapi validate instances.yaml\n  chatapi validate --format json team/ other.yaml\n  generate | chatapi validate -"
     )]
     Validate(ValidateArgs),
+    /// Delete instances on the server, after their number was confirmed.
+    #[command(
+        after_help = "Examples:\n  chatapi destroy support-old\n  chatapi destroy --yes --max-deletes 2 support-old sandbox    where nobody can be asked\n  chatapi destroy --target label=team=retail\n\nWhat is still declared is not created again by itself: the next plan asks for `--recreate NAME`.\nDeleting twice does no harm; to keep an instance and manage it no longer: `chatapi release`."
+    )]
+    Destroy(Box<DestroyArgs>),
+    /// Ask the server what has become of the instances: gone, stopped, unpaid, of another type, or nobody's. Changes nothing.
+    #[command(
+        after_help = "Examples:\n  chatapi drift\n  chatapi drift instances.yaml                          with the types that are declared\n  chatapi drift --expiring-within 30d --detailed-exitcode    exits 2 if anything is found\n  chatapi drift --format json | jq '.findings[] | select(.finding == \"gone\")'\n\nOne request, to the account's list. What is gone is a question: nothing is created or deleted for it by itself.\nA list that shows nothing of what was there before is not believed, and is an error."
+    )]
+    Drift(Box<DriftArgs>),
+    /// Ask each instance whether its phone is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi status\n  chatapi status support-eu support-us --identity key.txt\n  chatapi status --watch --interval 10s\n  chatapi status --format json | jq -r '.instances[] | select(.is_authenticated | not) | .name'\n\nEach is asked at its own address with its own token, which goes nowhere else. Needs no API key.\nExit 3: not all of them are `authenticated`."
+    )]
+    Status(Box<StatusArgs>),
+    /// Show the code that links a phone to an instance, and wait until one is linked.
+    #[command(
+        after_help = "Examples:\n  chatapi qr support-eu\n  chatapi qr support-eu --png code.png                   where no terminal is; readable by this user only\n  chatapi qr support-eu --svg code.svg --no-wait\n  chatapi qr support-eu --wait-for 30m --identity key.txt\n\nWhoever has the code can link their phone: it is a credential, and is printed to a terminal only, unless `--print` says so.\nA new code takes its place when the server gives one. Exit 3: no phone was linked."
+    )]
+    Qr(Box<QrArgs>),
+    /// Take in an instance that exists and was not created from here; or show what there is to take in.
+    #[command(
+        after_help = "Examples:\n  chatapi import --discover                               what the account holds and the state does not know\n  chatapi import --discover > adopted.yaml                as entries for a manifest: `import:`, reviewed, then applied\n  chatapi import old-desk --id 100234                     at once, without a manifest\n  chatapi import old-desk --id 100234 --token-stdin < token.txt\n\nThe server has to list the id, and no doubt may have created it. Nothing is created and nothing is changed there.\n`chatapi state import FILE` is another thing: it brings back a state that was exported."
+    )]
+    Import(Box<ImportArgs>),
+    /// Stop managing instances. They stay on the server, and are still paid for there.
+    #[command(
+        after_help = "Examples:\n  chatapi release support-old\n  chatapi release --undo support-old    manage it again\n\nTake it out of the manifest too: what was released and is declared stops the plan. To delete it: `chatapi destroy`."
+    )]
+    Release(ReleaseArgs),
     /// Look at the state, or mend it.
     #[command(subcommand)]
     State(StateVerb),
-    /// List the creates of which nobody knows whether they happened, and the command that settles each.
+    /// List the creates and deletes of which nobody knows whether they happened, and the command that settles each.
     #[command(
         after_help = "Examples:\n  chatapi doubts\n  chatapi doubts --refresh      ask the server which new instances it lists"
     )]
@@ -216,6 +260,8 @@ pub(super) struct Manifests {
     /// Manifests: files, directories (their *.yaml and *.yml), or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "instances.yaml")]
     pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) variables: VariableArgs,
 }
 
 /// `validate`.
@@ -339,6 +385,12 @@ pub(super) struct EmulatorArgs {
     /// How long a create takes, as `50ms` or `0..200ms`.
     #[arg(long, value_name = "DURATION", value_parser = parse_latency, default_value = "0ms")]
     pub(super) latency: Latency,
+    /// An instance's phone is linked at the Nth question for its status; if not said, only by `GET {apiUrl}emulatorLink?token=…`.
+    #[arg(long, value_name = "N")]
+    pub(super) link_after: Option<u64>,
+    /// Linking codes come as pictures, and not as texts.
+    #[arg(long)]
+    pub(super) qr_pictures: bool,
     /// Which HTTP status its errors carry.
     #[arg(long, value_enum, default_value = "ok")]
     pub(super) error_status: ErrorStatusArg,

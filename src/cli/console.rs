@@ -6,6 +6,7 @@
 //! the end, when nothing depends on it any more. A reader that is there and takes nothing is waited for as long as it likes, until a
 //! state is held to create something: from then on it may [hold nothing up](super::stream).
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Write};
@@ -110,7 +111,8 @@ impl Console {
 
     /// A line of the result.
     pub(super) fn line(&self, line: impl Display) {
-        self.result(format_args!("{}\n", wrapped(&line.to_string(), Self::width())));
+        let line = line.to_string();
+        self.result(format_args!("{}\n", wrapped(&self.addressed(&line), Self::width())));
     }
 
     /// A part of the result.
@@ -213,7 +215,14 @@ impl Console {
     /// An error in full.
     pub(super) fn error(&self, error: &CliError) {
         match &error.content {
-            Content::Problems(problems) => self.laid_out(problems.render(self.colour_of_problems()).trim_end()),
+            Content::Problems(problems) => {
+                let text = problems.render(self.colour_of_problems());
+                // Lines of a manifest are shown as they are: a caret stands below.
+                let is_help = |line: &&str| line.contains("help") && line.contains(": ");
+                let lines =
+                    text.trim_end().lines().map(|line| if is_help(&line) { self.addressed(line) } else { Cow::Borrowed(line) });
+                self.laid_out(lines.collect::<Vec<_>>().join("\n"));
+            }
             Content::Chain(chain) => {
                 for (depth, message) in chain.iter().map(|message| escape(message)).enumerate() {
                     match depth {
@@ -258,7 +267,13 @@ impl Console {
     }
 
     fn say(&self, line: impl Display) {
-        self.laid_out(wrapped(&line.to_string(), columns(io::stderr())));
+        let line = line.to_string();
+        self.laid_out(wrapped(&self.addressed(&line), columns(io::stderr())));
+    }
+
+    /// `text`, whose quoted commands mean this state.
+    pub(super) fn addressed<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        addressed(text, &self.command)
     }
 
     /// Lines whose breaks are where they belong.

@@ -4,8 +4,8 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,27 +13,33 @@ use serde::Serialize;
 
 use super::args::{Format, Global, ServerArgs};
 use super::console::Console;
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
+use super::machine::{boot_id, is_ci, keeps_what_is_synced, up, who};
 use super::progress::in_words;
 use super::reports::Reports;
 use super::{saved, witness};
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
-use crate::manifest::{Manifest, ProviderKind, Stdin};
+use crate::manifest::{Given, Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
 use crate::report::events::Line;
 use crate::secret::Secret;
-use crate::state::{Binding, Lineage, Origin, Who};
+use crate::state::{Binding, Lineage, Origin};
 use crate::store::{self, FileStore, Hold, Holder, LockFile};
 use crate::text::{Printed, disarm, escape};
 
 /// The file beside a manifest that remembers its state.
 pub(super) const LOCK_FILE: &str = "chatapi.lock";
+/// Where a state is kept if nothing else is said.
+pub(super) const STATE: &str = "state";
 /// Where the embedded emulator keeps its ledger.
 const EMULATOR: &str = "emulator";
+/// At which question for its status an instance of the embedded emulator finds itself linked: a code is seen before.
+const LINKED_AFTER: u64 = 3;
 /// Longest secret that is read from a file or pipe.
 const SECRET_MAX: u64 = 64 * 1_024;
 
@@ -46,6 +52,8 @@ pub(super) struct Context {
     pub(super) console: Console,
     pub(super) format: Format,
     pub(super) state_dir: PathBuf,
+    /// The environment that was chosen.
+    pub(super) environment: Option<Chosen>,
     /// Whether its file system may be one whose locks do not hold.
     is_any_disk_good: bool,
     pub(super) is_ci: bool,
@@ -59,10 +67,15 @@ pub(super) struct Context {
 pub(super) struct Server {
     pub(super) provider: Arc<HttpProvider>,
     key: Option<ApiKey>,
-    _emulator: Option<Emulator>,
+    emulator: Option<Emulator>,
 }
 
 impl Server {
+    /// Where the embedded emulator listens this time.
+    pub(super) fn embedded_at(&self) -> Option<String> {
+        self.emulator.as_ref().map(Emulator::base_url)
+    }
+
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
         Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
@@ -70,11 +83,12 @@ impl Server {
 }
 
 impl Context {
-    pub(super) fn new(global: &Global, console: Console) -> Self {
+    pub(super) fn new(global: &Global, environment: Option<Chosen>, console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
-        let (state_dir, is_any_disk_good) = (global.state.clone(), global.unsafe_fs);
+        let own = environment.as_ref().map(Chosen::state).or_else(|| global.state.clone());
+        let (state_dir, is_any_disk_good) = (own.unwrap_or_else(|| PathBuf::from(STATE)), global.unsafe_fs);
         let (has_created, reports) = (AtomicBool::new(false), Reports::default());
-        Self { console, format, state_dir, is_any_disk_good, is_ci: is_ci(), has_created, reports }
+        Self { console, format, state_dir, environment, is_any_disk_good, is_ci: is_ci(), has_created, reports }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -103,23 +117,50 @@ impl Context {
     /// Prints a document as JSON.
     pub(super) fn document(&self, document: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(document).map_err(|error| CliError::new(Exit::Error, &error))?;
-        self.console.line(disarm(&text, Printed::Json));
+        self.console.result(format_args!("{}\n", disarm(&text, Printed::Json)));
         Ok(())
     }
 
-    /// Reads manifests, from files and standard input.
-    pub(super) fn manifest(files: &[PathBuf]) -> Result<Manifest, CliError> {
+    /// Reads manifests, from files and standard input, with values for their variables.
+    pub(super) fn manifest(&self, files: &[PathBuf], given: &Given) -> Result<Manifest, CliError> {
         saved::refuse_where_manifests_are_meant(files)?;
         let mut input = io::stdin();
         let stdin = if input.is_terminal() { Stdin::Terminal } else { Stdin::Piped(&mut input) };
-        let manifest = Manifest::read(files, stdin).map_err(|problems| match files {
+        let manifest = Manifest::read(files, stdin, given).map_err(|problems| match files {
             [only] if only.as_os_str() == "instances.yaml" && !only.exists() => {
                 CliError::from(problems).hint("`chatapi init` writes a first one")
             }
             _ => CliError::from(problems),
         })?;
         tracing::info!(instances = manifest.declarations().len(), provider = %manifest.provider, "read the manifest");
-        Ok(manifest)
+        match &self.environment {
+            Some(chosen) => chosen.placed(manifest),
+            None => Ok(manifest),
+        }
+    }
+
+    /// The server's address, if there is one.
+    fn url(&self) -> Result<Option<String>, CliError> {
+        let said = env::var("CHATAPI_URL").ok();
+        match &self.environment {
+            Some(chosen) => chosen.url(said, api_key().ok().as_ref()),
+            None => Ok(said),
+        }
+    }
+
+    /// Where the server is, as far as that can be told without its key.
+    fn origin(&self) -> Option<Origin> {
+        let said = env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin()));
+        said.or_else(|| self.environment.as_ref().and_then(Chosen::origin))
+    }
+
+    /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
+    pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
+        check_binding(bound, &server.binding(lineage))?;
+        match &self.environment {
+            Some(chosen) => chosen.check_account(bound, server),
+            None => Ok(()),
+        }
     }
 
     /// Takes the state's lock, telling now and then that it waits.
@@ -166,14 +207,14 @@ impl Context {
     pub(super) async fn connect(&self, kind: ProviderKind, args: &ServerArgs) -> Result<Server, CliError> {
         match kind {
             ProviderKind::Emulator => self.embedded(args).await,
-            ProviderKind::Chatapi => Self::remote(args),
+            ProviderKind::Chatapi => self.remote(args),
         }
     }
 
     /// The server that a state is bound to. Where none is named, the hint names the state's.
     pub(super) async fn connect_bound(&self, bound: Option<&Binding>, args: &ServerArgs) -> Result<Server, CliError> {
         match bound.filter(|bound| !bound.origin.is_emulator()) {
-            Some(bound) if env::var_os("CHATAPI_URL").is_none() => {
+            Some(bound) if self.url()?.is_none() => {
                 let export = format!("export CHATAPI_URL={}/ (this state belongs to it)", bound.origin);
                 Err(CliError::message(Exit::Error, "the server's address is not set").hint(export).hint(KEY_HINT))
             }
@@ -181,8 +222,8 @@ impl Context {
         }
     }
 
-    fn remote(args: &ServerArgs) -> Result<Server, CliError> {
-        let url = env::var("CHATAPI_URL").map_err(|_| {
+    fn remote(&self, args: &ServerArgs) -> Result<Server, CliError> {
+        let url = self.url()?.ok_or_else(|| {
             CliError::message(Exit::Error, "the server's address is not set")
                 .hint("export CHATAPI_URL=https://gateway.example/")
                 .hint("to try without a server: `provider: {kind: emulator}` in the manifest")
@@ -191,11 +232,12 @@ impl Context {
             BaseUrl::parse(&url).map_err(|error| CliError::new(Exit::Error, &error).context("CHATAPI_URL is not usable"))?;
         let key = api_key()?;
         let provider = HttpProvider::new(base, key.clone(), limits(args)).map_err(|error| CliError::new(Exit::Error, &error))?;
-        Ok(Server { provider: Arc::new(provider), key: Some(key), _emulator: None })
+        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None })
     }
 
     async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
-        let config = EmulatorConfig { data: Some(self.state_dir.join(EMULATOR)), seed: draw_seed(), ..EmulatorConfig::default() };
+        let (data, link_after) = (Some(self.state_dir.join(EMULATOR)), Some(LINKED_AFTER));
+        let config = EmulatorConfig { data, seed: draw_seed(), link_after, ..EmulatorConfig::default() };
         let emulator = Emulator::start(config).await.map_err(|error| CliError::new(Exit::Error, &error))?;
         self.console.note(format_args!("embedded emulator at {}: nothing here costs money", emulator.base_url()));
         let setup = |error: &dyn std::error::Error| CliError::new(Exit::Error, error);
@@ -203,7 +245,7 @@ impl Context {
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(args)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
-        Ok(Server { provider: Arc::new(provider), key: None, _emulator: Some(emulator) })
+        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator) })
     }
 
     /// What the journal says of this run.
@@ -228,7 +270,7 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
 }
 
 /// Refuses another server or account than the state's, before a byte is sent.
-pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
+fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
     let Some(bound) = bound.filter(|bound| !bound.admits(mine)) else { return Ok(()) };
     let other = CliError::message(
         Exit::Error,
@@ -245,11 +287,11 @@ pub(super) fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(
 }
 
 /// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.
-pub(super) fn check_server(bound: Option<&Binding>, provider: ProviderKind) -> Result<(), CliError> {
+pub(super) fn check_server(context: &Context, bound: Option<&Binding>, provider: ProviderKind) -> Result<(), CliError> {
     let Some(bound) = bound else { return Ok(()) };
     let here = match provider {
         ProviderKind::Emulator => Some(Origin(Origin::EMULATOR.to_owned())),
-        ProviderKind::Chatapi => env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin())),
+        ProviderKind::Chatapi => context.origin(),
     };
     let is_other = here.as_ref().map_or(bound.origin.is_emulator(), |here| *here != bound.origin);
     if !is_other {
@@ -322,87 +364,4 @@ pub(super) fn read_secret(from: impl Read) -> io::Result<Secret> {
     let mut text = zeroize::Zeroizing::new(String::new());
     from.take(SECRET_MAX).read_to_string(&mut text)?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-}
-
-/// Whether a CI system runs this.
-fn is_ci() -> bool {
-    const MARKS: &[&str] = &[
-        "GITHUB_ACTIONS",
-        "GITLAB_CI",
-        "TF_BUILD",
-        "BUILDKITE",
-        "CIRCLECI",
-        "JENKINS_URL",
-        "TEAMCITY_VERSION",
-        "BITBUCKET_COMMIT",
-        "CODEBUILD_BUILD_ARN",
-        "TRAVIS",
-        "DRONE",
-    ];
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let ci = env::var("CI").unwrap_or_default();
-    match ci.as_str() {
-        "" => MARKS.iter().any(|mark| is_set(mark)),
-        "0" | "false" => false,
-        _ => true,
-    }
-}
-
-/// Who runs this, as far as the environment tells.
-pub(super) fn who() -> Who {
-    let first = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()).map(clean));
-    let github = || {
-        let part = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let (server, repository, run) = (part("GITHUB_SERVER_URL")?, part("GITHUB_REPOSITORY")?, part("GITHUB_RUN_ID")?);
-        Some(clean(format!("{server}/{repository}/actions/runs/{run}")))
-    };
-    Who {
-        user: first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]),
-        host: Some(clean(rustix::system::uname().nodename().to_string_lossy())),
-        job: github().or_else(|| first(&["CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL"])),
-        commit: first(&["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1"]),
-    }
-}
-
-fn clean(text: impl AsRef<str>) -> String {
-    let cut: String = text.as_ref().chars().take(300).collect();
-    escape(&cut).into_owned()
-}
-
-/// Changes with each start of the machine.
-fn boot_id() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
-}
-
-/// Since the machine started, suspended time too: nobody can set this clock.
-#[cfg(target_os = "linux")]
-fn up() -> Option<Duration> {
-    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Boottime)).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn up() -> Option<Duration> {
-    None
-}
-
-/// Now, by the wall's clock as it was when this was first asked and the machine's since: the times that a run records stand in
-/// the right distance from each other, whatever is done to the clock meanwhile.
-pub(super) fn steady_now() -> Timestamp {
-    static FIRST: OnceLock<(Timestamp, Option<Duration>)> = OnceLock::new();
-    let (wall, began) = FIRST.get_or_init(|| (Timestamp::now(), up()));
-    let passed = up().zip(*began).map(|(now, began)| now.saturating_sub(began));
-    passed.and_then(|passed| wall.checked_add(passed).ok()).unwrap_or_else(Timestamp::now)
-}
-
-/// Whether the file system is one of those that keep what fsync was told to keep: ext4, xfs, btrfs, zfs.
-#[cfg(target_os = "linux")]
-fn keeps_what_is_synced(dir: &Path) -> bool {
-    const KEEPING: [i64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x2FC1_2FC1];
-    rustix::fs::statfs(dir).is_ok_and(|disk| KEEPING.contains(&(disk.f_type & 0xFFFF_FFFF)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn keeps_what_is_synced(_: &Path) -> bool {
-    false
 }

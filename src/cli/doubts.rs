@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::args::{DoubtsArgs, ServerArgs};
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, check_binding, settling};
+use super::context::{Context, settling};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{signals, witness};
@@ -18,11 +18,11 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     let asks = args.refresh && reading.state.doubts().next().is_some();
     let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
-    let doubts: Vec<DoubtData> = reading
+    let creates = reading
         .state
         .doubts()
-        .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)))
-        .collect();
+        .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)));
+    let doubts: Vec<DoubtData> = creates.chain(reading.state.records().values().filter_map(DoubtData::of_delete)).collect();
     if context.is_json() {
         context.document(&doubts)?;
     } else if doubts.is_empty() {
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
 pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<Examination, CliError> {
     signals::runtime()?.block_on(async {
         let server = context.connect_bound(state.binding.as_ref(), args).await?;
-        check_binding(state.binding.as_ref(), &server.binding(&state.lineage))?;
+        context.check_binding(state.binding.as_ref(), &server, &state.lineage)?;
         let run = context.run_info("doubts");
         let examined = examine(&*server.provider, state, settling(args), (&run, Timestamp::now)).await;
         examined.map_err(|error| CliError::new(Exit::Error, &error).hint("without `--refresh` the recorded evidence is shown"))
@@ -58,6 +58,11 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: 
         console.line(format_args!("    by        {by}"));
     }
     let command = context.command();
+    if let Some(id) = &doubt.deletes {
+        console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
+        console.line(format_args!("    settle    {command} destroy {name}"));
+        return;
+    }
     let settle = |how: &str| console.line(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {

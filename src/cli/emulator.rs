@@ -25,6 +25,8 @@ pub(super) fn run(context: &Context, args: &EmulatorArgs) -> Result<Exit, CliErr
         faults,
         latency: args.latency,
         error_status: args.error_status.into(),
+        link_after: args.link_after,
+        is_qr_pictured: args.qr_pictures,
         ..EmulatorConfig::default()
     };
     signals::runtime()?.block_on(async {

@@ -13,6 +13,8 @@ pub(super) enum Exit {
     Changes,
     /// At least one create is in doubt, or an instance lacks its token.
     InDoubt,
+    /// Not every instance that was asked is linked to a phone.
+    Unlinked,
     /// Some were created and some not, none in doubt.
     Partly,
     /// Another process has the state.
@@ -34,7 +36,7 @@ impl Exit {
             Self::Done => 0,
             Self::Error => 1,
             Self::Changes => 2,
-            Self::InDoubt => 3,
+            Self::InDoubt | Self::Unlinked => 3,
             Self::Partly => 4,
             Self::Locked => 5,
             Self::Guard => 6,

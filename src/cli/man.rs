@@ -21,8 +21,8 @@ use crate::text::counted;
 const EXIT_CODES: [(&str, &str); 12] = [
     ("0", "Done, or nothing to do, or a plan was made."),
     ("1", "An error; nothing was created by this run. Wrong usage too."),
-    ("2", "Only with --detailed-exitcode: there are changes."),
-    ("3", "At least one create is in doubt, or an instance lacks its token."),
+    ("2", "Only with --detailed-exitcode: there are changes, or drift has found something."),
+    ("3", "At least one create is in doubt, or an instance lacks its token. Of status and qr: not all phones are linked."),
     ("4", "Partly done: some were created and some not, none in doubt."),
     ("5", "Another process has the state."),
     ("6", "A guard stopped the run before anything was sent."),
@@ -33,8 +33,9 @@ const EXIT_CODES: [(&str, &str); 12] = [
     ("143", "The same by SIGTERM."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 11] = [
     ("CHATAPI_URL", "The server's address. Plain http is accepted for this machine only."),
+    ("CHATAPI_ENV", "Which environment of chatapi.yaml is meant; the same as --env."),
     ("CHATAPI_API_KEY_FILE", "A file (0600) with the API key."),
     ("CHATAPI_API_KEY", "The API key itself, where no file is named."),
     ("CHATAPI_SEAL_TO", "Public keys that tokens are sealed to, separated by commas; goes before the manifest's seal_to."),
@@ -46,8 +47,9 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ("NO_COLOR, CLICOLOR_FORCE, FORCE_COLOR", "Whether colour is used where --color does not say."),
 ];
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("instances.yaml", "The manifest that is read where none is named. Commit it."),
+    ("chatapi.yaml", "Beside the manifest: the environments, each with a state of its own. Commit it."),
     ("chatapi.lock", "Beside the manifest: tells a lost state from a first run. Commit it."),
     ("chatapi.schema.json", "Beside the manifest: by it editors complete and check the manifest. Commit it."),
     ("state/journal.jsonl", "The truth; tokens are in it, and only in it. Back it up, and do not commit it."),

@@ -4,49 +4,65 @@
 mod again;
 mod apply;
 mod args;
+mod asking;
 mod completions;
 mod console;
 mod context;
+mod deletes;
 mod delivery;
+mod destroy;
+mod discover;
 mod doctor;
 mod doubts;
+mod drift;
 mod emulator;
+mod environment;
 mod error;
 mod exit;
 mod identity;
+mod import;
 mod init;
 mod kept;
 mod key;
 mod logging;
+mod machine;
 mod man;
+mod neighbours;
 mod output;
 mod plan;
+mod planning;
 mod process;
 mod progress;
 mod prompt;
+mod qr;
 mod reports;
 mod resolve;
 mod saved;
 mod schema;
 mod sealing;
+mod settled;
 mod show;
 mod signals;
 mod state;
+mod status;
 mod stream;
 mod table;
 mod token;
 mod usage;
 mod validate;
+mod variables;
 mod version;
 mod witness;
 mod wrap;
 
+use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Color, Format, Global, KeyVerb, TokenVerb, Verb};
 use console::{Console, Loudness};
@@ -60,16 +76,27 @@ pub fn main() -> ExitCode {
     if let Some(number) = process::argument_with_key() {
         return refuse_key(number);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match read() {
         Ok(cli) => cli,
         Err(error) => return usage::refuse(error),
     };
-    let console = Console::new(colour(&cli.global), loudness(&cli.global)).calling(again::command(&cli.global.state));
-    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_)));
+    let console = Console::new(colour(&cli.global), loudness(&cli.global));
+    let chosen = match environment::choose(&cli.global, &cli.verb) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            console.error(&error);
+            return ExitCode::from(error.exit.code());
+        }
+    };
+    let console = console.calling(again::command(&cli.global, chosen.as_ref()));
+    let console = console.unsending(matches!(cli.verb, Verb::Plan(_) | Verb::Show(_) | Verb::Output(_) | Verb::Drift(_)));
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
-    let context = Arc::new(Context::new(&cli.global, console));
+    let context = Arc::new(Context::new(&cli.global, chosen, console));
+    if let Some(chosen) = &context.environment {
+        context.console.note(chosen.told());
+    }
     let exit = run(&context, cli.verb).unwrap_or_else(|error| {
         context.complain(&error);
         error.exit
@@ -77,6 +104,19 @@ pub fn main() -> ExitCode {
     reports::print(&context, exit);
     let exit = finish(&context, exit);
     ExitCode::from(reports::deliver(&context, exit).code())
+}
+
+/// What was typed. CI systems set a variable that nobody has defined to the empty text: that names no state and no environment.
+fn read() -> Result<Cli, clap::Error> {
+    let named = [("state", "CHATAPI_STATE"), ("env", "CHATAPI_ENV"), ("environments", "CHATAPI_ENVIRONMENTS")];
+    let mut command = Cli::command();
+    for (argument, variable) in named {
+        if env::var_os(variable).is_some_and(|said| said.is_empty()) {
+            command = command.mut_arg(argument, |it| it.env(Resettable::Reset));
+        }
+    }
+    let matches = command.clone().try_get_matches()?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
@@ -104,6 +144,12 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
             reports::begin_annotations(context, "validate", &args.forge)?;
             validate::run(context, &args.manifests)
         }
+        Verb::Drift(args) => drift::run(context, &args),
+        Verb::Status(args) => status::run(context, &args),
+        Verb::Qr(args) => qr::run(context, &args),
+        Verb::Destroy(args) => destroy::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
+        Verb::Release(args) => state::release(context, &args),
         Verb::State(verb) => state::run(context, verb),
         Verb::Doubts(args) => doubts::run(context, &args),
         Verb::Resolve(args) => resolve::run(context, &args),

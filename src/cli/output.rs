@@ -16,6 +16,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::kept::Kept;
+use super::planning::chosen;
 use super::state::meant;
 use super::witness;
 use crate::instance::InstanceName;
@@ -38,7 +39,12 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let format = args.format();
     check_fit(args, format)?;
     let state = witness::read(context, &args.lock_file)?.state;
-    let asked = ask(&state, &args.names)?;
+    let names = if args.selection.target.is_empty() {
+        args.names.clone()
+    } else {
+        chosen(context, &args.names, &args.selection, &state)?.into_iter().collect()
+    };
+    let asked = ask(&state, &names)?;
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
     let rendered = shaped(args, format, &credentials)?;
@@ -98,6 +104,18 @@ pub(super) fn everything(
     Ok((render(&credentials, &shape).map_err(|error| refused(&error, true))?, credentials.len()))
 }
 
+/// The credentials of `names`, or of everything, with their tokens; and the names whose create is not concluded.
+pub(super) fn revealed(
+    context: &Context,
+    state: &State,
+    names: &[InstanceName],
+    keys: &[Identity],
+) -> Result<(Vec<Credential>, Vec<InstanceName>), CliError> {
+    let asked = ask(state, names)?;
+    let open = asked.open.iter().map(|record| record.name.clone()).collect();
+    Ok((credentials(context, state, &asked.existing, Some(keys))?, open))
+}
+
 /// Refuses a flag that the format would ignore.
 fn check_fit(args: &OutputArgs, format: OutputFormat) -> Result<(), CliError> {
     let is_secret = format == OutputFormat::K8sSecret;
@@ -149,8 +167,9 @@ fn ask<'a>(state: &'a State, names: &[InstanceName]) -> Result<Asked<'a>, CliErr
 /// What to type for a name that has no instance and no open attempt.
 fn refusal(record: &Record) -> Option<&'static str> {
     match record.phase {
-        Phase::Absent { .. } => Some("`chatapi apply FILE` creates what is declared"),
-        Phase::Released(_) => Some("`chatapi state rm --undo NAME` manages it again"),
+        Phase::Absent { .. } | Phase::Retired { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Retiring(..) => Some("`chatapi destroy NAME` finishes its delete"),
+        Phase::Released(_) => Some("`chatapi release --undo NAME` manages it again"),
         Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) | Phase::Created(_) => None,
     }
 }
@@ -159,6 +178,8 @@ fn state_of(state: &State, name: &InstanceName) -> String {
     match state.record(name).map(|record| &record.phase) {
         None => format!("nothing is recorded under `{name}`"),
         Some(Phase::Released(_)) => format!("`{name}` was released and is not managed"),
+        Some(Phase::Retiring(..)) => format!("`{name}` is being deleted"),
+        Some(Phase::Retired { .. }) => format!("`{name}` was deleted"),
         Some(_) => format!("`{name}` was not created"),
     }
 }

@@ -1,6 +1,5 @@
 //! `chatapi plan`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,18 +11,18 @@ use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::{Context, check_server, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::planning::{self, planned, remark_spent};
 use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{saved, sealing};
+use super::{drift, saved, sealing, settled, variables};
 use crate::apply::Report;
-use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Guard, Limits, Plan, PlanSummary, Reason};
+use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
-use crate::report::{self, PlanDocument};
+use crate::report::{self, DriftData, PlanDocument};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
@@ -33,10 +32,11 @@ use crate::text::escape;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let witness = Witness::of_manifests(context, &args.manifests.files, args.lock_file.lock_file.as_ref())?;
     let lock = witness.lock();
+    let given = variables::given(context, &args.manifests.variables)?;
     // Two threads: the manifest and the state know nothing of each other, and each takes its time.
     let (manifest, reading) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| store::read(&context.state_dir, lock));
-        (Context::manifest(&args.manifests.files), reading.join())
+        (context.manifest(&args.manifests.files, &given), reading.join())
     });
     let manifest = manifest?;
     let reading = reading.unwrap_or_else(|_| store::read(&context.state_dir, lock));
@@ -65,29 +65,47 @@ struct Made {
     sealing: Option<CliError>,
     /// The state is of another server.
     elsewhere: Option<CliError>,
+    /// None: the server was not asked.
+    drift: Option<Drift>,
+    settled: Settled,
 }
 
 impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
-        let state = reading.as_ref().map(|reading| &reading.state);
-        let plan = crate::plan::plan(&declared(&manifest), state.unwrap_or(&nothing()));
-        let plan = plan.without_renames(&args.renames.not_a_rename);
+        let recorded = reading.as_ref().map(|reading| &reading.state);
+        let verified = match recorded.filter(|_| args.verify) {
+            Some(state) => Some(drift::verify(context, state, &manifest, args)?),
+            None => None,
+        };
+        let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
+        let consent = args.answers.consent(args.budget.max_creates);
+        let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
+        let plan = planned(&manifest, &settled, &consent)?;
+        if let Some(state) = state {
+            remark_spent(context, &plan, &consent.replace, state);
+        }
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
-        let limits = Limits { aim, ..args.budget.limits(context.is_ci) };
+        let is_nothing_declared = manifest.declarations().is_empty();
+        let limits = Limits { aim, is_nothing_declared, ..args.budget.limits(context.is_ci) };
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
-        let elsewhere = state.and_then(|state| check_server(state.binding.as_ref(), manifest.provider).err());
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere })
+        let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
+        let drift = verified.map(|verified| verified.drift);
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, drift, settled })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
         match self.plan.summary() {
             PlanSummary { in_doubt: 1.., .. } | PlanSummary { token_missing: 1.., .. } => Exit::InDoubt,
-            summary if is_detailed && report::has_changes(&summary) => Exit::Changes,
+            summary if is_detailed && (report::has_changes(&summary) || self.has_drifted()) => Exit::Changes,
             _ => Exit::Done,
         }
+    }
+
+    fn has_drifted(&self) -> bool {
+        self.drift.as_ref().is_some_and(|drift| !drift.findings.is_empty())
     }
 
     fn tell(self, context: &Context, args: &PlanArgs, lock_path: &Path) -> Result<(), CliError> {
@@ -96,14 +114,19 @@ impl Made {
                 context.console.line(self.hash);
             } else {
                 show(&context.console, &self.plan, self.cost().as_ref());
+                self.drift.iter().for_each(|drift| drift::show(context, drift));
             }
             remark(context, &self);
         }
+        settled::remark(context, &self.settled);
         self.account(context);
         for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
             context.forewarn("an apply will stop", error);
         }
-        let document = context.wants_document().then(|| self.document());
+        if args.verify && self.reading.is_none() {
+            context.console.note("nothing is recorded here: there is nothing to verify");
+        }
+        let document = context.wants_document().then(|| self.document(&context.command()));
         let saved = match &args.out {
             Some(path) => Some(self.save(context, args, (path, lock_path))?),
             None => None,
@@ -132,7 +155,11 @@ impl Made {
         if let Some(state) = state {
             let nothing = Report::default();
             let doubts = reports::doubts(state, &nothing, &command);
-            doubts.chain(reports::tokens(state, &command)).for_each(|notice| context.note(notice));
+            let settled = reports::tokens(state, &command).chain(reports::deletes(state, &command));
+            doubts.chain(settled).for_each(|notice| context.note(notice));
+        }
+        if let Some(drift) = &self.drift {
+            drift::notices(drift, &command).for_each(|notice| context.note(notice));
         }
         account(context, &self.plan, self.cost().as_ref());
     }
@@ -141,11 +168,14 @@ impl Made {
         self.manifest.prices.as_ref().map(|prices| self.plan.cost(prices))
     }
 
-    fn document(&self) -> PlanDocument {
+    fn document(&self, command: &str) -> PlanDocument {
         let state = self.reading.as_ref().map(|reading| &reading.state);
         let known = state.map(|state| (&state.lineage, state.serial));
-        let document = PlanDocument::new((&self.plan, self.hash), known, &self.guards).costing(self.cost());
-        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some())
+        let document =
+            PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
+        let hints = |finding: &Finding| drift::hints(finding, command);
+        let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), hints));
+        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
     }
 
     /// Saves it, if an apply of it would not be stopped.
@@ -193,11 +223,6 @@ pub(super) fn with_cost(sentence: String, cost: Option<&Cost>) -> String {
     cost.map(cost_sentence).into_iter().fold(sentence, |text, cost| text + " " + &cost)
 }
 
-/// The declared names and types.
-pub(super) fn declared(manifest: &Manifest) -> BTreeMap<InstanceName, InstanceType> {
-    manifest.declarations().iter().map(|declaration| (declaration.name.clone(), declaration.kind)).collect()
-}
-
 fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
@@ -205,7 +230,7 @@ fn nothing() -> State {
 /// The plan as text: what changes or needs attention, the counts, and the cost.
 pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
     let quiet = console.loudness < Loudness::Verbose;
-    let shown: Vec<&Change> = plan.changes.iter().filter(|change| !quiet || is_notable(change)).collect();
+    let shown: Vec<&Change> = plan.rows().filter(|change| !quiet || is_notable(change)).collect();
     let mut text = rows(&shown, Console::width());
     if !text.is_empty() {
         text.push('\n');
@@ -260,12 +285,16 @@ fn rows(changes: &[&Change], room: Option<usize>) -> String {
 /// The mark before a change, and its colour.
 fn marked(change: &Change) -> (char, Style) {
     let style = match (change.action, &change.reason) {
-        (Action::Create | Action::Finish, _) => GOOD,
+        (Action::Create | Action::Finish | Action::Import | Action::Move | Action::Settle, _) => GOOD,
         (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
-        (Action::Conflict, _) => BAD,
+        (Action::Conflict | Action::Delete, _) => BAD,
         _ => DIM,
     };
-    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) { '!' } else { report::mark(change.action) };
+    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) && change.action == Action::NoOp {
+        '!'
+    } else {
+        report::mark(change.action)
+    };
     (mark, style)
 }
 
@@ -275,22 +304,34 @@ fn renamed(change: &Change) -> String {
 }
 
 fn is_notable(change: &Change) -> bool {
-    change.action != Action::NoOp || matches!(change.reason, Reason::TokenMissing { .. })
+    match change.action {
+        Action::NoOp => matches!(change.reason, Reason::TokenMissing { .. }),
+        action => action != Action::Aside,
+    }
 }
 
 /// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
 fn sentence(summary: &PlanSummary) -> String {
     let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
-    if create + in_doubt + finish + token_missing + conflict + orphaned == 0 {
+    let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = *summary;
+    let is_quiet = create + in_doubt + finish + token_missing + conflict + orphaned == 0;
+    if is_quiet && delete + protect + unprotect + aside + import + moves + settle == 0 {
         return report::nothing_to_do(unchanged);
     }
-    let first = format!("Plan: {create} to create, {unchanged} unchanged");
+    let deletes = if delete > 0 { format!(", {delete} to delete") } else { String::new() };
+    let first = format!("Plan: {create} to create{deletes}, {unchanged} unchanged");
     let counts = [
+        (import, "to import"),
+        (moves, "to move"),
+        (settle, "to settle"),
         (finish, "to finish"),
+        (protect, "to protect"),
+        (unprotect, "to protect no longer"),
         (in_doubt, "in doubt"),
         (token_missing, "without token"),
         (conflict, "in conflict"),
         (orphaned, "orphaned"),
+        (aside, "left aside"),
     ];
     report::tally(first, &counts)
 }
@@ -299,7 +340,7 @@ fn sentence(summary: &PlanSummary) -> String {
 pub(super) fn account(context: &Context, plan: &Plan, cost: Option<&Cost>) {
     let summary = plan.summary();
     let (create, in_doubt) = (summary.create, summary.in_doubt);
-    let counts = Counts { is_changed: report::has_changes(&summary), create, in_doubt, refused: 0 };
+    let counts = Counts { is_changed: report::has_changes(&summary), create, delete: summary.delete, in_doubt, refused: 0 };
     let headline = with_cost(sentence(&summary), cost);
     context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
     context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });
@@ -332,10 +373,13 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
 pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<String> {
     let answer = match guard {
         Guard::TypeChange { name, recorded, .. } => {
-            format!("declare `{name}` as {recorded} again, or give the new one another name")
+            format!("declare `{name}` as {recorded} again; for a new one in its place, {with} with `--replace {name}`")
         }
         Guard::Released { name, .. } => {
-            format!("to manage it again: `{command} state rm --undo {name}`; for a new instance choose another name")
+            format!("to manage it again: `{command} release --undo {name}`; for a new instance choose another name")
+        }
+        Guard::Recreate { name, .. } => {
+            format!("for a new instance: `--recreate {name}`; if none is wanted, remove it from the manifest")
         }
         Guard::Budget { wanted, .. } | Guard::Growth { wanted, .. } => {
             format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")
@@ -346,12 +390,19 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             )
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
+        Guard::Protected { .. } => "`protect: false` in the manifest and an apply lift that".to_owned(),
+        Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
+            format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
+        }
+        Guard::Unconfirmed { wanted } => format!("if they are meant: `--yes --max-deletes {wanted}`"),
         Guard::Strangers { ids, .. } => format!(
             "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
             ids.len()
         ),
         Guard::ProbableRename { from, to, exists: true, .. } => {
-            format!("if it is a rename: `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`")
+            format!(
+                "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
+            )
         }
         Guard::ProbableRename { from, to, exists: false, .. } => format!(
             "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
@@ -359,6 +410,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
     };
     let elsewhere = match guard {
         Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        Guard::Strangers { .. } => {
+            Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
+        }
         _ => None,
     };
     std::iter::once(answer).chain(elsewhere).collect()

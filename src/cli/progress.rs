@@ -9,11 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
-use crate::apply::{Observer, Outcome, Progress};
+use crate::apply::{Observer, Outcome, Progress, Tries};
 use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::report::events::Line;
+use crate::report::settled_word;
 
+/// How long requests in flight may take after an interrupt: CI systems kill 10 s after they ask.
+pub(super) const DRAIN: Duration = Duration::from_secs(9);
+/// Tries of a request that provably did not leave.
+pub(super) const TRIES: Tries = Tries { most: 3, wait: Duration::from_millis(500) };
 /// What has been told is waited for so long before the state is given back.
 const SETTLED: Duration = Duration::from_millis(500);
 
@@ -46,6 +51,11 @@ impl Display {
     /// Draws a bar for `total` creates, where a person watches.
     pub(super) fn begin(&self, total: usize) {
         self.screen.begin(total);
+    }
+
+    /// Takes the bar away: the creates are over, and a question may follow.
+    pub(super) fn clear(&self) {
+        self.screen.end();
     }
 
     /// Nothing more is to be told. What was goes out first where somebody reads it; what comes next need not wait for others.
@@ -172,6 +182,12 @@ impl Screen {
             Progress::NoFence { reason } => {
                 console.warn(format_args!("no list from before the creates ({reason}): a doubt could not be settled by one"));
             }
+            Progress::Settled { change } if self.context.is_text() => {
+                let (name, what) = (&change.name, settled_word(&change));
+                console.line(format_args!("  {GOOD}>{GOOD:#} {name} {what}: {DIM}{}{DIM:#}", change.reason));
+            }
+            Progress::Settled { .. } => {}
+            Progress::Deleting { name } => tracing::info!(%name, "deleting"),
             Progress::Started { name } => tracing::info!(%name, "creating"),
             Progress::Retrying { name, reason, wait } => {
                 console.note(format_args!("{name} was not sent ({reason}); next try in {}", in_words(wait)));

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::{doubts, sealing, token, witness};
 use crate::apply::Examination;
-use crate::instance::InstanceId;
+use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Proposal};
 use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
 use crate::store::StateStore;
@@ -83,30 +83,43 @@ fn list(context: &Context, state: &State, args: &ResolveArgs) -> Result<Examinat
 
 /// Refuses a verdict that the list speaks against.
 fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result<(), CliError> {
-    let against = |message: String| {
-        Err(CliError::message(Exit::Error, message).hint("if you know better than the list: `--despite-list`, with a `--reason`"))
-    };
-    let kind = state.record(&args.name).map(|record| record.kind);
-    let candidates = kind.map_or(&[][..], |kind| examination.candidates.of_kind(kind));
-    match &args.created {
-        Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
-            against(format!("the server does not list {id} as new since the attempt"))
+    match objection(args.created.as_ref(), &args.name, examination, state) {
+        None => Ok(()),
+        Some(message) => {
+            Err(CliError::message(Exit::Error, message)
+                .hint("if you know better than the list: `--despite-list`, with a `--reason`"))
         }
-        Some(_) => Ok(()),
-        None => match examination.proposals.get(&args.name).map(|(_, proposal)| proposal) {
-            Some(Proposal::NotCreated) => Ok(()),
-            Some(Proposal::Exists(found)) => against(format!("the server lists what may be it: {}", found.id)),
+    }
+}
+
+/// What the list says against a verdict on `name`: that it was `created` with this id, or not at all.
+pub(super) fn objection(
+    created: Option<&InstanceId>,
+    name: &InstanceName,
+    examination: &Examination,
+    state: &State,
+) -> Option<String> {
+    let kind = state.record(name).map(|record| record.kind);
+    let candidates = kind.map_or(&[][..], |kind| examination.candidates.of_kind(kind));
+    match created {
+        Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
+            Some(format!("the server does not list {id} as new since the attempt"))
+        }
+        Some(_) => None,
+        None => match examination.proposals.get(name).map(|(_, proposal)| proposal) {
+            Some(Proposal::NotCreated) => None,
+            Some(Proposal::Exists(found)) => Some(format!("the server lists what may be it: {}", found.id)),
             Some(Proposal::NotYetSettled { at }) => {
                 let at = at.round(jiff::Unit::Second).unwrap_or(*at);
-                against(format!("the server lists nothing new yet, and that counts only from {at} on"))
+                Some(format!("the server lists nothing new yet, and that counts only from {at} on"))
             }
-            Some(Proposal::Unknown { why }) => against(format!("the server's list does not tell: {why}")),
-            None => against("the server's list says nothing about it".to_owned()),
+            Some(Proposal::Unknown { why }) => Some(format!("the server's list does not tell: {why}")),
+            None => Some("the server's list says nothing about it".to_owned()),
         },
     }
 }
 
-fn address(examination: Option<&Examination>, id: &InstanceId) -> Option<crate::instance::ApiUrl> {
+pub(super) fn address(examination: Option<&Examination>, id: &InstanceId) -> Option<crate::instance::ApiUrl> {
     let mut candidates = examination?.candidates.of.values().flatten();
     candidates.find(|candidate: &&Candidate| candidate.id == *id)?.api_url.clone()
 }

@@ -7,16 +7,17 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 
 use super::args::PlanArgs;
-use super::context::{Context, LOCK_FILE, draw_bytes, typed, who};
+use super::context::{Context, LOCK_FILE, draw_bytes, typed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
+use super::machine::who;
 use super::reports;
 use super::witness::{Witness, beside_state};
-use crate::manifest::{Manifest, ProviderKind};
+use crate::manifest::{Given, Manifest, ProviderKind};
 use crate::plan::Plan;
 use crate::provider::BaseUrl;
-use crate::saved::{Consent, Made, SIZE_MAX, SavedManifest, SavedPlan, Stale};
+use crate::saved::{Made, SIZE_MAX, SavedManifest, SavedPlan, Stale};
 use crate::state::{Event, Hash, Head, Lineage, Origin, PlanId, State, Who};
 use crate::store;
 
@@ -84,7 +85,7 @@ pub(super) fn write(
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| unnamed(path));
     let files = args.manifests.files.iter().map(|file| text(file)).collect::<Result<_, _>>()?;
     let declared = SavedManifest::of(manifest, files, text(lock_path)?);
-    let consent = Consent { not_a_rename: args.renames.not_a_rename.clone(), max_creates: args.budget.max_creates };
+    let consent = args.answers.consent(args.budget.max_creates);
     let expires = at.checked_add(args.valid_for).unwrap_or(at);
     let bound_to = (state.lineage.clone(), head, origin(manifest, state)?);
     let saved = SavedPlan::new((id, made, expires), bound_to, declared, (consent, plan, hash));
@@ -182,7 +183,7 @@ pub(super) fn standing(context: &Context, plan: &SavedPlan) -> Standing {
     if let Err(error) = held {
         return Standing::Refused(Box::new(error));
     }
-    match plan.check_state(&reading.state, reading.head).and_then(|()| check_manifest(plan)) {
+    match plan.check_state(&reading.state, reading.head).and_then(|()| check_manifest(context, plan)) {
         Ok(()) => Standing::Good { has_manifest: files_here(plan).is_some() },
         Err(Stale::OtherState { .. }) => Standing::Unknown,
         Err(why) => refused(why),
@@ -220,12 +221,12 @@ fn by(who: &Who) -> String {
 }
 
 /// Holds the manifest, as far as its files are here, against what the plan was made from. A runner may have the plan alone.
-pub(super) fn check_manifest(plan: &SavedPlan) -> Result<(), Stale> {
+pub(super) fn check_manifest(context: &Context, plan: &SavedPlan) -> Result<(), Stale> {
     let Some(files) = files_here(plan) else { return Ok(()) };
     if let Some(absent) = files.iter().find(|file| !file.exists()) {
         return Err(Stale::NoManifest(typed(absent)));
     }
-    let manifest = Context::manifest(&files).map_err(|_| Stale::BadManifest)?;
+    let manifest = context.manifest(&files, &Given::exactly(&plan.manifest.variables)).map_err(|_| Stale::BadManifest)?;
     plan.check_manifest(&manifest)
 }
 
@@ -243,7 +244,9 @@ pub(super) fn witness(context: &Context, plan: &SavedPlan, typed_path: Option<&P
     let is_below = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let is_usual = path.file_name().is_some_and(|name| name == LOCK_FILE);
     let is_beside_state = reports::whole(&path) == reports::whole(&beside_state(&context.state_dir));
-    if typed_path.is_some() || (is_below && (is_usual || path.exists())) || is_beside_state {
+    // Whoever chose an environment said where its lock file is.
+    let is_said = typed_path.is_some() || context.environment.is_some();
+    if is_said || (is_below && (is_usual || path.exists())) || is_beside_state {
         return Ok(Witness::of_plan(context, path, typed_path)?);
     }
     // A file from elsewhere does not say where this machine writes.

@@ -7,8 +7,8 @@ use super::console::BOLD;
 use super::context::{Context, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::init;
 use super::witness::Witness;
+use super::{init, variables};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::seal::{About, KeyError, Recipient, Recipients, Sealed};
 use crate::state::{Phase, Record, State};
@@ -75,17 +75,26 @@ pub(super) fn check(wanted: &Recipients, state: &State, command: &str) -> Result
 /// Whom a token is sealed to that a person brings, where nothing is pinned: those that the environment names, or the manifest that is of
 /// this state for certain. They are to be pinned then, as the first apply would. None: nothing is to be pinned.
 pub(super) fn for_token(context: &Context, state: &State, witness: &Witness) -> Result<Option<Recipients>, CliError> {
+    let pin = for_adoption(context, state, witness)?;
+    if pin.is_none() && state.recipients.is_empty() {
+        in_the_clear(context, state, witness.manifest_of(&state.lineage).as_deref())?;
+    }
+    Ok(pin)
+}
+
+/// The same for an instance whose token comes later: the next apply would not pin keys to a state that has an instance.
+pub(super) fn for_adoption(context: &Context, state: &State, witness: &Witness) -> Result<Option<Recipients>, CliError> {
     if !state.recipients.is_empty() {
         return Ok(None);
     }
     let manifest = witness.manifest_of(&state.lineage);
     let (wanted, by) = match (from_environment()?, &manifest) {
         (Some(wanted), _) => (wanted, VARIABLE.to_owned()),
-        (None, Some(manifest)) => (wanted_by(manifest)?, typed(manifest)),
+        (None, Some(manifest)) => (wanted_by(context, manifest)?, typed(manifest)),
         (None, None) => (Recipients::default(), String::new()),
     };
     if wanted.is_empty() {
-        return in_the_clear(context, state, manifest.as_deref()).map(|()| None);
+        return Ok(None);
     }
     if state.records().values().any(|record| record.entries().next().is_some()) {
         let message = format!("tokens stand in this state in the clear, and {by} asks to seal them to {wanted}");
@@ -146,8 +155,8 @@ fn no_key() -> CliError {
 }
 
 /// The keys that the manifest at `path` names.
-fn wanted_by(path: &Path) -> Result<Recipients, CliError> {
-    let manifest = Context::manifest(&[path.to_owned()]).map_err(|error| {
+fn wanted_by(context: &Context, path: &Path) -> Result<Recipients, CliError> {
+    let manifest = context.manifest(&[path.to_owned()], &variables::surrounding(context)?).map_err(|error| {
         error.hint(format!("it may name keys to seal the token to: mend it, or set {VARIABLE}; nothing was written"))
     })?;
     Ok(manifest.seal_to.unwrap_or_default())

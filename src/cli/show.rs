@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> 
         plan::account(context, &saved.plan, cost.as_ref());
     }
     if context.wants_document() {
-        let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).costing(cost);
+        let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).declared_in(&manifest).costing(cost);
         context.deliver(&document.saved_as(&saved))?;
     }
     Ok(Exit::Done)

@@ -29,7 +29,7 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, l
         let kept =
             if instance.token.is_some() { "its token is kept, and given out" } else { "its token is missing; that is set" };
         return Err(CliError::message(Exit::Error, format!("`{name}` is released: {kept} when it is managed again"))
-            .hint(format!("`chatapi state rm --undo {name}` first; it is declared again then")));
+            .hint(format!("`chatapi release --undo {name}` first; it is declared again then")));
     }
     let Some(instance) = record.instance() else {
         return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))

@@ -16,32 +16,30 @@ type Foreign = &'static [(&'static [&'static str], &'static str)];
 /// Commands.
 const VERBS: Foreign = &[
     (&["list", "ls", "ps"], "'chatapi state list' lists what exists, 'chatapi plan' what is missing"),
-    (&["status"], "'chatapi plan' shows what is missing, 'chatapi state list' what exists"),
+    (&["adopt", "discover"], "'chatapi import --discover' shows what can be taken in, 'chatapi import NAME --id ID' takes it in"),
     (
-        &["import", "adopt"],
-        "not available: a state takes in nothing that exists already; 'chatapi state rebuild --from server --adopt NAME=ID' begins a lost one, \
-         and 'chatapi state import FILE' reads an export",
-    ),
-    (
-        &["destroy", "delete", "down", "remove"],
-        "not available: nothing is deleted on the server; 'chatapi state rm NAME' stops managing an instance, which is still paid for",
+        &["delete", "down", "remove"],
+        "'chatapi destroy NAME' deletes an instance on the server; 'chatapi release NAME' stops managing it, and it is still paid for",
     ),
     (
         &["refresh", "sync"],
-        "not available: the state is what was recorded; 'chatapi doubts --refresh' asks the server about what is in doubt",
+        "not available: the state is what was recorded; 'chatapi drift' holds it against the server's list, and changes nothing",
     ),
     (&["create", "up", "deploy"], "'chatapi apply' creates what is missing"),
     (&["diff", "preview"], "'chatapi plan' shows what an apply would do"),
     (&["check", "lint"], "'chatapi validate' checks manifests, 'chatapi doctor' the set-up"),
     (&["login", "auth"], "not needed: the key is read from CHATAPI_API_KEY_FILE or CHATAPI_API_KEY"),
     (&["unlock", "force-unlock"], "not needed: the system frees a lock when its holder ends"),
-    (&["workspace"], "not available: '--state DIR' names another state"),
+    (&["workspace"], "'--env NAME' chooses an environment of chatapi.yaml, '--state DIR' names another state"),
 ];
 
 /// Commands below `state`.
 const STATE_VERBS: Foreign = &[
     (&["ls"], "'chatapi state list'"),
-    (&["delete", "remove", "forget"], "'chatapi state rm NAME' stops managing an instance; it stays on the server"),
+    (
+        &["delete", "remove", "forget"],
+        "'chatapi state rm NAME' forgets a record; 'chatapi release NAME' stops managing an instance",
+    ),
     (&["move", "rename"], "'chatapi state mv FROM TO'"),
     (&["pull"], "'chatapi state export'"),
     (&["push"], "'chatapi state import FILE'"),
@@ -49,10 +47,12 @@ const STATE_VERBS: Foreign = &[
 
 /// Flags that no command has.
 const FLAGS: Foreign = &[
-    (&["target"], "not available: a plan is for all that is declared; what should wait goes into another manifest"),
-    (&["destroy"], "not available: nothing is deleted on the server"),
-    (&["refresh", "refresh-only"], "not available: 'chatapi doubts --refresh' asks the server about what is in doubt"),
-    (&["var", "var-file"], "not available: a manifest has no variables; '-' reads one that was made by another program"),
+    (&["destroy"], "'chatapi destroy NAME' deletes instances"),
+    (
+        &["refresh", "refresh-only"],
+        "not available: 'chatapi drift', or 'chatapi plan --verify', asks the server what has become of it",
+    ),
+    (&["workspace"], "'--env NAME' chooses an environment of chatapi.yaml"),
     (&["chdir"], "not available: 'cd DIR' goes before it"),
     (&["lock"], "not available: a writer always takes the lock; '--lock-timeout DURATION' waits for it"),
     (&["input"], "not needed: nothing is asked in a pipe or in CI, and '--yes' asks nothing elsewhere"),
@@ -277,7 +277,8 @@ mod tests {
             ("state list -no_color", "a long flag has two dashes: '--no-color'"),
             ("-version", "a long flag has two dashes: '--version' or '-V'"),
             ("plan -version", "'--version' belongs to 'chatapi'"),
-            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply'"),
+            ("plan -auto-approve", "'--auto-approve' belongs to 'chatapi apply' and 'chatapi destroy'"),
+            ("plan -target=x", "a long flag has two dashes: '--target <TARGET>'"),
         ] {
             assert_eq!(tip(line).as_deref(), Some(told), "{line}");
         }
@@ -287,14 +288,11 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_with_what_there_is() {
         for (line, told) in [
-            ("plan -target=x", "not available: a plan is for all that is declared"),
-            ("plan --target x", "not available: a plan is for all that is declared"),
             ("ls", "'chatapi state list' lists what exists"),
             ("list", "'chatapi state list' lists what exists"),
-            ("status", "'chatapi plan' shows what is missing"),
-            ("import", "not available: a state takes in nothing that exists already"),
-            ("destroy", "not available: nothing is deleted on the server"),
-            ("delete", "not available: nothing is deleted on the server"),
+            ("workspace", "'--env NAME' chooses an environment"),
+            ("adopt", "'chatapi import --discover' shows what can be taken in"),
+            ("delete", "'chatapi destroy NAME' deletes an instance"),
             ("refresh", "not available: the state is what was recorded"),
             ("history", "'chatapi state history'"),
             ("state ls", "'chatapi state list'"),

@@ -4,11 +4,13 @@ use super::args::Manifests;
 use super::context::Context;
 use super::error::{CliError, Content};
 use super::exit::Exit;
+use super::variables;
 use crate::report::ValidateDocument;
 use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &Manifests) -> Result<Exit, CliError> {
-    match Context::manifest(&args.files) {
+    let given = variables::given(context, &args.variables)?;
+    match context.manifest(&args.files, &given) {
         Ok(manifest) => {
             let count = manifest.declarations().len();
             if context.is_json() {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::args::WitnessArg;
 use super::console::BOLD;
 use super::context::{Context, LOCK_FILE, typed};
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports::whole;
 use crate::manifest::ProviderKind;
-use crate::state::Lineage;
+use crate::state::{Head, Lineage, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
 
 /// Names the lock file for every command that is not told of it.
@@ -115,12 +116,17 @@ impl Witness {
         })
     }
 
-    /// Brings the lock file up to `store`, if it is the state's, and lets the state go. Only of a position that is durable: a lock file
-    /// that knows more than its state stops every run, so `store` has been synced. Nothing is printed, for that may take its time.
+    /// Brings the lock file up to `state` at `head`, if it is that state's. Only of a position that is durable: a lock file that knows
+    /// more than its state stops every run. Nothing is printed, for that may take its time.
+    pub(super) fn renew(&self, state: &State, head: Head) -> Renewed<'_> {
+        let is_its = self.lock.as_ref().is_some_and(|lock| lock.lineage == state.lineage);
+        Renewed { witness: self, written: is_its.then(|| LockFile::of(state, head, []).write(&self.path)) }
+    }
+
+    /// Brings the lock file up to `store`, which has been synced, and lets the state go.
     pub(super) fn close(&self, store: FileStore) -> Closed<'_> {
-        let is_its = self.lock.as_ref().is_some_and(|lock| lock.lineage == store.state().lineage);
-        let written = is_its.then(|| LockFile::of(store.state(), store.head(), []).write(&self.path));
-        Closed { witness: self, written, let_go: Box::new(store).close() }
+        let renewed = self.renew(store.state(), store.head());
+        Closed { renewed, let_go: Box::new(store).close() }
     }
 
     /// Says that a second lock file stays as it was, after this one was written.
@@ -135,44 +141,54 @@ impl Witness {
     }
 }
 
-/// A state that was written to and let go, and what became of its lock file.
+/// What became of the lock file of a state that was written to.
 #[must_use = "it is to be told"]
-pub(super) struct Closed<'a> {
+pub(super) struct Renewed<'a> {
     witness: &'a Witness,
     /// None: it has none here.
     written: Option<Result<(), LockFileError>>,
+}
+
+impl Renewed<'_> {
+    /// Tells it, after what was done; gives how the command ends if nothing else is wrong.
+    pub(super) fn tell(self, context: &Context) -> Exit {
+        match self.written {
+            None => {
+                let note = format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}");
+                context.console.note(note);
+                Exit::Done
+            }
+            Some(Ok(())) => {
+                context.console.note(format_args!("{} says so too: commit it", self.witness.path.display()));
+                self.witness.tell_of_other(context);
+                Exit::Done
+            }
+            Some(Err(error)) => {
+                context.complain(&CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file"));
+                Exit::Partly
+            }
+        }
+    }
+}
+
+/// A state that was written to and let go.
+#[must_use = "it is to be told"]
+pub(super) struct Closed<'a> {
+    renewed: Renewed<'a>,
     let_go: Result<(), StoreError>,
 }
 
 impl Closed<'_> {
     /// Tells it, after what was done; gives how the command ends if nothing else is wrong.
     pub(super) fn tell(self, context: &Context) -> Result<Exit, CliError> {
-        let Self { witness, written, let_go } = self;
-        let_go?;
-        match written {
-            None => {
-                context
-                    .console
-                    .note(format_args!("the next apply writes it into the lock file beside its manifest, {LOCK_FILE}"));
-                Ok(Exit::Done)
-            }
-            Some(Ok(())) => {
-                context.console.note(format_args!("{} says so too: commit it", witness.path.display()));
-                witness.tell_of_other(context);
-                Ok(Exit::Done)
-            }
-            Some(Err(error)) => {
-                context.complain(&CliError::unwritten(&error).hint("the state has it; the next apply writes the lock file"));
-                Ok(Exit::Partly)
-            }
-        }
+        self.let_go?;
+        Ok(self.renewed.tell(context))
     }
 }
 
-/// What was named by the command line, or else by the environment.
-fn named_path(named: Option<&PathBuf>) -> Option<PathBuf> {
-    let set = || env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    named.cloned().or_else(set)
+/// What was named by the process's environment.
+fn set_path() -> Option<PathBuf> {
+    env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// A lock file that was named has to be there, where the state here says that there was one: else a mistyped name would stand for a
@@ -180,7 +196,8 @@ fn named_path(named: Option<&PathBuf>) -> Option<PathBuf> {
 fn check_named(context: &Context, named: Option<&PathBuf>) -> Result<(), LockFileError> {
     let records_something =
         || store::read(&context.state_dir, None).is_ok_and(|Reading { state, .. }| !state.records().is_empty());
-    match named_path(named) {
+    // Clap has looked into the environment where a command has the flag; one that has not looks now.
+    match named.cloned().or_else(set_path) {
         Some(path) if matches!(path.try_exists(), Ok(false)) && records_something() => Err(LockFileError::Absent(path)),
         _ => Ok(()),
     }
@@ -195,7 +212,8 @@ fn look_for(
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
     let alone = |path: PathBuf, lock, is_guess| Witness { path, lock, other: None, is_other_newer: false, is_guess };
-    if let Some(path) = named_path(named) {
+    let own = context.environment.as_ref().map(Chosen::lock_file);
+    if let Some(path) = named.cloned().or(own).or_else(set_path) {
         return Ok(alone(path.clone(), LockFile::read(&path)?, false));
     }
     let found = LockFile::read(&first)?;

@@ -47,6 +47,10 @@ pub struct EmulatorConfig {
     pub error_status: ErrorStatus,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The question for its status at which an instance finds itself linked; none: only by its method `emulatorLink`.
+    pub link_after: Option<u64>,
+    /// Linking codes come as pictures, and not as texts.
+    pub is_qr_pictured: bool,
 }
 
 impl Default for EmulatorConfig {
@@ -60,6 +64,8 @@ impl Default for EmulatorConfig {
             latency: Latency::default(),
             error_status: ErrorStatus::default(),
             clock: Clock::default(),
+            link_after: None,
+            is_qr_pictured: false,
         }
     }
 }
@@ -107,6 +113,7 @@ impl Emulator {
         let listener = TcpListener::bind(listen).await.map_err(|source| EmulatorError::Listen { listen, source })?;
         let addr = listener.local_addr().map_err(|source| EmulatorError::Listen { listen, source })?;
         let world = World::new(config.seed).with_base_url(&base_url(addr)).with_error_status(config.error_status);
+        let world = world.with_phones(config.link_after, config.is_qr_pictured);
         let dice = Dice::new(&config.faults, config.latency, config.seed);
         let shared = Arc::new(Shared::new(world, ledger, dice, config.clock));
         let (stop, stopped) = watch::channel(false);

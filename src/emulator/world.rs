@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::answer::{ApiResponse, Complaint, CreateResult, ErrorStatus, ListItem, NewInstance, ResultBody};
 use super::ledger::{LedgerEntry, LedgerOp};
 use super::request::{ApiRequest, Operation, Parameters, Route};
-use super::session;
+use super::session::{self, Phone};
 use crate::instance::{ApiUrl, InstanceId, InstanceType};
 use crate::secret::Secret;
 
@@ -35,6 +35,7 @@ pub struct World {
     next_id: u64,
     seq: u64,
     instances: BTreeMap<u64, Held>,
+    phone: Phone,
 }
 
 /// One live instance.
@@ -46,6 +47,11 @@ pub(super) struct Held {
     pub(super) token: Secret,
     pub(super) created_ms: i64,
     pub(super) settings: BTreeMap<String, Value>,
+    /// What its code says.
+    pub(super) code: String,
+    pub(super) is_linked: bool,
+    /// How often it was asked for its status since it was unlinked.
+    pub(super) asked: u64,
 }
 
 impl Held {
@@ -98,7 +104,15 @@ impl World {
     /// An empty gateway. The same seed gives the same tokens.
     pub fn new(seed: u64) -> Self {
         let base_url = "http://127.0.0.1/".to_owned();
-        Self { seed, base_url, error_status: ErrorStatus::Ok, next_id: FIRST_ID, seq: 0, instances: BTreeMap::new() }
+        Self {
+            seed,
+            base_url,
+            error_status: ErrorStatus::Ok,
+            next_id: FIRST_ID,
+            seq: 0,
+            instances: BTreeMap::new(),
+            phone: Phone::default(),
+        }
     }
 
     /// New instances get addresses under `base_url`; those of existing ones stay as they were created.
@@ -113,6 +127,14 @@ impl World {
     #[must_use]
     pub fn with_error_status(mut self, error_status: ErrorStatus) -> Self {
         self.error_status = error_status;
+        self
+    }
+
+    /// An instance finds itself linked at its `link_after`th question for its status; none: only when it is told. Codes come as texts,
+    /// or as pictures.
+    #[must_use]
+    pub fn with_phones(mut self, link_after: Option<u64>, is_pictured: bool) -> Self {
+        self.phone = Phone { link_after, is_pictured };
         self
     }
 
@@ -149,6 +171,9 @@ impl World {
                     token: token.clone(),
                     created_ms: entry.at.as_millisecond(),
                     settings: session::first_settings(),
+                    code: format!("2@{}", new_token(!self.seed, id)),
+                    is_linked: false,
+                    asked: 0,
                 };
                 self.instances.insert(id, held);
             }
@@ -177,8 +202,8 @@ impl World {
         let shown = (call.twist != Twist::NoToken).then_some(token.as_str());
         let instance = NewInstance { id: id.clone(), api_url: api_url.as_str(), token: shown };
         let response = created("created", Some(instance));
-        let settings = BTreeMap::new();
-        let held = Held { account, kind, api_url, token: Secret::new(token), created_ms: call.now_ms, settings };
+        let (settings, token, created_ms) = (BTreeMap::new(), Secret::new(token), call.now_ms);
+        let held = Held { account, kind, api_url, token, created_ms, settings, code: String::new(), is_linked: false, asked: 0 };
         Ok(Decision { response, entry: self.entry(LedgerOp::Created, &id, &held, call) })
     }
 
@@ -219,7 +244,7 @@ impl World {
 
     fn instance(&mut self, id: u64, method: &str, request: &ApiRequest, now_ms: i64) -> Result<Decision, Complaint> {
         let held = self.instances.get_mut(&id).ok_or(Complaint::UnknownFunction)?;
-        session::answer(held, method, request, now_ms).map(Decision::answer)
+        session::answer(held, method, request, (self.phone, now_ms)).map(Decision::answer)
     }
 
     fn entry(&self, op: LedgerOp, id: &str, held: &Held, call: Call<'_>) -> Option<LedgerEntry> {

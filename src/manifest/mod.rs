@@ -4,41 +4,60 @@
 //! say where requests go or what authorises them: such keys are refused, and their values are never shown. Only [`load`] and
 //! [`Manifest::read`] touch files.
 //!
-//! One text goes through `encoding` (bytes to text), `document` (text to a tree with places), `validate` (tree to
-//! declarations) and `names` (declarations of all files to one manifest). Work and memory are bounded by [`FILE_MAX`],
-//! [`TOTAL_MAX`], [`NODES_MAX`] and [`DEPTH_MAX`].
+//! One text goes through `encoding` (bytes to text), `document` (text to a tree with places), `validate` and `entry` (tree to
+//! candidates) and `names` (candidates of all files to one manifest). `reading` runs them. An entry makes as many candidates as
+//! `repeat` says, by the patterns of `pattern`, of what `scope` knows: `variables`, a number, a row of a `table`. Work and memory are
+//! bounded by [`FILE_MAX`], [`TOTAL_MAX`], [`NODES_MAX`], [`INSTANCES_MAX`] and [`DEPTH_MAX`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Place, Span};
+use crate::diagnostic::{Diagnostics, Place};
 use crate::instance::{InstanceName, InstanceType};
 use crate::price::Prices;
 use crate::seal::Recipients;
 
+mod attributes;
+mod beside;
 mod document;
 mod encoding;
+mod entry;
+mod environments;
+mod items;
 mod names;
+mod pattern;
 mod prices;
+mod reading;
+mod repeat;
 mod report;
+mod rows;
 mod scalar;
 mod schema;
+mod scope;
 mod sealing;
 mod secrets;
+mod settled;
+mod settlements;
 mod source;
 mod syntax;
+mod table;
+mod target;
 mod validate;
+mod variables;
 
 pub use document::DEPTH_MAX;
+pub use environments::{Environment, Environments};
+pub(crate) use scalar::is_text;
 pub use schema::schema;
+pub use settlements::{Import, Move, Resolution, Settlements};
 pub(crate) use source::neighbour;
 pub use source::{Loaded, Source, Stdin, load};
-
-use names::Candidate;
-use report::{Report, View};
-use validate::{Content, Settings};
+pub use target::{Target, TargetError};
+pub use variables::Given;
 
 /// The version of the format that this program reads.
 pub const VERSION: u32 = 1;
@@ -48,6 +67,10 @@ pub const FILE_MAX: usize = 32 << 20;
 pub const TOTAL_MAX: usize = 64 << 20;
 /// Most keys, values, lists and mappings of all files together; an instance takes five.
 pub const NODES_MAX: usize = 1_000_000;
+/// Most instances of all files together.
+pub const INSTANCES_MAX: usize = 1_000_000;
+/// Most bytes that labels and owners take which are made for each instance.
+const MADE_MAX: usize = 512 << 20;
 
 /// Who provides the instances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,6 +109,12 @@ pub struct Declaration {
     pub name: InstanceName,
     /// What it is to be.
     pub kind: InstanceType,
+    /// What it is selected by; one map for all instances of an entry that have the same.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// Whose it is.
+    pub owner: Option<String>,
+    /// Whether it must not be deleted.
+    pub is_protected: bool,
     /// Where its name stands.
     pub place: Place,
 }
@@ -101,6 +130,10 @@ pub struct Manifest {
     pub prices: Option<Prices>,
     /// The public keys that secrets are sealed to, where it names any.
     pub seal_to: Option<Recipients>,
+    /// What each variable held.
+    pub variables: BTreeMap<String, String>,
+    /// What is settled before anything is created.
+    pub settlements: Settlements,
     declarations: Vec<Declaration>,
 }
 
@@ -110,43 +143,23 @@ impl Manifest {
     /// Each file needs `instances`. Several files may say `provider` if they say the same; files that leave it out agree with
     /// any. Pure: the same bytes always give the same answer.
     pub fn parse(sources: &[Source]) -> Result<Self, Diagnostics> {
-        let mut problems = Diagnostics::new();
-        let mut limits = Limits { nodes: NODES_MAX, bytes: TOTAL_MAX };
-        let mut gathered = Gathered::default();
-        let mut views = Vec::with_capacity(sources.len());
-        for (order, source) in sources.iter().enumerate() {
-            let mut report = Report::new(source.label(), order, &mut problems);
-            let text = read_file(source, &mut limits, &mut report, &mut gathered);
-            views.push(report.into_view(text));
-        }
-        if sources.is_empty() {
-            problems.push(Diagnostic::error("no manifest was given").help("name a file, a directory, or `-` for standard input"));
-        }
-        Self::finish(gathered, problems, &views)
+        Self::parse_with(sources, &Given::default())
     }
 
-    /// [`load`] and [`Manifest::parse`]: the problems of files that cannot be read come with those of the others.
-    pub fn read(paths: &[PathBuf], stdin: Stdin<'_>) -> Result<Self, Diagnostics> {
+    /// As [`Manifest::parse`], with values for variables.
+    pub fn parse_with(sources: &[Source], given: &Given) -> Result<Self, Diagnostics> {
+        reading::read(sources, given)
+    }
+
+    /// [`load`] and [`Manifest::parse_with`]: the problems of files that cannot be read come with those of the others.
+    pub fn read(paths: &[PathBuf], stdin: Stdin<'_>, given: &Given) -> Result<Self, Diagnostics> {
         let Loaded { sources, mut problems } = load(paths, stdin);
         if problems.is_empty() {
-            return Self::parse(&sources);
+            return Self::parse_with(&sources, given);
         }
-        if let (false, Err(others)) = (sources.is_empty(), Self::parse(&sources)) {
+        if let (false, Err(others)) = (sources.is_empty(), Self::parse_with(&sources, given)) {
             problems.append(others);
         }
-        Err(problems)
-    }
-
-    fn finish(gathered: Gathered, mut problems: Diagnostics, views: &[View<'_>]) -> Result<Self, Diagnostics> {
-        let Gathered { provider, prices, seal_to, candidates } = gathered;
-        let declarations = names::unique(candidates, &mut problems);
-        if problems.is_empty() {
-            let Settings { kind, exclusive } = provider.map(|(settings, _)| settings).unwrap_or_default();
-            let (prices, seal_to) = (prices.map(|(prices, _)| prices), seal_to.map(|(recipients, _)| recipients));
-            return Ok(Self { provider: kind, exclusive, prices, seal_to, declarations });
-        }
-        problems.sort();
-        report::show(&mut problems, views);
         Err(problems)
     }
 
@@ -155,10 +168,18 @@ impl Manifest {
         provider: ProviderKind,
         exclusive: bool,
         (prices, seal_to): (Option<Prices>, Option<Recipients>),
+        variables: BTreeMap<String, String>,
         mut declarations: Vec<Declaration>,
     ) -> Self {
         declarations.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { provider, exclusive, prices, seal_to, declarations }
+        let settlements = Settlements::default();
+        Self { provider, exclusive, prices, seal_to, variables, settlements, declarations }
+    }
+
+    /// The same, settling nothing but what is about `names`.
+    #[must_use]
+    pub fn settling_only(&self, names: &BTreeSet<InstanceName>) -> Self {
+        Self { settlements: self.settlements.of(names), ..self.clone() }
     }
 
     /// The declarations, sorted by name.
@@ -177,54 +198,23 @@ impl Manifest {
 struct Limits {
     nodes: usize,
     bytes: usize,
+    instances: usize,
+    made: usize,
 }
 
-/// What the files said so far; each candidate with the rank of its file.
-#[derive(Default)]
-struct Gathered {
-    provider: Option<(Settings, Place)>,
-    prices: Option<(Prices, Place)>,
-    seal_to: Option<(Recipients, Place)>,
-    candidates: Vec<(usize, Candidate)>,
-}
+impl Limits {
+    /// Nothing is used yet.
+    const WHOLE: Self = Self { nodes: NODES_MAX, bytes: TOTAL_MAX, instances: INSTANCES_MAX, made: MADE_MAX };
 
-/// Reads one file into `gathered`; the text comes back if it can be shown.
-fn read_file<'a>(source: &'a Source, limits: &mut Limits, report: &mut Report<'_>, gathered: &mut Gathered) -> Option<&'a str> {
-    let Some(left) = limits.bytes.checked_sub(source.bytes().len()).filter(|_| source.bytes().len() <= FILE_MAX) else {
-        report.push(source::too_long(source.bytes().len() > FILE_MAX));
-        return None;
-    };
-    limits.bytes = left;
-    let text = match encoding::decode(source.bytes()) {
-        Ok(text) => text,
-        Err(problem) => {
-            report.push(*problem);
-            return std::str::from_utf8(source.bytes()).ok().filter(|text| !text.contains('\0'));
-        }
-    };
-    if let Some(root) = document::read(text, &mut limits.nodes, report) {
-        let content = validate::content(&root, report);
-        gather(content, report, gathered);
+    /// Takes `count` instances, if so many are left.
+    fn take(&mut self, count: usize) -> bool {
+        let left = self.instances.checked_sub(count);
+        self.instances = left.unwrap_or(self.instances);
+        left.is_some()
     }
-    Some(text.whole)
-}
 
-fn gather(content: Content, report: &mut Report<'_>, gathered: &mut Gathered) {
-    gathered.candidates.extend(content.candidates.into_iter().map(|candidate| (report.order(), candidate)));
-    agree("provider", &mut gathered.provider, content.provider, report);
-    agree("prices", &mut gathered.prices, content.prices, report);
-    agree("seal_to", &mut gathered.seal_to, content.seal_to, report);
-}
-
-/// What several files may say if they say the same.
-fn agree<T: PartialEq>(key: &str, known: &mut Option<(T, Place)>, said: Option<(T, Span)>, report: &mut Report<'_>) {
-    let Some((value, span)) = said else { return };
-    match known {
-        None => *known = Some((value, report.place(span.start))),
-        Some((first, place)) if *first != value => {
-            let differs = Diagnostic::error(&format!("`{key}` differs from the one in another file")).at(span);
-            report.push(differs.related("first said", place.clone()).help("say it in one file only"));
-        }
-        Some(_) => {}
+    /// Whether nothing more can be made.
+    fn is_full(&self) -> bool {
+        self.made == 0
     }
 }

@@ -1,10 +1,11 @@
 //! The rules for all names together: each once, and no twins.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::Declaration;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place, Position, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Span};
 use crate::instance::{InstanceName, InstanceType};
 
 /// An instance with a good name, and perhaps without a good type: its name is taken all the same.
@@ -12,16 +13,29 @@ use crate::instance::{InstanceName, InstanceType};
 pub(super) struct Candidate {
     pub(super) name: InstanceName,
     pub(super) kind: Option<InstanceType>,
+    pub(super) labels: Arc<BTreeMap<String, String>>,
+    pub(super) owner: Option<String>,
+    pub(super) is_protected: bool,
+    /// Where its name is said.
     pub(super) place: Place,
+    /// What is to be mended if its name is wrong.
+    pub(super) at: At,
+}
+
+/// A stretch of a file of this rank: a name or a pattern, or the row that a name was made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) order: usize,
+    pub(super) span: Span,
 }
 
 /// The declarations among `candidates`, sorted by name; those whose name (or its twin) is taken are reported and left out.
 ///
-/// Each comes with the rank of its file. The first one in the order of the files keeps the name.
-pub(super) fn unique(candidates: Vec<(usize, Candidate)>, problems: &mut Diagnostics) -> Vec<Declaration> {
+/// The first one in the order of the files keeps the name. `files` stand in their order.
+pub(super) fn unique(candidates: Vec<Candidate>, files: &[Arc<str>], problems: &mut Diagnostics) -> Vec<Declaration> {
     let mut taken: HashMap<String, usize> = HashMap::with_capacity(candidates.len());
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
-    for (order, candidate) in candidates {
+    for candidate in candidates {
         match taken.entry(candidate.name.twin_key()) {
             Entry::Vacant(free) => {
                 free.insert(kept.len());
@@ -31,17 +45,20 @@ pub(super) fn unique(candidates: Vec<(usize, Candidate)>, problems: &mut Diagnos
                 if problems.is_full() {
                     problems.count();
                 } else if let Some(first) = kept.get(*first.get()) {
-                    problems.push(clash(first, &candidate).in_file(&candidate.place.file, order));
+                    let file = files.get(candidate.at.order).unwrap_or(&candidate.place.file);
+                    problems.push(clash(first, &candidate, files).in_file(file, candidate.at.order));
                 }
             }
         }
     }
     kept.sort_by(|one, other| one.name.cmp(&other.name));
-    let declared = |Candidate { name, kind, place }| Some(Declaration { name, kind: kind?, place });
+    let declared = |Candidate { name, kind, labels, owner, is_protected, place, .. }| {
+        Some(Declaration { name, kind: kind?, labels, owner, is_protected, place })
+    };
     kept.into_iter().filter_map(declared).collect()
 }
 
-fn clash(first: &Candidate, second: &Candidate) -> Diagnostic {
+fn clash(first: &Candidate, second: &Candidate, files: &[Arc<str>]) -> Diagnostic {
     let problem = if first.name == second.name {
         Diagnostic::error(&format!("duplicate name `{}`", second.name)).help("give each instance a name of its own")
     } else {
@@ -49,12 +66,6 @@ fn clash(first: &Candidate, second: &Candidate) -> Diagnostic {
         let help = "choose names that differ in more than letter case and `-`, `_`, `.`: they may become file or variable names";
         Diagnostic::error(&summary).help(help)
     };
-    problem.at(span_of(second)).related("first declared", first.place.clone())
-}
-
-/// The place of a name, as long as the name.
-fn span_of(candidate: &Candidate) -> Span {
-    let Place { position: start, .. } = candidate.place;
-    let length = u32::try_from(candidate.name.as_str().len()).unwrap_or_default();
-    Span { start, end: Position { column: start.column + length, byte: start.byte + length, ..start } }
+    let file = files.get(first.at.order).unwrap_or(&first.place.file);
+    problem.at(second.at.span).related("first declared", Place { file: Arc::clone(file), position: first.at.span.start })
 }

@@ -29,6 +29,11 @@ impl Meaning {
 /// Words that are no text: every spelling of YAML 1.1, in lower case.
 const BOOLEANS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
 
+/// Whether every reader of YAML takes `plain` for text.
+pub(crate) fn is_text(plain: &str) -> bool {
+    meaning(plain).is_none()
+}
+
 /// What some reader of YAML takes `plain` for; nothing if all take it for text.
 pub(super) fn meaning(plain: &str) -> Option<Meaning> {
     let is = |words: &[&str]| words.iter().any(|word| plain.eq_ignore_ascii_case(word));

@@ -3,6 +3,9 @@
 //! Made from the constants that the rules in `validate` use, so that the two cannot part. It never refuses what the rules accept. They
 //! refuse more, for a schema sees neither quotes nor other entries: `name: no` without quotes, twins, a key with a wrong checksum.
 
+mod repeated;
+mod settled;
+
 use serde_json::{Value, json};
 
 use super::{ProviderKind, VERSION};
@@ -27,8 +30,15 @@ pub fn schema() -> Value {
             "provider": provider(),
             "prices": prices(),
             "seal_to": seal_to(),
+            "variables": repeated::variables(),
+            "defaults": defaults(),
             "instances": instances(),
+            "import": settled::import(),
+            "moved": settled::moved(),
+            "resolutions": settled::resolutions(),
         },
+        "if": {"required": ["defaults"], "properties": {"defaults": {"required": ["type"]}}},
+        "else": {"properties": {"instances": {"items": {"required": ["type"]}}}},
         "examples": [{
             "version": VERSION,
             "provider": {"kind": ProviderKind::Emulator},
@@ -115,38 +125,74 @@ fn seal_to() -> Value {
     })
 }
 
+fn defaults() -> Value {
+    json!({
+        "title": "What every instance of this file has",
+        "description": "Unless its entry says otherwise; labels are added to those of the entry.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "type": kind(),
+            "labels": repeated::labels(),
+            "owner": repeated::owner(),
+            "protect": repeated::protect(),
+        },
+        "examples": [{"type": InstanceType::WhatsApp, "labels": {"team": "retail"}}],
+    })
+}
+
 fn instances() -> Value {
     json!({
         "title": "Instances",
         "description": "What should exist, in any order. `[]` if nothing should.",
         "type": "array",
         "items": {
-            "title": "Instance",
+            "title": "Instance, or a pattern of many",
             "type": "object",
             "additionalProperties": false,
-            "required": ["name", "type"],
-            "properties": {"name": name(), "type": kind()},
+            "required": ["name"],
+            "properties": {
+                "name": name(),
+                "type": kind(),
+                "labels": repeated::labels(),
+                "owner": repeated::owner(),
+                "protect": repeated::protect(),
+                "count": repeated::count(),
+                "except": repeated::except(),
+                "for_each": repeated::for_each(),
+            },
+            "not": {"required": ["count", "for_each"]},
+            "dependentRequired": {"except": ["count"]},
         },
         "examples": [[
             {"name": "support-eu", "type": InstanceType::WhatsApp},
-            {"name": "sandbox", "type": InstanceType::WhatsAppDev},
+            {"name": "shop-{n:03}", "type": InstanceType::WhatsApp, "count": 20},
         ]],
     })
 }
 
-fn name() -> Value {
+/// What a name is without placeholders.
+fn plain_name() -> Value {
     let middle = NAME_MAX.saturating_sub(2);
+    json!({
+        "pattern": format!("^[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{middle}}}[A-Za-z0-9_-])?$"),
+        "not": {"pattern": RESERVED},
+    })
+}
+
+fn name() -> Value {
     json!({
         "title": "Name",
         "description": format!(
             "Yours, and how the instance is found again: a new name is a new instance. Letters, digits, `.`, `_` and `-`, at most \
              {NAME_MAX}; begins with a letter or digit, does not end with `.`; in quotes if it looks like a number, a date or `no`. \
-             Names that differ only in case or in `.`, `_`, `-` are refused."
+             Names that differ only in case or in `.`, `_`, `-` are refused. Placeholders: `{{n}}` and `{{n:03}}` with `count`, `{{key}}` and \
+             columns with `for_each`, `{{var.NAME}}`."
         ),
         "type": "string",
-        "pattern": format!("^[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{middle}}}[A-Za-z0-9_-])?$"),
-        "not": {"pattern": RESERVED},
-        "examples": ["support-eu", "sandbox"],
+        "if": {"pattern": repeated::BRACE},
+        "else": plain_name(),
+        "examples": ["support-eu", "shop-{n:03}"],
     })
 }
 
@@ -155,7 +201,10 @@ fn kind() -> Value {
         "title": "Type",
         "description": "`whatsapp` (or `WhatsApp`): for production. `whatsapp_dev` (or `WhatsAppDev`): for development. \
             It cannot be changed later.",
-        "enum": InstanceType::SPELLINGS.map(|(spelling, _)| spelling),
+        "anyOf": [
+            {"enum": InstanceType::SPELLINGS.map(|(spelling, _)| spelling)},
+            {"type": "string", "pattern": repeated::BRACE},
+        ],
         "examples": InstanceType::ALL,
     })
 }

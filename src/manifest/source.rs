@@ -3,7 +3,7 @@
 //! Whatever a path leads to, reading it ends: only regular files are read, opening never waits, and no more is taken than
 //! [`FILE_MAX`] bytes of each and [`TOTAL_MAX`] of all.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
+use super::beside::{self, Beside, Refusal};
 use super::{FILE_MAX, TOTAL_MAX};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::text::closest;
@@ -28,12 +29,25 @@ const STDIN: &str = "-";
 pub struct Source {
     label: Arc<str>,
     bytes: Vec<u8>,
+    /// The files that it names, read or not.
+    beside: BTreeMap<String, Result<Beside, Refusal>>,
 }
 
 impl Source {
     /// `bytes` that people know as `label`.
     pub fn new(label: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { label: label.into(), bytes: bytes.into() }
+        Self { label: label.into(), bytes: bytes.into(), beside: BTreeMap::new() }
+    }
+
+    /// With the file `name`, which stands beside it.
+    pub fn with_file(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.beside.insert(name.to_owned(), Ok(Beside { label: name.into(), bytes: bytes.into() }));
+        self
+    }
+
+    /// The file `name` that it names, if it was looked for.
+    pub(super) fn beside(&self, name: &str) -> Option<&Result<Beside, Refusal>> {
+        self.beside.get(name)
     }
 
     /// The file as the user named it.
@@ -71,10 +85,14 @@ pub struct Loaded {
 }
 
 /// Reads the files that `paths` name. A directory stands for the `*.yaml` and `*.yml` files directly in it, sorted by name,
-/// hidden ones left out; `-` stands for standard input. A file that is named twice is read once.
+/// hidden ones and `chatapi.yaml` left out; `-` stands for standard input. A file that is named twice is read once.
 pub fn load(paths: &[PathBuf], mut stdin: Stdin<'_>) -> Loaded {
-    let mut loader =
-        Loader { loaded: Loaded { sources: Vec::new(), problems: Diagnostics::new() }, seen: HashSet::new(), bytes: 0 };
+    let mut loader = Loader {
+        loaded: Loaded { sources: Vec::new(), problems: Diagnostics::new() },
+        seen: HashSet::new(),
+        bytes: 0,
+        others: 0,
+    };
     for path in paths {
         let label = path.to_string_lossy();
         let outcome = if label == STDIN { loader.stdin(&mut stdin) } else { loader.path(path) };
@@ -91,6 +109,8 @@ struct Loader {
     /// Device and inode of what was read; standard input as nothing.
     seen: HashSet<Option<(u64, u64)>>,
     bytes: usize,
+    /// How many files the manifests name.
+    others: usize,
 }
 
 impl Loader {
@@ -99,7 +119,7 @@ impl Loader {
             let problem = Diagnostic::error("a manifest is expected from standard input, and that is a terminal");
             return Err(Box::new(problem.help("pipe it in, as in `… < instances.yaml`, or name a file")));
         };
-        if self.seen.insert(None) { self.take("<stdin>", *reader) } else { Ok(()) }
+        if self.seen.insert(None) { self.take("<stdin>", Path::new("."), *reader) } else { Ok(()) }
     }
 
     fn path(&mut self, path: &Path) -> Result<(), Box<Diagnostic>> {
@@ -128,10 +148,11 @@ impl Loader {
         if !self.seen.insert(Some((metadata.dev(), metadata.ino()))) {
             return Ok(());
         }
-        self.take(&path.to_string_lossy(), &mut file)
+        let directory = path.parent().unwrap_or(Path::new("."));
+        self.take(&path.to_string_lossy(), directory, &mut file)
     }
 
-    fn take(&mut self, label: &str, reader: &mut dyn Read) -> Result<(), Box<Diagnostic>> {
+    fn take(&mut self, label: &str, directory: &Path, reader: &mut dyn Read) -> Result<(), Box<Diagnostic>> {
         if self.loaded.sources.len() >= FILES_MAX {
             return Err(Box::new(Diagnostic::error(&format!("more than {FILES_MAX} files"))));
         }
@@ -143,8 +164,24 @@ impl Loader {
             return Err(Box::new(too_long(limit == FILE_MAX)));
         }
         self.bytes += bytes.len();
-        self.loaded.sources.push(Source::new(label, bytes));
+        let mut source = Source::new(label, bytes);
+        self.beside(&mut source, directory);
+        self.loaded.sources.push(source);
         Ok(())
+    }
+
+    /// Reads the files that `source` names; what is wrong with one is said where it is named.
+    fn beside(&mut self, source: &mut Source, directory: &Path) {
+        for name in beside::wanted(&source.bytes) {
+            self.others += 1;
+            let file = if self.others > FILES_MAX {
+                Err((format!("more than {FILES_MAX} files"), "make fewer of them".to_owned()))
+            } else {
+                beside::read(directory, &name, TOTAL_MAX.saturating_sub(self.bytes))
+            };
+            self.bytes += file.as_ref().map_or(0, |file| file.bytes.len());
+            source.beside.insert(name, file);
+        }
     }
 }
 
@@ -158,7 +195,8 @@ pub(super) fn too_long(alone: bool) -> Diagnostic {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a file without waiting.
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
@@ -217,7 +255,8 @@ fn yaml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
         let is_yaml = Path::new(&name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_yaml && !text.starts_with('.') {
+        // The environments of the manifests, and none of them.
+        if is_yaml && !text.starts_with('.') && text != "chatapi.yaml" {
             files.push(directory.join(&name));
         }
     }

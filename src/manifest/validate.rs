@@ -1,30 +1,34 @@
 //! The rules of the format: which keys there are, what each holds, and what was probably meant where one is wrong.
 
 use super::document::{Entry, Node, Value, is_merge_key};
-use super::names::Candidate;
 use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
+use super::settlements::Said;
 use super::syntax::shortened;
-use super::{ProviderKind, VERSION, prices, sealing};
+use super::{ProviderKind, VERSION, attributes, entry, prices, sealing, settled, variables};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::instance::{InstanceName, InstanceType, NameError};
 use crate::price::Prices;
 use crate::seal::Recipients;
 use crate::text::closest;
 
-/// Keys of the whole file, of `provider` and of an instance.
-const TOP: [&str; 5] = ["version", "provider", "prices", "seal_to", INSTANCES];
+/// Keys of the whole file and of `provider`.
+const TOP: [&str; 10] =
+    ["version", "provider", "prices", "seal_to", "variables", "defaults", INSTANCES, "import", "moved", "resolutions"];
 const INSTANCES: &str = "instances";
 const PROVIDER: [&str; 2] = ["kind", "exclusive"];
-const INSTANCE: [&str; 2] = ["name", "type"];
 
 /// Where each key belongs, for one that stands elsewhere.
-const HOMES: [(&[&str], &str); 4] = [
+const HOMES: [(&[&str], &str); 9] = [
     (&TOP, "at the top of the file"),
     (&PROVIDER, "under `provider`"),
-    (&INSTANCE, "in an entry of `instances`"),
+    (&entry::KEYS, "in an entry of `instances`"),
+    (&attributes::KEYS, "in an entry of `instances`, or under `defaults`"),
     (&prices::KEYS, "under `prices`"),
+    (&variables::KEYS, "in an entry of `variables`"),
+    (&settled::IMPORT, "in an entry of `import`"),
+    (&settled::MOVED, "in an entry of `moved`"),
+    (&settled::RESOLUTION, "in an entry of `resolutions`"),
 ];
 
 /// What `provider` says.
@@ -40,11 +44,18 @@ pub(super) struct Content {
     pub(super) provider: Option<(Settings, Span)>,
     pub(super) prices: Option<(Prices, Span)>,
     pub(super) seal_to: Option<(Recipients, Span)>,
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) settlements: Said,
+}
+
+/// What instances are made of: read once the variables of all files are known.
+pub(super) struct Repeated<'n, 'a> {
+    pub(super) variables: Found<'n, 'a>,
+    pub(super) defaults: Found<'n, 'a>,
+    pub(super) instances: Found<'n, 'a>,
 }
 
 /// Checks the tree of one file; what is right is in the result, what is wrong in `report`.
-pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
+pub(super) fn content<'n, 'a>(root: &'n Node<'a>, report: &mut Report<'_>) -> (Content, Option<Repeated<'n, 'a>>) {
     let mut content = Content::default();
     let Value::Mapping(entries) = &root.value else {
         let help = match root.value {
@@ -52,9 +63,10 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
             _ => "write `instances:`, and below it a list of `name` and `type`",
         };
         expected("a mapping with `instances`", root, root.span, help, report);
-        return content;
+        return (content, None);
     };
-    let [version, provider, prices, seal_to, instances] = fields(entries, TOP, report);
+    let [version, provider, prices, seal_to, variables, defaults, instances, import, moved, resolutions] =
+        fields(entries, TOP, report);
     if let Some(entry) = version.entry() {
         check_version(entry, report);
     }
@@ -67,15 +79,12 @@ pub(super) fn content(root: &Node<'_>, report: &mut Report<'_>) -> Content {
     if let Some(entry) = seal_to.entry() {
         content.seal_to = sealing::recipients(entry, report).map(|recipients| (recipients, entry.key.span));
     }
-    match instances {
-        Found::Entry(entry) | Found::Misspelt(entry) => content.candidates = candidates(entry, report),
-        Found::Refused => {}
-        Found::Missing => {
-            let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
-            report.push(missing.help("write `instances: []` if none is wanted"));
-        }
+    content.settlements = settled::said([import, moved, resolutions], report);
+    if matches!(instances, Found::Missing) {
+        let missing = Diagnostic::error("`instances` is missing").at(Span::at(root.span.start));
+        report.push(missing.help("write `instances: []` if none is wanted"));
     }
-    content
+    (content, Some(Repeated { variables, defaults, instances }))
 }
 
 /// A key that a mapping may have.
@@ -151,7 +160,7 @@ fn unknown(
         let help = match (meant, home) {
             (Some(meant), _) => did_you_mean(text, meant),
             (None, Some((_, place))) => format!("`{text}` belongs {place}"),
-            (None, None) => format!("the keys here are {}", listed(known)),
+            (None, None) => format!("the keys here are {}", listed(known.iter().copied())),
         };
         Diagnostic::error(&format!("unknown key `{}`", shortened(text))).at(entry.key.span).help(&help)
     });
@@ -163,8 +172,8 @@ fn did_you_mean(text: &str, meant: &str) -> String {
     format!("did you mean `{meant}`?{hint}")
 }
 
-fn listed(texts: &[&str]) -> String {
-    let quoted: Vec<_> = texts.iter().map(|text| format!("`{text}`")).collect();
+pub(super) fn listed<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let quoted: Vec<_> = texts.into_iter().map(|text| format!("`{text}`")).collect();
     quoted.split_last().map_or_else(String::new, |(last, rest)| {
         if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) }
     })
@@ -183,7 +192,7 @@ pub(super) fn span_of(entry: &Entry<'_>) -> Span {
     if entry.value.span.is_empty() { entry.key.span } else { entry.value.span }
 }
 
-fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
+pub(super) fn check_version(entry: &Entry<'_>, report: &mut Report<'_>) {
     match &entry.value.value {
         Value::Plain(text) if *text == VERSION.to_string() => {}
         Value::Plain(text) if entry.value.meaning() == Some(Meaning::Number) => {
@@ -225,7 +234,8 @@ fn provider_kind(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<ProviderK
     found
 }
 
-fn boolean(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<bool> {
+/// A boolean, in one of its two spellings.
+pub(super) fn boolean(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<bool> {
     match &entry.value.value {
         Value::Plain(text) if text == "true" => Some(true),
         Value::Plain(text) if text == "false" => Some(false),
@@ -239,7 +249,7 @@ fn boolean(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<bool> {
 }
 
 /// The text of a value, if every reader of YAML takes it for text.
-fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option<&'n str> {
+pub(super) fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option<&'n str> {
     let text = entry.value.text().filter(|_| entry.value.meaning().is_none());
     if text.is_none() {
         expected("a text", &entry.value, span_of(entry), help, report);
@@ -247,81 +257,14 @@ fn text<'n>(entry: &'n Entry<'_>, help: &str, report: &mut Report<'_>) -> Option
     text
 }
 
-fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
-    let problem = Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).at(span);
+/// Reports a word that is none of the `known` ones.
+pub(super) fn not_one_of(what: &str, text: &str, known: &[&str], span: Span, report: &mut Report<'_>) {
+    report.push(unknown_word(what, text, known).at(span));
+}
+
+/// Says that a word is none of the `known` ones, and which one was probably meant.
+pub(super) fn unknown_word(what: &str, text: &str, known: &[&str]) -> Diagnostic {
     let help = closest(&shortened(text), known.iter().copied())
-        .map_or_else(|| format!("known are {}", listed(known)), |meant| did_you_mean(text, meant));
-    report.push(problem.help(&help));
-}
-
-fn candidates(entry: &Entry<'_>, report: &mut Report<'_>) -> Vec<Candidate> {
-    let Value::List(items) = &entry.value.value else {
-        let help = match &entry.value.value {
-            Value::Plain(text) if text.is_empty() => "write `instances: []` if none is wanted",
-            _ => "write each instance as `- name: …` with its `type` below",
-        };
-        expected("a list", &entry.value, span_of(entry), help, report);
-        return Vec::new();
-    };
-    items.iter().filter_map(|item| candidate(item, entry.key.span, report)).collect()
-}
-
-fn candidate(item: &Node<'_>, list: Span, report: &mut Report<'_>) -> Option<Candidate> {
-    let Value::Mapping(entries) = &item.value else {
-        let help = match item.text() {
-            Some(text) if InstanceName::parse(text).is_ok() => &format!("write `- name: {text}` and its `type` below"),
-            _ => "write `- name: …` and its `type` below",
-        };
-        let span = if item.span.is_empty() && item.span.start.byte == 0 { list } else { item.span };
-        expected("a mapping with `name` and `type`", item, span, help, report);
-        return None;
-    };
-    let [name, kind] = fields(entries, INSTANCE, report);
-    let name = required(name, "name", item, report).and_then(|entry| Some((instance_name(entry, report)?, entry)));
-    let kind = required(kind, "type", item, report).and_then(|entry| instance_type(entry, report));
-    let (name, entry) = name?;
-    Some(Candidate { name, kind, place: report.place(entry.value.span.start) })
-}
-
-fn required<'n, 'a>(found: Found<'n, 'a>, key: &str, item: &Node<'_>, report: &mut Report<'_>) -> Option<&'n Entry<'a>> {
-    match found {
-        Found::Entry(entry) | Found::Misspelt(entry) => Some(entry),
-        Found::Refused => None,
-        Found::Missing => {
-            let problem = Diagnostic::error(&format!("this instance has no `{key}`")).at(item.span);
-            let help = if key == "name" { "add `name: …`" } else { "add `type: whatsapp` or `type: whatsapp_dev`" };
-            report.push(problem.help(help));
-            None
-        }
-    }
-}
-
-fn instance_name(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<InstanceName> {
-    let quoted =
-        entry.value.text().filter(|text| InstanceName::parse(text).is_ok() && entry.value.meaning() != Some(Meaning::Null));
-    let help =
-        quoted.map_or("write a name, as in `name: support-eu`".to_owned(), |text| format!("write it in quotes: \"{text}\""));
-    let text = text(entry, &help, report)?;
-    match InstanceName::parse(text) {
-        Ok(name) => Some(name),
-        Err(error) => {
-            let help = match error {
-                NameError::TooLong(_) => "shorten it",
-                NameError::Reserved => "choose another name",
-                _ => "use letters, digits, `.`, `_` and `-`; begin with a letter or a digit",
-            };
-            report.push(Diagnostic::error(&error.to_string()).at(span_of(entry)).help(help));
-            None
-        }
-    }
-}
-
-fn instance_type(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<InstanceType> {
-    let known = InstanceType::ALL.map(InstanceType::as_str);
-    let text = text(entry, "write `whatsapp` or `whatsapp_dev`", report)?;
-    let found = text.parse().ok();
-    if found.is_none() {
-        not_one_of("type", text, &known, span_of(entry), report);
-    }
-    found
+        .map_or_else(|| format!("known are {}", listed(known.iter().copied())), |meant| did_you_mean(text, meant));
+    Diagnostic::error(&format!("unknown {what} `{}`", shortened(text))).help(&help)
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Plan};
+use super::scope::exists;
+use super::{Action, Change, Plan};
 use crate::instance::InstanceType;
 use crate::price::{Amount, Currency, Prices};
 
@@ -31,7 +32,8 @@ impl Plan {
     pub fn cost(&self, prices: &Prices) -> Cost {
         let mut cost =
             Cost { currency: prices.currency.clone(), added: Amount::ZERO, total: Amount::ZERO, unpriced: BTreeSet::new() };
-        for change in &self.changes {
+        let counts = |change: &&Change| change.action == Action::Create || exists(change);
+        for change in self.changes.iter().filter(counts) {
             // What exists is paid for, not what is declared.
             let kind = change.exists_as.unwrap_or(change.kind);
             let Some(price) = prices.per_month.get(&kind) else {

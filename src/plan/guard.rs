@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Plan, Reason};
+use super::{Action, Change, Plan, Reason};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::listing::Listing;
 use crate::price::{Amount, Currency, Prices};
@@ -30,6 +30,13 @@ pub enum Guard {
         /// The name.
         name: InstanceName,
         /// The instance.
+        id: InstanceId,
+    },
+    /// It was deleted while it was declared.
+    Recreate {
+        /// The name.
+        name: InstanceName,
+        /// The id that it had.
         id: InstanceId,
     },
     /// More creates than the operator allows one run.
@@ -73,6 +80,30 @@ pub enum Guard {
         /// Whether the one that left has an instance; else that is in doubt.
         exists: bool,
     },
+    /// It is to be deleted, or replaced, and may not be.
+    Protected {
+        /// The name.
+        name: InstanceName,
+        /// The instance.
+        id: InstanceId,
+    },
+    /// More deletes than the operator allows one run.
+    Deletes {
+        /// How many the plan asks for.
+        wanted: usize,
+        /// How many are allowed.
+        most: usize,
+    },
+    /// Nothing at all is declared, so that everything would be deleted, and nobody has said that this is meant.
+    Everything {
+        /// How many instances that are.
+        wanted: usize,
+    },
+    /// Instances are to be deleted, and nobody has confirmed how many.
+    Unconfirmed {
+        /// How many the plan asks for.
+        wanted: usize,
+    },
     /// The account has instances that this state neither knows nor has seen before.
     Strangers {
         /// How many the operator expects.
@@ -93,6 +124,10 @@ pub struct Limits {
     pub is_unattended: bool,
     /// How many instances there were to be after the last run that created any: what it could not create is no growth.
     pub aim: Option<u64>,
+    /// Deletes at the most; none: nothing was said.
+    pub max_deletes: Option<usize>,
+    /// No manifest declares anything.
+    pub is_nothing_declared: bool,
 }
 
 impl Plan {
@@ -103,6 +138,12 @@ impl Plan {
                 Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
             }
             Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
+            _ => None,
+        });
+        let deleted = self.changes.iter().filter_map(|change| match &change.reason {
+            Reason::Retired { id, was_declared: true, .. } if change.action == Action::Create => {
+                Some(Guard::Recreate { name: change.name.clone(), id: id.clone() })
+            }
             _ => None,
         });
         let doubtful: BTreeSet<_> = self
@@ -117,12 +158,34 @@ impl Plan {
             Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, exists })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
-        conflicts.chain(renames).chain(self.too_many(limits)).chain(costs).collect()
+        let leaving = self.protected().chain(self.too_many_deletes(limits));
+        conflicts.chain(deleted).chain(renames).chain(leaving).chain(self.too_many(limits)).chain(costs).collect()
+    }
+
+    /// What is to go and may not.
+    fn protected(&self) -> impl Iterator<Item = Guard> {
+        let goes = |change: &&Change| matches!(change.action, Action::Delete | Action::Create);
+        self.changes.iter().filter(goes).filter_map(|change| match &change.reason {
+            Reason::Pruned { id, is_protected: true } | Reason::Replaces { id, is_protected: true, .. } => {
+                Some(Guard::Protected { name: change.name.clone(), id: id.clone() })
+            }
+            _ => None,
+        })
+    }
+
+    fn too_many_deletes(&self, limits: &Limits) -> Option<Guard> {
+        let wanted = self.with(Action::Delete).count();
+        match limits.max_deletes {
+            _ if wanted == 0 => None,
+            most if limits.is_nothing_declared && most != Some(wanted) => Some(Guard::Everything { wanted }),
+            Some(most) => (wanted > most).then_some(Guard::Deletes { wanted, most }),
+            None => None,
+        }
     }
 
     fn too_many(&self, limits: &Limits) -> Option<Guard> {
         let wanted = self.with(Action::Create).count();
-        let existing = self.changes.len() - wanted;
+        let existing = self.existing();
         if let Some(most) = limits.max_creates {
             return (wanted > most).then_some(Guard::Budget { wanted, most });
         }
@@ -216,7 +279,7 @@ mod tests {
             exists_as: None,
             renamed_from: None,
         };
-        Plan { changes: (0..creates + existing).map(change).collect() }
+        Plan { changes: (0..creates + existing).map(change).collect(), ..Plan::default() }
     }
 
     #[test]

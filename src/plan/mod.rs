@@ -2,23 +2,36 @@
 //!
 //! A plan is complete: applying it leaves nothing to decide. A [`Reason`] explains and never decides.
 
+mod adoption;
 mod cost;
+mod drift;
 mod guard;
+mod lost;
 mod planner;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod scope;
+mod settle;
+#[cfg(test)]
+mod settle_tests;
 mod settling;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use adoption::{Admission, Unfit, doubt_of};
 pub use cost::Cost;
+pub use drift::{Deviation, Drift, Finding, Unbelievable, Watch, absent, drift};
 pub use guard::{Doubts, Guard, Limits, missing, strangers};
+pub use lost::{TooYoung, existing, lost, revived, unrecorded, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use scope::is_usable;
+pub use settle::{Evidence, Settled, Settlement, settle};
 pub use settling::{Moment, Settling};
 
 use crate::instance::{InstanceId, InstanceName, InstanceType};
@@ -40,6 +53,20 @@ pub enum Action {
     Conflict,
     /// Nothing: it exists and is not declared any more.
     Orphan,
+    /// Take in what exists.
+    Import,
+    /// Give what exists another name.
+    Move,
+    /// Close a doubt.
+    Settle,
+    /// Delete it on the server.
+    Delete,
+    /// Write down that it may not be deleted.
+    Protect,
+    /// Write down that it may be deleted again.
+    Unprotect,
+    /// Nothing: it is not among the names that were selected.
+    Aside,
 }
 
 impl Action {
@@ -52,6 +79,13 @@ impl Action {
             Self::Finish => "finish",
             Self::Conflict => "conflict",
             Self::Orphan => "orphan",
+            Self::Import => "import",
+            Self::Move => "move",
+            Self::Settle => "settle",
+            Self::Delete => "delete",
+            Self::Protect => "protect",
+            Self::Unprotect => "unprotect",
+            Self::Aside => "aside",
         }
     }
 }
@@ -108,10 +142,63 @@ pub enum Reason {
         /// Its id.
         id: InstanceId,
     },
+    /// It is being deleted, and that is not concluded.
+    Retiring {
+        /// Its id.
+        id: InstanceId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was deleted.
+    Retired {
+        /// The id that it had.
+        id: InstanceId,
+        /// When.
+        since: Timestamp,
+        /// It was declared all the time, so that it is not said that another is wanted.
+        was_declared: bool,
+    },
+    /// It exists, and is to have another one in its place, as was said.
+    Replaces {
+        /// Its id.
+        id: InstanceId,
+        /// What it is called from then on.
+        aside: InstanceName,
+        /// It may not be deleted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_protected: bool,
+    },
+    /// It is no longer declared, and what is not is to be deleted, as was said.
+    Pruned {
+        /// Its id.
+        id: InstanceId,
+        /// It may not be deleted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_protected: bool,
+    },
     /// It is no longer declared.
     NotDeclared {
         /// Its id, where it is known.
         id: Option<InstanceId>,
+    },
+    /// It exists and was not created from here.
+    Foreign {
+        /// Its id.
+        id: InstanceId,
+    },
+    /// It has another name in the state.
+    Renamed {
+        /// That name.
+        from: InstanceName,
+        /// Its id.
+        id: InstanceId,
+    },
+    /// The manifest says what became of an attempt.
+    Verdict {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What it created; none: nothing.
+        created: Option<InstanceId>,
     },
 }
 
@@ -127,16 +214,29 @@ impl fmt::Display for Reason {
             Self::Exists { id } => write!(f, "exists as {id}"),
             Self::TokenMissing { id } => write!(f, "exists as {id}, token missing"),
             Self::InDoubt { attempt, since, seen } => {
-                let since = since.round(jiff::Unit::Second).unwrap_or(*since);
-                write!(f, "attempt {attempt} in doubt since {since}: {seen}")
+                write!(f, "attempt {attempt} in doubt since {}: {seen}", to_the_second(*since))
             }
             Self::Received { attempt } => write!(f, "the answer to attempt {attempt} is recorded"),
             Self::OtherType { recorded } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
             Self::Released { id } => write!(f, "released; exists as {id}, and is not managed"),
+            Self::Retiring { id, since } => {
+                write!(f, "being deleted as {id} since {}, and not known to be gone", to_the_second(*since))
+            }
+            Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
+            Self::Replaces { id, aside, .. } => write!(f, "replaces {id}, which is {aside} then"),
+            Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
+            Self::Foreign { id } => write!(f, "exists as {id}, and is taken in"),
+            Self::Renamed { from, id } => write!(f, "called {from} until now; exists as {id}"),
+            Self::Verdict { attempt, created: Some(id) } => write!(f, "attempt {attempt} created {id}"),
+            Self::Verdict { attempt, created: None } => write!(f, "attempt {attempt} created nothing"),
         }
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    time.round(jiff::Unit::Second).unwrap_or(time)
 }
 
 /// What is planned for one name.
@@ -164,6 +264,9 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// What is settled first, in the order in which that is done; the changes are planned as if it had been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settlements: Vec<Change>,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -185,18 +288,50 @@ pub struct PlanSummary {
     pub conflict: usize,
     /// Recorded and not declared.
     pub orphaned: usize,
+    /// To be deleted.
+    pub delete: usize,
+    /// To be protected from deletion.
+    pub protect: usize,
+    /// To be protected no longer.
+    pub unprotect: usize,
+    /// Not among the names that were selected.
+    pub aside: usize,
     /// Of those to be created: probable renames.
     pub probable_rename: usize,
+    /// To be taken in.
+    pub import: usize,
+    /// To get another name.
+    pub moves: usize,
+    /// Doubts to be closed.
+    pub settle: usize,
 }
 
 impl Plan {
-    /// The same where the `names` are new, as the operator says, although one like them has left.
+    /// The same as the operator has answered it: some names are `new`, although one like them has left, and some are to have
+    /// `another` instance, although theirs was deleted while it was declared.
     #[must_use]
-    pub fn without_renames(mut self, names: &[InstanceName]) -> Self {
-        for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
-            change.renamed_from = None;
+    pub fn answered(mut self, new: &[InstanceName], another: &[InstanceName]) -> Self {
+        for change in &mut self.changes {
+            if new.contains(&change.name) {
+                change.renamed_from = None;
+            }
+            if let Reason::Retired { was_declared, .. } = &mut change.reason {
+                *was_declared &= !another.contains(&change.name);
+            }
         }
         self
+    }
+
+    /// What is told of it: what is settled, then the changes but those that only say that it was settled.
+    pub fn rows(&self) -> impl Iterator<Item = &Change> {
+        let settled: BTreeMap<_, _> = self.settlements.iter().map(|change| (&change.name, change.action)).collect();
+        let is_news = move |change: &&Change| match (settled.get(&change.name), change.action) {
+            // That its token is missing is no news of a name that has moved.
+            (Some(Action::Move), Action::NoOp) => matches!(change.reason, Reason::TokenMissing { .. }),
+            (Some(_), Action::NoOp) => false,
+            _ => true,
+        };
+        self.settlements.iter().chain(self.changes.iter().filter(is_news))
     }
 
     /// The changes with `action`.
@@ -204,17 +339,29 @@ impl Plan {
         self.changes.iter().filter(move |change| change.action == action)
     }
 
-    /// What was reviewed, in one number: what would be created, by which kind of provider, for the state of `lineage`; none: for
-    /// one that records nothing. Two plans with the same one create the same.
+    /// Whether an apply of it would do anything at all.
+    pub fn acts(&self) -> bool {
+        !self.settlements.is_empty() || self.changes.iter().any(scope::acts)
+    }
+
+    /// What was reviewed, in one number: what would be settled, created and deleted, by which kind of provider, for the state of
+    /// `lineage`; none: for one that records nothing. Two plans with the same one settle, create and delete the same.
     pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
         let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates)).map(|bytes| Hash::of(&bytes))
+        let replaced: Vec<_> = self.replacements().collect();
+        let deletes: Vec<_> = self.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
+        let bytes = if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
+            serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates))
+        } else {
+            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, replaced, deletes, &self.settlements))
+        };
+        bytes.map(|bytes| Hash::of(&bytes))
     }
 
     /// Counts the changes.
     pub fn summary(&self) -> PlanSummary {
         let mut summary = PlanSummary::default();
-        for change in &self.changes {
+        for change in self.rows() {
             let count = match change.action {
                 Action::Create => &mut summary.create,
                 Action::NoOp => &mut summary.unchanged,
@@ -222,11 +369,20 @@ impl Plan {
                 Action::Finish => &mut summary.finish,
                 Action::Conflict => &mut summary.conflict,
                 Action::Orphan => &mut summary.orphaned,
+                Action::Import => &mut summary.import,
+                Action::Move => &mut summary.moves,
+                Action::Settle => &mut summary.settle,
+                Action::Delete => &mut summary.delete,
+                Action::Protect => &mut summary.protect,
+                Action::Unprotect => &mut summary.unprotect,
+                Action::Aside => &mut summary.aside,
             };
             *count += 1;
             match &change.reason {
                 Reason::TokenMissing { .. } => summary.token_missing += 1,
-                Reason::InDoubt { .. } if change.action == Action::Orphan => summary.in_doubt += 1,
+                Reason::InDoubt { .. } | Reason::Retiring { .. } if matches!(change.action, Action::Orphan | Action::Aside) => {
+                    summary.in_doubt += 1;
+                }
                 _ => {}
             }
             summary.probable_rename += usize::from(change.renamed_from.is_some());

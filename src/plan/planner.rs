@@ -17,9 +17,9 @@ pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> P
     }
     let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
     let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
-    suspect_renames(&mut changes, &orphans);
+    suspect_renames(&mut changes, &orphans, state);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
-    Plan { changes }
+    Plan { settlements: Vec::new(), changes }
 }
 
 fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> Change {
@@ -53,6 +53,11 @@ fn recorded(record: &Record) -> (Action, Reason) {
         Phase::Created(Instance { id, token: None, .. }) => (Action::NoOp, Reason::TokenMissing { id: id.clone() }),
         Phase::Created(Instance { id, .. }) => (Action::NoOp, Reason::Exists { id: id.clone() }),
         Phase::Released(Instance { id, .. }) => (Action::NoOp, Reason::Released { id: id.clone() }),
+        Phase::Retiring(Instance { id, .. }, open) => (Action::Hold, Reason::Retiring { id: id.clone(), since: open.since }),
+        Phase::Retired { id, since, .. } => {
+            let was_declared = !record.orphan_noted;
+            (Action::Create, Reason::Retired { id: id.clone(), since: *since, was_declared })
+        }
     }
 }
 
@@ -70,13 +75,18 @@ fn orphan(record: &Record) -> Option<Change> {
 
 /// Pairs each name that has just left with the new name of its type that is most like it; the many after the first few just with
 /// the next one.
-fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)]) {
+fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], state: &State) {
     let mut new: BTreeMap<InstanceType, VecDeque<&mut Change>> = BTreeMap::new();
     // What was tried before was declared beside the one that left.
-    for change in changes.iter_mut().filter(|change| change.action == Action::Create && change.reason == Reason::New) {
+    let is_new = |change: &&mut Change| change.action == Action::Create && change.reason == Reason::New;
+    // One that was about to be replaced is no other's new name.
+    for change in changes.iter_mut().filter(is_new).filter(|change| state.replaced(&change.name).is_none()) {
         new.entry(change.kind).or_default().push_back(change);
     }
-    let left = orphans.iter().filter(|(record, change)| change.action == Action::Orphan && !record.orphan_noted);
+    let is_left = |(record, change): &&(&Record, Change)| {
+        change.action == Action::Orphan && !record.orphan_noted && !matches!(record.phase, Phase::Retiring(..))
+    };
+    let left = orphans.iter().filter(is_left);
     for (index, (record, _)) in left.enumerate() {
         let Some(open) = new.get_mut(&record.kind) else { continue };
         let compared = if index < COMPARED_MAX { open.len().min(COMPARED_MAX) } else { 1 };
@@ -267,7 +277,7 @@ mod tests {
         let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
         let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), exists: true };
         assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
-        let plan = plan.without_renames(&[name("c")]);
+        let plan = plan.answered(&[name("c")], &[]);
         assert_eq!(plan.guards(&Limits::default(), None), [type_change]);
         assert_eq!(plan.summary().probable_rename, 0);
     }

@@ -209,7 +209,7 @@ mod tests {
         };
         for known in known {
             let name = InstanceName::parse(&format!("known-{known}")).unwrap();
-            add(Event::Adopted { name, kind: InstanceType::WhatsApp, id: id(known), source: "test".into() });
+            add(Event::Adopted { name, kind: InstanceType::WhatsApp, id: id(known), api_url: None, source: "test".into() });
         }
         let fence = fence.map(|ids| add(Event::Listed { ids: ids.iter().map(|text| id(text)).collect() }));
         for doubt in doubts {

@@ -1,4 +1,4 @@
-//! The transport: the only file that names the HTTP client.
+//! The transport of the account. With `body`, `url` and `instance` it alone names the HTTP client.
 //!
 //! Every request has a connection of its own over HTTP/1.1; no redirect is followed, nothing is sent twice by the library, no
 //! cookie, no compression. An https server may be behind a proxy, which sees a CONNECT and nothing else; plain http goes to
@@ -17,7 +17,7 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Gate, Handle, HeldBody};
-use super::certainty::{Verdict, judge_without, quote, quote_without};
+use super::certainty::{LATER, Verdict, judge_without, quote, quote_without};
 use super::wire::{self, Envelope};
 use super::{Advice, BaseUrl, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::failpoint;
@@ -113,25 +113,7 @@ impl fmt::Debug for HttpProvider {
 impl HttpProvider {
     /// Sets up the transport. Reads the system's certificates for https, nothing for http.
     pub fn new(base: BaseUrl, key: ApiKey, limits: Limits) -> Result<Self, SetupError> {
-        // A second call finds the first one's provider in place, which is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder()
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(limits.connect)
-            .https_only(!base.is_plain())
-            .user_agent(concat!("chatapi/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers());
-        let builder = if base.is_plain() {
-            let here = [std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
-            builder.no_proxy().tls_certs_only(std::iter::empty()).resolve_to_addrs("localhost", &here)
-        } else {
-            builder
-        };
-        let client = builder.build().map_err(|error| SetupError(describe(&error)))?;
+        let client = client(limits, base.is_plain())?;
         let origin = base.origin();
         let redactor = Redactor::of(&key.0);
         Ok(Self { client, base, origin, key, redactor, limits })
@@ -153,7 +135,12 @@ impl HttpProvider {
             Ok(Err(error)) => return Err(DeleteError::InDoubt(describe(&error))),
             Ok(Ok(response)) => read_answer(response, ANSWER_MAX, deadline).await,
         };
-        match Envelope::read(&answer.body).filter(|_| answer.complete) {
+        let envelope = Envelope::read(&answer.body).filter(|_| answer.complete);
+        let has_result = envelope.as_ref().is_some_and(|envelope| envelope.result().is_some());
+        match envelope {
+            _ if answer.complete && LATER.contains(&answer.status) && !has_result => {
+                Err(DeleteError::Later { after: answer.retry_after, reason: format!("status {}", answer.status) })
+            }
             Some(envelope) if wire::is_deleted(envelope.result_value().as_ref()) => Ok(()),
             Some(envelope) if answer.status < 500 => match envelope.error() {
                 Some(error) => Err(DeleteError::Refused(quote_without(&self.redactor, error))),
@@ -201,6 +188,29 @@ impl HttpProvider {
     }
 }
 
+/// A client for https alone, or for plain http to this machine alone.
+pub(super) fn client(limits: Limits, is_plain: bool) -> Result<Client, SetupError> {
+    // A second call finds the first one's provider in place, which is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(limits.connect)
+        .https_only(!is_plain)
+        .user_agent(concat!("chatapi/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers());
+    let builder = if is_plain {
+        let here = [std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
+        builder.no_proxy().tls_certs_only(std::iter::empty()).resolve_to_addrs("localhost", &here)
+    } else {
+        builder
+    };
+    builder.build().map_err(|error| SetupError(describe(&error)))
+}
+
 /// Why a delete did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteError {
@@ -210,6 +220,14 @@ pub enum DeleteError {
     /// The server says no.
     #[error("the server refuses: {0}")]
     Refused(String),
+    /// The server has done nothing, and asks to come again.
+    #[error("the server asks to wait: {reason}")]
+    Later {
+        /// Seconds, where the server said.
+        after: Option<u64>,
+        /// The status, for people.
+        reason: String,
+    },
     /// Nobody knows: list, and delete again if it is still there.
     #[error("in doubt: {0}")]
     InDoubt(String),
@@ -248,6 +266,11 @@ impl Provider for HttpProvider {
 
     fn judge(&self, answer: &Answer) -> Verdict {
         judge_without(&self.redactor, answer)
+    }
+
+    fn delete(&self, id: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        let id = id.clone();
+        Box::pin(async move { Self::delete(self, &id).await })
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
@@ -316,7 +339,7 @@ fn never_asked(early: Result<Response, reqwest::Error>, gate: &Gate) -> Unsent {
 }
 
 /// Reads what there is of an answer; [`Answer::complete`] says whether that is all. Never fails: a part may hold the token.
-async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> Answer {
+pub(super) async fn read_answer(mut response: Response, max: usize, deadline: Instant) -> Answer {
     let encoded = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut answer = Answer { status: response.status().as_u16(), complete: false, retry_after, body: Vec::new() };
@@ -383,7 +406,7 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
 }
 
 /// The innermost cause in words. The outer ones repeat the address, which may carry the key.
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut innermost: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(next) = innermost.and_then(std::error::Error::source) {
         innermost = Some(next);

@@ -7,6 +7,7 @@
 mod body;
 pub mod certainty;
 mod http;
+mod instance;
 mod listing;
 mod url;
 pub mod wire;
@@ -15,9 +16,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use http::{ApiKey, ApiKeyError, DeleteError, HttpProvider, Limits, SetupError, read_listing};
+pub use instance::{InstanceStatus, Instances, StatusError, read_status};
 pub use url::{BaseUrl, BaseUrlError};
 
-use crate::instance::InstanceType;
+use crate::instance::{InstanceId, InstanceType};
 use crate::listing::Listing;
 use crate::state::{Answer, AttemptId, Origin};
 
@@ -45,6 +47,9 @@ pub trait Provider: Send + Sync {
     fn judge(&self, answer: &Answer) -> certainty::Verdict {
         certainty::judge(answer)
     }
+
+    /// Deletes the instance `id`. An error says how far the request got; the same delete may be sent again.
+    fn delete(&self, id: &InstanceId) -> Pending<'_, Result<(), DeleteError>>;
 
     /// Lists the account's instances.
     fn list(&self) -> Pending<'_, Result<Listing, ListError>>;

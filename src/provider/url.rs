@@ -62,6 +62,11 @@ impl BaseUrl {
         self.0.scheme() == "http"
     }
 
+    /// Whether it is a host's root, so that its origin says all of it.
+    pub fn is_bare(&self) -> bool {
+        self.0.path() == "/"
+    }
+
     fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']');

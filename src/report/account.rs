@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::GuardData;
-use crate::apply::{Outcome, Report};
+use crate::apply::{Departure, Outcome, Report};
 use crate::diagnostic::{DiagnosticData, Place, Severity};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest};
@@ -59,6 +59,8 @@ pub struct Counts {
     pub is_changed: bool,
     /// A plan: to be created. An apply: created.
     pub create: usize,
+    /// A plan: to be deleted. An apply: deleted.
+    pub delete: usize,
     /// In doubt, declared or not.
     pub in_doubt: usize,
     /// Refused by the server.
@@ -74,8 +76,12 @@ pub enum Standing {
     Doubtful,
     /// It was not tried.
     Skipped,
+    /// It is to be taken in, renamed or settled, or was.
+    Settled,
     /// It is planned, or came to be.
     Changed,
+    /// It is to be deleted, or was.
+    Removed,
     /// It exists and is declared no more.
     Left,
     /// It is as it should be.
@@ -104,7 +110,9 @@ impl Case {
             Standing::Failed => 'x',
             Standing::Doubtful => '?',
             Standing::Skipped => '~',
+            Standing::Settled => '>',
             Standing::Changed => '+',
+            Standing::Removed => '-',
             Standing::Left => 'o',
             Standing::Good => '=',
         }
@@ -112,11 +120,15 @@ impl Case {
 
     /// Every name of a plan.
     pub fn of_plan(plan: &Plan) -> Vec<Self> {
-        plan.changes.iter().map(Self::planned).collect()
+        plan.rows().map(Self::planned).collect()
     }
 
     pub(super) fn planned(change: &Change) -> Self {
         let (standing, word) = match (change.action, &change.reason) {
+            (Action::Import, _) => (Standing::Settled, "import"),
+            (Action::Move, _) => (Standing::Settled, "move"),
+            (Action::Settle, _) => (Standing::Settled, "settle"),
+            (Action::Aside, _) => (Standing::Good, "left aside"),
             (_, Reason::TokenMissing { .. }) => (Standing::Doubtful, "token missing"),
             (_, Reason::InDoubt { .. }) => (Standing::Doubtful, "in doubt"),
             (Action::Create, _) if change.renamed_from.is_some() => (Standing::Failed, "probable rename"),
@@ -124,6 +136,10 @@ impl Case {
             (Action::Finish, _) => (Standing::Changed, "finish"),
             (Action::Hold, _) => (Standing::Doubtful, "hold"),
             (Action::Conflict, _) => (Standing::Failed, "conflict"),
+            (Action::Delete, Reason::Pruned { is_protected: true, .. }) => (Standing::Failed, "protected"),
+            (Action::Delete, _) => (Standing::Removed, "delete"),
+            (Action::Protect, _) => (Standing::Changed, "protect"),
+            (Action::Unprotect, _) => (Standing::Changed, "unprotect"),
             (Action::Orphan, _) => (Standing::Left, "orphaned"),
             (Action::NoOp, _) => (Standing::Good, "unchanged"),
         };
@@ -148,7 +164,11 @@ impl Case {
                 None => Self::standing(declaration, state.records().get(name)),
             }
         });
-        let left = state.records().values().filter(|record| manifest.get(&record.name).is_none()).filter_map(Self::left);
+        let left = state.records().values().filter(|record| manifest.get(&record.name).is_none());
+        let left = left.filter_map(|record| match report.departures.get(&record.name) {
+            Some(departure) => Some(Self::departed(record, departure)),
+            None => Self::left(record),
+        });
         let mut cases: Vec<Self> = declared.chain(left).collect();
         cases.sort_by(|one, other| one.name.cmp(&other.name));
         cases
@@ -182,6 +202,7 @@ impl Case {
                 ("created", Some(id)) => (Standing::Good, "unchanged", format!("exists as {id}")),
                 ("token_missing", Some(id)) => (Standing::Doubtful, "token missing", format!("exists as {id}, token missing")),
                 ("released", Some(id)) => (Standing::Failed, "conflict", format!("released; exists as {id}, and is not managed")),
+                ("retiring", Some(id)) => (Standing::Doubtful, "in doubt", format!("being deleted as {id}")),
                 ("in_doubt" | "received", _) => {
                     let attempt = record.open_attempt().map(|attempt| format!("attempt {}", attempt.id)).unwrap_or_default();
                     (Standing::Doubtful, "in doubt", attempt)
@@ -192,6 +213,16 @@ impl Case {
         Self { name: declaration.name.clone(), kind: declaration.kind, standing, word, detail }
     }
 
+    fn departed(record: &Record, departure: &Departure) -> Self {
+        let (standing, word, detail) = match departure {
+            Departure::Deleted { id, grounds } => (Standing::Removed, "deleted", format!("{id}: {grounds}")),
+            Departure::Kept { reason } => (Standing::Failed, "still exists", reason.clone()),
+            Departure::InDoubt { reason } => (Standing::Doubtful, "in doubt", reason.clone()),
+            Departure::NotTried => (Standing::Skipped, "not tried", "the run stopped before its turn".to_owned()),
+        };
+        Self { name: record.name.clone(), kind: record.kind, standing, word, detail }
+    }
+
     fn left(record: &Record) -> Option<Self> {
         let (standing, word, detail) = match (record.status(), record.id()) {
             ("created", Some(id)) => (Standing::Left, "orphaned", format!("no longer declared; still exists as {id}, untouched")),
@@ -199,6 +230,7 @@ impl Case {
                 (Standing::Doubtful, "token missing", format!("no longer declared; still exists as {id}"))
             }
             ("in_doubt", _) => (Standing::Doubtful, "in doubt", "no longer declared; may exist".to_owned()),
+            ("retiring", Some(id)) => (Standing::Doubtful, "in doubt", format!("being deleted as {id}")),
             _ => return None,
         };
         Some(Self { name: record.name.clone(), kind: record.kind, standing, word, detail })

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{CostData, FORMAT_VERSION, GuardData};
-use crate::apply::{Halt, Outcome, Report};
+use crate::apply::{Departure, Halt, Outcome, Report};
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Cost, Guard, PlanSummary};
+use crate::plan::{Action, Change, Cost, Guard, PlanSummary, Reason};
 use crate::state::{AttemptId, Hash, Head, Lineage, PlanId, Serial, State};
 
 /// `apply --format json`.
@@ -58,6 +58,22 @@ pub struct ApplySummary {
     pub token_missing: usize,
     /// Recorded and not declared.
     pub orphaned: usize,
+    /// Taken in by this run.
+    pub imported: usize,
+    /// Renamed by this run.
+    pub moved: usize,
+    /// Doubts that the manifest has settled in this run.
+    pub settled: usize,
+    /// Deleted by this run.
+    pub deleted: usize,
+    /// Was to be deleted, and still exists.
+    pub kept: usize,
+    /// Protected from deletion by this run.
+    pub protected: usize,
+    /// Protected no longer.
+    pub unprotected: usize,
+    /// Not among the names that were selected.
+    pub aside: usize,
 }
 
 /// What became of one name.
@@ -73,10 +89,18 @@ pub(super) struct ResultData {
     pub(super) reason: Option<String>,
 }
 
+/// Why a run stopped before its end.
 #[derive(Debug, Serialize)]
-struct StoppedData {
+pub(super) struct StoppedData {
     cause: &'static str,
     reason: String,
+}
+
+impl From<&Halt> for StoppedData {
+    fn from(halt: &Halt) -> Self {
+        let (cause, reason) = halt_text(halt);
+        Self { cause, reason }
+    }
 }
 
 /// The word for an outcome.
@@ -110,7 +134,27 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// The word for what was settled.
+pub fn settled_word(change: &Change) -> &'static str {
+    match change.action {
+        Action::Import => "imported",
+        Action::Move => "moved",
+        _ => "settled",
+    }
+}
+
 impl ResultData {
+    /// What was settled of a name.
+    fn of_settled(change: &Change) -> Self {
+        let (id, attempt) = match &change.reason {
+            Reason::Foreign { id } | Reason::Renamed { id, .. } => (Some(id.clone()), None),
+            Reason::Verdict { attempt, created } => (created.clone(), Some(attempt.clone())),
+            _ => (None, None),
+        };
+        let reason = Some(change.reason.to_string());
+        Self { name: change.name.clone(), result: settled_word(change), id, attempt, reason }
+    }
+
     pub(super) fn new(name: &InstanceName, outcome: &Outcome) -> Self {
         let mut data = Self { name: name.clone(), result: outcome_word(outcome), id: None, attempt: None, reason: None };
         match outcome {
@@ -127,6 +171,19 @@ impl ResultData {
     }
 }
 
+impl ResultData {
+    /// Of a name that was to be deleted.
+    pub(super) fn departed(name: &InstanceName, departure: &Departure) -> Self {
+        let (result, id, reason) = match departure {
+            Departure::Deleted { id, grounds } => ("deleted", Some(id.clone()), Some(grounds.clone())),
+            Departure::Kept { reason } => ("kept", None, Some(reason.clone())),
+            Departure::InDoubt { reason } => ("in_doubt", None, Some(reason.clone())),
+            Departure::NotTried => ("not_tried", None, None),
+        };
+        Self { name: name.clone(), result, id, attempt: None, reason }
+    }
+}
+
 impl ApplyDocument {
     /// From what a run did.
     pub fn new(
@@ -138,10 +195,8 @@ impl ApplyDocument {
         // What was recovered and then tried again is told once, as it ended.
         let recovered = recovered.iter().filter(|(name, _)| !report.outcomes.contains_key(*name));
         let results = recovered.chain(&report.outcomes).map(|(name, outcome)| ResultData::new(name, outcome));
-        let stopped = report.halt.as_ref().map(|halt| {
-            let (cause, reason) = halt_text(halt);
-            StoppedData { cause, reason }
-        });
+        let results = results.chain(report.departures.iter().map(|(name, departure)| ResultData::departed(name, departure)));
+        let stopped = report.halt.as_ref().map(StoppedData::from);
         Self {
             format_version: FORMAT_VERSION,
             lineage: state.0.clone(),
@@ -156,6 +211,14 @@ impl ApplyDocument {
             cost: None,
             outputs_owed: None,
         }
+    }
+
+    /// With what was settled before anything was created.
+    #[must_use]
+    pub fn having_settled(mut self, settled: &[Change]) -> Self {
+        let before: Vec<_> = settled.iter().map(ResultData::of_settled).collect();
+        self.results.splice(0..0, before);
+        self
     }
 
     /// With the plan that it carried out: its hash, what it costs, and its id if it was a saved one.
@@ -188,13 +251,23 @@ impl ApplyDocument {
 }
 
 impl ApplySummary {
+    /// With how many names it has protected, and protects no longer.
+    #[must_use]
+    pub const fn protecting(mut self, protected: usize, unprotected: usize) -> Self {
+        (self.protected, self.unprotected) = (protected, unprotected);
+        self
+    }
+
     /// Counts a run. `before`: the plan's counts before it began; `now`: the state after it.
     pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
         let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();
+        let left = |is_so: fn(&Departure) -> bool| report.departures.values().filter(|it| is_so(it)).count();
         let is_created = |outcome: &&Outcome| matches!(outcome, Outcome::Created { .. });
         // An answer whose sync failed stands in the state as received, and nobody knows whether the disk has it.
         let unsure = report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::InDoubt { .. }));
-        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(now.doubts().map(|(record, ..)| &record.name)).collect();
+        let open = now.records().values().filter(|record| record.retirement().is_some()).map(|record| &record.name);
+        let doubts = now.doubts().map(|(record, ..)| &record.name);
+        let in_doubt: BTreeSet<_> = unsure.map(|(name, _)| name).chain(doubts).chain(open).collect();
         Self {
             created: report.outcomes.values().filter(is_created).count(),
             recovered: recovered.values().filter(is_created).count(),
@@ -202,11 +275,24 @@ impl ApplySummary {
             refused: count("refused"),
             not_sent: count("not_sent"),
             unfinished: count("unfinished"),
-            not_tried: count("not_tried"),
+            not_tried: count("not_tried") + left(|it| matches!(it, Departure::NotTried)),
             in_doubt: in_doubt.len(),
             token_missing: now.records().values().filter(|record| record.status() == "token_missing").count(),
             orphaned: before.orphaned,
+            deleted: left(|it| matches!(it, Departure::Deleted { .. })),
+            kept: left(|it| matches!(it, Departure::Kept { .. })),
+            protected: 0,
+            unprotected: 0,
+            aside: before.aside,
+            ..Self::default()
         }
+    }
+
+    /// With what was settled before anything was created.
+    #[must_use]
+    pub fn settling(self, settled: &[Change]) -> Self {
+        let count = |action| settled.iter().filter(|change| change.action == action).count();
+        Self { imported: count(Action::Import), moved: count(Action::Move), settled: count(Action::Settle), ..self }
     }
 }
 
@@ -219,7 +305,8 @@ mod tests {
         let state = State::new(Lineage::from_bytes([1; 16]), Serial(1), crate::state::FORMAT);
         let outcome = Outcome::InDoubt { attempt: AttemptId::typed("a-x"), reason: "its sync failed".to_owned() };
         let outcomes = BTreeMap::from([(InstanceName::parse("x").unwrap(), outcome)]);
-        let summary = ApplySummary::of(&Report { outcomes, halt: None }, &BTreeMap::new(), PlanSummary::default(), &state);
+        let summary =
+            ApplySummary::of(&Report { outcomes, ..Report::default() }, &BTreeMap::new(), PlanSummary::default(), &state);
         assert_eq!(summary.in_doubt, 1);
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::account::{Notice, Standing};
 use super::apply::ResultData;
-use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word};
+use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word, settled_word};
 use crate::apply::{Outcome, Progress};
 use crate::diagnostic::{DiagnosticData, Severity};
 use crate::instance::InstanceName;
@@ -71,7 +71,7 @@ pub enum Summary {
 /// Something on the way.
 #[derive(Debug, Serialize)]
 struct ProgressData {
-    /// `retrying`, `waiting`, `locked`, `stopping` or `not_created`.
+    /// `retrying`, `waiting`, `locked`, `stopping`, `not_created`, `imported`, `moved` or `settled`.
     progress: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<InstanceName>,
@@ -137,6 +137,9 @@ impl Line {
 
     /// What is planned for a name; none: nothing is.
     pub fn planned(change: &Change) -> Option<Self> {
+        if change.action == Action::Aside {
+            return None;
+        }
         if change.action == Action::NoOp && !matches!(change.reason, Reason::TokenMissing { .. }) {
             return None;
         }
@@ -162,7 +165,9 @@ impl Line {
             Some(Self::new(level, message, Event::ApplyProgress(data)))
         };
         match progress {
-            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. } | Progress::Rescued { .. } => None,
+            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. }
+            | Progress::Rescued { .. }
+            | Progress::Deleting { .. } => None,
             Progress::Recovered { name, outcome } => Some(Self::ended(name, outcome, None)),
             Progress::Done { name, outcome, took } => Some(Self::ended(name, outcome, Some(millis(*took)))),
             Progress::NoFence { reason } => Some(Self::notice(&Notice::warning(&format!(
@@ -170,6 +175,12 @@ impl Line {
             )))),
             Progress::Started { name } => {
                 Some(Self::new(Level::Info, format!("{name}: creating"), Event::ApplyStart { name: name.clone() }))
+            }
+            Progress::Settled { change } => {
+                let (progress, name, reason) = (settled_word(change), Some(change.name.clone()), Some(change.reason.to_string()));
+                let message = format!("{}: {progress}: {}", change.name, change.reason);
+                let data = ProgressData { progress, name, reason, wait_ms: None };
+                Some(Self::new(Level::Info, message, Event::ApplyProgress(data)))
             }
             Progress::Retrying { name, reason, wait } => on_the_way(Level::Info, "retrying", (Some(name), Some(reason)), *wait),
             Progress::Waiting { reason, wait } => on_the_way(Level::Info, "waiting", (None, Some(reason)), *wait),

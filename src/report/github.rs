@@ -8,6 +8,7 @@ pub fn pairs(account: &Account) -> Vec<(&'static str, String)> {
     if let Some(counts) = account.counts {
         pairs.push(("changed", counts.is_changed.to_string()));
         pairs.push(("create_count", counts.create.to_string()));
+        pairs.push(("delete_count", counts.delete.to_string()));
         pairs.push(("in_doubt_count", counts.in_doubt.to_string()));
         pairs.push(("refused_count", counts.refused.to_string()));
     }
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_delimiter_never_stands_in_a_value() {
-        let counts = Some(Counts { is_changed: true, create: 3, in_doubt: 1, refused: 2 });
+        let counts = Some(Counts { is_changed: true, create: 3, delete: 0, in_doubt: 1, refused: 2 });
         let account = Account { counts, plan_hash: Some("sha256:end".to_owned()), exit_code: 3, ..Account::default() };
         let pairs = pairs(&account);
         assert_eq!(output_file(&pairs, "end"), None);

@@ -27,11 +27,16 @@ impl From<&Guard> for GuardData {
         let (word, name) = match guard {
             Guard::TypeChange { name, .. } => ("type_change", Some(name)),
             Guard::Released { name, .. } => ("released", Some(name)),
+            Guard::Recreate { name, .. } => ("recreate", Some(name)),
             Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
             Guard::Budget { .. } => ("budget", None),
             Guard::Growth { .. } => ("growth", None),
             Guard::Cost { .. } => ("cost", None),
             Guard::Unpriced { .. } => ("unpriced", None),
+            Guard::Protected { name, .. } => ("protected", Some(name)),
+            Guard::Deletes { .. } => ("deletes", None),
+            Guard::Everything { .. } => ("everything", None),
+            Guard::Unconfirmed { .. } => ("unconfirmed", None),
             Guard::Strangers { .. } => ("unknown_instances", None),
         };
         let ids = match guard {
@@ -51,6 +56,9 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Released { name, id } => {
             format!("`{name}` is declared again, and was released: it exists as {id} and is not managed")
         }
+        Guard::Recreate { name, id } => {
+            format!("`{name}` was deleted as {id} while it was declared: creating it anew costs money again")
+        }
         Guard::Budget { wanted, most } => {
             format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))
         }
@@ -66,6 +74,16 @@ pub fn guard_text(guard: &Guard) -> String {
         }
         Guard::ProbableRename { from, to, kind, .. } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
+        }
+        Guard::Protected { name, id } => format!("`{name}` is protected, and would be deleted: it exists as {id}"),
+        Guard::Deletes { wanted, most } => {
+            format!("{} would be deleted, and this run may delete {most}", instances(*wanted))
+        }
+        Guard::Everything { wanted } => {
+            format!("nothing at all is declared: {}, all that there are, would be deleted", instances(*wanted))
+        }
+        Guard::Unconfirmed { wanted } => {
+            format!("{} would be deleted for good, and nobody is asked here", instances(*wanted))
         }
         Guard::Strangers { ids, allowed } => strangers_text(ids, *allowed),
     }

@@ -86,7 +86,7 @@ fn verdict(case: &Case, notice: Option<&Notice>) -> Verdict {
         (Standing::Failed, _) => Verdict::Failed(trouble()),
         (_, Some(notice)) if notice.severity == Severity::Error => Verdict::Failed(Trouble::of(notice)),
         (Standing::Skipped, _) => Verdict::Skipped(format!("{}: {}", case.word, case.detail)),
-        (Standing::Changed | Standing::Left | Standing::Good, _) => Verdict::Passed,
+        (Standing::Settled | Standing::Changed | Standing::Removed | Standing::Left | Standing::Good, _) => Verdict::Passed,
     }
 }
 

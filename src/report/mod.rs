@@ -7,7 +7,10 @@ pub mod account;
 pub mod annotations;
 mod apply;
 pub mod credentials;
+mod destroy;
+mod discover;
 mod doctor;
+mod drift;
 pub mod events;
 mod failure;
 pub mod github;
@@ -17,13 +20,18 @@ mod init;
 pub mod junit;
 pub mod markdown;
 mod plan;
+pub mod qr;
 pub mod schema;
 mod state;
+mod status;
 
 use serde::Serialize;
 
-pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word};
+pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word, settled_word};
+pub use destroy::{DestroyDocument, DestroySummary};
+pub use discover::Discovery;
 pub use doctor::{DoctorDocument, DoctorSummary};
+pub use drift::{DriftData, DriftDocument, DriftSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
 pub use init::{InitDocument, InitFile, InitState};
@@ -32,6 +40,8 @@ pub use state::{
     DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
     VerifyDocument,
 };
+
+pub use status::{StatusDocument, StatusRow, StatusSummary};
 
 use crate::diagnostic::{DiagnosticData, Diagnostics};
 use crate::plan::{Action, PlanSummary};
@@ -140,7 +150,8 @@ pub fn nothing_to_do(unchanged: usize) -> String {
 
 /// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
-    summary.create + summary.finish + summary.conflict > 0
+    let PlanSummary { create, finish, conflict, delete, protect, unprotect, import, moves, settle, .. } = *summary;
+    create + finish + conflict + delete + protect + unprotect + import + moves + settle > 0
 }
 
 /// The mark before a planned change.
@@ -151,7 +162,12 @@ pub fn mark(action: Action) -> char {
         Action::Hold => '?',
         Action::Finish => '~',
         Action::Conflict => '!',
+        // Before anything is created.
+        Action::Import | Action::Move | Action::Settle => '>',
         // No minus: nothing is taken away.
         Action::Orphan => 'o',
+        Action::Delete => '-',
+        Action::Protect | Action::Unprotect => '*',
+        Action::Aside => '.',
     }
 }

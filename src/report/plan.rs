@@ -1,17 +1,18 @@
 //! The document of a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{FORMAT_VERSION, GuardData};
-use crate::instance::{InstanceName, InstanceType};
-use crate::plan::{Change, Cost, Guard, Plan, PlanSummary};
+use super::{DriftData, FORMAT_VERSION, GuardData};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::manifest::Manifest;
+use crate::plan::{Change, Cost, Guard, Plan, PlanSummary, Reason};
 use crate::price::{Amount, Currency};
 use crate::saved::{Made, SavedPlan};
 use crate::seal::{KeyId, Recipient, Recipients};
-use crate::state::{Hash, Lineage, Origin, PlanId, Serial};
+use crate::state::{AttemptId, Hash, Lineage, Origin, PlanId, Serial};
 
 /// `plan --format json`.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,9 @@ pub struct PlanDocument {
     sealing: SealingData,
     /// What was reviewed: [`Plan::checksum`].
     plan_hash: Hash,
+    /// None: the server was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<DriftData>,
     /// None: the manifest says no prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<CostData>,
@@ -82,12 +86,37 @@ pub struct SummaryData {
     conflict: usize,
     orphaned: usize,
     probable_rename: usize,
+    import: usize,
+    #[serde(rename = "move")]
+    moves: usize,
+    settle: usize,
+    delete: usize,
+    protect: usize,
+    unprotect: usize,
+    aside: usize,
 }
 
 impl From<PlanSummary> for SummaryData {
     fn from(summary: PlanSummary) -> Self {
-        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename } = summary;
-        Self { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename }
+        let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, probable_rename, .. } = summary;
+        let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = summary;
+        Self {
+            create,
+            unchanged,
+            in_doubt,
+            finish,
+            token_missing,
+            conflict,
+            orphaned,
+            probable_rename,
+            import,
+            moves,
+            settle,
+            delete,
+            protect,
+            unprotect,
+            aside,
+        }
     }
 }
 
@@ -101,16 +130,44 @@ pub struct ChangeData {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<InstanceName>,
+    /// Of what is settled: the instance, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<InstanceId>,
+    /// The name until now of what is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_from: Option<InstanceName>,
+    /// The attempt that is settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptId>,
+    /// As declared; none where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protected: Option<bool>,
 }
 
 impl From<&Change> for ChangeData {
     fn from(change: &Change) -> Self {
+        let (id, moved_from, attempt) = match &change.reason {
+            Reason::Foreign { id } => (Some(id), None, None),
+            Reason::Renamed { from, id } => (Some(id), Some(from), None),
+            Reason::Verdict { attempt, created } => (created.as_ref(), None, Some(attempt)),
+            _ => (None, None, None),
+        };
         Self {
             name: change.name.clone(),
             kind: change.kind,
             action: change.action.as_str(),
             reason: change.reason.to_string(),
             renamed_from: change.renamed_from.clone(),
+            id: id.cloned(),
+            moved_from: moved_from.cloned(),
+            attempt: attempt.cloned(),
+            labels: BTreeMap::new(),
+            owner: None,
+            protected: None,
         }
     }
 }
@@ -123,13 +180,32 @@ impl PlanDocument {
             lineage: state.map(|(lineage, _)| lineage.clone()),
             serial: state.map_or(Serial(0), |(_, serial)| serial),
             summary: plan.summary().into(),
-            changes: plan.changes.iter().map(ChangeData::from).collect(),
+            changes: plan.rows().map(ChangeData::from).collect(),
             guards: guards.iter().map(GuardData::from).collect(),
             sealing: SealingData::default(),
             plan_hash,
+            drift: None,
             cost: None,
             saved: None,
         }
+    }
+
+    /// With what is declared of each name beside its type.
+    #[must_use]
+    pub fn declared_in(mut self, manifest: &Manifest) -> Self {
+        for change in &mut self.changes {
+            let Some(declared) = manifest.get(&change.name) else { continue };
+            change.labels = BTreeMap::clone(&declared.labels);
+            change.owner.clone_from(&declared.owner);
+            change.protected = declared.is_protected.then_some(true);
+        }
+        self
+    }
+
+    /// With what the server's list says.
+    #[must_use]
+    pub fn verified(self, drift: Option<DriftData>) -> Self {
+        Self { drift, ..self }
     }
 
     /// With what it costs.

@@ -3,12 +3,15 @@
 //! They leave further members open, for a minor version adds some; a test holds that no member of today is missing in them.
 
 /// Each document's name and its schema.
-pub const SCHEMAS: [(&str, &str); 17] = [
+pub const SCHEMAS: [(&str, &str); 21] = [
     ("apply", include_str!("../../docs/schema/apply.json")),
+    ("destroy", include_str!("../../docs/schema/destroy.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),
     ("doubts", include_str!("../../docs/schema/doubts.json")),
+    ("drift", include_str!("../../docs/schema/drift.json")),
     ("event", include_str!("../../docs/schema/event.json")),
     ("failure", include_str!("../../docs/schema/failure.json")),
+    ("import-discover", include_str!("../../docs/schema/import-discover.json")),
     ("init", include_str!("../../docs/schema/init.json")),
     ("key", include_str!("../../docs/schema/key.json")),
     ("message", include_str!("../../docs/schema/message.json")),
@@ -19,6 +22,7 @@ pub const SCHEMAS: [(&str, &str); 17] = [
     ("state-show", include_str!("../../docs/schema/state-show.json")),
     ("state-show-name", include_str!("../../docs/schema/state-show-name.json")),
     ("state-verify", include_str!("../../docs/schema/state-verify.json")),
+    ("status", include_str!("../../docs/schema/status.json")),
     ("validate", include_str!("../../docs/schema/validate.json")),
     ("version", include_str!("../../docs/schema/version.json")),
 ];

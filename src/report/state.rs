@@ -34,12 +34,18 @@ pub struct InstanceData {
     pub attempt: Option<AttemptId>,
     /// Why it is in doubt, or why the last attempt was closed.
     pub reason: Option<String>,
+    /// It must not be deleted; none where it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// It was replaced: the name that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<InstanceName>,
 }
 
 impl From<&Record> for InstanceData {
     fn from(record: &Record) -> Self {
         let instance = match &record.phase {
-            Phase::Created(instance) | Phase::Released(instance) => Some(instance),
+            Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => Some(instance),
             _ => None,
         };
         let (since, reason) = match &record.phase {
@@ -47,17 +53,21 @@ impl From<&Record> for InstanceData {
             Phase::Intent(attempt) | Phase::Received(attempt, _) => (Some(attempt.since), None),
             Phase::InDoubt(_, doubt) => (Some(doubt.since), Some(doubt.reason.clone())),
             Phase::Created(instance) | Phase::Released(instance) => (Some(instance.since), None),
+            Phase::Retiring(_, open) => (Some(open.since), Some("being deleted, and not known to be gone".to_owned())),
+            Phase::Retired { since, .. } => (Some(*since), None),
         };
         Self {
             name: record.name.clone(),
             kind: record.kind,
             status: record.status(),
-            id: instance.map(|instance| instance.id.clone()),
+            id: record.id().cloned(),
             api_url: instance.and_then(|instance| instance.api_url.clone()),
             since,
             attempts: record.attempts,
-            attempt: record.open_attempt().map(|attempt| attempt.id.clone()),
+            attempt: record.open_id().cloned(),
             reason,
+            protected: record.is_protected.then_some(true),
+            replaced: record.replaced.clone(),
         }
     }
 }
@@ -82,6 +92,9 @@ pub struct DoubtData {
     pub is_fenced: bool,
     /// What the server's list proposes; none: it was not asked.
     pub proposal: Option<ProposalData>,
+    /// It is no create that is in doubt, but the delete of this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletes: Option<InstanceId>,
 }
 
 /// A proposal in a document.
@@ -125,7 +138,25 @@ impl DoubtData {
             by: by.filter(|by| !by.is_empty()),
             is_fenced: state.fence_of(attempt).is_some(),
             proposal: proposal.map(ProposalData::from),
+            deletes: None,
         }
+    }
+
+    /// From a delete that is not concluded, if `record` has one.
+    pub fn of_delete(record: &Record) -> Option<Self> {
+        let open = record.retirement()?;
+        let seen = if open.sent.is_some() { "no answer that proves anything" } else { "begun, and not sent" };
+        Some(Self {
+            name: record.name.clone(),
+            kind: record.kind,
+            attempt: open.attempt.clone(),
+            since: open.since,
+            reason: format!("deleting it: {seen}"),
+            by: None,
+            is_fenced: false,
+            proposal: None,
+            deletes: record.id().cloned(),
+        })
     }
 }
 
@@ -228,9 +259,12 @@ fn detail(event: &Event) -> String {
         Event::Recipients { to } => to.to_string(),
         Event::Listed { ids } => counted(ids.len(), "instance", "instances"),
         Event::Intent { kind, .. } | Event::AdoptedDoubt { kind, .. } => kind.to_string(),
-        Event::Unsent { reason, .. } | Event::Refused { reason, .. } | Event::Doubted { reason, .. } => reason.clone(),
+        Event::Unsent { reason, .. }
+        | Event::Refused { reason, .. }
+        | Event::Doubted { reason, .. }
+        | Event::Kept { reason, .. } => reason.clone(),
         Event::Received { answer, .. } => format!("status {}", answer.status),
-        Event::Created { id, .. } => id.to_string(),
+        Event::Created { id, .. } | Event::Retiring { id, .. } => id.to_string(),
         Event::Resolved { verdict, grounds, .. } => {
             let verdict = match verdict {
                 Verdict::Created { id, .. } => format!("created as {id}"),
@@ -239,8 +273,14 @@ fn detail(event: &Event) -> String {
             let reason = grounds.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("{verdict}, by {}{reason}", grounds.by)
         }
+        Event::Gone { id, grounds, .. } => format!("{id}: {grounds}"),
         Event::Adopted { id, source, .. } => format!("{id}, from {source}"),
         Event::Moved { to, .. } => format!("is {to} from now on"),
+        Event::Replacing { to, .. } => format!("is {to} from now on, and the name gets a new instance"),
+        Event::Retired { grounds, .. } => grounds.clone(),
+        Event::Protection { protected, unprotected } => {
+            format!("{} protected, {} no longer", protected.len(), unprotected.len())
+        }
         Event::Noted { orphaned, returned } => format!("{} no longer declared, {} again", orphaned.len(), returned.len()),
         Event::Checkpoint(checkpoint) => format!("goes on from serial {}", checkpoint.after.serial),
         _ => String::new(),

@@ -15,7 +15,8 @@ use crate::secret::Secret;
 /// The version of the stored format. A journal with a higher one is refused and left as it is.
 ///
 /// 2: sealed texts ([`Event::Recipients`]), checkpoints and released names; [`Event::Created`] names the entry that has the token.
-pub const FORMAT: u32 = 2;
+/// 3: deletes ([`Event::Retiring`] and what follows it, [`Event::Gone`]), and protected names.
+pub const FORMAT: u32 = 3;
 
 /// One line of the journal, without its hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,6 +204,9 @@ pub enum Event {
         kind: InstanceType,
         /// The server's id.
         id: InstanceId,
+        /// Its address, where the listing told.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        api_url: Option<ApiUrl>,
         /// Where the id is known from, for people.
         source: String,
     },
@@ -231,6 +235,64 @@ pub enum Event {
     Reclaimed {
         /// Its name.
         name: InstanceName,
+    },
+    /// About to delete it. Nothing has been sent.
+    Retiring {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its name.
+        name: InstanceName,
+        /// The id that is to be deleted, and nothing else.
+        id: InstanceId,
+    },
+    /// From here on the server may have deleted it.
+    RetireSent {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// It exists no longer. Closes the attempt.
+    Retired {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What shows it.
+        grounds: String,
+    },
+    /// It still exists. Closes the attempt.
+    Kept {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody else has deleted it: a list that can be believed does not show it, and an operator wants another in its place.
+    Gone {
+        /// Its name.
+        name: InstanceName,
+        /// The id that it had.
+        id: InstanceId,
+        /// What shows it.
+        grounds: String,
+    },
+    /// The name is to have a new instance: the one that it has is called otherwise from now on, until it is deleted.
+    Replacing {
+        /// The name that gets a new one.
+        name: InstanceName,
+        /// The name of the one that it has, unused until now.
+        to: InstanceName,
+    },
+    /// Nothing is recorded under the name any more. There was nothing to lose.
+    Forgotten {
+        /// The name.
+        name: InstanceName,
+    },
+    /// Whether it may be deleted, as the manifest says now.
+    Protection {
+        /// May not be deleted.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        protected: Vec<InstanceName>,
+        /// May be deleted again.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        unprotected: Vec<InstanceName>,
     },
     /// An apply has shown these names as no longer declared, and those as declared again.
     Noted {
@@ -266,6 +328,10 @@ impl Event {
             | Self::TokenSet { name, .. }
             | Self::Adopted { name, .. }
             | Self::AdoptedDoubt { name, .. }
+            | Self::Retiring { name, .. }
+            | Self::Gone { name, .. }
+            | Self::Replacing { name, .. }
+            | Self::Forgotten { name }
             | Self::Released { name }
             | Self::Reclaimed { name }
             | Self::Moved { from: name, .. } => Some(name),
@@ -285,6 +351,10 @@ impl Event {
             | Self::Refused { attempt, .. }
             | Self::Doubted { attempt, .. }
             | Self::Resolved { attempt, .. }
+            | Self::Retiring { attempt, .. }
+            | Self::RetireSent { attempt }
+            | Self::Retired { attempt, .. }
+            | Self::Kept { attempt, .. }
             | Self::AdoptedDoubt { attempt, .. } => Some(attempt),
             _ => None,
         }
@@ -349,6 +419,14 @@ impl Event {
             Self::Moved { .. } => "moved",
             Self::Released { .. } => "released",
             Self::Reclaimed { .. } => "reclaimed",
+            Self::Retiring { .. } => "retiring",
+            Self::RetireSent { .. } => "retire_sent",
+            Self::Retired { .. } => "retired",
+            Self::Kept { .. } => "kept",
+            Self::Gone { .. } => "gone",
+            Self::Replacing { .. } => "replacing",
+            Self::Forgotten { .. } => "forgotten",
+            Self::Protection { .. } => "protection",
             Self::Noted { .. } => "noted",
         }
     }

@@ -87,6 +87,24 @@ pub struct Record {
     pub attempts: u32,
     /// An apply has shown it as no longer declared: no candidate for a rename any more.
     pub orphan_noted: bool,
+    /// The manifest says that it must not be deleted; taking its declaration out does not change that.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_protected: bool,
+    /// It had this name, which has got a new instance or is about to get one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaced: Option<InstanceName>,
+    /// What the name had before, and was recorded as deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub former: Vec<Former>,
+}
+
+/// An instance that was recorded as deleted, and whose name has had another since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The server's id.
+    pub id: InstanceId,
+    /// When its end was recorded.
+    pub since: Timestamp,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -108,6 +126,18 @@ pub enum Phase {
     Created(Instance),
     /// It existed when it was released, and is managed no longer.
     Released(Instance),
+    /// It is being deleted: whether it still exists is not known once the delete was sent.
+    Retiring(Instance, Retirement),
+    /// It was deleted. The name may be created anew.
+    Retired {
+        /// The id that it had.
+        id: InstanceId,
+        /// When that was recorded.
+        since: Timestamp,
+        /// As it was on record, where only lists of the account said that it is gone: it may exist after all.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        lost: Option<Box<Instance>>,
+    },
 }
 
 /// An open attempt.
@@ -121,6 +151,17 @@ pub struct Attempt {
     pub since: Timestamp,
     /// The run that it belongs to.
     pub run: Option<Run>,
+}
+
+/// A delete that is not concluded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retirement {
+    /// Its attempt.
+    pub attempt: AttemptId,
+    /// When it was begun.
+    pub since: Timestamp,
+    /// When the request may have left; none: it has not.
+    pub sent: Option<Timestamp>,
 }
 
 /// What is known of a doubt.
@@ -141,6 +182,9 @@ pub struct Instance {
     pub id: InstanceId,
     /// Its address, where known.
     pub api_url: Option<ApiUrl>,
+    /// The address is from a list: no answer to a create of ours has told it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_address_listed: bool,
     /// Where its token is; none: the token is missing.
     pub token: Option<TokenAt>,
     /// When it was recorded.
@@ -176,7 +220,7 @@ impl State {
 
     /// Puts a state together from what an index kept of it.
     pub(crate) fn from_parts(parts: Parts) -> Self {
-        let open = parts.records.values().filter_map(|record| Some((record.open_attempt()?.id.clone(), record.name.clone())));
+        let open = parts.records.values().filter_map(|record| Some((record.open_id()?.clone(), record.name.clone())));
         let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
         Self {
             open: open.collect(),
@@ -210,7 +254,9 @@ impl State {
 
     /// The name that the attempt of `event` belongs to, while it is open.
     pub(crate) fn name_of_attempt(&self, event: &Event) -> Option<&InstanceName> {
-        let attempt = event.attempt().filter(|_| !matches!(event, Event::Intent { .. } | Event::AdoptedDoubt { .. }))?;
+        let attempt = event
+            .attempt()
+            .filter(|_| !matches!(event, Event::Intent { .. } | Event::AdoptedDoubt { .. } | Event::Retiring { .. }))?;
         self.open.get(attempt)
     }
 
@@ -234,12 +280,29 @@ impl State {
         &self.ids
     }
 
+    /// The one that had `name` before, where that was replaced on purpose: it exists, or its record is kept.
+    pub fn replaced(&self, name: &InstanceName) -> Option<&Record> {
+        self.records.values().find(|record| record.replaced.as_ref() == Some(name))
+    }
+
+    /// What was recorded as deleted, and whose name has had another since: each with the record of that name.
+    pub fn former(&self) -> impl Iterator<Item = (&Former, &Record)> {
+        self.records.values().flat_map(|record| record.former.iter().map(move |former| (former, record)))
+    }
+
     /// The records in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Record, &Attempt, &Doubt)> {
         self.records.values().filter_map(|record| {
             let Phase::InDoubt(attempt, doubt) = &record.phase else { return None };
             Some((record, attempt, doubt))
         })
+    }
+}
+
+impl Instance {
+    /// As a list shows it: without a token.
+    pub(crate) fn listed(id: &InstanceId, api_url: Option<&ApiUrl>, since: Timestamp) -> Self {
+        Self { id: id.clone(), api_url: api_url.cloned(), is_address_listed: api_url.is_some(), token: None, since }
     }
 }
 
@@ -256,18 +319,55 @@ pub(crate) struct Parts {
 }
 
 impl Record {
+    /// With nothing more to say.
+    const fn new(name: InstanceName, kind: InstanceType, phase: Phase) -> Self {
+        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false, replaced: None, former: Vec::new() }
+    }
+
+    /// Whether it can be forgotten: nothing exists under the name that this state manages, and nothing is open.
+    pub const fn has_nothing_to_lose(&self) -> bool {
+        matches!(self.phase, Phase::Absent { .. } | Phase::Released(_) | Phase::Retired { .. })
+    }
+
+    /// Whether it was deleted.
+    pub const fn is_retired(&self) -> bool {
+        matches!(self.phase, Phase::Retired { .. })
+    }
+
     /// The attempt that is not closed, if there is one.
     pub fn open_attempt(&self) -> Option<&Attempt> {
         match &self.phase {
             Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => Some(attempt),
-            Phase::Absent { .. } | Phase::Created(_) | Phase::Released(_) => None,
+            Phase::Absent { .. } | Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) | Phase::Retired { .. } => None,
         }
+    }
+
+    /// The delete that is not concluded, if there is one.
+    pub fn retirement(&self) -> Option<&Retirement> {
+        match &self.phase {
+            Phase::Retiring(_, retirement) => Some(retirement),
+            _ => None,
+        }
+    }
+
+    /// The id of the open attempt, be it a create or a delete.
+    pub fn open_id(&self) -> Option<&AttemptId> {
+        self.open_attempt().map(|attempt| &attempt.id).or_else(|| self.retirement().map(|retirement| &retirement.attempt))
     }
 
     /// The id that belongs to the name, of an instance that is managed or was.
     pub fn id(&self) -> Option<&InstanceId> {
         match &self.phase {
-            Phase::Created(instance) | Phase::Released(instance) => Some(&instance.id),
+            Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => Some(&instance.id),
+            Phase::Retired { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The instance that only lists called gone.
+    pub fn lost(&self) -> Option<&Instance> {
+        match &self.phase {
+            Phase::Retired { lost, .. } => lost.as_deref(),
             _ => None,
         }
     }
@@ -275,7 +375,8 @@ impl Record {
     /// Where its token is, of an instance that is managed or was.
     pub fn token(&self) -> Option<&TokenAt> {
         match &self.phase {
-            Phase::Created(instance) | Phase::Released(instance) => instance.token.as_ref(),
+            Phase::Retired { lost, .. } => lost.as_ref()?.token.as_ref(),
+            Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => instance.token.as_ref(),
             _ => None,
         }
     }
@@ -283,7 +384,9 @@ impl Record {
     /// The journal entries that it refers to: a token, an answer.
     pub fn entries(&self) -> impl Iterator<Item = Serial> {
         let entry = match &self.phase {
-            Phase::Created(_) | Phase::Released(_) => self.token().map(|token| token.entry),
+            Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) | Phase::Retired { .. } => {
+                self.token().map(|token| token.entry)
+            }
             Phase::Received(_, answer) => Some(*answer),
             Phase::InDoubt(_, doubt) => doubt.answer,
             Phase::Absent { .. } | Phase::Intent(_) => None,
@@ -309,6 +412,8 @@ impl Record {
             Phase::Created(Instance { token: None, .. }) => "token_missing",
             Phase::Created(_) => "created",
             Phase::Released(_) => "released",
+            Phase::Retiring(..) => "retiring",
+            Phase::Retired { .. } => "retired",
         }
     }
 }

@@ -7,9 +7,13 @@
 //!                          +- unsent-> absent +  +------ doubted ------+  +- refused -> absent
 //! in doubt -- resolved --> created | absent
 //! created  -- released --> released -- reclaimed --> created
+//! created  -- retiring --> retiring -- retire_sent --> retiring (sent) -- retired --> retired -- intent --> intent
+//!    ^                        |                              |
+//!    +--------- kept ---------+-------------- kept ----------+
+//! created  -- gone --> retired (somebody else has deleted it)
 //! ```
 
-use super::{Doubt, Entry, Instance, Phase, Verdict};
+use super::{Doubt, Entry, Instance, Phase, Retirement, Verdict};
 
 /// One attempt's step: its word and what it brings.
 pub(super) enum Step<'a> {
@@ -20,6 +24,9 @@ pub(super) enum Step<'a> {
     Refused(&'a str),
     Doubted(&'a str),
     Resolved(&'a Verdict),
+    RetireSent,
+    Retired,
+    Kept,
 }
 
 /// The table. `None`: there is no such step.
@@ -50,8 +57,15 @@ pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Optio
         }
         (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
         (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
-            Some(Phase::Created(Instance { id: id.clone(), api_url: api_url.clone(), token: None, since: entry.at }))
+            Some(Phase::Created(Instance::listed(id, api_url.as_ref(), entry.at)))
         }
+        (Phase::Retiring(instance, open @ Retirement { sent: None, .. }), Step::RetireSent) => {
+            Some(Phase::Retiring(instance.clone(), Retirement { sent: Some(entry.at), ..open.clone() }))
+        }
+        (Phase::Retiring(instance, Retirement { sent: Some(_), .. }), Step::Retired) => {
+            Some(Phase::Retired { id: instance.id.clone(), since: entry.at, lost: None })
+        }
+        (Phase::Retiring(instance, _), Step::Kept) => Some(Phase::Created(instance.clone())),
         _ => None,
     }
 }

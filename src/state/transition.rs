@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::table::{Step, next_phase};
 use super::{
-    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Instance, Phase, Record, Run, Serial, State, TokenAt, Verdict,
+    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run, Serial, State,
+    TokenAt, Verdict,
 };
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
@@ -127,7 +128,7 @@ impl State {
                 let name = self.open.get(attempt).ok_or_else(|| Illegal::NotOpen(attempt.clone()))?.clone();
                 let holder = token_in.or_else(|| token.as_ref().map(|_| entry.serial));
                 let token = holder.map(|entry| TokenAt { entry, name });
-                let instance = Instance { id: id.clone(), api_url: api_url.clone(), token, since: entry.at };
+                let instance = Instance { token, is_address_listed: false, ..Instance::listed(id, api_url.as_ref(), entry.at) };
                 self.step(entry, attempt, &Step::Created(instance))
             }
             Event::Refused { attempt, reason } => self.step(entry, attempt, &Step::Refused(reason)),
@@ -138,15 +139,28 @@ impl State {
                 }
                 self.step(entry, attempt, &Step::Resolved(verdict))
             }
+            Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
+            Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
+            Event::Retired { attempt, .. } => self.step(entry, attempt, &Step::Retired),
+            Event::Kept { attempt, .. } => self.step(entry, attempt, &Step::Kept),
+            Event::Gone { name, id, .. } => self.lose(entry.at, name, id),
+            Event::Protection { protected, unprotected } => {
+                self.mark(protected, |record| record.is_protected = true)?;
+                self.mark(unprotected, |record| record.is_protected = false)
+            }
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
-            Event::Adopted { name, kind, id, .. } => self.adopt(entry.at, name, *kind, id),
+            Event::Adopted { name, kind, id, api_url, .. } => {
+                self.adopt(name, *kind, Instance::listed(id, api_url.as_ref(), entry.at))
+            }
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
             Event::Released { name } => self.release(name, "released"),
             Event::Reclaimed { name } => self.release(name, "reclaimed"),
             Event::Moved { from, to } => self.rename(from, to),
+            Event::Replacing { name, to } => self.set_aside(name, to),
+            Event::Forgotten { name } => self.forget(name),
             Event::Noted { orphaned, returned } => {
-                self.note(orphaned, true)?;
-                self.note(returned, false)
+                self.mark(orphaned, |record| record.orphan_noted = true)?;
+                self.mark(returned, |record| record.orphan_noted = false)
             }
         }
     }
@@ -182,8 +196,8 @@ impl State {
             self.check_id(id)?;
             self.ids.insert(id.clone(), record.name.clone());
         }
-        if let Some(attempt) = record.open_attempt() {
-            return self.open(&attempt.id.clone(), record.clone());
+        if let Some(attempt) = record.open_id() {
+            return self.open(&attempt.clone(), record.clone());
         }
         self.records.insert(record.name.clone(), record.clone());
         Ok(())
@@ -209,12 +223,12 @@ impl State {
     ) -> Result<(), Illegal> {
         let attempts = match self.records.get(name) {
             None => 0,
-            Some(Record { phase: Phase::Absent { .. }, attempts, .. }) => *attempts,
+            Some(Record { phase: Phase::Absent { .. } | Phase::Retired { .. }, attempts, .. }) => *attempts,
             Some(record) => return Err(illegal(record, "intent")),
         };
         let opened = Attempt { id: attempt.clone(), fence, since: at, run: self.run.clone() };
         let phase = Phase::Intent(opened);
-        self.open(attempt, Record { name: name.clone(), kind, phase, attempts: attempts + 1, orphan_noted: false })
+        self.open(attempt, Record { attempts: attempts + 1, ..Record::new(name.clone(), kind, phase) })
     }
 
     fn open(&mut self, attempt: &AttemptId, record: Record) -> Result<(), Illegal> {
@@ -222,7 +236,46 @@ impl State {
             Slot::Occupied(taken) => return Err(Illegal::Taken(taken.get().clone())),
             Slot::Vacant(slot) => slot.insert(record.name.clone()),
         };
+        self.put(record);
+        Ok(())
+    }
+
+    /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
+    fn put(&mut self, mut record: Record) {
+        if let Some(Record { phase, mut former, .. }) = self.records.remove(&record.name) {
+            if let Phase::Retired { id, since, .. } = phase {
+                self.ids.remove(&id);
+                former.push(Former { id, since });
+            }
+            former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
+            record.former.extend(former);
+        }
         self.records.insert(record.name.clone(), record);
+    }
+
+    /// `id` is `name`'s from now on. What had it before was deleted: [`State::check_id`] has seen to that.
+    fn own(&mut self, id: &InstanceId, name: &InstanceName) {
+        let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
+        if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
+            record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
+        }
+    }
+
+    fn retire(&mut self, at: Timestamp, attempt: &AttemptId, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+        let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        let instance = record.instance().filter(|instance| instance.id == *id && !record.is_protected);
+        let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
+        let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
+        self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
+    }
+
+    /// Deleted by somebody else: there is no attempt of ours.
+    fn lose(&mut self, at: Timestamp, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+        let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        let Some(instance) = record.instance().filter(|instance| instance.id == *id).cloned() else {
+            return Err(illegal(record, "gone"));
+        };
+        record.phase = Phase::Retired { id: id.clone(), since: at, lost: Some(Box::new(instance)) };
         Ok(())
     }
 
@@ -231,17 +284,18 @@ impl State {
         let name = self.open.get(attempt).ok_or_else(not_open)?;
         let record = self.records.get_mut(name).ok_or_else(not_open)?;
         record.phase = next_phase(&record.phase, step, entry).ok_or_else(|| illegal(record, entry.event.word()))?;
-        if let Some(instance) = record.instance() {
-            self.ids.insert(instance.id.clone(), record.name.clone());
+        let (id, name, is_open) = (record.instance().map(|it| it.id.clone()), record.name.clone(), record.open_id().is_some());
+        if let Some(id) = id {
+            self.own(&id, &name);
         }
-        if record.open_attempt().is_none() {
+        if !is_open {
             self.open.remove(attempt);
         }
         Ok(())
     }
 
     fn check_id(&self, id: &InstanceId) -> Result<(), Illegal> {
-        let owner = self.ids.get(id);
+        let owner = self.ids.get(id).filter(|owner| self.records.get(*owner).is_none_or(|record| !record.is_retired()));
         owner.map_or(Ok(()), |owner| Err(Illegal::IdTaken { id: id.clone(), owner: owner.clone() }))
     }
 
@@ -256,12 +310,18 @@ impl State {
         }
     }
 
-    fn adopt(&mut self, at: Timestamp, name: &InstanceName, kind: InstanceType, id: &InstanceId) -> Result<(), Illegal> {
+    fn adopt(&mut self, name: &InstanceName, kind: InstanceType, instance: Instance) -> Result<(), Illegal> {
         self.check_vacant(name)?;
-        self.check_id(id)?;
-        let phase = Phase::Created(Instance { id: id.clone(), api_url: None, token: None, since: at });
-        self.ids.insert(id.clone(), name.clone());
-        self.records.insert(name.clone(), Record { name: name.clone(), kind, phase, attempts: 0, orphan_noted: false });
+        self.check_id(&instance.id)?;
+        let id = instance.id.clone();
+        // What was called gone and exists after all is what it was, with its token.
+        let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
+        let instance = match lost {
+            Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
+            None => instance,
+        };
+        self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
+        self.own(&id, name);
         Ok(())
     }
 
@@ -276,12 +336,12 @@ impl State {
         let opened = Attempt { id: attempt.clone(), fence: None, since: at, run: self.run.clone() };
         let doubt = Doubt { since: at, reason: "it was being created when its state was lost".to_owned(), answer: None };
         let phase = Phase::InDoubt(opened, doubt);
-        self.open(attempt, Record { name: name.clone(), kind, phase, attempts: 1, orphan_noted: false })
+        self.open(attempt, Record { attempts: 1, ..Record::new(name.clone(), kind, phase) })
     }
 
     fn check_vacant(&self, name: &InstanceName) -> Result<(), Illegal> {
         match self.records.get(name).map(|record| &record.phase) {
-            None | Some(Phase::Absent { .. }) => Ok(()),
+            None | Some(Phase::Absent { .. } | Phase::Retired { .. }) => Ok(()),
             Some(_) => Err(Illegal::Taken(name.clone())),
         }
     }
@@ -299,18 +359,43 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
-            self.records.insert(to.clone(), record);
+            // It has its own name again.
+            record.replaced = record.replaced.filter(|new| new != to);
+            self.put(record);
         }
         Ok(())
     }
 
-    fn note(&mut self, names: &[InstanceName], noted: bool) -> Result<(), Illegal> {
+    /// A rename that is none of the operator's: nobody is asked whether the new one under `name` is the old one.
+    fn set_aside(&mut self, name: &InstanceName, to: &InstanceName) -> Result<(), Illegal> {
+        match self.records.get(name) {
+            Some(record) if record.is_protected => return Err(illegal(record, "replacing")),
+            _ => self.rename(name, to)?,
+        }
+        if let Some(record) = self.records.get_mut(to) {
+            (record.orphan_noted, record.replaced) = (true, Some(name.clone()));
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &InstanceName) -> Result<(), Illegal> {
+        let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
+        if !record.has_nothing_to_lose() {
+            return Err(illegal(record, "forgotten"));
+        }
+        if let Some(id) = self.records.remove(name).as_ref().and_then(Record::id) {
+            self.ids.remove(id);
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, names: &[InstanceName], mark: fn(&mut Record)) -> Result<(), Illegal> {
         if let Some(unknown) = names.iter().find(|name| !self.records.contains_key(name)) {
             return Err(Illegal::Unknown(unknown.clone()));
         }
         for name in names {
             if let Some(record) = self.records.get_mut(name) {
-                record.orphan_noted = noted;
+                mark(record);
             }
         }
         Ok(())

@@ -47,6 +47,14 @@ fn event(word: &str) -> Event {
         "doubted" => Event::Doubted { attempt, reason },
         "exists" => Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds },
         "never" => Event::Resolved { attempt, verdict: Verdict::NotCreated, grounds },
+        "retiring" => Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id },
+        "retire_sent" => Event::RetireSent { attempt: AttemptId::typed("a-2") },
+        "retired" => Event::Retired { attempt: AttemptId::typed("a-2"), grounds: reason },
+        "kept" => Event::Kept { attempt: AttemptId::typed("a-2"), reason },
+        "gone" => Event::Gone { name: name("a"), id, grounds: reason },
+        "protect" => Event::Protection { protected: vec![name("a")], unprotected: vec![] },
+        "unprotect" => Event::Protection { protected: vec![], unprotected: vec![name("a")] },
+        "release" => Event::Released { name: name("a") },
         "token" => Event::TokenSet { name: name("a"), token: kept() },
         _ => unreachable!("{word}"),
     }
@@ -58,7 +66,23 @@ type Row = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 #[test]
 fn p1_the_table_lists_every_step_and_refuses_the_rest() {
     // What a row does not list is illegal.
-    let words = ["intent", "unsent", "sent", "received", "created", "refused", "doubted", "exists", "never", "token"];
+    let words = [
+        "intent",
+        "unsent",
+        "sent",
+        "received",
+        "created",
+        "refused",
+        "doubted",
+        "exists",
+        "never",
+        "token",
+        "retiring",
+        "retire_sent",
+        "retired",
+        "kept",
+        "gone",
+    ];
     let table: &[Row] = &[
         (&[], &[("intent", "intent")]),
         (&["intent"], &[("unsent", "absent"), ("sent", "in_doubt"), ("doubted", "in_doubt")]),
@@ -77,8 +101,22 @@ fn p1_the_table_lists_every_step_and_refuses_the_rest() {
             &["intent", "sent", "received", "doubted"],
             &[("doubted", "in_doubt"), ("exists", "token_missing"), ("never", "absent")],
         ),
-        (&["intent", "sent", "received", "created"], &[("token", "created")]),
-        (&["intent", "sent", "exists"], &[("token", "created")]),
+        (&["intent", "sent", "received", "created"], &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")]),
+        (&["intent", "sent", "exists"], &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")]),
+        (&["intent", "sent", "exists", "gone"], &[("intent", "intent")]),
+        (&["intent", "sent", "exists", "protect"], &[("token", "created"), ("gone", "retired")]),
+        (
+            &["intent", "sent", "exists", "protect", "unprotect"],
+            &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")],
+        ),
+        (&["intent", "sent", "exists", "retiring"], &[("retire_sent", "retiring"), ("kept", "token_missing")]),
+        (&["intent", "sent", "exists", "retiring", "retire_sent"], &[("retired", "retired"), ("kept", "token_missing")]),
+        (
+            &["intent", "sent", "exists", "retiring", "kept"],
+            &[("token", "created"), ("retiring", "retiring"), ("gone", "retired")],
+        ),
+        (&["intent", "sent", "exists", "retiring", "retire_sent", "retired"], &[("intent", "intent")]),
+        (&["intent", "sent", "exists", "release"], &[]),
         (&["intent", "unsent"], &[("intent", "intent")]),
         (&["intent", "sent", "received", "refused"], &[("intent", "intent")]),
     ];
@@ -105,7 +143,7 @@ fn p1_a_refused_entry_leaves_the_state_as_it_was() {
 fn an_id_belongs_to_one_name_only() {
     let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
     let id = InstanceId::parse("100").unwrap();
-    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, source: "test".into() });
+    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, api_url: None, source: "test".into() });
     assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
 }
 
@@ -148,4 +186,87 @@ fn entries_come_in_order() {
     let entry = Entry { serial: Serial(5), at: AT, event: event("intent") };
     assert_eq!(state.apply(&entry), Err(Illegal::Serial { expected: Serial(2), found: Serial(5) }));
     assert_eq!(Head::START.hash, Hash::ZERO);
+}
+
+#[test]
+fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
+    let id = InstanceId::parse("100").unwrap();
+    let gone: Vec<Event> = ["intent", "sent", "exists", "retiring", "retire_sent", "retired"].map(event).to_vec();
+    let state = replay(&gone).unwrap();
+    assert_eq!(state.known_ids()[&id], name("a"));
+    assert_eq!(state.managed_ids().count(), 0, "a list that does not show it can be believed");
+    let adopted =
+        Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id: id.clone(), api_url: None, source: "test".into() };
+    let state = replay(&[&gone[..], &[adopted]].concat()).unwrap();
+    assert_eq!(state.known_ids()[&id], name("b"));
+    assert_eq!(state.records()[&name("a")].status(), "absent");
+    // Created anew, the old id is nobody's.
+    let state = replay(&[&gone[..], &[event("intent")]].concat()).unwrap();
+    assert!(state.known_ids().is_empty());
+}
+
+#[test]
+fn only_the_named_id_is_deleted() {
+    let exists = ["intent", "sent", "exists"].map(event);
+    let other = Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id: InstanceId::parse("7").unwrap() };
+    assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
+    let other = Event::Gone { name: name("a"), id: InstanceId::parse("7").unwrap(), grounds: "test".into() };
+    assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
+}
+
+#[test]
+fn a_state_put_together_from_its_parts_is_the_same_in_every_phase_of_a_delete() {
+    let words = ["intent", "sent", "exists", "retiring", "retire_sent", "retired", "intent"];
+    for count in 0..=words.len() {
+        let state = replay(&words[..count].iter().map(|word| event(word)).collect::<Vec<_>>()).unwrap();
+        let parts = super::Parts {
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            format: state.format,
+            binding: state.binding.clone(),
+            run: state.run.clone(),
+            recipients: state.recipients.clone(),
+            records: state.records().clone(),
+            fences: state.fences().clone(),
+        };
+        assert_eq!(State::from_parts(parts), state, "after {count}");
+    }
+}
+
+#[test]
+fn what_has_nothing_to_lose_is_forgotten_and_nothing_else() {
+    let forgotten = |words: &[&str]| {
+        let forget = Event::Forgotten { name: name("a") };
+        replay(&words.iter().map(|word| event(word)).chain([forget]).collect::<Vec<_>>())
+    };
+    let exists = ["intent", "sent", "exists"];
+    for words in [
+        &["intent", "unsent"][..],
+        &[&exists[..], &["release"]].concat(),
+        &[&exists[..], &["retiring", "retire_sent", "retired"]].concat(),
+    ] {
+        let state = forgotten(words).unwrap();
+        assert!(state.records().is_empty() && state.known_ids().is_empty(), "{words:?}");
+    }
+    for words in [&["intent"][..], &["intent", "sent"], &exists, &[&exists[..], &["retiring"]].concat()] {
+        assert!(matches!(forgotten(words), Err(Illegal::Step { .. })), "{words:?}");
+    }
+    assert_eq!(forgotten(&[]), Err(Illegal::Unknown(name("a"))));
+}
+
+#[test]
+fn what_is_replaced_keeps_its_id_under_another_name_and_frees_its_own() {
+    let replacing = || Event::Replacing { name: name("a"), to: name("a.100") };
+    let exists: Vec<Event> = ["intent", "sent", "exists"].map(event).to_vec();
+    let state = replay(&[&exists[..], &[replacing()]].concat()).unwrap();
+    let old = state.replaced(&name("a")).unwrap();
+    assert_eq!((old.name.as_str(), old.status(), old.orphan_noted), ("a.100", "token_missing", true));
+    assert_eq!(state.known_ids().values().collect::<Vec<_>>(), [&name("a.100")]);
+    let back = Event::Moved { from: name("a.100"), to: name("a") };
+    let state = replay(&[&exists[..], &[replacing(), back]].concat()).unwrap();
+    assert!(state.replaced(&name("a")).is_none() && state.record(&name("a")).is_some());
+    // Not while there is anything to lose by it.
+    let protected = [&exists[..], &[event("protect"), replacing()]].concat();
+    assert!(matches!(replay(&protected), Err(Illegal::Step { .. })));
+    assert!(matches!(replay(&[event("intent"), event("sent"), replacing()]), Err(Illegal::Step { .. })));
 }

@@ -317,7 +317,13 @@ fn write_the_fixture_of_format_2() {
     for event in [
         Event::Created { attempt, id: InstanceId::parse("5").unwrap(), api_url: None, token_in, token: None },
         Event::TokenSet { name: name("moved"), token },
-        Event::Adopted { name: name("released"), kind, id: InstanceId::parse("6").unwrap(), source: "a test".into() },
+        Event::Adopted {
+            name: name("released"),
+            kind,
+            id: InstanceId::parse("6").unwrap(),
+            api_url: None,
+            source: "a test".into(),
+        },
         Event::Released { name: name("released") },
     ] {
         store.append(event, AT).unwrap();

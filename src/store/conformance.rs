@@ -327,7 +327,7 @@ fn p15_a_state_of_format_1_opens_and_goes_on() {
     assert_eq!(store.state().format, FORMAT);
     let bytes = fs::read_to_string(old.path().join(JOURNAL)).unwrap();
     let next = bytes.strip_prefix(fixture).unwrap().lines().next().unwrap();
-    assert!(next.contains(r#""event":{"format":{"format":2}}"#), "{next}");
+    assert!(next.contains(r#""event":{"format":{"format":3}}"#), "{next}");
 }
 
 /// A store on a disk under control.

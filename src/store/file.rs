@@ -255,17 +255,11 @@ impl FileStore {
         }
         let Some(names) = &mut self.unindexed else { return };
         match event {
-            Event::Intent { name, .. }
-            | Event::TokenSet { name, .. }
-            | Event::Adopted { name, .. }
-            | Event::AdoptedDoubt { name, .. }
-            | Event::Released { name }
-            | Event::Reclaimed { name } => {
-                names.insert(name.clone());
+            Event::Moved { from: name, to } | Event::Replacing { name, to } => names.extend([name.clone(), to.clone()]),
+            Event::Noted { orphaned: some, returned: others } | Event::Protection { protected: some, unprotected: others } => {
+                names.extend(some.iter().chain(others).cloned());
             }
-            Event::Moved { from, to } => names.extend([from.clone(), to.clone()]),
-            Event::Noted { orphaned, returned } => names.extend(orphaned.iter().chain(returned).cloned()),
-            _ => names.extend(before),
+            other => names.extend(other.name().cloned().or(before)),
         }
     }
 }

@@ -121,7 +121,8 @@ impl LockFile {
         }
         for record in state.records().values() {
             match &record.phase {
-                Phase::Created(instance) => {
+                // As long as nothing shows that it is gone.
+                Phase::Created(instance) | Phase::Retiring(instance, _) => {
                     instances.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
                 }
                 Phase::Released(instance) => {
@@ -131,7 +132,7 @@ impl LockFile {
                     let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
                     in_doubt.insert(record.name.clone(), doubt);
                 }
-                Phase::Absent { .. } => {}
+                Phase::Absent { .. } | Phase::Retired { .. } => {}
             }
         }
         let origin = state.binding.as_ref().map(|binding| binding.origin.clone());

@@ -24,6 +24,8 @@ mod disk;
 #[cfg(test)]
 pub(crate) mod fault;
 mod file;
+#[cfg(test)]
+mod format_tests;
 mod history;
 mod hold;
 mod journal;

@@ -90,7 +90,7 @@ impl Try {
             "doubted" => Event::Doubted { attempt, reason },
             "exists" => Event::Resolved { attempt, verdict: Verdict::Created { id: id(self.id), api_url: None }, grounds },
             "never" => Event::Resolved { attempt, verdict: Verdict::NotCreated, grounds },
-            "adopted" => Event::Adopted { name: name(self.name), kind, id: id(self.id), source: "test".into() },
+            "adopted" => Event::Adopted { name: name(self.name), kind, id: id(self.id), api_url: None, source: "test".into() },
             "adopted_doubt" => Event::AdoptedDoubt { attempt, name: name(self.name), kind },
             "moved" => Event::Moved { from: name(self.name), to: name(self.to) },
             "token_set" => Event::TokenSet { name: name(self.name), token: kept() },

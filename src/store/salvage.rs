@@ -244,11 +244,14 @@ impl Pieces {
             }
             Event::Adopted { name, kind, .. } => (name, Some(*kind), None),
             Event::AdoptedDoubt { name, kind, attempt } => (name, Some(*kind), Some(attempt.clone())),
-            Event::Moved { from, to } => {
+            Event::Moved { from, to } | Event::Replacing { name: from, to } => {
                 let known = self.state.as_ref().and_then(|state| state.record(from)).map(|record| record.kind);
                 (to, known.or_else(|| self.unsure.get(from)?.0), None)
             }
-            Event::TokenSet { name, .. } | Event::Released { name } | Event::Reclaimed { name } => (name, None, None),
+            Event::TokenSet { name, .. }
+            | Event::Retiring { name, .. }
+            | Event::Released { name }
+            | Event::Reclaimed { name } => (name, None, None),
             _ => return,
         };
         let attempt = attempt.unwrap_or_else(|| lost_attempt(name));
@@ -380,7 +383,8 @@ impl Pieces {
         let Some(lock) = lock else { return added };
         for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
-            let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), source };
+            let event =
+                Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), api_url: None, source };
             let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
             if let Some(attempt) = held {
                 added += usize::from(
@@ -435,7 +439,7 @@ impl Pieces {
         }
         if let Some(id) = record.id() {
             let source = "the index, after the journal was damaged".to_owned();
-            return self.add(state, Event::Adopted { name, kind, id: id.clone(), source });
+            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source });
         }
         match record.open_attempt() {
             Some(attempt) => self.add(state, Event::AdoptedDoubt { attempt: attempt.id.clone(), name, kind }),

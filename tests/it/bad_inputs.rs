@@ -4,6 +4,8 @@
 
 mod bombs;
 mod names;
+mod repetition;
+mod settled;
 mod shapes;
 mod syntax;
 
@@ -38,6 +40,11 @@ pub(crate) fn all() -> Vec<BadInput> {
         ("types", shapes::TYPES),
         ("unknown and misspelt keys", shapes::KEYS),
         ("keys that never stand in a manifest", shapes::FORBIDDEN),
+        ("patterns", repetition::PATTERNS),
+        ("counts and lists", repetition::COUNTS),
+        ("attributes and variables", repetition::ATTRIBUTES),
+        ("what is settled, alone", settled::SHAPES),
+        ("what is settled, together", settled::TOGETHER),
     ];
     let mut inputs: Vec<BadInput> = Vec::new();
     for (category, rows) in written {

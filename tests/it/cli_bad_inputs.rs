@@ -203,7 +203,7 @@ fn p4_bad_lock_files_and_states_send_nothing() {
 fn p15_a_newer_state_is_refused_and_left_as_it_is() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     project.run("apply").done();
-    let newer = rechained(&project.read("state/journal.jsonl").replacen("\"format\":2", "\"format\":99", 1));
+    let newer = rechained(&project.read("state/journal.jsonl").replacen("\"format\":3", "\"format\":99", 1));
     std::fs::remove_dir_all(project.state().join("index")).unwrap();
     project.write("state/journal.jsonl", &newer);
     for line in ["apply", "plan", "state list", "doubts", "token get a", "state mv a b", "init"] {

@@ -62,7 +62,7 @@ fn bash_completes_the_names_that_the_state_records() {
         let path = format!("{}:/usr/bin:/bin", project.dir().display());
         call.env("PATH", path).run().exits(0).stdout.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    for line in ["state show sup", "token get sup", "output --reveal sandbox sup", "resolve sup", "--state state state rm sup"] {
+    for line in ["state show sup", "token get sup", "output --reveal sandbox sup", "resolve sup", "--state state release sup"] {
         assert_eq!(complete(&format!("chatapi {line}")), ["support-eu", "support-us"], "{line}");
     }
     assert_eq!(complete("chatapi state mv "), ["sandbox", "support-eu", "support-us"]);
@@ -75,10 +75,10 @@ fn bash_completes_the_names_that_the_state_records() {
 fn zsh_and_fish_ask_for_the_names_where_a_command_takes_one() {
     let project = Project::new("");
     let zsh = project.run("completions zsh").exits(0).stdout;
-    assert_eq!(zsh.matches(":_chatapi_recorded'").count(), 9, "{zsh}");
+    assert_eq!(zsh.matches(":_chatapi_recorded'").count(), 13, "{zsh}");
     assert!(zsh.starts_with("#compdef chatapi\n") && zsh.contains("':to -- The name it gets:_default'"), "{zsh}");
     let fish = project.run("completions fish").exits(0).stdout;
-    assert_eq!(fish.matches("(chatapi state list --names 2>/dev/null)").count(), 9, "{fish}");
+    assert_eq!(fish.matches("(chatapi state list --names 2>/dev/null)").count(), 13, "{fish}");
 }
 
 #[test]

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use crate::stage::{Call, Gateway, KEY, Project, manifest, snapshot, steady};
 
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 42] = [
     "",
     "plan",
     "show",
     "apply",
     "validate",
+    "destroy",
+    "release",
     "state",
     "state list",
     "state show",
@@ -30,7 +32,11 @@ const VERBS: [&str; 36] = [
     "token answer",
     "key generate",
     "key show",
+    "drift",
+    "status",
+    "qr",
     "doubts",
+    "import",
     "resolve",
     "token",
     "token get",
@@ -62,7 +68,7 @@ fn doubtful() -> (Gateway, Project) {
 #[test]
 fn help_of_every_command() {
     let project = Project::new("");
-    for verb in &VERBS[..35] {
+    for verb in &VERBS[..41] {
         let words = verb.split(' ').filter(|word| !word.is_empty()).chain(["--help"]);
         let run = project.call(words).env("COLUMNS", "100").run().exits(0);
         assert!(run.stderr.is_empty(), "{run}");
@@ -74,7 +80,7 @@ fn help_of_every_command() {
     project.run("--version").exits(0).prints(env!("CARGO_PKG_VERSION"));
     let version = project.run("version --format json").exits(0).json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!((&version["manifest_version"], &version["state_format"]), (&1.into(), &2.into()));
+    assert_eq!((&version["manifest_version"], &version["state_format"]), (&1.into(), &3.into()));
     let features = if cfg!(feature = "failpoints") { serde_json::json!(["failpoints"]) } else { serde_json::json!([]) };
     assert_eq!(version["features"], features);
 }

@@ -306,11 +306,11 @@ fn t22_a_renamed_and_released_token_survives_a_rekey() {
         project.run("apply").exits(0);
         let token = gateway.tokens().into_values().next().unwrap();
         project.run("state mv a b").exits(0);
-        project.run("state rm b").exits(0);
+        project.run("release b").exits(0);
         let second = generate(&project, "second.txt");
         seal_to(&project, &[&public, &second]);
         project.run("state rekey --identity key.txt").exits(0);
-        project.run("state rm --undo b").exits(0);
+        project.run("release --undo b").exits(0);
         assert_eq!(get(&project, "b", "second.txt").exits(0).stdout.trim_end(), token);
     }
 }

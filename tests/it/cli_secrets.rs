@@ -12,7 +12,7 @@ type Row = (&'static str, fn(&Asked) -> Reply);
 const CANARY: &str = "CanaryKey7Zq0Zq1Zq2Zq3Zq4Zq5Z";
 
 /// Verbs that neither read a token nor print one.
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 21] = [
     "plan instances.yaml",
     "plan --format json",
     "apply --timeout 1s --parallelism 1 --settle-after 0s",
@@ -25,6 +25,11 @@ const VERBS: [&str; 16] = [
     "doubts",
     "doubts --refresh --timeout 1s --format json",
     "doubts --refresh --timeout 1s",
+    "drift --timeout 1s",
+    "status --timeout 1s",
+    "status --timeout 1s --format json",
+    "qr a --timeout 1s --interval 100ms --wait-for 200ms --png qr.png",
+    "plan --verify --timeout 1s --format json",
     "output",
     "output --format shell",
     "output --format k8s-secret --out written.json",

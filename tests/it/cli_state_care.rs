@@ -133,15 +133,15 @@ fn t23_compact_leaves_no_token_behind_that_was_replaced() {
 #[test]
 fn p9_a_removed_name_stays_on_the_server_and_is_not_created_again() {
     let (gateway, project) = done(&["a", "b"]);
-    project.run("state rm c").exits(1).warns("nothing is recorded under `c`");
-    project.run("state rm b").exits(0).prints("still paid for").warns("state rm --undo b");
-    project.run("state rm b").exits(1).warns("`b` is released");
-    project.run("apply").exits(6).warns("`b` is declared again, and was released").warns("state rm --undo b");
+    project.run("release c").exits(1).warns("nothing is recorded under `c`");
+    project.run("release b").exits(0).prints("still paid for").warns("release --undo b");
+    project.run("release b").exits(1).warns("`b` is released");
+    project.run("apply").exits(6).warns("`b` is declared again, and was released").warns("release --undo b");
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     project.run("apply").exits(0).prints("Nothing to do");
     project.run("state list").exits(0).prints("released");
-    project.run("state rm --undo a").exits(1).warns("`a` is created");
-    project.run("state rm --undo b").exits(0).prints("managed again");
+    project.run("release --undo a").exits(1).warns("`a` is created");
+    project.run("release --undo b").exits(0).prints("managed again");
     project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
     project.run("apply").exits(0).prints("Nothing to do: 2 instances");
     assert_eq!(gateway.creates(), 2);

@@ -1,6 +1,6 @@
 //! P1, P3, P8, P12, P14 under SIGKILL: the real program is killed again and again while a server outside of it goes on.
 //!
-//! The ordinary set has 1,600 rounds, about 2,000 kills. The long campaign, with the program as it is shipped:
+//! The ordinary set has 800 rounds, about 1,000 kills. The long campaign, with the program as it is shipped:
 //!
 //! ```text
 //! cargo build --release
@@ -21,7 +21,7 @@ use super::kill_loop::{Campaign, Figures, Server, number, run};
 
 /// `share`: how many rounds in ten.
 fn campaign(server: Server, share: usize) -> Figures {
-    let rounds = usize::try_from(number("CHATAPI_KILL_ROUNDS", 1_600)).unwrap() * share / 10;
+    let rounds = usize::try_from(number("CHATAPI_KILL_ROUNDS", 800)).unwrap() * share / 10;
     let campaign = Campaign { rounds: rounds.max(1), seed: number("CHATAPI_KILL_SEED", 1), server };
     println!("{campaign:?}");
     let figures = run(campaign);

@@ -27,7 +27,7 @@ const PASSING: [&str; 8] = [
 ];
 /// Verbs that write.
 const WRITING: [&str; 5] =
-    ["state mv a z", "state rm a", "token set a", "token set a --replace", "resolve a --attempt a-x --not-created --offline"];
+    ["state mv a z", "release a", "token set a", "token set a --replace", "resolve a --attempt a-x --not-created --offline"];
 /// What begins each hint that leads to a state from the lock file.
 const FROM_LOCK: &str = "`chatapi state rebuild --from-lock chatapi.lock`";
 
@@ -246,7 +246,7 @@ fn p12_a_lock_file_that_cannot_be_read_stops_what_passes_on_and_not_what_looks()
     }
     changes_nothing(
         &project,
-        &["output", "token get a", "state export --reveal", "state mv a z", "state rm a", "token set a --replace", "init"],
+        &["output", "token get a", "state export --reveal", "state mv a z", "release a", "token set a --replace", "init"],
         |_, run| {
             run.exits(8).done_with("is not a lock file of chatapi");
         },

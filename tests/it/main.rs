@@ -2,6 +2,7 @@
 // Always true here: it tells the lints that helpers beside `#[test]` functions are tests too.
 #![cfg(test)]
 
+mod adoption;
 mod architecture;
 mod bad_inputs;
 mod book;
@@ -30,12 +31,17 @@ mod crash_points;
 mod credentials;
 mod damage;
 mod deliveries;
+#[cfg(feature = "failpoints")]
+mod destroy;
 mod disk_full;
+mod drift;
 mod emulator;
+mod environments;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
 mod fuzz;
 mod hardening;
+mod import;
 mod kept_files;
 mod kill_loop;
 mod kill_verbs;
@@ -50,12 +56,18 @@ mod network;
 #[cfg(feature = "failpoints")]
 mod power_cuts;
 mod properties;
+mod qr;
 mod raw_server;
 mod recipes;
+mod repetition;
+#[cfg(feature = "failpoints")]
+mod retiring;
 mod saved_plans;
+mod scenarios;
 mod signals_at_random;
 mod soak;
 mod stage;
+mod status;
 mod supply_chain;
 mod syscalls;
 mod two_applies;

@@ -67,6 +67,9 @@ fn p4_p11_p13_every_bad_input_is_refused_in_its_place() {
         ("names: path", 25),
         ("names: text", 25),
         ("instance types", 15),
+        ("patterns", 12),
+        ("counts and lists", 20),
+        ("attributes and variables", 20),
     ] {
         assert!(categories.get(category).is_some_and(|count| *count >= least), "{category}: {categories:?}");
     }

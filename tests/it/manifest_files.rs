@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use chatapi::diagnostic::Colour;
-use chatapi::manifest::{FILE_MAX, Loaded, Manifest, Stdin, load};
+use chatapi::manifest::{FILE_MAX, Given, Loaded, Manifest, Stdin, load};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const ONE: &str = "instances: [{name: one, type: whatsapp}]\n";
@@ -15,7 +15,7 @@ const TWO: &str = "instances: [{name: two, type: whatsapp}]\n";
 
 fn read(paths: &[&Path]) -> Result<Manifest, String> {
     let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
-    Manifest::read(&paths, Stdin::Terminal).map_err(|problems| problems.render(Colour::Plain))
+    Manifest::read(&paths, Stdin::Terminal, &Given::default()).map_err(|problems| problems.render(Colour::Plain))
 }
 
 fn count(paths: &[&Path]) -> usize {
@@ -53,19 +53,19 @@ fn a_file_that_is_named_twice_is_read_once() {
 #[test]
 fn standard_input_is_read_where_it_is_named() {
     let mut piped = ONE.as_bytes();
-    let manifest = Manifest::read(&["-".into(), "-".into()], Stdin::Piped(&mut piped)).unwrap();
+    let manifest = Manifest::read(&["-".into(), "-".into()], Stdin::Piped(&mut piped), &Given::default()).unwrap();
     assert_eq!(manifest.declarations()[0].place.to_string(), "<stdin>:1:20");
     let shown = read(&[Path::new("-")]).unwrap_err();
     assert!(shown.contains("<stdin>") && shown.contains("that is a terminal"), "{shown}");
     let mut untouched = ONE.as_bytes();
-    assert!(Manifest::read(&["/nowhere/at/all.yaml".into()], Stdin::Piped(&mut untouched)).is_err());
+    assert!(Manifest::read(&["/nowhere/at/all.yaml".into()], Stdin::Piped(&mut untouched), &Given::default()).is_err());
     assert_eq!(untouched, ONE.as_bytes(), "standard input is left alone where it is not named");
 }
 
 #[test]
 fn p13_standard_input_without_an_end_is_not_read_to_its_end() {
     let mut endless = std::io::repeat(b'#').take(10 * u64::try_from(FILE_MAX).unwrap());
-    let problems = Manifest::read(&["-".into()], Stdin::Piped(&mut endless)).unwrap_err();
+    let problems = Manifest::read(&["-".into()], Stdin::Piped(&mut endless), &Given::default()).unwrap_err();
     assert!(problems.render(Colour::Plain).contains("the file is longer than 32 MiB"));
     assert!(endless.limit() > 8 * u64::try_from(FILE_MAX).unwrap());
 }

@@ -9,6 +9,7 @@ mod other;
 mod project;
 mod run;
 mod snapshot;
+mod terminal;
 
 pub(crate) use canary::is_free_of;
 pub(crate) use gateway::Gateway;
@@ -16,6 +17,7 @@ pub(crate) use other::{Asked, OtherGateway, Reply};
 pub(crate) use project::{KEY, Project, manifest, rechained};
 pub(crate) use run::{Call, Run};
 pub(crate) use snapshot::{kept, snapshot, steady};
+pub(crate) use terminal::Terminal;
 
 /// No wait of a test is longer.
 pub(crate) const BOUND: Duration = Duration::from_mins(1);

@@ -144,7 +144,7 @@ fn p8_what_changes_a_state_lets_it_go_before_it_tells_of_it() {
     let project = Project::at(&gateway.url(), &["a"]);
     project.run("apply --write-outputs json=out.json").exits(0);
     let lines =
-        [("state mv a z", "state mv", "\"z\""), ("state rm z", "state rm", "\"released\""), ("output --retry", "output", "")];
+        [("state mv a z", "state mv", "\"z\""), ("release z", "release", "\"released\""), ("output --retry", "output", "")];
     for (line, verb, locked) in lines {
         let (reader, writer) = stuck();
         let running = project.call(line.split(' ')).stdout_to(OwnedFd::from(writer)).start();

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Cell, Defect, Mode, Step, When};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::listing::{ListedInstance, Listing};
-use crate::provider::{Advice, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
+use crate::provider::{Advice, CreateRequest, DeleteError, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use crate::state::{Answer, AttemptId, Origin};
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,6 +113,10 @@ impl Provider for Oracle {
             }
             Ok(Box::new(OracleCall { oracle: Oracle(Arc::clone(&self.0)), attempt }) as Box<dyn Ready>)
         })
+    }
+
+    fn delete(&self, _: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        Box::pin(std::future::ready(Err(DeleteError::NotSent("nothing is deleted here".to_owned()))))
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {

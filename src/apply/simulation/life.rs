@@ -176,6 +176,7 @@ impl Life {
             name: name.clone(),
             kind: instance.kind,
             id: instance.id.clone(),
+            api_url: None,
             source: "a lock file".into(),
         }));
         events.extend(lock.in_doubt.iter().map(|(name, doubt)| Event::AdoptedDoubt {

@@ -11,7 +11,7 @@ use super::chance::LATE_MAX;
 use super::world::{Hit, Inner, World};
 use crate::instance::{InstanceId, InstanceType};
 use crate::listing::Listing;
-use crate::provider::{Advice, CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent, read_listing};
+use crate::provider::{Advice, CreateRequest, DeleteError, Exchange, ListError, Pending, Provider, Ready, Unsent, read_listing};
 use crate::secret::Redactor;
 use crate::state::{Answer, AttemptId, Origin};
 
@@ -225,6 +225,10 @@ impl Provider for SimProvider {
             let way = Self { world: Arc::clone(&self.world), process: self.process };
             Ok(Box::new(SimReady { way, attempt: request.attempt.unwrap(), kind: request.kind }) as Box<dyn Ready>)
         })
+    }
+
+    fn delete(&self, _: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        Box::pin(std::future::ready(Err(DeleteError::NotSent("nothing is deleted here".to_owned()))))
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {

@@ -68,7 +68,7 @@ async fn open_for(
         error => error.into(),
     })?;
     plan.check_state(store.state(), store.head()).map_err(stale)?;
-    saved::check_manifest(plan).map_err(stale)?;
+    saved::check_manifest(context, plan).map_err(stale)?;
     Ok(store)
 }
 

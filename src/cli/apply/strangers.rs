@@ -8,7 +8,7 @@ use crate::apply::Applier;
 use crate::cli::args::Allowance;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::prompt;
+use crate::cli::{neighbours, prompt};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
@@ -23,7 +23,7 @@ const TRIES: (u32, Duration) = (3, Duration::from_millis(500));
 
 /// How strictly unknown instances are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Strictness {
+pub(super) enum Strictness {
     /// They stop the run: nobody is there who could be asked.
     Stop,
     /// A person is asked.
@@ -43,10 +43,12 @@ impl Run<'_> {
         let strictness = self.strictness(state);
         // A saved plan may come back with a state from before it was applied: then a doubt explains nothing.
         let doubts = if self.saved.is_some() { Doubts::ExplainNothing } else { Doubts::Explain };
+        let theirs = neighbours::owners(self.context, state.binding.as_ref());
         let mut accepted = most;
         loop {
             let Some(listing) = self.listed(applier, state, strictness).await? else { return Ok(None) };
-            let ids = strangers(state, &listing, doubts);
+            let mut ids = strangers(state, &listing, doubts);
+            ids.retain(|id| !theirs.contains_key(id));
             let count = ids.len();
             if count <= accepted {
                 return Ok(None);
@@ -98,7 +100,7 @@ impl Run<'_> {
     }
 
     /// Asks for the list, again if it fails and the run goes nowhere without it. None: a signal came.
-    async fn list(&self, applier: &Applier, strictness: Strictness) -> Option<Result<Listing, ListError>> {
+    pub(super) async fn list(&self, applier: &Applier, strictness: Strictness) -> Option<Result<Listing, ListError>> {
         let (most, mut wait) = TRIES;
         let mut stop = self.stop.clone();
         for _ in 1..most {
@@ -148,7 +150,7 @@ fn yes_or_no(answer: &str) -> Option<bool> {
 }
 
 /// Without a list nobody knows what the account has.
-fn unlisted(error: &ListError) -> CliError {
+pub(super) fn unlisted(error: &ListError) -> CliError {
     let refused = CliError::new(Exit::Error, error)
         .context("nobody can say whether the account has instances that this state does not know")
         .hint("nothing was sent");
@@ -166,7 +168,8 @@ fn incredible(state: &State, gone: &[InstanceId], command: &str) -> CliError {
     let message = format!("the server does not list {}, recorded as existing: its list cannot be believed", named(state, gone));
     CliError::message(Exit::Error, message)
         .hint("nothing was sent; a list may lag behind: apply again later")
-        .hint(format!("what was deleted for good on the server leaves the state with `{command} state rm NAME`"))
+        .hint(format!("`{command} drift` tells more; for a new instance in the place of one that is gone: `--recreate NAME`"))
+        .hint(format!("what was deleted for good on the server, and is not wanted: `{command} destroy NAME` records that"))
         .hint("`--allow-unknown all` goes on without looking; nothing tells then whether a run was lost")
 }
 

@@ -4,12 +4,11 @@ use crate::cli::args::ApplyArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::saved;
 use crate::cli::witness::Witness;
-use crate::instance::InstanceName;
+use crate::cli::{saved, variables};
 use crate::manifest::Manifest;
 use crate::plan::Limits;
-use crate::saved::SavedPlan;
+use crate::saved::{Consent, SavedPlan};
 
 /// What is to be applied, and what goes with it.
 pub(super) struct Subject {
@@ -17,6 +16,8 @@ pub(super) struct Subject {
     pub(super) witness: Witness,
     /// None: the manifests themselves.
     pub(super) saved: Option<SavedPlan>,
+    /// What answers the guards: what was said when the plan was saved, or now.
+    pub(super) consent: Consent,
 }
 
 impl Subject {
@@ -28,18 +29,14 @@ impl Subject {
                 refuse_what_belongs_to_the_plan(args)?;
                 let saved = saved::read(path)?;
                 let witness = saved::witness(context, &saved, typed)?;
-                Ok(Self { manifest: saved.manifest.manifest(), witness, saved: Some(saved) })
+                Ok(Self { manifest: saved.manifest.manifest(), witness, consent: saved.consent.clone(), saved: Some(saved) })
             }
             files => {
-                let manifest = Context::manifest(files)?;
-                Ok(Self { manifest, witness: Witness::of_manifests(context, files, typed)?, saved: None })
+                let manifest = context.manifest(files, &variables::given(context, &args.manifests.variables)?)?;
+                let witness = Witness::of_manifests(context, files, typed)?;
+                Ok(Self { manifest, witness, consent: args.answers.consent(args.budget.max_creates), saved: None })
             }
         }
-    }
-
-    /// Names that the operator calls new: those of the command line, or those of the saved plan.
-    pub(super) fn not_renames<'a>(&'a self, args: &'a ApplyArgs) -> &'a [InstanceName] {
-        self.saved.as_ref().map_or(&args.renames.not_a_rename, |saved| &saved.consent.not_a_rename)
     }
 
     /// What limits the run. What was said when a plan was saved holds, and what is said now holds too.
@@ -52,15 +49,14 @@ impl Subject {
             (Some(now), Some(then)) => Some(now.min(then)),
             (now, then) => now.or(then),
         };
-        Limits { max_creates, ..limits }
+        let is_nothing_declared = self.manifest.declarations().is_empty();
+        Limits { max_creates, is_nothing_declared, ..limits }
     }
 }
 
 /// A saved plan is applied as it was reviewed.
 fn refuse_what_belongs_to_the_plan(args: &ApplyArgs) -> Result<(), CliError> {
-    if args.renames.not_a_rename.is_empty() {
-        return Ok(());
-    }
-    let message = "`--not-a-rename` does not go with a saved plan, which is applied as it was reviewed";
+    let Some(flag) = args.answers.given().or_else(|| args.manifests.variables.given()) else { return Ok(()) };
+    let message = format!("`{flag}` does not go with a saved plan, which is applied as it was reviewed");
     Err(CliError::message(Exit::Error, message).hint("say it to `chatapi plan --out FILE`"))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{EnumValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Format, IdentityArgs, LockArgs, WitnessArg, name};
+use super::{Format, IdentityArgs, LockArgs, SelectionArgs, WitnessArg, name};
 use crate::instance::InstanceName;
 use crate::report::credentials::Prefix;
 
@@ -16,6 +16,7 @@ Examples:
   chatapi output --json | jq -r '.instances[\"support-eu\"].id'
   eval \"$(chatapi output support-eu --reveal --format shell)\"
   chatapi output --reveal --format dotenv --out .env
+  chatapi output --target label=team=retail --reveal --format dotenv
   chatapi output --reveal --format github-env --mask >> \"$GITHUB_ENV\"
   chatapi output --reveal --format k8s-secret | kubectl apply -f -
 
@@ -29,6 +30,8 @@ pub(in crate::cli) struct OutputArgs {
     /// The names; none: every instance that exists.
     #[arg(value_name = "NAME", value_parser = name)]
     pub(in crate::cli) names: Vec<InstanceName>,
+    #[command(flatten)]
+    pub(in crate::cli) selection: SelectionArgs,
     /// For whom it is written.
     // Of the same id as the global one, which clap then leaves out here.
     #[arg(long, value_name = "FORMAT", value_parser = EnumValueParser::<OutputFormat>::new().map(Format::Output), default_value = "json")]
@@ -58,7 +61,7 @@ pub(in crate::cli) struct OutputArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "template")]
     pub(in crate::cli) template_text: Option<String>,
     /// Write the outputs that an apply has promised (`--write-outputs`) and could not deliver.
-    #[arg(long, conflicts_with_all = ["names", "reveal", "out", "prefix", "mask", "k8s_name", "k8s_namespace", "template", "template_text"])]
+    #[arg(long, conflicts_with_all = ["names", "reveal", "out", "prefix", "mask", "k8s_name", "k8s_namespace", "template", "template_text", "target"])]
     pub(in crate::cli) retry: bool,
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,

@@ -6,14 +6,19 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration};
+use super::{
+    ExpiryArgs, IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration,
+};
 use crate::instance::InstanceName;
+use crate::manifest::Target;
 use crate::plan::Limits;
 use crate::price::Amount;
+use crate::saved::Consent;
 use crate::state::Hash;
 
 /// How much one run may cost.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "each is a flag as it was typed")]
 pub(in crate::cli) struct BudgetArgs {
     /// Stop before anything is sent if more instances than these would be created. If not said: in CI, more than 10 and more than
     /// 30 of a hundred existing ones stop; elsewhere there is no limit.
@@ -22,13 +27,16 @@ pub(in crate::cli) struct BudgetArgs {
     /// Stop before anything is sent if everything together would cost more a month, by the manifest's `prices`.
     #[arg(long, value_name = "AMOUNT", env = "CHATAPI_MAX_MONTHLY_COST", hide_env_values = true)]
     pub(in crate::cli) max_monthly_cost: Option<Amount>,
+    /// Stop, before anything is sent, if more instances than these would be deleted.
+    #[arg(long, value_name = "N", env = "CHATAPI_MAX_DELETES", hide_env_values = true)]
+    pub(in crate::cli) max_deletes: Option<usize>,
 }
 
 impl BudgetArgs {
     /// With what else was said.
     pub(in crate::cli) fn limits(&self, is_unattended: bool) -> Limits {
-        let Self { max_creates, max_monthly_cost } = *self;
-        Limits { max_creates, max_monthly_cost, is_unattended, aim: None }
+        let Self { max_creates, max_monthly_cost, max_deletes } = *self;
+        Limits { max_creates, max_monthly_cost, is_unattended, max_deletes, ..Limits::default() }
     }
 }
 
@@ -52,12 +60,52 @@ impl std::str::FromStr for Allowance {
     }
 }
 
-/// What looks like a rename and is none.
+/// What answers the guards that are about one name.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct RenameArgs {
+pub(in crate::cli) struct AnswerArgs {
     /// The name is new, although another of its type has left: no rename.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(in crate::cli) not_a_rename: Vec<InstanceName>,
+    /// The name gets a new instance, although its own was deleted while it was declared, by us or by somebody else: then a list of the
+    /// account has to show that it is gone. A new one costs money again.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) recreate: Vec<InstanceName>,
+    /// The name gets a new instance in the place of the one that it has, which is called `NAME.ID` then. Once the new one exists, it
+    /// is asked whether the old one is to be deleted.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(in crate::cli) replace: Vec<InstanceName>,
+    /// Delete what is recorded, managed and no longer declared, when all creates are done.
+    #[arg(long)]
+    pub(in crate::cli) prune: bool,
+    /// Change only what is selected: a name, `label=KEY=VALUE` or `owner=WHO`; may be repeated, and any of them will do.
+    #[arg(long, value_name = "TARGET")]
+    pub(in crate::cli) target: Vec<Target>,
+}
+
+impl AnswerArgs {
+    /// As a saved plan keeps it.
+    pub(in crate::cli) fn consent(&self, max_creates: Option<usize>) -> Consent {
+        Consent {
+            not_a_rename: self.not_a_rename.clone(),
+            recreate: self.recreate.clone(),
+            replace: self.replace.clone(),
+            prune: self.prune,
+            targets: self.target.clone(),
+            max_creates,
+        }
+    }
+
+    /// The first flag that was given.
+    pub(in crate::cli) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--not-a-rename", !self.not_a_rename.is_empty()),
+            ("--recreate", !self.recreate.is_empty()),
+            ("--replace", !self.replace.is_empty()),
+            ("--prune", self.prune),
+            ("--target", !self.target.is_empty()),
+        ];
+        flags.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
 }
 
 /// `plan`.
@@ -70,7 +118,7 @@ pub(in crate::cli) struct PlanArgs {
     #[command(flatten)]
     pub(in crate::cli) budget: BudgetArgs,
     #[command(flatten)]
-    pub(in crate::cli) renames: RenameArgs,
+    pub(in crate::cli) answers: AnswerArgs,
     /// Save the plan for `chatapi apply FILE`, which then does this and nothing else, once. Needs a state (`chatapi init`).
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
@@ -80,7 +128,14 @@ pub(in crate::cli) struct PlanArgs {
     /// Print nothing but the plan's hash, for `chatapi apply --checksum HASH`.
     #[arg(long)]
     pub(in crate::cli) checksum: bool,
-    /// Exit 2 if there are changes.
+    /// Ask the server what it lists, too, and tell what is gone, stopped, unpaid or unknown; needs the key.
+    #[arg(long, env = "CHATAPI_VERIFY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) verify: bool,
+    #[command(flatten)]
+    pub(in crate::cli) expiry: ExpiryArgs,
+    #[command(flatten)]
+    pub(in crate::cli) server: ServerArgs,
+    /// Exit 2 if there are changes, or if `--verify` finds anything.
     #[arg(long, env = "CHATAPI_DETAILED_EXITCODE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(in crate::cli) detailed_exitcode: bool,
     #[command(flatten)]
@@ -123,7 +178,7 @@ pub(in crate::cli) struct ApplyArgs {
     #[arg(long, value_name = "DIR", env = "CHATAPI_RESCUE_DIR", hide_env_values = true)]
     pub(in crate::cli) rescue_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) renames: RenameArgs,
+    pub(in crate::cli) answers: AnswerArgs,
     /// Apply only if the plan has this hash: what `chatapi plan --checksum` printed, and somebody reviewed.
     #[arg(long, value_name = "HASH", value_parser = hash, env = "CHATAPI_CHECKSUM", hide_env_values = true)]
     pub(in crate::cli) checksum: Option<Hash>,
@@ -137,8 +192,8 @@ pub(in crate::cli) struct ApplyArgs {
     pub(in crate::cli) write_outputs: Vec<OutputTarget>,
     #[command(flatten)]
     pub(in crate::cli) identity: IdentityArgs,
-    /// Ask nothing. The one question of an apply, about instances that this state does not know, is asked only on a terminal; with
-    /// this they stop the run, or are a warning where the state records nothing yet.
+    /// Ask nothing. Questions are asked only on a terminal: about instances that this state does not know, which with this stop the
+    /// run, or are a warning where the state records nothing yet; and how many are to be deleted, which goes with `--max-deletes`.
     #[arg(long, visible_alias = "yes", short = 'y')]
     pub(in crate::cli) auto_approve: bool,
     #[command(flatten)]

@@ -49,15 +49,14 @@ pub(in crate::cli) enum StateVerb {
         after_help = "Examples:\n  chatapi state rebuild --from journal                   what is readable of a damaged journal\n  chatapi state rebuild --from lock                      ids from chatapi.lock; tokens are missing\n  chatapi state rebuild --from server --adopt eu=100001  ids that the server lists, each with its name"
     )]
     Rebuild(Box<RebuildArgs>),
-    /// Stop managing an instance. It stays on the server, and is still paid for there.
-    #[command(after_help = "Examples:\n  chatapi state rm support-old\n  chatapi state rm --undo support-old    manage it again")]
+    /// Forget the record of a name that has nothing to lose: nothing exists under it, or it was released or deleted.
+    #[command(
+        after_help = "Example:\n  chatapi state rm support-old\n\nWhat is managed is not forgotten: `chatapi release NAME` keeps it on the server, `chatapi destroy NAME` deletes it."
+    )]
     Rm {
         /// The name.
         #[arg(value_parser = name)]
         name: InstanceName,
-        /// Manage it again.
-        #[arg(long)]
-        undo: bool,
         #[command(flatten)]
         lock_file: WitnessArg,
         #[command(flatten)]

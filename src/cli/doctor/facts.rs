@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf, absolute};
 use jiff::Timestamp;
 
 use super::{git, pipelines};
-use crate::cli::args::DoctorArgs;
+use crate::cli::args::{DoctorArgs, VariableArgs};
 use crate::cli::context::{Context, typed};
 use crate::cli::error::{CliError, Content};
 use crate::cli::witness::{MANIFEST, Witness, beside_manifest};
-use crate::cli::{init, schema, sealing};
+use crate::cli::{init, schema, sealing, variables};
 use crate::doctor::{
     Exposed, Facts, HOSTED_WORK, LockFacts, ManifestFacts, Pipeline, Place, StateFacts, Storage, Target, Tracking,
 };
@@ -48,7 +48,7 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     Facts {
         command: context.command(),
         key_hint: sealing::key_hint(),
-        manifest: manifest(&files),
+        manifest: manifest(context, &files, &args.manifests.variables),
         manifest_by,
         is_schema_current: is_schema_current(&home.join(schema::FILE)),
         state: state(context, reading, lock.as_ref().ok().and_then(Option::as_ref)),
@@ -105,12 +105,13 @@ fn is_set(name: &str) -> bool {
 }
 
 /// Standard input is not read: it would be gone for the apply.
-fn manifest(files: &[PathBuf]) -> ManifestFacts {
+fn manifest(context: &Context, files: &[PathBuf], args: &VariableArgs) -> ManifestFacts {
     let is_there = |path: &PathBuf| path.as_os_str() != "-" && path.exists();
     if !files.iter().any(is_there) {
         return ManifestFacts::Missing;
     }
-    match manifest::Manifest::read(files, manifest::Stdin::Terminal) {
+    let Ok(given) = variables::given(context, args) else { return ManifestFacts::Bad(1) };
+    match manifest::Manifest::read(files, manifest::Stdin::Terminal, &given) {
         Ok(manifest) => ManifestFacts::Good {
             instances: manifest.declarations().len(),
             is_paid: manifest.provider == ProviderKind::Chatapi,

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(super) use files::whole;
 use files::{Kind, Target};
 use forge::Surroundings;
-pub(super) use notices::{doubts, tokens};
+pub(super) use notices::{deletes, doubts, tokens};
 
 use super::args::{ForgeArgs, Format, ReportArgs};
 use super::context::Context;
@@ -309,7 +309,7 @@ impl Context {
     /// Tells what is planned, where events are printed.
     pub(super) fn planned(&self, plan: &Plan) {
         if self.reports.is_streaming() {
-            plan.changes.iter().for_each(|change| self.emit(|| Line::planned(change)));
+            plan.rows().for_each(|change| self.emit(|| Line::planned(change)));
         }
     }
 

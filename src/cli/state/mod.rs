@@ -9,7 +9,7 @@ mod rebuild;
 mod rekey;
 mod rescue;
 
-pub(super) use names::{meant, record};
+pub(super) use names::{meant, record, release};
 pub(super) use rescue::Elsewhere;
 
 use super::args::{StateVerb, WitnessArg};
@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> 
         StateVerb::List { lock_file, .. } => list(context, &lock_file),
         StateVerb::Show { name, lock_file } => show(context, name.as_ref(), &lock_file),
         StateVerb::Mv { from, to, lock_file, lock } => names::mv(context, (&from, &to), &lock_file, &lock),
-        StateVerb::Rm { name, undo, lock_file, lock } => names::rm(context, &name, undo, (&lock_file, &lock)),
+        StateVerb::Rm { name, lock_file, lock } => names::rm(context, &name, &lock_file, &lock),
         StateVerb::Rebuild(args) => rebuild::run(context, &args),
         StateVerb::Rebind { despite_list, reason, lock, server } => {
             rebind::run(context, despite_list, reason.as_deref(), &lock, &server)
@@ -74,7 +74,10 @@ fn list(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let row = |instance: &InstanceData| {
         let id = instance.id.as_ref().map_or("-", |id| id.as_str());
         let api_url = instance.api_url.as_ref().map_or("-", |api_url| api_url.as_str());
-        [instance.name.as_str(), instance.kind.as_str(), instance.status, id, api_url].map(str::to_owned).to_vec()
+        let status =
+            if instance.protected.is_some() { format!("{}, protected", instance.status) } else { instance.status.to_owned() };
+        let [name, kind, id, api_url] = [instance.name.as_str(), instance.kind.as_str(), id, api_url].map(str::to_owned);
+        vec![name, kind, status, id, api_url]
     };
     let columns = [
         Column::cut("NAME", 16),
@@ -130,7 +133,7 @@ fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result
         return Ok(Exit::Done);
     }
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    let rows = [
+    let mut rows = vec![
         ("name", data.name.to_string()),
         ("type", data.kind.to_string()),
         ("status", data.status.to_owned()),
@@ -141,6 +144,12 @@ fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result
         ("open attempt", text(data.attempt.map(|attempt| attempt.to_string()))),
         ("reason", text(data.reason)),
     ];
+    if data.protected.is_some() {
+        rows.push(("protected", "yes: it is not deleted before the manifest says `protect: false`".to_owned()));
+    }
+    if let Some(name) = &data.replaced {
+        rows.push(("replaced", format!("it was {name}, which has a new instance")));
+    }
     print_pairs(context, &rows);
     Ok(Exit::Done)
 }

@@ -1,9 +1,11 @@
-//! `chatapi state mv` and `rm`: what a name of ours stands for. Everything is checked before anything is written, for each entry makes
+//! `chatapi state mv` and `rm`, and `chatapi release`: what a name of ours stands for. Everything is checked before anything is written, for each entry makes
 //! the saved plans stale.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::cli::args::{LockArgs, WitnessArg};
+use crate::cli::args::{LockArgs, ReleaseArgs, WitnessArg};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -51,34 +53,66 @@ fn check_move(state: &State, from: &InstanceName, to: &InstanceName) -> Result<(
     let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
     Err(match taken.phase {
         _ if from == to => refused,
-        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `chatapi state rm --undo {to}`")),
+        Phase::Released(_) => refused.hint(format!("if it is the one that was released: `chatapi release --undo {to}`")),
         _ => refused.hint(format!("`chatapi state show {to}` shows what has it")),
     })
 }
 
-pub(super) fn rm(
-    context: &Context,
-    name: &InstanceName,
-    undo: bool,
-    (lock_file, lock): (&WitnessArg, &LockArgs),
-) -> Result<Exit, CliError> {
+pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg, lock: &LockArgs) -> Result<Exit, CliError> {
     let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
     let record = record(store.state(), name)?;
-    let fits = if undo { record.status() == "released" } else { record.instance().is_some() };
-    if !fits {
-        return Err(unfit(record));
+    if !record.has_nothing_to_lose() {
+        let refused = unfit(record);
+        return Err(match &record.phase {
+            Phase::Created(_) => refused
+                .hint(format!("to keep it on the server and manage it no longer: `chatapi release {name}`"))
+                .hint(format!("to delete it there: `chatapi destroy {name}`")),
+            Phase::Retiring(..) => refused.hint(format!("`chatapi destroy {name}` finishes the delete")),
+            _ => refused,
+        });
     }
-    let event = if undo { Event::Reclaimed { name: name.clone() } } else { Event::Released { name: name.clone() } };
+    let was_released = record.status() == "released";
     store.append(context.run_info("state rm").event(), Timestamp::now())?;
-    store.append(event, Timestamp::now())?;
+    store.append(Event::Forgotten { name: name.clone() }, Timestamp::now())?;
     store.sync()?;
     let closed = witness.close(store);
-    if undo {
-        context.done(format!("`{name}` is managed again."))?;
+    context.done(format!("`{name}` is forgotten; declared again, it is created anew."))?;
+    if was_released {
+        context.console.note("it is still paid for, and its id belongs to nobody that this state knows from now on");
+    }
+    closed.tell(context)
+}
+
+pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<Exit, CliError> {
+    let ReleaseArgs { names, undo, lock_file, lock } = args;
+    let (mut store, witness) = witness::open(context, "release", lock.lock_timeout, lock_file)?;
+    let names: BTreeSet<&InstanceName> = names.iter().collect();
+    for name in &names {
+        let record = record(store.state(), name)?;
+        let fits = if *undo { record.status() == "released" } else { record.instance().is_some() };
+        if !fits {
+            return Err(unfit(record));
+        }
+    }
+    store.append(context.run_info("release").event(), Timestamp::now())?;
+    for name in &names {
+        let name = (*name).clone();
+        let event = if *undo { Event::Reclaimed { name } } else { Event::Released { name } };
+        store.append(event, Timestamp::now())?;
+    }
+    store.sync()?;
+    let closed = witness.close(store);
+    let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let (is, them, stay) = if names.len() == 1 { ("is", "it", "it stays") } else { ("are", "them", "they stay") };
+    let all = all.join(", ");
+    if *undo {
+        context.done(format!("{all} {is} managed again."))?;
     } else {
-        context.done(format!("`{name}` is managed no longer; it stays on the server and is still paid for there."))?;
-        let command = context.command();
-        context.console.note(format_args!("remove it from the manifest; `{command} state rm --undo {name}` takes it back"));
+        let paid = if names.len() == 1 { "is" } else { "are" };
+        context.done(format!("{all} {is} managed no longer; {stay} on the server and {paid} still paid for there."))?;
+        let typed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let back = format!("{} release --undo {}", context.command(), typed.join(" "));
+        context.console.note(format_args!("remove {them} from the manifest; `{back}` takes {them} back"));
     }
     closed.tell(context)
 }

@@ -68,7 +68,8 @@ fn told(entries: &[Entry], name: Option<&InstanceName>) -> Vec<Happening> {
         let is_meant = names.as_ref().is_none_or(|names| {
             let noted = |noted: &InstanceName| names.contains(noted);
             match &entry.event {
-                Event::Noted { orphaned, returned } => orphaned.iter().chain(returned).any(noted),
+                Event::Noted { orphaned: some, returned: others }
+                | Event::Protection { protected: some, unprotected: others } => some.iter().chain(others).any(noted),
                 _ => about.as_ref().is_some_and(noted),
             }
         });
@@ -83,7 +84,7 @@ fn told(entries: &[Entry], name: Option<&InstanceName>) -> Vec<Happening> {
 fn names_of(entries: &[Entry], name: &InstanceName) -> BTreeSet<InstanceName> {
     let mut names = BTreeSet::from([name.clone()]);
     for entry in entries.iter().rev() {
-        if let Event::Moved { from, to } = &entry.event
+        if let Event::Moved { from, to } | Event::Replacing { name: from, to } = &entry.event
             && names.contains(to)
         {
             names.insert(from.clone());

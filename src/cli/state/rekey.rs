@@ -10,8 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::identity::{TokenError, identities};
-use crate::cli::sealing;
 use crate::cli::witness::Witness;
+use crate::cli::{sealing, variables};
 use crate::provider::certainty::judge;
 use crate::seal::{Identity, KeyId, Recipient, Recipients};
 use crate::state::{Entry, Event, KeptAnswer, KeptSecret, Lineage, Record, State, about_answer, about_token};
@@ -37,7 +37,7 @@ pub(super) fn run(
     lock: &LockArgs,
 ) -> Result<Exit, CliError> {
     let How { only_new, unseal } = how;
-    let wanted = sealing::wanted(&Context::manifest(&manifests.files)?)?;
+    let wanted = sealing::wanted(&context.manifest(&manifests.files, &variables::given(context, &manifests.variables)?)?)?;
     if wanted.is_empty() != unseal {
         let wrong = if unseal { "there are keys to seal to, and `--unseal` says that nothing is sealed" } else { NOBODY };
         return Err(CliError::message(Exit::Error, wrong)

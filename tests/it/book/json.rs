@@ -11,7 +11,7 @@ use crate::stage::{Gateway, KEY, OtherGateway, Project, Reply, kept, steady};
 const MANIFEST: &str = "prices: {currency: EUR, whatsapp: 39.90}
 instances:
   - {name: sandbox, type: whatsapp_dev}
-  - {name: support-eu, type: whatsapp}
+  - {name: support-eu, type: whatsapp, labels: {tier: gold}, owner: retail, protect: true}
   - {name: support-us, type: whatsapp}
 ";
 /// What differs from run to run, and what stands in its place in an example.
@@ -84,11 +84,28 @@ fn stopped(all: &mut Collection) {
     let project = Project::at(&gateway.url(), &["a"]);
     project.run("apply").done();
     all.add("apply", &project, "apply", 0);
+    drifted(all);
     project.declare("instances:\n  - {name: a, type: whatsapp_dev}\n  - {name: b, type: whatsapp}\n");
     all.add("plan, show", &project, "plan --max-creates 0", 0);
     all.add("apply", &project, "apply --max-creates 0", 6);
     project.declare("instances:\n  - {name: b, type: whatsapp}\n");
     all.add("plan, show", &project, "plan", 0);
+}
+
+/// One in doubt, and one that somebody else has deleted.
+fn drifted(all: &mut Collection) {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let project = Project::new(MANIFEST).with("CHATAPI_URL", gateway.url()).with("CHATAPI_API_KEY", KEY);
+    project.run("apply --parallelism 1").exits(3).done_or_doubtful();
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["support-eu"]).unwrap()).unwrap();
+    all.add("drift", &project, "drift instances.yaml", 0);
+    all.add("drift", &project, "drift --expiring-within 60d", 0);
+    all.add("plan, show", &project, "plan --verify", 3);
+    let ids = project.ids();
+    gateway.instance(&ids["sandbox"], "emulatorLink");
+    all.add("status", &project, "status", 3);
 }
 
 fn manifests(all: &mut Collection) {
@@ -116,12 +133,45 @@ fn sealed(all: &mut Collection) {
     all.add("state export --reveal", &project, "state export --reveal --identity one.txt", 4);
 }
 
+/// An account with what is somebody else's, a doubt's and of no known type; and what a manifest settles there.
+fn settled(all: &mut Collection) {
+    let stranger = r#"{"result": {"6": {"type": "telegram"}, "100234": {"name": "Old desk", "type": "whatsapp", "apiUrl": "https://gateway.example/100234/"}}}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, stranger));
+    all.add("import --discover", &Project::at(&other.url(), &[]), "import --discover", 0);
+    let gateway = Gateway::start(&["create:nth=2=drop-after"]);
+    let project = Project::at(&gateway.url(), &["old", "x"]);
+    project.run("apply --parallelism 1").done_or_doubtful();
+    all.add("import --discover", &project, "import --discover", 0);
+    let made = gateway.tokens().into_keys().find(|id| *id != project.ids()["old"]).unwrap();
+    let resolution = format!("resolutions: [{{name: x, attempt: {}, created: \"{made}\"}}]\n", project.attempt("x"));
+    let text = crate::stage::manifest("{kind: chatapi}", &["new", "x"]) + "moved: [{from: old, to: new}]\n" + &resolution;
+    project.declare(&text);
+    all.add("plan, show", &project, "plan", 0);
+    all.add("apply", &project, "apply", 3);
+}
+
+/// One that is gone, one that is kept, and one of which nobody knows.
+fn deleted(all: &mut Collection) {
+    let gateway = Gateway::start(&["delete:nth=2=refuse:not-yours", "delete:every=3=drop-before", "delete:nth=4=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").done();
+    all.add("destroy", &project, "destroy -y --max-deletes 3 --parallelism 1 a b c", 3);
+    all.add("doubts", &project, "doubts", 3);
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    project.run("apply --replace a").done();
+    all.add("state list, state show NAME", &project, "state list", 0);
+}
+
 fn documents() -> Documents {
     let mut all = Collection { documents: Documents::new() };
     common(&mut all);
     stopped(&mut all);
+    deleted(&mut all);
     manifests(&mut all);
     sealed(&mut all);
+    settled(&mut all);
     all.documents
 }
 
@@ -129,10 +179,13 @@ fn documents() -> Documents {
 fn members(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
-            // Its members are names of instances.
-            let is_by_name = path == "instances";
             for (key, value) in object {
-                let key = if is_by_name { "NAME" } else { key };
+                // Members that are names of instances, or keys of labels.
+                let key = match path {
+                    "instances" => "NAME",
+                    "changes[].labels" | "findings[].labels" | "drift.findings[].labels" => "KEY",
+                    _ => key,
+                };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
                 members(value, &path, into);
                 into.insert(path);

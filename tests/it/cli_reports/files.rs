@@ -22,7 +22,7 @@ fn the_files_hold_what_is_printed_in_their_format_and_text_is_printed_beside_the
     project.run(&format!("plan {ALL}")).exits(0).prints("Plan: 3 to create, 0 unchanged.");
     assert_eq!(json(&project), printed);
     assert!(project.read("out.md").contains("**Plan: 3 to create, 0 unchanged.**"));
-    let counts = "CHATAPI_CHANGED=true\nCHATAPI_CREATE_COUNT=3\nCHATAPI_IN_DOUBT_COUNT=0\nCHATAPI_REFUSED_COUNT=0\n";
+    let counts = "CHATAPI_CHANGED=true\nCHATAPI_CREATE_COUNT=3\nCHATAPI_DELETE_COUNT=0\nCHATAPI_IN_DOUBT_COUNT=0\nCHATAPI_REFUSED_COUNT=0\n";
     let hash = printed["plan_hash"].as_str().unwrap();
     assert_eq!(project.read("out.env"), format!("{counts}CHATAPI_PLAN_HASH={hash}\nCHATAPI_EXIT_CODE=0\n"));
     assert!(project.read("out.md").contains(hash));
@@ -35,9 +35,9 @@ fn the_files_hold_what_is_printed_in_their_format_and_text_is_printed_beside_the
     {
         assert!(markdown.contains(part), "{part}: {markdown}");
     }
-    assert!(
-        project.read("out.env").contains("CREATE_COUNT=1\nCHATAPI_IN_DOUBT_COUNT=1\nCHATAPI_REFUSED_COUNT=1\nCHATAPI_PLAN_HASH=")
-    );
+    assert!(project.read("out.env").contains(
+        "CREATE_COUNT=1\nCHATAPI_DELETE_COUNT=0\nCHATAPI_IN_DOUBT_COUNT=1\nCHATAPI_REFUSED_COUNT=1\nCHATAPI_PLAN_HASH="
+    ));
     assert_eq!(
         fs::read_dir(project.dir())
             .unwrap()

@@ -48,7 +48,8 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
     let step = Step::new(&project);
     step.call(&project, "plan").run().exits(0).done();
     let hash = project.run("plan --checksum").exits(0).stdout;
-    let counts = [("changed", "true"), ("create_count", "3"), ("in_doubt_count", "0"), ("refused_count", "0")];
+    let counts =
+        [("changed", "true"), ("create_count", "3"), ("delete_count", "0"), ("in_doubt_count", "0"), ("refused_count", "0")];
     let rest = [("plan_hash", hash.trim_end()), ("exit_code", "0")];
     assert_eq!(step.outputs(), pairs(&[counts.as_slice(), rest.as_slice()].concat()));
     fs::write(&step.outputs, "").unwrap();
@@ -65,6 +66,7 @@ fn p7_a_job_hears_of_refused_and_doubtful_names_and_gets_numbers_and_a_summary()
         pairs(&[
             ("changed", "true"),
             ("create_count", "1"),
+            ("delete_count", "0"),
             ("in_doubt_count", "1"),
             ("refused_count", "1"),
             ("plan_hash", hash.trim_end()),
@@ -102,7 +104,7 @@ fn t10_t11_only_our_own_commands_reach_the_runner() {
     assert_eq!(commands[9], "::error title=chatapi::31 more, told in the log");
     assert!(!run.stderr.contains("##vso[") && !run.stdout.contains("##vso["), "{run}");
     assert!(!step.summary().lines().any(|line| line.trim_start().starts_with("::")), "{}", step.summary());
-    assert_eq!(step.outputs().len(), 6, "{:?}", step.outputs());
+    assert_eq!(step.outputs().len(), 7, "{:?}", step.outputs());
 
     let run = project.call(["apply", "--allow-unknown", "all"]).env("TF_BUILD", "True").run().exits(1);
     let issues = run.stderr.lines().filter(|line| line.contains("##vso[")).collect::<Vec<_>>();

@@ -39,9 +39,11 @@ impl Printed {
 fn printed() -> Printed {
     let mut printed = Printed::default();
     doubts(&mut printed);
+    deletes(&mut printed);
     guards(&mut printed);
     failures(&mut printed);
     saved_plan(&mut printed);
+    settled(&mut printed);
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     printed.run(&project, "version", "version");
     printed.run(&project, "init", "init");
@@ -82,6 +84,7 @@ fn doubts(printed: &mut Printed) {
         printed.run(&project, name, line);
     }
     printed.events(&project, "plan");
+    drifts(printed);
     let unsettled = OtherGateway::start(|_| Reply::new(503, ""));
     let project = Project::at(&unsettled.url(), &["x1", "x2"]);
     printed.beside(&project, "apply", "apply");
@@ -90,6 +93,66 @@ fn doubts(printed: &mut Printed) {
     let project = Project::at(&refusing.url(), &["a", "b", "c", "d", "e", "f"]);
     printed.beside(&project, "apply", "apply --parallelism 1");
     printed.events(&project, "apply");
+}
+
+/// One in doubt, one deleted by somebody else, and one that the server says is about to expire; each with what is declared.
+fn drifts(printed: &mut Printed) {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let project = Project::at(&gateway.url(), &[]);
+    let entry = |name: &str| format!("{{name: {name}, type: whatsapp, labels: {{l: m}}, owner: o, protect: true}}");
+    project.declare(&format!("instances: [{}, {}, {}]\n", entry("a"), entry("b"), entry("c")));
+    project.run("apply --parallelism 1").exits(3).done_or_doubtful();
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["a"]).unwrap()).unwrap();
+    printed.run(&project, "drift", "drift --expiring-within 60d instances.yaml");
+    printed.run(&project, "drift", "drift");
+    printed.run(&project, "plan", "plan --verify --expiring-within 60d");
+    printed.events(&project, "plan --verify");
+    // One is deleted, one shows a code, one is not concluded.
+    printed.run(&project, "status", "status");
+}
+
+fn deletes(printed: &mut Printed) {
+    let gateway = Gateway::start(&["delete:nth=1=refuse:no", "delete:nth=3=drop-before", "delete:nth=4=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c"]);
+    project.run("apply --parallelism 1").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 3 --parallelism 1 a b c");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=drop-before"]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").done();
+    printed.run(&project, "destroy", "destroy -y --max-deletes 1 a");
+    printed.run(&project, "doubts", "doubts");
+    let gateway = Gateway::start(&["delete=too-many:300"]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply").done();
+    let run = project.call("destroy -y --max-deletes 2 --parallelism 1 a b --format json".split(' ')).start();
+    run.says("the server asks to wait");
+    run.signal(rustix::process::Signal::TERM);
+    printed.push("destroy", run.wait().exits(143).json());
+    let gateway = Gateway::start(&["delete:nth=2=refuse:no"]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare("instances: [{name: a, type: whatsapp, protect: true}, {name: b, type: whatsapp}, {name: c, type: whatsapp}, {name: d, type: whatsapp}]\n");
+    project.run("apply").done();
+    printed.run(&project, "apply", "apply --replace b");
+    for name in ["state-list", "state-show-name"] {
+        let line = if name == "state-list" { "state list".to_owned() } else { format!("state show {}", replaced(&project)) };
+        printed.run(&project, name, &line);
+    }
+    printed.run(&project, "state-show-name", "state show a");
+    project.declare("instances: [{name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --max-deletes 1");
+    printed.beside(&project, "apply", "apply --prune");
+    project.declare("instances: [{name: a, type: whatsapp}, {name: b, type: whatsapp}]\n");
+    printed.beside(&project, "plan", "plan --prune --target a");
+    printed.beside(&project, "apply", "apply --prune --yes --max-deletes 3");
+    printed.events(&project, "apply --prune --yes --max-deletes 3");
+}
+
+/// The name that a replaced instance has now.
+fn replaced(project: &Project) -> String {
+    project.ids().into_keys().find(|name| name.starts_with("b.")).unwrap()
 }
 
 fn guards(printed: &mut Printed) {
@@ -115,12 +178,41 @@ fn saved_plan(printed: &mut Printed) {
     let project = Project::at(&gateway.url(), &[]);
     let project = names.into_iter().zip(job).fold(project, |project, (name, value)| project.with(name, value));
     project
-        .declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: a, type: whatsapp}, {name: b, type: whatsapp_dev}]\n");
+        .declare("prices: {currency: EUR, whatsapp: 1}\ninstances: [{name: a, type: whatsapp, labels: {l: m}, owner: o, protect: true}, {name: b, type: whatsapp_dev}]\n");
     project.run("init").done();
     printed.run(&project, "plan", "plan --out plan.json");
     printed.run(&project, "plan", "show plan.json");
     printed.run(&project, "apply", "apply --write-outputs json=credentials.json plan.json");
     printed.beside(&project, "failure", "apply plan.json");
+}
+
+/// What exists already, on an account with instances of others.
+fn settled(printed: &mut Printed) {
+    let stranger = r#"{"result": {"6": {"type": "telegram"}, "7": {"type": "whatsapp", "apiUrl": "https://h.example/7/"}}}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, stranger));
+    printed.run(&Project::at(&other.url(), &[]), "import-discover", "import --discover");
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(crate::stage::KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    let stray = client.create_instance(chatapi::instance::InstanceType::WhatsApp).unwrap().instance_parameters.id;
+    let project = Project::at(&gateway.url(), &["old", "x"]);
+    project.run("apply --parallelism 1 --allow-unknown 1").exits(3).done_or_doubtful();
+    printed.run(&project, "import-discover", "import --discover");
+    let ids = project.ids();
+    let made = gateway.tokens().into_keys().find(|id| *id != stray.as_str() && *id != ids["old"]).unwrap();
+    let sections = format!(
+        "import: [{{name: desk, id: \"{stray}\", type: whatsapp}}]\nmoved: [{{from: old, to: new}}]\n\
+         resolutions: [{{name: x, attempt: {}, created: \"{made}\"}}]\n",
+        project.attempt("x")
+    );
+    project.declare(&(manifest("{kind: chatapi}", &["desk", "new", "x"]) + &sections));
+    printed.run(&project, "plan", "plan");
+    printed.events(&project, "plan");
+    let copy = project.copy_of_state();
+    printed.events(&project, "apply");
+    project.restore(&copy);
+    std::fs::remove_file(project.lock_file()).unwrap();
+    printed.run(&project, "apply", "apply");
 }
 
 fn failures(printed: &mut Printed) {

@@ -84,7 +84,7 @@ fn p5_a_rebuild_from_the_server_keeps_what_the_lock_file_knows_besides() {
 #[test]
 fn p9_a_released_name_stays_released_when_its_state_is_lost() {
     let (gateway, project) = done(&["a", "b"]);
-    project.run("state rm b").exits(0);
+    project.run("release b").exits(0);
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     project.run("apply").exits(0);
     fs::remove_dir_all(project.state()).unwrap();
@@ -114,7 +114,7 @@ fn p5_a_rebuild_that_misses_its_lock_file_is_stopped_by_it_later() {
 #[test]
 fn p15_a_rebuild_leaves_a_newer_state_as_it_is() {
     let (_gateway, project) = done(&["a"]);
-    let newer = journal(&project).replacen("\"format\":2", "\"format\":99", 1);
+    let newer = journal(&project).replacen("\"format\":3", "\"format\":99", 1);
     put_back(&project, &newer);
     project.run("state rebuild --from journal").exits(8).warns("newer version");
     assert_eq!(journal(&project), newer);

@@ -72,8 +72,8 @@ fn every_name_is_looked_at_before_anything_is_written() {
     let run = run.warns("nothing is recorded under `nobody`; nothing is recorded under `nothing`").warns("chatapi state list");
     assert!(run.stdout.is_empty() && !project.path("written").exists(), "{run}");
     project.run("output a c").exits(1).warns("`c` was not created").warns("chatapi apply");
-    project.run("state rm a").exits(0);
-    project.run("output a").exits(1).warns("`a` was released").warns("state rm --undo a");
+    project.run("release a").exits(0);
+    project.run("output a").exits(1).warns("`a` was released").warns("release --undo a");
     let run = project.run("output").exits(3);
     assert_eq!(run.json()["instances"], serde_json::json!({}));
     project.run("output a/b").exits(1).warns("a name holds");

@@ -41,7 +41,7 @@ fn every_hint_names_the_state_it_is_about() {
         "doctor --format json",
         "state show c",
         "state mv b c",
-        "state rm c",
+        "release c",
         "state history c",
         "state rekey",
         "state verify",
@@ -178,9 +178,9 @@ fn changes_nothing_but_says(project: &Project, line: &str, says: &str) {
 fn the_token_of_a_released_name_is_said_to_be_kept() {
     let (_gateway, project) = done(&["a"]);
     let token = project.token("a");
-    project.run("state rm a").exits(0);
-    project.run("token get a").exits(1).warns("`a` is released: its token is kept").warns("`chatapi state rm --undo a` first");
-    project.run("state rm --undo a").exits(0);
+    project.run("release a").exits(0);
+    project.run("token get a").exits(1).warns("`a` is released: its token is kept").warns("`chatapi release --undo a` first");
+    project.run("release --undo a").exits(0);
     assert_eq!(project.token("a"), token);
 }
 

@@ -22,14 +22,14 @@ fn p5_a_named_lock_file_that_is_not_there_is_an_error_of_every_verb_that_makes_n
         "state list --lock-file typo.lock",
         "state export --reveal --lock-file typo.lock",
         "state mv a z --lock-file typo.lock",
-        "state rm a --lock-file typo.lock",
+        "release a --lock-file typo.lock",
         "doubts --lock-file typo.lock",
         "resolve a --attempt a-x --not-created --offline --lock-file typo.lock",
     ];
     changes_nothing(&project, &lines, |_, run| {
         run.exits(8).warns("there is no lock file typo.lock, which was named").done_with("how its name is written");
     });
-    for line in ["state compact", "state verify", "state rm a", "output --reveal"] {
+    for line in ["state compact", "state verify", "release a", "output --reveal"] {
         let run = project.call(line.split(' ')).env("CHATAPI_LOCK_FILE", "typo.lock").run().exits(8);
         run.done_with("there is no lock file typo.lock, which was named");
     }
@@ -53,7 +53,7 @@ fn p5_the_lock_file_beside_the_state_is_found_however_the_state_is_named() {
     let whole = [&slash, &dot, &link, &linked].map(|name| ("elsewhere", name.as_str()));
     fs::create_dir_all(project.path("state/emulator")).unwrap();
     for (dir, name) in names.into_iter().chain(whole) {
-        for verb in [&["state", "rm", "a"][..], &["state", "rm", "--undo", "a"]] {
+        for verb in [&["release", "a"][..], &["release", "--undo", "a"]] {
             let run = project.call([&["--state", name][..], verb].concat()).in_dir(dir).run().exits(0);
             run.done_with("chatapi.lock says so too: commit it");
         }
@@ -61,6 +61,6 @@ fn p5_the_lock_file_beside_the_state_is_found_however_the_state_is_named() {
     // One beside the link comes first.
     fs::copy(project.lock_file(), project.path("elsewhere/chatapi.lock")).unwrap();
     let before = project.read("chatapi.lock");
-    project.call(["--state", &linked, "state", "rm", "a"]).run().exits(0).done_with("elsewhere/chatapi.lock says so too");
+    project.call(["--state", &linked, "release", "a"]).run().exits(0).done_with("elsewhere/chatapi.lock says so too");
     assert_eq!(project.read("chatapi.lock"), before);
 }

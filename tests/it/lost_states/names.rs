@@ -1,4 +1,4 @@
-//! `state mv` and `state rm`: checked before anything is written, and brought into the lock file.
+//! `state mv` and `release`: checked before anything is written, and brought into the lock file.
 
 use std::fs;
 
@@ -38,13 +38,13 @@ fn p5_a_rename_stands_in_the_lock_file_at_once() {
 fn p9_a_release_stands_in_the_lock_file_at_once() {
     let (gateway, project) = done(&["a", "b"]);
     let before = project.copy_of_state();
-    project.run("state rm b").exits(0).warns("chatapi.lock says so too").done();
+    project.run("release b").exits(0).warns("chatapi.lock says so too").done();
     assert_eq!((locked(&project, "instances"), locked(&project, "released")), (vec!["a".to_owned()], vec!["b".to_owned()]));
     let newest = project.copy_of_state();
     project.restore(&before);
     project.run("apply").exits(8).done_with("older than the lock file");
     project.restore(&newest);
-    project.run("state rm --undo b").exits(0).done();
+    project.run("release --undo b").exits(0).done();
     assert_eq!((locked(&project, "instances").len(), locked(&project, "released").len()), (2, 0));
     assert_eq!(gateway.creates(), 2);
 }
@@ -76,7 +76,7 @@ fn a_rename_that_cannot_be_writes_nothing_and_leaves_saved_plans_good() {
     let gateway = Gateway::start(&["create:nth=1=drop-after"]);
     let project = Project::at(&gateway.url(), &["support-eu", "sandbox", "doubtful"]);
     project.run("apply --parallelism 1").exits(3);
-    project.run("state rm sandbox").exits(0);
+    project.run("release sandbox").exits(0);
     project.declare(&manifest("{kind: chatapi}", &["support-eu", "doubtful", "new"]));
     project.run("plan --out plan.json").exits(3);
     let cases: [(&str, &[&str]); 8] = [
@@ -84,10 +84,10 @@ fn a_rename_that_cannot_be_writes_nothing_and_leaves_saved_plans_good() {
         ("state mv unheard-of x", &["nothing is recorded", "recorded are doubtful, sandbox, support-eu", "chatapi state list"]),
         ("state mv unheard-of support-eu", &["`support-eu` is recorded: it may have that name already"]),
         ("state mv support-eu support-eu", &["the name `support-eu` is taken: it is created", "choose another name"]),
-        ("state mv support-eu sandbox", &["the name `sandbox` is taken: it is released", "state rm --undo sandbox"]),
+        ("state mv support-eu sandbox", &["the name `sandbox` is taken: it is released", "release --undo sandbox"]),
         ("state mv support-eu doubtful", &["the name `doubtful` is taken: it is in_doubt", "state show doubtful"]),
         ("state mv doubtful x", &["`doubtful` is in_doubt", "settle it first: `chatapi doubts`"]),
-        ("state rm suport-eu", &["nothing is recorded under `suport-eu`", "did you mean `support-eu`?"]),
+        ("release suport-eu", &["nothing is recorded under `suport-eu`", "did you mean `support-eu`?"]),
     ];
     for (line, words) in cases {
         let journal = project.read("state/journal.jsonl");
@@ -107,7 +107,7 @@ fn names_are_listed_up_to_a_few() {
     let names: Vec<String> = (0..12).map(|number| format!("name-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (_gateway, project) = done(&names);
-    changes_nothing(&project, &["state rm unheard-of", "state show unheard-of", "token get unheard-of"], |_, run| {
+    changes_nothing(&project, &["release unheard-of", "state show unheard-of", "token get unheard-of"], |_, run| {
         let run = run.exits(1).warns("`chatapi state list` shows every name");
         assert!(!run.stderr.contains("recorded are"), "{run}");
     });
@@ -133,7 +133,7 @@ const POINTS: [&str; 10] = [
 #[cfg(feature = "failpoints")]
 #[test]
 fn p1_p5_a_rename_or_release_that_is_cut_off_anywhere_creates_nothing_twice() {
-    for (verb, word, declared) in [("state mv a z", "moved", ["b", "z"]), ("state rm a", "released", ["b", "b2"])] {
+    for (verb, word, declared) in [("state mv a z", "moved", ["b", "z"]), ("release a", "released", ["b", "b2"])] {
         for point in POINTS.map(|point| point.replace("WORD", word)) {
             for action in ["kill", "error"] {
                 if action == "error" && !matches!(point.as_str(), "lockfile-before" | "replace-written" | "replace-renamed") {

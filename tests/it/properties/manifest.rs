@@ -1,7 +1,7 @@
 //! F1: bytes to a manifest.
 
 use chatapi::diagnostic::Colour;
-use chatapi::manifest::{Manifest, Source};
+use chatapi::manifest::{Declaration, Manifest, Source};
 use chatapi::seal::Recipients;
 
 use super::text::assert_harmless;
@@ -39,13 +39,21 @@ fn written(manifest: &Manifest) -> String {
         lines.extend(recipients.iter().map(|key| format!("  - \"{key}\"")));
     }
     lines.push(if manifest.declarations().is_empty() { "instances: []" } else { "instances:" }.to_owned());
-    let declared = manifest.declarations().iter();
-    lines.extend(declared.map(|declared| format!("  - {{name: \"{}\", type: {}}}", declared.name, declared.kind)));
+    lines.extend(manifest.declarations().iter().map(entry));
     lines.join("\n")
 }
 
+/// One instance as an entry without patterns.
+fn entry(declared: &Declaration) -> String {
+    let quoted = |text: &str| serde_json::to_string(&text.replace('{', "{{").replace('}', "}}")).unwrap();
+    let labels: Vec<_> = declared.labels.iter().map(|(key, value)| format!("\"{key}\": {}", quoted(value))).collect();
+    let owner = declared.owner.as_deref().map_or(String::new(), |owner| format!(", owner: {}", quoted(owner)));
+    let Declaration { name, kind, is_protected, .. } = declared;
+    format!("  - {{name: \"{name}\", type: {kind}, protect: {is_protected}, labels: {{{}}}{owner}}}", labels.join(", "))
+}
+
 /// All that it says, without the places.
-fn said(manifest: &Manifest) -> (String, bool, Option<&Recipients>, Vec<(String, &'static str)>) {
-    let instances = manifest.declarations().iter().map(|declared| (declared.name.to_string(), declared.kind.as_str()));
+fn said(manifest: &Manifest) -> (String, bool, Option<&Recipients>, Vec<String>) {
+    let instances = manifest.declarations().iter().map(entry);
     (manifest.provider.to_string(), manifest.exclusive, manifest.seal_to.as_ref(), instances.collect())
 }

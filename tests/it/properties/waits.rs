@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatapi::apply::{Applier, NoRescue, Options, Outcome, Progress, Report, RunInfo, StopSignal, Tries};
-use chatapi::instance::{InstanceName, InstanceType};
+use chatapi::instance::{InstanceId, InstanceName, InstanceType};
 use chatapi::listing::Listing;
 use chatapi::plan::{Settling, plan};
-use chatapi::provider::{CreateRequest, Exchange, ListError, Pending, Provider, Ready, Unsent};
+use chatapi::provider::{CreateRequest, DeleteError, Exchange, ListError, Pending, Provider, Ready, Unsent};
 use chatapi::state::{Answer, Binding, Lineage, Origin, Who};
 use chatapi::store::{MemoryStore, StateStore as _};
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ impl Provider for Server {
         };
         let answer = Answer { status, complete: true, retry_after, body: body.into() };
         Box::pin(std::future::ready(Ok(Box::new(Call(answer)) as Box<dyn Ready>)))
+    }
+
+    fn delete(&self, _: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        Box::pin(std::future::ready(Err(DeleteError::NotSent("nothing is deleted here".to_owned()))))
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {

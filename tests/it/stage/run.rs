@@ -129,6 +129,12 @@ impl Running {
         kill_process(self.pid, signal).expect("it runs");
     }
 
+    /// Kills it, unless it has ended before.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn kill(&self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+
     /// What stands on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()

@@ -1,0 +1,168 @@
+//! What an apply does beside creating: it protects, sets instances aside that get a new one, and deletes what was confirmed.
+//!
+//! Deletes come last and only where nothing has stopped the run; what may not be, or was not confirmed, stops it before anything
+//! is sent.
+
+use std::collections::BTreeSet;
+
+use super::{Run, Task, unrecorded};
+use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
+use crate::cli::deletes::question;
+use crate::cli::error::CliError;
+use crate::cli::prompt;
+use crate::failpoint;
+use crate::instance::InstanceName;
+use crate::plan::{Action, Change, Guard, is_usable};
+use crate::report::account::Notice;
+use crate::state::{Phase, State};
+
+/// How many names were protected, and are protected no longer.
+pub(super) type Marks = (usize, usize);
+
+impl Run<'_> {
+    /// Has somebody say how many instances are to be deleted, where any are.
+    pub(super) fn confirm(&self, task: &Task, state: &State) -> Result<Option<Guard>, CliError> {
+        let names = task.deletes();
+        let (is_unasked, most) = (self.args.auto_approve, self.args.budget.max_deletes);
+        if names.is_empty() || (is_unasked && most.is_some()) {
+            return Ok(None);
+        }
+        if is_unasked || !prompt::is_answered(self.context) {
+            return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
+        }
+        question(self.context, state, &names).map(|()| None)
+    }
+
+    /// Gives those that get a new instance the name that they have from then on.
+    pub(super) async fn set_aside(&self, applier: &Applier, task: &Task) -> Result<(), CliError> {
+        for (name, aside) in task.plan.replacements() {
+            applier.set_aside(name, aside).await.map_err(unrecorded)?;
+            failpoint::pass("set-aside");
+        }
+        Ok(())
+    }
+
+    /// What follows the creates. What the state does not take halts the run.
+    pub(super) async fn leave(&self, applier: &Applier, task: &Task, report: &mut Report) -> Marks {
+        let concluded = self.conclude(applier, task, report).await;
+        concluded.unwrap_or_else(|error| {
+            report.halt = Some(Halt::Store(error.into_store_error()));
+            (0, 0)
+        })
+    }
+
+    async fn conclude(&self, applier: &Applier, task: &Task, report: &mut Report) -> Result<Marks, RecordError> {
+        if matches!(report.halt, Some(Halt::Store(_))) {
+            return Ok((0, 0));
+        }
+        for (name, aside) in task.plan.replacements() {
+            let is_nothing = |outcome: &Outcome| {
+                matches!(
+                    outcome,
+                    Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried
+                )
+            };
+            let old = aside.clone();
+            let is_aside = applier.look(move |store| store.state().record(&old).is_some()).await?;
+            if is_aside && report.outcomes.get(name).is_some_and(is_nothing) {
+                failpoint::pass("moving-back");
+                applier.move_back(aside, name).await?;
+            }
+        }
+        let marks = self.protect(applier, task).await?;
+        self.delete(applier, &task.deletes(), report).await;
+        let state = applier.look(|store| store.state().clone()).await?;
+        let replaced = self.replaced(&state, task, report);
+        if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()) {
+            failpoint::pass("replaced");
+            report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
+            self.delete(applier, &replaced, report).await;
+            report.halt = report.halt.take().or_else(|| self.stop.asked().map(Halt::Interrupted));
+        }
+        Ok(marks)
+    }
+
+    /// Records what the manifest says of deletes, for all that exist by now and that this run is about.
+    async fn protect(&self, applier: &Applier, task: &Task) -> Result<Marks, RecordError> {
+        let about: BTreeSet<_> = task
+            .plan
+            .changes
+            .iter()
+            .filter(|change| matches!(change.action, Action::Create | Action::Finish | Action::Protect | Action::Unprotect))
+            .map(|change| change.name.clone())
+            .collect();
+        let declared: Vec<_> = self
+            .manifest
+            .declarations()
+            .iter()
+            .filter(|declared| about.contains(&declared.name))
+            .map(|declared| (declared.name.clone(), declared.is_protected))
+            .collect();
+        let (protected, unprotected) = applier
+            .look(move |store| {
+                let differs = |(name, is_protected): &(InstanceName, bool)| {
+                    let record = store.state().record(name).filter(|record| record.instance().is_some());
+                    record.is_some_and(|record| record.is_protected != *is_protected)
+                };
+                declared.into_iter().filter(differs).partition::<Vec<_>, _>(|(_, is_protected)| *is_protected)
+            })
+            .await?;
+        let names = |marks: Vec<(InstanceName, bool)>| marks.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let marks = (protected.len(), unprotected.len());
+        if marks != (0, 0) {
+            applier.protect(names(protected), names(unprotected)).await?;
+        }
+        Ok(marks)
+    }
+
+    /// Deletes `names`, if nothing has stopped the run.
+    async fn delete(&self, applier: &Applier, names: &BTreeSet<InstanceName>, report: &mut Report) {
+        if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() {
+            return;
+        }
+        let departures = applier.retire(names, false).await;
+        report.departures.extend(departures.outcomes);
+        report.halt = departures.halt;
+    }
+
+    /// What was replaced, by this run or by one before, and still exists beside a new one that can be used. Of what was reviewed: what
+    /// that shows as replaced, and nothing else.
+    fn replaced(&self, state: &State, task: &Task, report: &Report) -> BTreeSet<InstanceName> {
+        let is_reviewed = self.saved.is_some() || self.args.checksum.is_some();
+        let is_shown = |name: &InstanceName| !is_reviewed || task.plan.replacements().any(|(replaced, _)| replaced == name);
+        let is_aside = |change: &Change| change.action == Action::Aside;
+        let aside: BTreeSet<_> = task.plan.changes.iter().filter(|it| is_aside(it)).map(|it| &it.name).collect();
+        let is_meant = |name: &&InstanceName| is_usable(state, name) && is_shown(name) && !aside.contains(name);
+        let olds = self.consent.replace.iter().filter(is_meant).filter_map(|name| state.replaced(name));
+        let exists = olds.filter(|old| matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)) && !old.is_protected);
+        exists.map(|old| old.name.clone()).filter(|name| !report.departures.contains_key(name)).collect()
+    }
+
+    /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
+    fn may_delete_replaced(&self, state: &State, names: &BTreeSet<InstanceName>, others: usize) -> bool {
+        let count = names.len() + others;
+        let most = self.args.budget.max_deletes;
+        let is_too_many = most.is_some_and(|most| count > most);
+        if self.args.auto_approve && most.is_some() && !is_too_many {
+            return true;
+        }
+        let is_asked = !self.args.auto_approve && !is_too_many && prompt::is_answered(self.context);
+        if is_asked && question(self.context, state, names).is_ok() {
+            return true;
+        }
+        let command = self.context.command();
+        for name in names {
+            let told = format!("`{name}` was replaced, and still exists: it is still paid for");
+            let hint = format!("`{command} destroy {name}` deletes it; with the next `--replace`: `--yes --max-deletes {count}`");
+            self.context.remark(Notice::warning(&told).about(name).hint(&hint));
+        }
+        false
+    }
+}
+
+impl Task {
+    /// The names whose instances are to be deleted after the creates.
+    pub(super) fn deletes(&self) -> BTreeSet<InstanceName> {
+        self.plan.with(Action::Delete).map(|change| change.name.clone()).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! `chatapi import --discover`: what the account holds and the state does not know, as entries for a manifest. Changes nothing.
+
+use std::path::PathBuf;
+
+use super::args::ImportArgs;
+use super::context::{Context, kind_of};
+use super::error::CliError;
+use super::exit::Exit;
+use super::witness::MANIFEST;
+use super::{neighbours, variables, witness};
+use crate::listing::Listing;
+use crate::manifest::{Manifest, ProviderKind};
+use crate::plan::missing;
+use crate::provider::Provider as _;
+use crate::report::Discovery;
+use crate::state::State;
+use crate::store;
+use crate::text::counted;
+
+pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -> Result<Exit, CliError> {
+    let manifest = manifest(context, file)?;
+    let has_state = store::has_state(&context.state_dir);
+    let state = has_state.then(|| witness::look(context, &args.lock_file)).transpose()?.map(|reading| reading.state);
+    let listing = list(context, args, (state.as_ref(), manifest.as_ref()))?;
+    let gone = state.as_ref().map(|state| missing(state, &listing)).unwrap_or_default();
+    if let Some(first) = gone.first() {
+        let all = counted(gone.len(), "instance", "instances");
+        context
+            .console
+            .warn(format_args!("the server's list lacks {all} that the state has ({first}, …): more may be missing in it"));
+    }
+    let bound = state.as_ref().and_then(|state| state.binding.as_ref());
+    let owners = neighbours::owners(context, bound).into_iter();
+    let elsewhere = owners.map(|(id, owner)| (id, owner.environment)).collect();
+    let found = Discovery::of(&listing, state.as_ref(), manifest.as_ref(), &elsewhere);
+    if context.is_json() {
+        context.document(&found)?;
+    } else {
+        context.console.result(found.yaml(&context.command()));
+    }
+    if !found.is_empty() {
+        let command = context.command();
+        context.console.note(format_args!(
+            "next: look at the names, put this into a manifest, then `{command} plan`; tokens come by `{command} token set NAME`"
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// The manifest that was named, or the usual one if it is there.
+fn manifest(context: &Context, file: Option<PathBuf>) -> Result<Option<Manifest>, CliError> {
+    let usual = PathBuf::from(MANIFEST);
+    // `import --discover > instances.yaml`: the shell has made it, and it holds nothing yet.
+    let holds_something = std::fs::metadata(&usual).is_ok_and(|metadata| metadata.len() > 0);
+    match file.or_else(|| holds_something.then_some(usual)) {
+        Some(file) => context.manifest(&[file], &variables::surrounding(context)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn list(
+    context: &Context,
+    args: &ImportArgs,
+    (state, manifest): (Option<&State>, Option<&Manifest>),
+) -> Result<Listing, CliError> {
+    let bound = state.and_then(|state| state.binding.as_ref());
+    let kind = match bound {
+        Some(_) => kind_of(bound),
+        None => manifest.map_or(ProviderKind::Chatapi, |manifest| manifest.provider),
+    };
+    if bound.is_none() && kind == ProviderKind::Emulator {
+        // It lives beside a state, and there is none that it has worked for.
+        return Ok(Listing::default());
+    }
+    super::signals::runtime()?.block_on(async {
+        let server = match bound {
+            Some(_) => context.connect_bound(bound, &args.server).await?,
+            None => context.connect(kind, &args.server).await?,
+        };
+        if let Some(state) = state {
+            context.check_binding(bound, &server, &state.lineage)?;
+        }
+        let listed = server.provider.list().await;
+        listed.map_err(|error| CliError::new(Exit::Error, &error).context("the account cannot be listed"))
+    })
+}

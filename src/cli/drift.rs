@@ -1,0 +1,234 @@
+//! `chatapi drift`, and what `plan --verify` shows of the same: the state, held against the server's list.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::args::{DriftArgs, ExpiryArgs, PlanArgs, ServerArgs};
+use super::console::{BOLD, Console};
+use super::context::{Context, check_server, kind_of};
+use super::error::CliError;
+use super::exit::Exit;
+use super::machine::steady_now;
+use super::planning::declared;
+use super::table::{Column, table};
+use super::witness::Witness;
+use super::{signals, variables};
+use crate::instance::{InstanceId, InstanceName};
+use crate::listing::Listing;
+use crate::manifest::{Manifest, ProviderKind};
+use crate::plan::{
+    Deviation, Drift, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, revived, unrecorded, with_events,
+};
+use crate::provider::{ListError, Provider as _};
+use crate::report::account::Notice;
+use crate::report::{DriftData, DriftDocument, DriftSummary};
+use crate::state::{Event, Record, State};
+use crate::store;
+
+/// The findings' columns.
+const COLUMNS: [Column; 4] = [Column::whole("FINDING"), Column::cut("NAME", 16), Column::whole("ID"), Column::cut("DETAIL", 24)];
+
+pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError> {
+    let manifest = match args.files.as_slice() {
+        [] => None,
+        files => Some(context.manifest(files, &variables::given(context, &args.variables)?)?),
+    };
+    let witness = match &manifest {
+        None => Witness::of_state(context, args.lock_file.lock_file.as_ref())?,
+        Some(_) => Witness::of_manifests(context, &args.files, args.lock_file.lock_file.as_ref())?,
+    };
+    let state = store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))?.state;
+    let provider = match &manifest {
+        None => kind_of(state.binding.as_ref()),
+        Some(manifest) => manifest.provider,
+    };
+    let listing = list(context, &state, provider, &args.server)?;
+    let now = steady_now();
+    let drift = compare(&state, &listing, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
+    let command = context.command();
+    if context.is_json() {
+        let data = DriftData::new(&drift, manifest.as_ref(), |finding| hints(finding, &command));
+        context.document(&DriftDocument::new(data, (&state.lineage, state.serial), now))?;
+    } else {
+        show(context, &drift);
+    }
+    if listing.odd_items > 0 {
+        context.console.warn(format_args!("{} of the server's list cannot be read", items(listing.odd_items)));
+    }
+    Ok(exit(&drift, args.detailed_exitcode))
+}
+
+fn items(count: usize) -> String {
+    crate::text::counted(count, "item", "items")
+}
+
+const fn exit(drift: &Drift, is_detailed: bool) -> Exit {
+    if is_detailed && !drift.findings.is_empty() { Exit::Changes } else { Exit::Done }
+}
+
+/// What the server of this state lists, in one request.
+pub(super) fn list(context: &Context, state: &State, provider: ProviderKind, args: &ServerArgs) -> Result<Listing, CliError> {
+    check_server(context, state.binding.as_ref(), provider)?;
+    signals::runtime()?.block_on(async {
+        let mut stop = signals::listen()?;
+        let server = match &state.binding {
+            Some(bound) => context.connect_bound(Some(bound), args).await?,
+            None => context.connect(provider, args).await?,
+        };
+        context.check_binding(state.binding.as_ref(), &server, &state.lineage)?;
+        tokio::select! {
+            biased;
+            signal = stop.wait() => Err(CliError::message(Exit::Signal(signal), format!("stopped by {}", signal.as_str()))),
+            listed = server.provider.list() => listed.map_err(|error| unlisted(&error)),
+        }
+    })
+}
+
+/// What the list says of the state.
+pub(super) fn compare(
+    state: &State,
+    listing: &Listing,
+    (now, expiry): (Timestamp, ExpiryArgs),
+    manifest: Option<&Manifest>,
+) -> Result<Drift, Unbelievable> {
+    let declared = manifest.map(declared);
+    let watch = Watch { now, expiring_within: expiry.expiring_within, declared: declared.as_ref() };
+    crate::plan::drift(state, listing, watch)
+}
+
+/// What `plan --verify` knows besides the plan.
+pub(super) struct Verified {
+    pub(super) drift: Drift,
+    /// The state as it will be when what is gone is recorded so, as far as `--recreate` names it.
+    pub(super) state: State,
+}
+
+/// Asks the server for a plan of `manifest` in `state`.
+pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args: &PlanArgs) -> Result<Verified, CliError> {
+    let listing = list(context, state, manifest.provider, &args.server)?;
+    let now = steady_now();
+    let names: Vec<InstanceName> = args.answers.recreate.iter().filter(|name| manifest.get(name).is_some()).cloned().collect();
+    let lost = losses(context, state, &listing, (&names, args.server.settle_after))?;
+    let state = after(state, &lost)?;
+    let drift = compare(&state, &listing, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
+    Ok(Verified { drift, state })
+}
+
+/// The state as it will be when `lost` is on record.
+pub(super) fn after(state: &State, lost: &[Event]) -> Result<State, CliError> {
+    with_events(state, &unrecorded(state, lost), steady_now()).map_err(|error| CliError::new(Exit::Error, &error))
+}
+
+/// What is to be recorded of those of `names` that somebody else has deleted, before others are created in their place. Those that
+/// exist are told of. One that is on record as gone already, and is listed, is refused: it exists after all.
+pub(super) fn losses(
+    context: &Context,
+    state: &State,
+    listing: &Listing,
+    (names, settled): (&[InstanceName], Duration),
+) -> Result<Vec<Event>, CliError> {
+    let asked = revived(state, names).map_err(|error| CliError::new(Exit::Error, &error))?;
+    let absent = absent(&asked, listing).map_err(|why| unbelievable(&why))?;
+    for (name, instance) in existing(&asked, names).filter(|(_, instance)| !absent.contains(&instance.id)) {
+        listed(context, state, (name, &instance.id))?;
+    }
+    lost(&asked, &absent, names, (steady_now(), settled)).map_err(|young| too_young(&young))
+}
+
+/// Says that `name` gets no new instance, for `id` is listed; or refuses that where it is on record as gone.
+pub(super) fn listed(context: &Context, state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), CliError> {
+    if state.record(name).and_then(Record::lost).is_none() {
+        context.console.note(format_args!("{name} exists as {id} and is listed: `--recreate` does nothing for it"));
+        return Ok(());
+    }
+    let command = context.command();
+    Err(CliError::message(Exit::Guard, format!("`{name}` is recorded as gone, and {id} is listed: it exists after all"))
+        .hint("nothing was sent")
+        .hint(format!("to have it again, with its token where that is known: `{command} import {name} --id {id}`")))
+}
+
+fn too_young(young: &TooYoung) -> CliError {
+    let at = young.at.round(jiff::Unit::Second).unwrap_or(young.at);
+    CliError::new(Exit::Guard, young)
+        .hint("nothing was sent")
+        .hint(format!("its absence counts from {at} on; if this server's list never lags: `--settle-after 0s`"))
+}
+
+fn unlisted(error: &ListError) -> CliError {
+    let failed =
+        CliError::new(Exit::Error, error).context("what has become of the instances cannot be told without the server's list");
+    match error {
+        ListError::Unsupported(_) => failed.hint("this server never lists instances: `chatapi status` asks each of them"),
+        ListError::Refused(_) => failed.hint("check the API key, the account and CHATAPI_URL"),
+        ListError::Failed(_) => failed.hint("check CHATAPI_URL and the network, or wait; then ask again"),
+    }
+}
+
+pub(super) fn unbelievable(why: &Unbelievable) -> CliError {
+    CliError::new(Exit::Error, why)
+        .context("the server's list cannot be believed, and nothing is called gone for it")
+        .hint("nothing was changed; a list may lag behind or break: ask again later")
+        .hint("if it stays so, look at the account itself: is it the one of this key?")
+        .hint("what was deleted there for good is recorded as deleted by `chatapi destroy NAME`")
+}
+
+/// The findings as a table, what answers them, and the counts.
+pub(super) fn show(context: &Context, drift: &Drift) {
+    let console = &context.console;
+    if !drift.findings.is_empty() {
+        let rows: Vec<Vec<String>> = drift.findings.iter().map(row).collect();
+        console.result(table(&COLUMNS, &rows, Console::width()));
+        console.result("\n");
+    }
+    console.line(format_args!("{BOLD}{}{BOLD:#}", DriftSummary::of(drift).sentence()));
+    if drift.seen_before > 0 {
+        let count = crate::text::counted(drift.seen_before, "other instance", "other instances");
+        console.note(format_args!("the account has {count} that an apply has seen before, and that no name here has"));
+    }
+    for hint in drift.findings.iter().flat_map(|finding| hints(finding, &context.command())) {
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+    }
+}
+
+/// What the reports tell of the findings.
+pub(super) fn notices<'a>(drift: &'a Drift, command: &'a str) -> impl Iterator<Item = Notice> + 'a {
+    drift.findings.iter().map(move |finding| {
+        let what = format!("{}: {}", finding.id, finding.deviation);
+        let notice = match &finding.name {
+            Some(name) => Notice::warning(&format!("{name} ({what})")).about(name),
+            None => Notice::warning(&what),
+        };
+        hints(finding, command).iter().fold(notice, |notice, hint| notice.hint(hint))
+    })
+}
+
+fn row(finding: &Finding) -> Vec<String> {
+    let name = finding.name.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let word = finding.deviation.as_str().replace('_', " ");
+    vec![word, name, finding.id.to_string(), crate::text::escape(&finding.deviation.to_string()).into_owned()]
+}
+
+/// What answers a finding.
+pub(super) fn hints(finding: &Finding, command: &str) -> Vec<String> {
+    let id = &finding.id;
+    match (&finding.deviation, &finding.name) {
+        (Deviation::Gone { .. }, Some(name)) => vec![
+            format!("for a new one in the place of `{name}`, which costs money: `{command} apply --recreate {name}`"),
+            format!(
+                "if none is wanted: take `{name}` out of the manifest, and `{command} destroy {name}` records that it is gone"
+            ),
+        ],
+        (Deviation::WrongType { meant, .. }, Some(name)) => {
+            vec![format!("`{name}` is not {meant} on the server, and a type cannot be changed: look at {id} there")]
+        }
+        (Deviation::Candidate { .. }, _) => {
+            vec![format!("{id} may be of a create in doubt: `{command} doubts --refresh` shows what settles it")]
+        }
+        (Deviation::Unknown { .. }, _) => vec![format!("if {id} is to be managed here: `{command} import NAME --id {id}`")],
+        (Deviation::StillListed { .. }, _) => {
+            vec![format!("{id} is on record as deleted or gone; a list may lag behind: ask again later, then the provider")]
+        }
+        _ => Vec::new(),
+    }
+}

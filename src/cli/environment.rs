@@ -1,0 +1,326 @@
+//! `--env`: which environment of `chatapi.yaml` a command is about, and that it is not mixed up with another one.
+//!
+//! The file comes with pull requests. It may say where a gateway is, and a key goes there only if `CHATAPI_URL` says so too, or if the
+//! state is bound to that very gateway already: whoever changes the file cannot send a key elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use super::args::{Global, Verb};
+use super::context::{LOCK_FILE, STATE, Server, typed};
+use super::error::CliError;
+use super::exit::Exit;
+use crate::manifest::{Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load};
+use crate::provider::{ApiKey, BaseUrl};
+use crate::state::{Binding, Origin};
+use crate::store::{self, Reading};
+use crate::text::escape;
+
+/// The file that declares environments.
+pub(super) const FILE: &str = "chatapi.yaml";
+/// The gateway that is played on this machine.
+const EMULATOR: &str = "emulator";
+
+/// The gateway of an environment.
+#[derive(Debug)]
+enum Gateway {
+    Emulator,
+    Server(Box<BaseUrl>, String),
+}
+
+/// The environment that was chosen.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    name: String,
+    file: PathBuf,
+    gateway: Option<Gateway>,
+    own: Environment,
+    /// The state directories of the other ones with which it may not share an account.
+    others: Vec<(String, PathBuf)>,
+    /// Those of all other ones.
+    neighbours: Vec<(String, PathBuf)>,
+}
+
+/// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
+/// verbs that have nothing to do with a state.
+pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, CliError> {
+    let Some(path) = global.environments.clone().or_else(|| beside(verb)).filter(|_| has_state(verb)) else {
+        let message = |name| format!("there is no {FILE}, which would say what environment `{name}` is");
+        return match &global.env {
+            Some(name) if has_state(verb) => Err(CliError::message(Exit::Error, message(name))
+                .hint(format!("{FILE} is looked for beside the first manifest, then here; `--environments FILE` names it"))),
+            _ => Ok(None),
+        };
+    };
+    if global.env.is_none() && global.state.is_some() {
+        return Ok(None);
+    }
+    let Environments { default, mut all } = read(&path)?;
+    let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let Some(name) = global.env.clone().or(default) else {
+        if matches!(verb, Verb::Validate(_)) {
+            return Ok(None);
+        }
+        let message = format!("which environment is meant is not said, and {} has {known}", typed(&path));
+        return Err(CliError::message(Exit::Error, message)
+            .hint("nothing was sent: each has a state of its own")
+            .hint("`--env NAME` or CHATAPI_ENV says it; `default: NAME` in the file says it for everybody"));
+    };
+    let Some(own) = all.remove(&name) else {
+        let message = format!("`{name}` is no environment of {}", typed(&path));
+        return Err(CliError::message(Exit::Error, message).hint(format!("there are {known}")));
+    };
+    let chosen = Chosen::of(name, path, own, &all)?;
+    chosen.check_apart(&all)?;
+    match &global.state {
+        Some(other) if *other != chosen.state() => {
+            let (name, own) = (&chosen.name, typed(&chosen.state()));
+            let message = format!("`{name}` has its state in {own}, and `--state` or CHATAPI_STATE names {}", typed(other));
+            Err(CliError::message(Exit::Error, message).hint("say one of the two"))
+        }
+        _ => Ok(Some(chosen)),
+    }
+}
+
+/// Whether a command is about a state, or about manifests that belong to one.
+fn has_state(verb: &Verb) -> bool {
+    match verb {
+        Verb::Key(_) | Verb::Emulator(_) | Verb::Schema(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Version => false,
+        Verb::Plan(_)
+        | Verb::Show(_)
+        | Verb::Apply(_)
+        | Verb::Validate(_)
+        | Verb::Destroy(_)
+        | Verb::Release(_)
+        | Verb::Drift(_)
+        | Verb::Import(_)
+        | Verb::Status(_)
+        | Verb::Qr(_)
+        | Verb::State(_)
+        | Verb::Doubts(_)
+        | Verb::Resolve(_)
+        | Verb::Token(_)
+        | Verb::Output(_)
+        | Verb::Init(_)
+        | Verb::Doctor(_) => true,
+    }
+}
+
+/// The first manifest that a command names.
+fn manifest(verb: &Verb) -> Option<&Path> {
+    let first = match verb {
+        Verb::Plan(args) => args.manifests.files.first(),
+        Verb::Apply(args) => args.manifests.files.first(),
+        Verb::Validate(args) => args.manifests.files.first(),
+        Verb::Drift(args) => args.files.first(),
+        Verb::Doctor(args) => args.manifests.files.first(),
+        Verb::Init(args) => Some(&args.file),
+        _ => None,
+    };
+    first.map(PathBuf::as_path)
+}
+
+/// The file beside the manifests of a verb, else here.
+fn beside(verb: &Verb) -> Option<PathBuf> {
+    let near = manifest(verb)
+        .filter(|first| first.as_os_str() != "-")
+        .map(|first| if first.is_dir() { first.join(FILE) } else { first.with_file_name(FILE) });
+    near.into_iter().chain([PathBuf::from(FILE)]).find(|path| path.exists())
+}
+
+fn read(path: &Path) -> Result<Environments, CliError> {
+    let Loaded { sources, problems } = load(&[path.to_owned()], Stdin::Terminal);
+    match sources.first() {
+        Some(source) if problems.is_empty() => Ok(Environments::parse(source)?),
+        _ => Err(problems.into()),
+    }
+}
+
+impl Chosen {
+    fn of(name: String, file: PathBuf, own: Environment, all: &BTreeMap<String, Environment>) -> Result<Self, CliError> {
+        let near = |path: &Path| file.with_file_name("").join(path);
+        // Either may say that they share an account.
+        let is_apart = |other: &str, it: &Environment| {
+            !own.same_account_as.iter().any(|o| o == other) && !it.same_account_as.contains(&name)
+        };
+        let others = all.iter().filter(|(other, it)| is_apart(other, it)).map(|(other, it)| (other.clone(), near(&it.state)));
+        let others = others.collect();
+        let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
+        let gateway = match own.gateway.as_deref() {
+            None => None,
+            Some(EMULATOR) => Some(Gateway::Emulator),
+            Some(text) => {
+                let base = BaseUrl::parse(text).map_err(|error| {
+                    CliError::new(Exit::Error, &error)
+                        .context(format!("the gateway of `{name}` in {} is not usable", typed(&file)))
+                })?;
+                Some(Gateway::Server(Box::new(base), text.to_owned()))
+            }
+        };
+        Ok(Self { name, file, gateway, own, others, neighbours })
+    }
+
+    /// Refuses a state or lock file that is another one's behind a symbolic link: their texts were compared when the file was read.
+    fn check_apart(&self, all: &BTreeMap<String, Environment>) -> Result<(), CliError> {
+        let (name, own, lock) = (&self.name, real(&self.state()), real(&self.lock_file()));
+        for (other, it) in all {
+            let state = real(&self.near(&it.state));
+            let message = if own.starts_with(&state) || state.starts_with(&own) {
+                format!("`{name}` keeps its state where `{other}` does")
+            } else if lock == real(&self.near(&it.lock_file)) {
+                format!("`{name}` has the lock file of `{other}`")
+            } else {
+                continue;
+            };
+            return Err(CliError::message(Exit::Error, format!("{message}, behind a symbolic link"))
+                .hint("nothing was sent: both would be one")
+                .hint(format!("give each its own in {}, without links to the other's", typed(&self.file))));
+        }
+        Ok(())
+    }
+
+    /// The other environments: name, state directory, and the program as it is called for them.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = (&str, PathBuf, String)> {
+        self.neighbours.iter().map(|(name, dir)| (name.as_str(), dir.clone(), format!("chatapi {}", self.words_of(name))))
+    }
+
+    fn near(&self, path: &Path) -> PathBuf {
+        self.file.with_file_name("").join(path)
+    }
+
+    /// Its state directory.
+    pub(super) fn state(&self) -> PathBuf {
+        self.near(&self.own.state)
+    }
+
+    /// Its lock file.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.near(&self.own.lock_file)
+    }
+
+    /// Its files with values of variables.
+    pub(super) fn var_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.own.var_files.iter().map(|file| self.near(file))
+    }
+
+    /// The words of a command that mean it again.
+    pub(super) fn words(&self) -> String {
+        self.words_of(&self.name)
+    }
+
+    fn words_of(&self, name: &str) -> String {
+        let file = if self.file == Path::new(FILE) { String::new() } else { format!(" --environments {}", typed(&self.file)) };
+        format!("--env {name}{file}")
+    }
+
+    /// For people.
+    pub(super) fn told(&self) -> String {
+        let gateway = match &self.gateway {
+            None => String::new(),
+            Some(Gateway::Emulator) => ", on the emulator".to_owned(),
+            Some(Gateway::Server(base, _)) => format!(", on {}", base.origin()),
+        };
+        format!("environment {}: state in {}{gateway}", self.name, typed(&self.state()))
+    }
+
+    /// The manifest as it is meant here. An environment can bring a manifest to the emulator, and none away from it: that would cost
+    /// money which the manifest does not speak of.
+    pub(super) fn placed(&self, mut manifest: Manifest) -> Result<Manifest, CliError> {
+        match &self.gateway {
+            Some(Gateway::Emulator) => manifest.provider = ProviderKind::Emulator,
+            Some(Gateway::Server(base, _)) if manifest.provider == ProviderKind::Emulator => {
+                let message =
+                    format!("the manifest is for the emulator, and environment `{}` is on {}", self.name, base.origin());
+                return Err(CliError::message(Exit::Error, message).hint("nothing was sent").hint(
+                    "`provider: {kind: chatapi}` in the manifest goes with both: `gateway: emulator` brings it to the emulator",
+                ));
+            }
+            _ => {}
+        }
+        Ok(manifest)
+    }
+
+    /// Where its server is, by the file.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        match &self.gateway {
+            Some(Gateway::Server(base, _)) => Some(base.origin()),
+            _ => None,
+        }
+    }
+
+    /// The server's address for `key`: what `CHATAPI_URL` says, if that is of this environment; else the file's, if the state was bound to
+    /// that by this very key. Nobody who does not have the key can make such a state.
+    pub(super) fn url(&self, said: Option<String>, key: Option<&ApiKey>) -> Result<Option<String>, CliError> {
+        let Some(Gateway::Server(base, text)) = &self.gateway else { return Ok(said) };
+        match said {
+            Some(said) => match BaseUrl::parse(&said) {
+                Ok(other) if other != **base => {
+                    let message = format!("CHATAPI_URL is {}, and environment `{}` is on {text}", escape(said.trim()), self.name);
+                    Err(CliError::message(Exit::Error, message)
+                        .hint("nothing was sent")
+                        .hint("choose the other environment, or unset it"))
+                }
+                _ => Ok(Some(said)),
+            },
+            None if base.is_bare() && key.is_some_and(|key| self.is_bound_by(key, base)) => Ok(Some(text.clone())),
+            None => {
+                let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
+                Err(CliError::message(Exit::Error, why)
+                    .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
+                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file))))
+            }
+        }
+    }
+
+    fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {
+        let Ok(Reading { state, .. }) = store::read(&self.state(), None) else { return false };
+        let mine = Some(key.fingerprint(&state.lineage));
+        state.binding.is_some_and(|bound| bound.origin == base.origin() && bound.key == mine)
+    }
+
+    /// Refuses the key of another environment, before the first request of this one binds it.
+    pub(super) fn check_account(&self, bound: Option<&Binding>, server: &Server) -> Result<(), CliError> {
+        if bound.is_some() {
+            return Ok(());
+        }
+        let (name, file) = (&self.name, typed(&self.file));
+        let refused = |dir: &Path| {
+            let message = format!("the key opens the account of the state in {}, and this is environment `{name}`", typed(dir));
+            CliError::message(Exit::Guard, message)
+                .hint("nothing was sent: what exists there would be created a second time")
+                .hint(format!("use the key of `{name}`"))
+        };
+        if let Some((other, dir)) = self.others.iter().find(|(_, dir)| is_of(server, dir)) {
+            let shared = format!("if both share an account: `same_account_as: [{other}]` under `{name}` in {file}");
+            return Err(refused(dir).hint(shared));
+        }
+        let before = self.near(Path::new(STATE));
+        if before != self.state() && is_of(server, &before) {
+            let moved = format!(
+                "if that state is this environment's: `state: {STATE}` and `lock_file: {LOCK_FILE}` under `{name}` in {file}"
+            );
+            return Err(refused(&before).hint(moved));
+        }
+        Ok(())
+    }
+}
+
+/// Where `path` really is: links are followed as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = whole.ancestors().find_map(|there| Some((there.canonicalize().ok()?, whole.strip_prefix(there).ok()?)));
+    let Some((there, rest)) = found else { return whole };
+    rest.components().fold(there, |mut whole, part| {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            part => whole.push(part),
+        }
+        whole
+    })
+}
+
+/// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.
+fn is_of(server: &Server, dir: &Path) -> bool {
+    let Ok(Reading { state, .. }) = store::read(dir, None) else { return false };
+    state.binding.is_some_and(|theirs| !theirs.origin.is_emulator() && theirs.admits(&server.binding(&state.lineage)))
+}

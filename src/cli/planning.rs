@@ -1,0 +1,165 @@
+//! The plan of a manifest against a state, with everything that was said beside the manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::args::SelectionArgs;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::state::meant;
+use super::variables;
+use crate::instance::{InstanceName, InstanceType};
+use crate::manifest::{Declaration, Manifest, Target};
+use crate::plan::{Plan, Settled, Settlement, settle};
+use crate::report::account::Notice;
+use crate::saved::Consent;
+use crate::state::{Phase, State};
+
+/// Values of labels, and owners, that an error lists at the most.
+const LISTED: usize = 8;
+
+/// What `manifest` settles in `state`; of the names that `targets` select, if they do.
+pub(super) fn settled(manifest: &Manifest, state: &State, targets: &[Target]) -> Result<Settled, CliError> {
+    Ok(match selected(targets, Some(manifest), state)? {
+        Some(names) => settle(&manifest.settling_only(&names), state)?,
+        None => settle(manifest, state)?,
+    })
+}
+
+/// What is to be done for `manifest` once that is settled, as the operator has said.
+pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent) -> Result<Plan, CliError> {
+    check_recreated(manifest, consent)?;
+    let is_protected = |name: &InstanceName| manifest.get(name).is_some_and(|declared| declared.is_protected);
+    for name in &consent.replace {
+        if manifest.get(name).is_none() {
+            let absent = CliError::message(Exit::Error, format!("`{name}` is to be replaced, and is not declared"));
+            return Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"));
+        }
+    }
+    let state = &settled.state;
+    let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
+    let plan = plan.protecting(is_protected, state);
+    let plan = if consent.prune { plan.pruning(state) } else { plan };
+    let plan = plan.replacing(&consent.replace, state);
+    let targets: Vec<Target> = consent.targets.iter().map(|target| moved(target, settled)).collect();
+    Ok(match selected(&targets, Some(manifest), state)? {
+        Some(names) => plan.limited_to(&names),
+        None => plan,
+    })
+}
+
+/// The same, by the name that an instance has once `settled` is done.
+fn moved(target: &Target, settled: &Settled) -> Target {
+    let to = settled.steps.iter().find_map(|(step, _)| match (step, target) {
+        (Settlement::Move(step), Target::Name(name)) if step.from == *name => Some(step.to.clone()),
+        _ => None,
+    });
+    to.map_or_else(|| target.clone(), Target::Name)
+}
+
+/// Refuses a new instance for a name that is not declared.
+pub(super) fn check_recreated(manifest: &Manifest, consent: &Consent) -> Result<(), CliError> {
+    match consent.recreate.iter().find(|name| manifest.get(name).is_none()) {
+        None => Ok(()),
+        Some(name) => {
+            let absent = CliError::message(Exit::Error, format!("`{name}` is to be recreated, and is not declared"));
+            Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"))
+        }
+    }
+}
+
+/// The declared names and types.
+pub(super) fn declared(manifest: &Manifest) -> BTreeMap<InstanceName, InstanceType> {
+    manifest.declarations().iter().map(|declaration| (declaration.name.clone(), declaration.kind)).collect()
+}
+
+/// The names that `targets` select; none: nothing was said, and that is all of them.
+pub(super) fn selected(
+    targets: &[Target],
+    manifest: Option<&Manifest>,
+    state: &State,
+) -> Result<Option<BTreeSet<InstanceName>>, CliError> {
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let declarations = manifest.map_or(&[][..], Manifest::declarations);
+    let mut names = BTreeSet::new();
+    for target in targets {
+        let found = names_of(target, declarations, state);
+        if found.is_empty() {
+            return Err(selects_nothing(target, declarations, state));
+        }
+        names.extend(found);
+    }
+    Ok(Some(names))
+}
+
+/// The recorded names that were typed or selected. A manifest is read only where a label or an owner is.
+pub(super) fn chosen(
+    context: &Context,
+    names: &[InstanceName],
+    args: &SelectionArgs,
+    state: &State,
+) -> Result<BTreeSet<InstanceName>, CliError> {
+    let needs_manifest = args.target.iter().any(|target| !matches!(target, Target::Name(_)));
+    let manifest =
+        if needs_manifest { Some(context.manifest(&args.manifest, &variables::given(context, &args.variables)?)?) } else { None };
+    let selected = selected(&args.target, manifest.as_ref(), state)?.unwrap_or_default();
+    let recorded = selected.into_iter().filter(|name| state.record(name).is_some());
+    Ok(names.iter().cloned().chain(recorded).collect())
+}
+
+fn names_of(target: &Target, declarations: &[Declaration], state: &State) -> Vec<InstanceName> {
+    let chosen = declarations.iter().filter(|declaration| target.selects(declaration)).map(|it| it.name.clone());
+    let recorded = match target {
+        Target::Name(name) => state.record(name).map(|record| record.name.clone()),
+        Target::Label { .. } | Target::Owner(_) => None,
+    };
+    chosen.chain(recorded).collect()
+}
+
+/// Nothing is of that name, label or owner: what there is.
+fn selects_nothing(target: &Target, declarations: &[Declaration], state: &State) -> CliError {
+    let error = CliError::message(Exit::Error, format!("`--target {target}` selects nothing")).hint("nothing was sent");
+    let listed = |what: &str, all: BTreeSet<String>| {
+        let some: Vec<String> = all.iter().take(LISTED).cloned().collect();
+        match all.len() {
+            0 => format!("no instance has {what} in the manifest"),
+            count if count > LISTED => format!("there are {}, and {} more", some.join(", "), count - LISTED),
+            _ => format!("there are {}", some.join(", ")),
+        }
+    };
+    match target {
+        Target::Name(name) => {
+            let known = declarations.iter().map(|it| &it.name).chain(state.records().keys());
+            meant(error, name, known).hint("it is neither declared nor recorded")
+        }
+        Target::Label { .. } => {
+            let label = |(key, value): (&String, &String)| format!("label={key}={value}");
+            error.hint(listed("a label", declarations.iter().flat_map(|it| it.labels.iter().map(label)).collect()))
+        }
+        Target::Owner(_) => {
+            let owner = |it: &Declaration| it.owner.as_ref().map(|who| format!("owner={who}"));
+            error.hint(listed("an owner", declarations.iter().filter_map(owner).collect()))
+        }
+    }
+}
+
+/// Says which of `names` were replaced before, so that nothing is done for them.
+pub(super) fn remark_spent(context: &Context, plan: &Plan, names: &[InstanceName], state: &State) {
+    let command = context.command();
+    for name in names.iter().filter(|name| plan.replacements().all(|(replaced, _)| replaced != *name)) {
+        let Some(old) = state.replaced(name).filter(|_| state.record(name).is_some_and(|record| record.instance().is_some()))
+        else {
+            continue;
+        };
+        let told = format!("`{name}` was replaced before: the one that it had is `{}`", old.name);
+        let notice = Notice::warning(&told).about(name);
+        context.remark(match old.phase {
+            Phase::Retired { .. } => {
+                notice.hint(&format!("`{command} state rm {}` forgets that; then it can be replaced again", old.name))
+            }
+            _ => notice.hint(&format!("`{command} destroy {}` deletes that one", old.name)),
+        });
+    }
+}

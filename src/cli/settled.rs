@@ -1,0 +1,75 @@
+//! What is told of things that are settled before anything is created.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::instance::{InstanceId, InstanceType};
+use crate::plan::{Change, Settled, Unfit};
+use crate::report::account::Notice;
+use crate::saved::SavedPlan;
+use crate::state::State;
+use crate::text::escape;
+
+/// Points out the entries that have nothing to do any more.
+pub(super) fn remark(context: &Context, settled: &Settled) {
+    for (place, why) in &settled.spent {
+        context.remark(Notice::warning(&format!("{place}: {why}; the entry can be taken out")));
+    }
+}
+
+/// Refuses what a saved plan does not settle: a state that was in another position would have been refused before.
+pub(super) fn check_reviewed(saved: &SavedPlan, settled: &Settled) -> Result<(), CliError> {
+    let reviewed: BTreeMap<_, _> =
+        saved.plan.settlements.iter().map(|change| ((&change.name, change.action), &change.reason)).collect();
+    let is_new = |change: &Change| reviewed.get(&(&change.name, change.action)) != Some(&&change.reason);
+    match settled.steps.iter().find(|(_, change)| is_new(change)) {
+        None => Ok(()),
+        Some((_, change)) => {
+            let message = format!("`{}` can be settled now, and that is not in the saved plan", change.name);
+            Err(CliError::message(Exit::Stale, message).hint("nothing was sent: plan again"))
+        }
+    }
+}
+
+/// An instance is not taken in: why, and what to do.
+pub(super) fn refusal(command: &str, (id, kind): (&InstanceId, Option<InstanceType>), why: &Unfit, state: &State) -> CliError {
+    let guarded = |message: String| CliError::message(Exit::Guard, message).hint("nothing was sent");
+    match why {
+        Unfit::Incredible { .. } => unlistable(command, why, state),
+        Unfit::Unlisted => guarded(format!("the server does not list {id}"))
+            .hint(format!("`{command} import --discover` shows what it lists and the state does not know")),
+        Unfit::OtherType { listed } => {
+            let wanted = kind.map_or_else(String::new, |kind| format!(", not {kind}"));
+            guarded(format!("the server lists {id} as {}{wanted}", escape(listed)))
+                .hint("say the type that exists: it cannot be changed")
+        }
+        Unfit::Doubtful { name, attempt } => {
+            let message = format!("attempt {attempt} of `{name}` is in doubt, and {id} is new since: it may have created that");
+            guarded(message)
+                .hint(format!("if it has: `{command} resolve {name} --attempt {attempt} --created {id}`"))
+                .hint(format!("if not, settle it first: `{command} doubts --refresh`"))
+        }
+    }
+}
+
+/// A list that lacks what exists proves nothing of what it shows.
+pub(super) fn unlistable(command: &str, why: &Unfit, state: &State) -> CliError {
+    let gone = match why {
+        Unfit::Incredible { gone } => gone.as_slice(),
+        _ => &[],
+    };
+    let message = match gone.first() {
+        Some(id) => {
+            let name = state.known_ids().get(id).map(|name| format!(" (`{name}`)")).unwrap_or_default();
+            format!("the server's list lacks {id}{name}, recorded as existing: nothing is taken in by such a list")
+        }
+        None => "the server's list has items that cannot be read: nothing is taken in by such a list".to_owned(),
+    };
+    let refused = CliError::message(Exit::Guard, message).hint("nothing was sent; a list may lag behind: try again later");
+    if gone.is_empty() {
+        return refused;
+    }
+    refused.hint(format!("what was deleted for good on the server is recorded as deleted by `{command} destroy NAME`"))
+}

@@ -1,0 +1,187 @@
+//! `chatapi status`: asks each instance whether its phone is linked, once or again and again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+
+use super::args::StatusArgs;
+use super::asking::{Asked, Field, Silence};
+use super::console::{BOLD, Console};
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::signals;
+use super::table::{Column, table};
+use crate::apply::StopSignal;
+use crate::instance::InstanceName;
+use crate::provider::InstanceStatus;
+use crate::report::{StatusDocument, StatusRow, StatusSummary};
+use crate::state::Record;
+use crate::text::escape;
+
+/// The rows' columns.
+const COLUMNS: [Column; 4] = [Column::cut("NAME", 16), Column::whole("ID"), Column::cut("STATUS", 12), Column::cut("DETAIL", 24)];
+
+pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError> {
+    if args.watch && context.is_json() {
+        return Err(CliError::message(Exit::Error, "`--watch` is for people, and has no JSON")
+            .hint("ask again for each document, or take the lines that it prints without a terminal"));
+    }
+    signals::runtime()?.block_on(async {
+        let stop = signals::listen()?;
+        let field = Field::open(context, &args.names, (&args.identity, &args.lock_file, &args.reach)).await?;
+        if field.asked.is_empty() && field.open.is_empty() {
+            context
+                .console
+                .warn(format_args!("no instance is recorded in {}: there is none to ask", context.state_dir.display()));
+        }
+        let field = Arc::new(field);
+        if args.watch { watch(context, args, &field, stop).await } else { once(context, args, &field, stop).await }
+    })
+}
+
+async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
+    let (rows, at) = round(context, args, field, stop).await?;
+    if context.is_json() {
+        context.document(&StatusDocument::new(&rows, at))?;
+    } else {
+        context.console.result(drawn(&rows));
+        context.console.line(format_args!("{BOLD}{}{BOLD:#}", StatusSummary::of(&rows).sentence()));
+        remark(context, &rows);
+    }
+    Ok(if StatusSummary::of(&rows).are_all_authenticated() { Exit::Done } else { Exit::Unlinked })
+}
+
+/// Until a signal comes.
+async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
+    let screen = Console::width().map(|_| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
+    if let Some(screen) = &screen
+        && let Ok(style) = ProgressStyle::with_template("{msg}")
+    {
+        screen.set_style(style);
+    }
+    let mut said: BTreeMap<InstanceName, String> = BTreeMap::new();
+    let mut stopped = stop.clone();
+    loop {
+        let ended = round(context, args, field, stop.clone()).await;
+        let Ok((rows, at)) = ended else { break };
+        let at = at.round(jiff::Unit::Second).unwrap_or(at);
+        match &screen {
+            Some(screen) => screen.set_message(format!("{at} {}\n\n{}", StatusSummary::of(&rows).sentence(), drawn(&rows))),
+            None => changes(context, &rows, at, &mut said),
+        }
+        tokio::select! {
+            biased;
+            _ = stopped.wait() => break,
+            () = tokio::time::sleep(args.reach.interval) => {}
+        }
+    }
+    if let Some(screen) = screen {
+        screen.abandon();
+        context.console.result("\n");
+    }
+    Ok(stopped.asked().map_or(Exit::Done, Exit::Signal))
+}
+
+/// A line for each name that says something else than before.
+fn changes(context: &Context, rows: &[StatusRow], at: Timestamp, said: &mut BTreeMap<InstanceName, String>) {
+    for row in rows {
+        let [word, detail] = words(row);
+        let now = if detail.is_empty() { word } else { format!("{word} ({detail})") };
+        match said.insert(row.name.clone(), now.clone()) {
+            Some(before) if before == now => {}
+            Some(before) => context.console.line(format_args!("{at} {}: {now}, was {before}", row.name)),
+            None => context.console.line(format_args!("{at} {}: {now}", row.name)),
+        }
+    }
+}
+
+/// Asks all of them once.
+async fn round(
+    context: &Context,
+    args: &StatusArgs,
+    field: &Arc<Field>,
+    mut stop: StopSignal,
+) -> Result<(Vec<StatusRow>, Timestamp), CliError> {
+    let at = Timestamp::now();
+    tokio::select! {
+        biased;
+        signal = stop.wait() => Err(CliError::message(Exit::Signal(signal), format!("stopped by {}", signal.as_str()))),
+        answers = field.ask_all(usize::from(args.parallelism)) => {
+            let rows = field.asked.iter().zip(answers).map(|(asked, answer)| row(asked, answer));
+            let open = field.open.iter().filter_map(|name| field.state.record(name)).map(unknown);
+            let mut rows: Vec<StatusRow> = rows.chain(open).collect();
+            rows.sort_by(|a, b| a.name.cmp(&b.name));
+            for message in rows.iter_mut().filter_map(|row| row.message.as_mut()) {
+                *message = context.console.addressed(message).into_owned();
+            }
+            Ok((rows, at))
+        }
+    }
+}
+
+fn row(asked: &Asked, answer: Result<InstanceStatus, Silence>) -> StatusRow {
+    let row = StatusRow {
+        name: asked.name.clone(),
+        kind: asked.kind,
+        id: Some(asked.id.clone()),
+        status: None,
+        is_authenticated: false,
+        has_qr: false,
+        problem: None,
+        message: None,
+    };
+    match answer {
+        Ok(said) => StatusRow { is_authenticated: said.is_linked(), has_qr: said.qr.is_some(), status: Some(said.word), ..row },
+        Err(silence) => {
+            let message = silence.to_string().replace("NAME", asked.name.as_str());
+            StatusRow { problem: Some(silence.as_str()), message: Some(message), ..row }
+        }
+    }
+}
+
+/// Of a create that is not concluded.
+fn unknown(record: &Record) -> StatusRow {
+    StatusRow {
+        name: record.name.clone(),
+        kind: record.kind,
+        id: None,
+        status: None,
+        is_authenticated: false,
+        has_qr: false,
+        problem: Some("not_concluded"),
+        message: Some("its create is not concluded: `chatapi doubts` tells more".to_owned()),
+    }
+}
+
+/// The word of a row, and what stands behind it.
+fn words(row: &StatusRow) -> [String; 2] {
+    let word = row.status.clone().unwrap_or_else(|| row.problem.unwrap_or_default().replace('_', " "));
+    [word, row.message.as_deref().map(|message| escape(message).into_owned()).unwrap_or_default()]
+}
+
+fn drawn(rows: &[StatusRow]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let line = |row: &StatusRow| {
+        let [word, detail] = words(row);
+        let id = row.id.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        vec![row.name.to_string(), id, word, detail]
+    };
+    table(&COLUMNS, &rows.iter().map(line).collect::<Vec<_>>(), Console::width()) + "\n"
+}
+
+fn remark(context: &Context, rows: &[StatusRow]) {
+    let command = context.command();
+    if let Some(row) = rows.iter().find(|row| row.has_qr) {
+        let name = &row.name;
+        context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} qr {name}` shows the code that links a phone"));
+    }
+    if let Some(row) = rows.iter().find(|row| row.problem == Some("wrong_token")) {
+        let name = &row.name;
+        context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set {name} --replace` keeps another token"));
+    }
+}

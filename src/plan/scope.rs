@@ -1,0 +1,239 @@
+//! What the operator asks for beside creating what is missing: deleting what has left, replacing what exists, some names alone.
+//!
+//! Each takes a plan and gives another one. Pure, as the planner is.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Change, Plan, Reason};
+use crate::instance::{InstanceName, NAME_MAX};
+use crate::state::{Phase, Record, State};
+
+impl Plan {
+    /// The same, with what changes in what may be deleted: `is_protected` says what the manifest has of a name that it declares.
+    #[must_use]
+    pub fn protecting(mut self, is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
+        for change in self.changes.iter_mut().filter(|change| change.action == Action::NoOp) {
+            let Some(record) = state.record(&change.name) else { continue };
+            match (record.is_protected, is_protected(&change.name)) {
+                (false, true) => change.action = Action::Protect,
+                (true, false) => change.action = Action::Unprotect,
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// The same, with a delete of everything that is managed and no longer declared. What is in doubt is none of it; nor is what was
+    /// replaced, as long as the new one is declared and cannot be used yet.
+    #[must_use]
+    pub fn pruning(mut self, state: &State) -> Self {
+        let is_declared = |change: &&Change| !matches!(change.action, Action::Orphan | Action::Delete);
+        let declared: BTreeSet<_> = self.changes.iter().filter(is_declared).map(|change| change.name.clone()).collect();
+        for change in self.changes.iter_mut().filter(|change| change.action == Action::Orphan) {
+            let Some(record) = state.record(&change.name) else { continue };
+            let is_open = |new: &InstanceName| state.record(new).is_some_and(|new| new.open_attempt().is_some());
+            let is_awaited = |new: &InstanceName| is_open(new) || declared.contains(new) && !is_usable(state, new);
+            if record.replaced.as_ref().is_some_and(is_awaited) {
+                continue;
+            }
+            match &record.phase {
+                Phase::Created(instance) => {
+                    change.action = Action::Delete;
+                    change.reason = Reason::Pruned { id: instance.id.clone(), is_protected: record.is_protected };
+                }
+                Phase::Retiring(..) => change.action = Action::Delete,
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// The same, with a new instance for each of `names` that is declared and has one. Once that is done, it is not done again: as
+    /// long as the record of the one that was replaced is kept.
+    #[must_use]
+    pub fn replacing(mut self, names: &[InstanceName], state: &State) -> Self {
+        let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
+        for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
+            let Some(record) = state.record(&change.name) else { continue };
+            let (Some(instance), None) = (record.instance(), state.replaced(&change.name)) else { continue };
+            if matches!(change.action, Action::Orphan | Action::Delete) {
+                continue;
+            }
+            let Some(aside) = name_aside(record, state).filter(|aside| !planned.contains(aside)) else { continue };
+            // What is protected from now on is protected from this.
+            let (id, is_protected) = (instance.id.clone(), record.is_protected || change.action == Action::Protect);
+            (change.action, change.exists_as) = (Action::Create, None);
+            change.reason = Reason::Replaces { id, aside, is_protected };
+        }
+        self
+    }
+
+    /// The same, with nothing to be done for names that are not `selected`; what they are stays in it, and what is in doubt or to
+    /// be finished stays what it is.
+    #[must_use]
+    pub fn limited_to(mut self, selected: &BTreeSet<InstanceName>) -> Self {
+        for change in self.changes.iter_mut().filter(|change| !selected.contains(&change.name)) {
+            if !matches!(change.action, Action::Hold | Action::Finish) {
+                change.action = Action::Aside;
+                change.renamed_from = None;
+            }
+        }
+        self
+    }
+
+    /// How many instances exist or may exist before it is carried out.
+    pub(super) fn existing(&self) -> usize {
+        self.changes.iter().filter(|change| exists(change)).count()
+    }
+
+    /// How many there are to be once it is carried out.
+    pub fn aim(&self) -> usize {
+        self.existing() + self.with(Action::Create).count() - self.with(Action::Delete).count()
+    }
+
+    /// The names that get a new instance in the place of the one that they have, and what that is called from then on.
+    pub fn replacements(&self) -> impl Iterator<Item = (&InstanceName, &InstanceName)> {
+        self.with(Action::Create).filter_map(|change| match &change.reason {
+            Reason::Replaces { aside, .. } => Some((&change.name, aside)),
+            _ => None,
+        })
+    }
+}
+
+/// What a replaced instance is called: its name and its id, which no other has.
+fn name_aside(record: &Record, state: &State) -> Option<InstanceName> {
+    let id = record.id()?.as_str();
+    let room = NAME_MAX.checked_sub(id.len() + 1)?;
+    let stem: String = record.name.as_str().chars().take(room).collect();
+    InstanceName::parse(&format!("{stem}.{id}")).ok().filter(|name| state.record(name).is_none())
+}
+
+/// Whether `name` has an instance that can be used: one whose token is known.
+pub fn is_usable(state: &State, name: &InstanceName) -> bool {
+    state.record(name).is_some_and(|record| record.status() == "created")
+}
+
+/// Whether there is or may be an instance of it that is not to be created now.
+pub(super) const fn exists(change: &Change) -> bool {
+    let is_absent =
+        matches!(change.reason, Reason::New | Reason::TriedBefore { .. } | Reason::Begun { .. } | Reason::Retired { .. });
+    !matches!(change.action, Action::Create) && !is_absent
+}
+
+/// Whether a change does something, be it here or on the server.
+pub(super) const fn acts(change: &Change) -> bool {
+    matches!(change.action, Action::Create | Action::Delete | Action::Protect | Action::Unprotect | Action::Finish)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::{InstanceId, InstanceType};
+    use crate::plan::{Guard, Limits, plan};
+    use crate::state::{Entry, Event, FORMAT, Lineage, Serial};
+
+    fn name(text: &str) -> InstanceName {
+        InstanceName::parse(text).unwrap()
+    }
+
+    /// `a`, `b` and `c` exist as 1, 2 and 3; `c` is protected.
+    fn state(more: impl IntoIterator<Item = Event>) -> State {
+        let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), FORMAT);
+        let adopted = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| Event::Adopted {
+            name: name(of),
+            kind: InstanceType::WhatsApp,
+            id: InstanceId::parse(id).unwrap(),
+            api_url: None,
+            source: "a test".to_owned(),
+        });
+        let protected = Event::Protection { protected: vec![name("c")], unprotected: Vec::new() };
+        for event in adopted.into_iter().chain([protected]).chain(more) {
+            let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };
+            state.apply(&entry).unwrap();
+        }
+        state
+    }
+
+    fn of(declared: &[&str], state: &State) -> Plan {
+        plan(&declared.iter().map(|of| (name(of), InstanceType::WhatsApp)).collect(), state)
+    }
+
+    fn actions(plan: &Plan) -> String {
+        plan.changes.iter().map(|change| format!("{} {}", change.name, change.action.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn p9_only_what_is_managed_and_not_declared_is_pruned_and_nothing_protected_passes() {
+        let state = state([Event::Released { name: name("b") }]);
+        let pruned = of(&["d"], &state).pruning(&state);
+        assert_eq!(actions(&pruned), "d create, a delete, c delete");
+        assert_eq!((pruned.existing(), pruned.aim()), (2, 1));
+        let protected = Guard::Protected { name: name("c"), id: InstanceId::parse("3").unwrap() };
+        assert!(pruned.guards(&Limits::default(), None).contains(&protected));
+        let all = Limits { is_nothing_declared: true, max_deletes: Some(3), ..Limits::default() };
+        assert!(of(&[], &state).pruning(&state).guards(&all, None).contains(&Guard::Everything { wanted: 2 }));
+        let few = Limits { max_deletes: Some(1), ..Limits::default() };
+        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { wanted: 2, most: 1 }));
+        assert_ne!(
+            pruned.checksum(None, "x").unwrap(),
+            of(&["d"], &state).checksum(None, "x").unwrap(),
+            "deletes are reviewed too"
+        );
+    }
+
+    #[test]
+    fn a_replacement_is_planned_once_and_only_of_what_exists() {
+        let begun = state([]);
+        let names = [name("a"), name("d")];
+        let replaced = of(&["a", "d"], &begun).replacing(&names, &begun);
+        assert_eq!(actions(&replaced), "a create, d create, b orphan, c orphan");
+        assert_eq!(replaced.replacements().collect::<Vec<_>>(), [(&name("a"), &name("a.1"))]);
+        let adopted = Event::Adopted {
+            name: name("a"),
+            kind: InstanceType::WhatsApp,
+            id: InstanceId::parse("9").unwrap(),
+            api_url: None,
+            source: "a test".to_owned(),
+        };
+        let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
+        let again = of(&["a"], &done).replacing(&names, &done);
+        assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
+        assert_eq!(actions(&again.clone().pruning(&done)), "a no-op, a.1 orphan, b delete, c delete", "its token is missing");
+        let token = crate::state::KeptSecret::Clear(crate::secret::Secret::new("token".to_owned()));
+        let entry = Entry {
+            serial: done.serial.next(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            event: Event::TokenSet { name: name("a"), token },
+        };
+        let mut usable = done.clone();
+        usable.apply(&entry).unwrap();
+        assert_eq!(actions(&again.pruning(&usable)), "a no-op, a.1 delete, b delete, c delete");
+        // The new one is not there, or nobody knows.
+        let half = state([Event::Replacing { name: name("a"), to: name("a.1") }]);
+        assert_eq!(actions(&of(&["a", "b"], &half).pruning(&half)), "a create, b no-op, a.1 orphan, c delete");
+    }
+
+    #[test]
+    fn a_name_of_full_length_makes_room_for_the_id() {
+        let long = "n".repeat(NAME_MAX);
+        let state = state([Event::Moved { from: name("a"), to: name(&long) }]);
+        let aside = name_aside(state.record(&name(&long)).unwrap(), &state).unwrap();
+        assert_eq!(aside.as_str(), format!("{}.1", "n".repeat(NAME_MAX - 2)));
+    }
+
+    #[test]
+    fn what_is_not_selected_is_left_aside_and_counts_as_what_it_is() {
+        let state = state([]);
+        let plan = of(&["a", "d", "e"], &state).pruning(&state).limited_to(&[name("d"), name("b")].into());
+        assert_eq!(actions(&plan), "a aside, d create, e aside, b delete, c aside");
+        assert_eq!((plan.existing(), plan.aim()), (3, 3), "`e` is not there, and is not to be");
+        assert!(plan.guards(&Limits::default(), None).iter().all(|guard| !matches!(guard, Guard::Protected { .. })));
+    }
+
+    #[test]
+    fn protection_changes_only_what_exists_and_differs() {
+        let state = state([]);
+        let plan = of(&["a", "b", "c", "d"], &state).protecting(|it| ["a", "d"].contains(&it.as_str()), &state);
+        assert_eq!(actions(&plan), "a protect, b no-op, c unprotect, d create");
+    }
+}

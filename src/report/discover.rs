@@ -1,0 +1,233 @@
+//! What an account holds and a state does not know: as entries of a manifest, with names that can be used as they stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::FORMAT_VERSION;
+use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType, NAME_MAX};
+use crate::listing::{ListedInstance, Listing};
+use crate::manifest::{Manifest, is_text};
+use crate::plan::doubt_of;
+use crate::state::{AttemptId, State};
+use crate::text::{counted, escape};
+
+/// `import --discover --format json`.
+#[derive(Debug, Serialize)]
+pub struct Discovery {
+    format_version: &'static str,
+    /// What can be taken in, by id.
+    instances: Vec<FoundData>,
+    /// What a doubt may have created.
+    doubtful: Vec<DoubtfulData>,
+    /// What is of a type that cannot be declared.
+    other_types: Vec<OtherTypeData>,
+    /// What other environments have, with their names.
+    #[serde(skip)]
+    elsewhere: Vec<(InstanceId, String)>,
+}
+
+/// An instance with the name that is proposed.
+#[derive(Debug, Serialize)]
+struct FoundData {
+    name: InstanceName,
+    id: InstanceId,
+    #[serde(rename = "type")]
+    kind: InstanceType,
+    api_url: Option<ApiUrl>,
+}
+
+/// An instance that a doubt may have created.
+#[derive(Debug, Serialize)]
+struct DoubtfulData {
+    id: InstanceId,
+    /// The name in doubt.
+    name: InstanceName,
+    attempt: AttemptId,
+}
+
+/// An instance of another type.
+#[derive(Debug, Serialize)]
+struct OtherTypeData {
+    id: InstanceId,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Discovery {
+    /// What `listing` shows and `state` does not know, and `manifest` does not import already; its names are taken. What is
+    /// `elsewhere` belongs to other environments, which are named there.
+    pub fn of(
+        listing: &Listing,
+        state: Option<&State>,
+        manifest: Option<&Manifest>,
+        elsewhere: &BTreeMap<InstanceId, String>,
+    ) -> Self {
+        let mut taken: BTreeSet<String> = BTreeSet::new();
+        taken.extend(state.into_iter().flat_map(|state| state.records().keys()).map(InstanceName::twin_key));
+        taken.extend(manifest.into_iter().flat_map(Manifest::declarations).map(|declared| declared.name.twin_key()));
+        let imports = manifest.into_iter().flat_map(|manifest| &manifest.settlements.imports);
+        let said: BTreeSet<&InstanceId> = imports.map(|import| &import.id).collect();
+        let is_known = |id: &InstanceId| state.is_some_and(|state| state.known_ids().contains_key(id)) || said.contains(id);
+        let mut unknown: Vec<&ListedInstance> = listing.instances.iter().filter(|instance| !is_known(&instance.id)).collect();
+        unknown.sort_by(|one, other| one.id.cmp(&other.id));
+        let (format_version, mut instances) = (FORMAT_VERSION, Vec::new());
+        let (mut doubtful, mut other_types) = (Vec::new(), Vec::new());
+        let mut theirs = Vec::new();
+        for ListedInstance { id, name, type_text, kind, api_url, .. } in unknown {
+            if let Some(environment) = elsewhere.get(id) {
+                theirs.push((id.clone(), environment.clone()));
+                continue;
+            }
+            if let Some((name, attempt)) = state.and_then(|state| doubt_of(state, id)) {
+                doubtful.push(DoubtfulData { id: id.clone(), name: name.clone(), attempt: attempt.clone() });
+                continue;
+            }
+            let Some(kind) = *kind else {
+                other_types.push(OtherTypeData { id: id.clone(), kind: escape(type_text).into_owned() });
+                continue;
+            };
+            if let Some(name) = free(name, id, &mut taken) {
+                instances.push(FoundData { name, id: id.clone(), kind, api_url: api_url.clone() });
+            }
+        }
+        Self { format_version, instances, doubtful, other_types, elsewhere: theirs }
+    }
+
+    /// Whether there is nothing to take in.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+    }
+
+    /// As a manifest: it is valid alone and beside others. `command`: the program as it has to be called.
+    pub fn yaml(&self, command: &str) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = self.write(&mut text, command);
+        text
+    }
+
+    fn write(&self, text: &mut String, command: &str) -> std::fmt::Result {
+        let found = counted(self.instances.len(), "instance", "instances");
+        writeln!(text, "# {found} of the account that can be taken in; the names are proposals.")?;
+        for DoubtfulData { id, name, attempt } in &self.doubtful {
+            writeln!(text, "# {id} is left out: attempt {attempt} of {name} is in doubt and may have created it.")?;
+            writeln!(text, "#   {command} resolve {name} --attempt {attempt} --created {id}")?;
+        }
+        for OtherTypeData { id, kind } in &self.other_types {
+            writeln!(text, "# {id} is left out: its type, {kind}, is not known here.")?;
+        }
+        for (id, environment) in &self.elsewhere {
+            writeln!(text, "# {id} is left out: it belongs to environment {environment}.")?;
+        }
+        if self.is_empty() {
+            return text.write_str("instances: []\n");
+        }
+        writeln!(text, "instances:")?;
+        for FoundData { name, kind, .. } in &self.instances {
+            writeln!(text, "  - {{name: {}, type: {kind}}}", quoted(name))?;
+        }
+        writeln!(text, "import:")?;
+        for FoundData { name, id, kind, .. } in &self.instances {
+            writeln!(text, "  - {{name: {}, id: \"{id}\", type: {kind}}}", quoted(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// As it stands in YAML.
+fn quoted(name: &InstanceName) -> String {
+    if is_text(name.as_str()) { name.to_string() } else { format!("\"{name}\"") }
+}
+
+/// A name made of the server's, or of the id, that neither a name nor its twin has yet.
+fn free(label: &str, id: &InstanceId, taken: &mut BTreeSet<String>) -> Option<InstanceName> {
+    let base = plain(label);
+    let first = InstanceName::parse(&base).ok();
+    let with_id = |base: &str| {
+        let room = NAME_MAX.saturating_sub(id.as_str().len() + 1);
+        let cut = base.get(..room.min(base.len())).unwrap_or_default().trim_end_matches(['.', '-', '_']);
+        InstanceName::parse(&format!("{cut}-{id}")).ok()
+    };
+    let others = (0..).map_while(|number: u32| match number {
+        0 => Some(with_id(&base)),
+        1 => Some(with_id("instance")),
+        2..=9 => Some(with_id(&format!("instance-{number}"))),
+        _ => None,
+    });
+    let name = std::iter::once(first).chain(others).flatten().find(|name| !taken.contains(&name.twin_key()))?;
+    taken.insert(name.twin_key());
+    Some(name)
+}
+
+/// The letters of a label that a name may have; what stands between them is one `-`.
+fn plain(label: &str) -> String {
+    let mut plain = String::new();
+    for character in label.chars().take(4 * NAME_MAX) {
+        let is_plain = character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
+        let character = if is_plain { character } else { '-' };
+        if character != '-' || !plain.ends_with('-') {
+            plain.push(character);
+        }
+    }
+    let trimmed = plain.trim_matches(['.', '-', '_']);
+    trimmed.get(..NAME_MAX.min(trimmed.len())).unwrap_or_default().trim_end_matches(['.', '-', '_']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Source;
+
+    fn listed(id: &str, label: &str) -> ListedInstance {
+        let bare = ListedInstance::bare(InstanceId::parse(id).unwrap(), InstanceType::WhatsApp);
+        ListedInstance { name: label.to_owned(), ..bare }
+    }
+
+    #[test]
+    fn names_follow_the_grammar_and_are_nobodys() {
+        let manifest = Manifest::parse(&[Source::new("m.yaml", "instances: [{name: Sales, type: whatsapp}]")]).unwrap();
+        let labels = [
+            ("1", "Old desk"),
+            ("2", "old_desk"),
+            ("3", ""),
+            ("4", "sales"),
+            ("5", "nul"),
+            ("6", "../../etc/passwd"),
+            ("7", "2027"),
+            ("8", "Büro, 3. Stock"),
+            ("9", "\u{202e}evil\n- {name: x}"),
+            ("10", "no"),
+            ("11", &"x".repeat(200)),
+            ("12", &"x".repeat(200)),
+        ];
+        let instances = labels.iter().map(|(id, label)| listed(id, label)).collect();
+        let found = Discovery::of(&Listing { instances, odd_items: 0 }, None, Some(&manifest), &BTreeMap::new());
+        let names: Vec<_> = found.instances.iter().map(|found| format!("{} {}", found.id, found.name)).collect();
+        let (long, longer) = (format!("11 {}", "x".repeat(63)), format!("12 {}-12", "x".repeat(60)));
+        let expected = [
+            "1 Old-desk",
+            "10 no",
+            long.as_str(),
+            longer.as_str(),
+            "2 old_desk-2",
+            "3 instance-3",
+            "4 sales-4",
+            "5 nul-5",
+            "6 etc-passwd",
+            "7 2027",
+            "8 B-ro-3.-Stock",
+            "9 evil-name-x",
+        ];
+        assert_eq!(names, expected);
+        let yaml = found.yaml("chatapi");
+        let read =
+            Manifest::parse(&[Source::new("d.yaml", yaml.clone())]).unwrap_or_else(|problems| panic!("{yaml}{problems:?}"));
+        assert_eq!((read.declarations().len(), read.settlements.imports.len()), (12, 12));
+        let again =
+            Discovery::of(&Listing { instances: vec![listed("1", "x")], odd_items: 0 }, None, Some(&read), &BTreeMap::new());
+        assert!(again.is_empty(), "what is imported already is not proposed again");
+        assert!(again.yaml("chatapi").ends_with("instances: []\n"));
+    }
+}

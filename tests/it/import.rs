@@ -1,0 +1,190 @@
+//! `import`: one instance at once, and what there is to take in.
+
+use chatapi::instance::InstanceType;
+use chatapi::seal::Identity;
+
+use crate::stage::{Gateway, KEY, OtherGateway, Project, Reply, is_free_of, manifest};
+
+const TOKEN: &str = "tok0ShtYqs9pVb3nWkXcR7LmZd2JfGh8";
+
+/// `count` instances that somebody has created without us; their ids.
+fn foreign(gateway: &Gateway, count: usize) -> Vec<String> {
+    let settings = chatapi::Client::builder(gateway.url(), chatapi::secret::Secret::new(KEY.to_owned()));
+    let client = chatapi::blocking::Client::new(settings).unwrap();
+    let create = || client.create_instance(InstanceType::WhatsApp).unwrap().instance_parameters.id.to_string();
+    (0..count).map(|_| create()).collect()
+}
+
+/// A project on an account with `count` instances of others, which it has met.
+fn beside(gateway: &Gateway, count: usize) -> (Project, Vec<String>) {
+    let ids = foreign(gateway, count);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run(&format!("apply --allow-unknown {count}")).exits(0).done();
+    (project, ids)
+}
+
+#[test]
+fn p11_an_instance_is_taken_in_with_its_token_which_nobody_sees() {
+    let gateway = Gateway::start(&[]);
+    let (project, ids) = beside(&gateway, 2);
+    let run = project.call(["import", "desk", "--id", &ids[0], "--token-stdin"]).input(TOKEN).run().exits(0);
+    let run = run.prints(&format!("`desk` is {} from now on, and its token is kept.", ids[0])).warns("declare it");
+    is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), "import");
+    assert_eq!(project.token("desk"), TOKEN);
+    project.declare(&manifest("{kind: chatapi}", &["a", "desk"]));
+    project.run("apply").exits(0).prints("Nothing to do: 2 instances exist as declared.").done();
+    let other = project.run(&format!("import other --id {} --type whatsapp", ids[1])).exits(0).prints("its token is missing");
+    other.warns("token set other").done();
+    assert_eq!(gateway.creates(), 3, "two of others, and ours");
+    project.run("state verify").exits(0).done();
+}
+
+#[test]
+fn a_token_is_sealed_as_token_set_seals_it() {
+    let gateway = Gateway::start(&[]);
+    let ids = foreign(&gateway, 1);
+    let identity = Identity::generate().unwrap();
+    let key = identity.recipient().unwrap().to_string();
+    let project = Project::at(&gateway.url(), &[]).with("CHATAPI_SEAL_TO", key);
+    project.run("init").exits(0).done();
+    project.call(["import", "desk", "--id", &ids[0], "--token-stdin"]).input(TOKEN).run().exits(0).warns("sealed to").done();
+    for (path, bytes) in project.copy_of_state() {
+        is_free_of(&[TOKEN.to_owned()], &String::from_utf8_lossy(&bytes), &path.display().to_string());
+    }
+}
+
+#[test]
+fn what_is_recorded_or_not_listed_is_refused_and_nothing_is_written() {
+    let gateway = Gateway::start(&["create:nth=3=drop-after"]);
+    let (project, ids) = beside(&gateway, 1);
+    project.run(&format!("import desk --id {}", ids[0])).exits(0).done();
+    project.declare(&manifest("{kind: chatapi}", &["a", "desk", "x"]));
+    project.run("apply").exits(3).done_with("1 in doubt");
+    let doubtful = gateway.tokens().into_keys().find(|id| !project.ids().values().any(|known| known == id)).unwrap();
+    let before = project.read("state/journal.jsonl");
+    let (a, desk) = (project.ids()["a"].clone(), ids[0].clone());
+    for (line, code, why) in [
+        (format!("import desk --id {desk}"), 1, "is recorded already, as `desk`".to_owned()),
+        (format!("import new --id {desk}"), 1, "state mv desk new".to_owned()),
+        ("import a --id 999".to_owned(), 1, "the name `a` is taken: it is created".to_owned()),
+        (format!("import x --id {doubtful}"), 1, format!("resolve x --attempt {}", project.attempt("x"))),
+        (format!("import new --id {doubtful}"), 6, "it may have created that".to_owned()),
+        ("import new --id 999".to_owned(), 6, "the server does not list 999".to_owned()),
+        (format!("import new --id {doubtful} --type telegram"), 1, "telegram".to_owned()),
+        ("import new".to_owned(), 1, "--id".to_owned()),
+        (format!("import --discover --id {a}"), 1, "cannot be used with".to_owned()),
+    ] {
+        project.run(&line).exits(code).done_with(&why);
+    }
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    assert_eq!(gateway.creates(), 3);
+}
+
+/// What is proposed is a manifest: taken as it stands, it takes in everything, and nothing is created.
+#[test]
+fn what_is_discovered_is_taken_in_as_it_is_printed() {
+    let gateway = Gateway::start(&[]);
+    let (project, ids) = beside(&gateway, 2);
+    let before = project.read("state/journal.jsonl");
+    let found = project.run("import --discover").exits(0).prints("# 2 instances of the account that can be taken in");
+    for id in &ids {
+        assert!(found.stdout.contains(&format!("  - {{name: instance-{id}, id: \"{id}\", type: whatsapp}}")), "{found}");
+    }
+    assert_eq!(project.read("state/journal.jsonl"), before, "looking never writes");
+    let document = project.run("import --discover instances.yaml --format json").exits(0).json();
+    assert_eq!(document["instances"].as_array().map(Vec::len), Some(2), "{document}");
+    project.write("adopted.yaml", &found.stdout);
+    project.run("plan instances.yaml adopted.yaml").exits(0).prints("Plan: 0 to create, 1 unchanged, 2 to import.").done();
+    project.run("apply instances.yaml adopted.yaml").exits(3).prints("2 imported, 2 without token").done_with("token set");
+    assert_eq!(gateway.creates(), 3);
+    project.run("import --discover").exits(0).prints("instances: []").done();
+}
+
+#[test]
+fn where_there_is_no_state_everything_is_discovered() {
+    let gateway = Gateway::start(&[]);
+    let ids = foreign(&gateway, 1);
+    let project = Project::at(&gateway.url(), &["desk"]);
+    let found = project.run("import --discover").exits(0).prints(&ids[0]);
+    assert!(!project.state().exists(), "{found}");
+    // A shell makes the file before anything is written to it.
+    project.write("instances.yaml", "");
+    project.run("import --discover").exits(0).prints(&ids[0]).done();
+    project.run("import --discover nowhere.yaml").exits(1).done_with("nowhere.yaml");
+}
+
+#[test]
+fn what_a_doubt_may_have_created_is_left_out_with_the_command_that_settles_it() {
+    let gateway = Gateway::start(&["create:nth=2=drop-after"]);
+    let (project, ids) = beside(&gateway, 0);
+    assert!(ids.is_empty());
+    project.declare(&manifest("{kind: chatapi}", &["a", "x"]));
+    project.run("apply").exits(3).done_with("1 in doubt");
+    let attempt = project.attempt("x");
+    let found = project.run("import --discover").exits(0).prints("is left out: attempt");
+    let _ = found.prints(&format!("chatapi resolve x --attempt {attempt} --created")).prints("instances: []");
+    let document = project.run("import --discover --format json").exits(0).json();
+    assert_eq!(document["doubtful"][0]["attempt"], attempt.as_str());
+}
+
+/// T10, T20: what a server calls an instance reaches neither YAML nor a terminal as it is.
+#[test]
+fn names_that_a_server_gives_do_no_harm() {
+    let body = r#"{"result":[
+        {"id":"7","name":"x\n- {name: evil, type: whatsapp}\u001b[31m","type":"whatsapp","apiUrl":"https://h.example/7"},
+        {"id":"8","name":"y","type":"tele\ngram: x","apiUrl":"https://h.example/8"}]}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, body));
+    let project = Project::at(&other.url(), &[]);
+    let found = project.run("import --discover").exits(0).prints("{name: x-name-evil-type-whatsapp-31m, type: whatsapp}");
+    assert!(!found.stdout.contains("\n- {name: evil") && !found.stdout.contains('\u{1b}'), "{found}");
+    let found = found.prints("# 8 is left out: its type, ");
+    project.write("found.yaml", &found.stdout);
+    project.run("validate found.yaml").exits(0).done();
+}
+
+/// The keys are pinned with the first instance, be its token there or not: the apply that follows finds them as they should be.
+#[test]
+fn an_import_without_its_token_pins_the_keys_too() {
+    let gateway = Gateway::start(&[]);
+    let ids = foreign(&gateway, 1);
+    let key = Identity::generate().unwrap().recipient().unwrap().to_string();
+    let project = Project::at(&gateway.url(), &["desk", "new"]).with("CHATAPI_SEAL_TO", key);
+    project.run("init").exits(0).done();
+    let run = project.run(&format!("import desk --id {}", ids[0])).exits(0).warns("sealed to");
+    assert!(!run.stderr.contains("in the clear"), "{run}");
+    project.run("apply").exits(3).prints("1 created, 1 unchanged, 1 without token").done_with("token set desk");
+    project.call(["token", "set", "desk"]).input(TOKEN).run().exits(0).done();
+    for (path, bytes) in project.copy_of_state() {
+        is_free_of(&[TOKEN.to_owned()], &String::from_utf8_lossy(&bytes), &path.display().to_string());
+    }
+}
+
+/// A run that dies has taken it in or has not; the token is set by the next command then, and nothing is taken in twice.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p3_an_import_that_dies_anywhere_loses_no_id() {
+    for point in [
+        "journal-before-adopted",
+        "journal-written-adopted",
+        "journal-after-adopted",
+        "journal-written-token_set",
+        "journal-after-token_set",
+        "lockfile-before",
+    ] {
+        let gateway = Gateway::start(&[]);
+        let (project, ids) = beside(&gateway, 1);
+        let import = ["import", "desk", "--id", &ids[0], "--token-stdin"];
+        let died = project.call(import).input(TOKEN).env("CHATAPI_FAILPOINT", format!("{point}=kill")).run();
+        assert!(died.code > 1_000, "{point}: {died}");
+        let again = project.call(import).input(TOKEN).run();
+        let set = project.call(["token", "set", "desk"]).input(TOKEN).run();
+        let told = format!("{point}: {again}\n{set}");
+        assert!(again.code == 0 || again.stderr.contains("is recorded already, as `desk`"), "{told}");
+        assert!(set.code == 0 || set.stderr.contains("is kept already"), "{told}");
+        assert_eq!((project.ids()["desk"].as_str(), project.token("desk").as_str()), (ids[0].as_str(), TOKEN), "{told}");
+        project.declare(&manifest("{kind: chatapi}", &["a", "desk"]));
+        project.run("apply").exits(0).prints("Nothing to do: 2 instances exist as declared.").done();
+        assert_eq!(gateway.creates(), 2, "{told}");
+        project.run("state verify").exits(0).done();
+    }
+}

@@ -1,0 +1,237 @@
+//! `status`: each instance is asked at its own address with its own token, which goes nowhere else and is never shown.
+
+use std::sync::{Arc, Mutex};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest};
+
+/// What each name says, or why it says nothing.
+fn words(document: &Value) -> Vec<String> {
+    let of = |row: &Value| {
+        let word = row["status"].as_str().or(row["problem"].as_str()).unwrap();
+        format!("{}: {word}", row["name"].as_str().unwrap())
+    };
+    document["instances"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn exit_3_until_all_that_were_asked_are_authenticated() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    let ids = project.ids();
+    let before = project.copy_of_state();
+    let run = project.run("status").exits(3).prints("Status: 2 instances, 0 authenticated, 2 not authenticated.");
+    run.prints("got qr code").warns("`chatapi qr a` shows the code").done_or_doubtful();
+    gateway.instance(&ids["a"], "emulatorLink");
+    project.run("status a").exits(0).prints("Status: 1 instance, 1 authenticated.").done();
+    let document = project.run("status --format json").exits(3).json();
+    assert_eq!(words(&document), ["a: authenticated", "b: got qr code"]);
+    assert_eq!(document["summary"], json!({"instances": 2, "authenticated": 1, "not_authenticated": 1, "no_answer": 0}));
+    assert_eq!((&document["instances"][1]["has_qr"], document["instances"][0].get("message")), (&true.into(), None));
+    gateway.instance(&ids["b"], "emulatorLink");
+    project.run("status").exits(0).done();
+    gateway.instance(&ids["a"], "logout");
+    project.run("status b a").exits(3).prints("1 not authenticated").done_or_doubtful();
+    // It needs no key, and no server but the instances'.
+    project.call(["status", "b"]).without("CHATAPI_API_KEY").without("CHATAPI_URL").run().exits(0).done();
+    assert_eq!(project.copy_of_state(), before, "looking writes nothing");
+    project.run("status unheard-of").exits(1).done_with("nothing is recorded under `unheard-of`");
+}
+
+#[test]
+fn sealed_tokens_are_opened_with_a_key_and_not_without_one() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout;
+    project.declare(&format!("seal_to: [{}]\n{}", public.trim(), manifest("{kind: chatapi}", &["a"])));
+    project.run("apply").exits(0).done();
+    let asked = gateway.requests();
+    project.run("status").exits(1).done_with("`--identity FILE`");
+    assert_eq!(gateway.requests(), asked);
+    gateway.instance(&project.ids()["a"], "emulatorLink");
+    project.run("status --identity key.txt").exits(0).prints("1 authenticated").done();
+}
+
+#[test]
+fn why_an_instance_says_nothing_is_told_for_each_and_keeps_no_other_back() {
+    let gateway = Gateway::start(&["create:nth=2=no-token", "create:nth=3=drop-after"]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c", "d", "e"]);
+    project.run("apply --parallelism 1").exits(3).done_or_doubtful();
+    gateway.instance(&project.ids()["a"], "emulatorLink");
+    project.call(["token", "set", "d", "--replace"]).input("another-token-altogether").run().exits(0).done();
+    let run = project.run("status --format json").exits(3);
+    let document = run.json();
+    assert_eq!(
+        words(&document),
+        ["a: authenticated", "b: token_missing", "c: not_concluded", "d: wrong_token", "e: got qr code"]
+    );
+    assert_eq!(document["summary"]["no_answer"], 3);
+    let run = project.run("status").exits(3).warns("`chatapi token set d --replace` keeps another token");
+    is_free_of(
+        &["another-token-altogether".to_owned(), gateway.tokens()[&project.ids()["a"]].clone()],
+        &run.to_string(),
+        "status",
+    );
+    let gone = Project::at(&gateway.url(), &["z"]);
+    gone.run("apply --allow-unknown all").exits(0).done();
+    gateway.stop();
+    let document = gone.run("status --format json --connect-timeout 5s").exits(3).json();
+    assert_eq!(words(&document), ["z: unreachable"]);
+}
+
+/// P11: by https, or to this machine; to no other address that an answer names, and not twice.
+#[test]
+fn p11_a_token_goes_to_its_own_instance_and_nowhere_else() {
+    let elsewhere = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let there = elsewhere.url();
+    let own = Arc::new(Mutex::new(String::new()));
+    let (address, made) = (Arc::clone(&own), Mutex::new(0));
+    let server = OtherGateway::start(move |asked| match asked.function() {
+        "newInstance" => {
+            let mut made = made.lock().unwrap();
+            *made += 1;
+            let base = if *made == 1 { address.lock().unwrap().clone() } else { "http://h.example".to_owned() };
+            let instance = format!(r#"{{"id":"{made}","apiUrl":"{base}/instance{made}/","token":"tokentokentoken{made}"}}"#);
+            Reply::new(200, format!(r#"{{"result":{{"status":"created","instance":{instance}}}}}"#))
+        }
+        "status" => Reply::new(302, r#"{"accountStatus":"authenticated"}"#).to(&format!("{there}/status?token=tokentokentoken1")),
+        _ => Reply::new(200, r#"{"result":[]}"#),
+    });
+    *own.lock().unwrap() = server.url();
+    let project = Project::at(&server.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    let run = project.call("status --format json -vvv".split(' ')).env("CHATAPI_LOG", "trace").run().exits(3);
+    assert_eq!(words(&run.json()), ["a: unreachable", "b: bad_address"]);
+    let asked: Vec<_> = server.asked().into_iter().filter(|asked| asked.function() == "status").collect();
+    assert_eq!(asked.len(), 1, "asked once");
+    assert!(asked[0].method == "GET" && asked[0].target.ends_with("/v1/api/instance1/status?token=tokentokentoken1"));
+    assert!(elsewhere.asked().is_empty());
+    is_free_of(&["tokentokentoken1".to_owned(), "tokentokentoken2".to_owned()], &run.to_string(), "status");
+}
+
+/// P11: whoever writes the list says where instances are, and collects no tokens by that.
+#[test]
+fn p11_an_address_from_a_list_gets_a_token_only_where_the_account_is_or_an_operator_says() {
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let (there, own) = (thief.url(), Arc::new(Mutex::new(String::new())));
+    let address = Arc::clone(&own);
+    let server = OtherGateway::start(move |asked| {
+        if asked.function() == "status" {
+            return Reply::new(200, r#"{"accountStatus":"authenticated"}"#);
+        }
+        let item = |id, base: &str| format!(r#"{{"id":"{id}","name":"","type":"whatsapp","apiUrl":"{base}/i{id}/"}}"#);
+        let here = address.lock().unwrap().clone();
+        let items = [item(1, &there), item(2, &there), item(3, &here)].join(",");
+        Reply::new(200, format!(r#"{{"result":[{items}]}}"#))
+    });
+    *own.lock().unwrap() = server.url();
+    let text = manifest("{kind: chatapi}", &["b"]) + "import: [{name: b, id: '2', type: whatsapp}]\n";
+    let project = Project::at(&server.url(), &[]);
+    project.declare(&text);
+    let import = |name: &str, id| {
+        project.call(["import", name, "--id", id, "--token-stdin"]).input(format!("{name}okentokentoken1")).run()
+    };
+    project.run("init").exits(0).done();
+    import("a", "1").exits(0).done();
+    import("c", "3").exits(0).done();
+    project.run("apply").exits(3).prints("1 imported").done_or_doubtful();
+    project.call(["token", "set", "b"]).input("bokentokentoken1").run().exits(0).done();
+    for _ in 0..2 {
+        let document = project.run("status --format json").exits(3).json();
+        assert_eq!(words(&document), ["a: bad_address", "b: bad_address", "c: authenticated"]);
+        let flag = format!("`--trust-host {}` says so", thief.url().trim_end_matches("/v1/api"));
+        assert!(document["instances"][0]["message"].as_str().unwrap().contains(&flag), "{document}");
+        project.run("qr b --print").exits(1).done_with(&flag);
+        assert!(thief.asked().is_empty());
+        // A journal that is begun anew still knows it.
+        project.run("state compact").exits(0).done();
+    }
+    project.run("status --trust-host eu1.example a").exits(3).prints("bad address").done_or_doubtful();
+    project.run("status --trust-host https://").exits(1).done_with("expected a host");
+    assert!(thief.asked().is_empty());
+    let trusted = format!("--trust-host other.example --trust-host {}", thief.url());
+    project.run(&format!("status {trusted}")).exits(0).prints("3 authenticated").done();
+    project.run(&format!("qr b --print {trusted}")).exits(0).prints("linked to a phone already").done();
+    assert_eq!(thief.asked().len(), 3);
+}
+
+#[test]
+fn p13_an_answer_without_end_or_that_never_comes_is_none() {
+    let own = Arc::new(Mutex::new(String::new()));
+    let address = Arc::clone(&own);
+    let server = OtherGateway::start(move |asked| match asked.function() {
+        "newInstance" => {
+            let base = address.lock().unwrap().clone();
+            let instance = format!(r#"{{"id":"1","apiUrl":"{base}/i1","token":"tokentokentoken1"}}"#);
+            Reply::new(200, format!(r#"{{"result":{{"status":"created","instance":{instance}}}}}"#))
+        }
+        "status" => Reply::new(200, format!(r#"{{"accountStatus":"authenticated","more":"{}"}}"#, "x".repeat(2 << 20))),
+        _ => Reply::new(200, r#"{"result":[]}"#),
+    });
+    *own.lock().unwrap() = server.url();
+    let project = Project::at(&server.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    project.run("status").exits(3).prints("broke off or is too long").done_or_doubtful();
+}
+
+#[test]
+fn watching_prints_a_line_for_each_change_and_ends_on_a_signal() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b"]);
+    project.run("apply --parallelism 1").exits(0).done();
+    let ids = project.ids();
+    let watching = project.call(["status", "--watch", "--interval", "100ms"]).start();
+    watching.prints_so_far("b: got qr code\n");
+    gateway.instance(&ids["a"], "emulatorLink");
+    watching.prints_so_far("a: authenticated, was got qr code\n");
+    gateway.instance(&ids["a"], "logout");
+    watching.prints_so_far("a: got qr code, was authenticated\n");
+    watching.signal(Signal::TERM);
+    let run = watching.wait().exits(143);
+    assert_eq!(run.stdout.lines().count(), 4, "{run}");
+    project.run("status --watch --format json").exits(1).done_with("has no JSON");
+    project.run("status --watch --interval 1ms").exits(1).done_with("100ms");
+}
+
+#[test]
+fn a_terminal_has_one_table_that_is_drawn_anew() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let (screen, terminal) = Terminal::open(100);
+    let call = project.call("status --watch --interval 100ms".split(' ')).env("TERM", "xterm-256color");
+    let watching = call.stdout_to(terminal).coloured().start();
+    screen.shows("Status: 1 instance, 0 authenticated, 1 not authenticated.");
+    gateway.instance(&project.ids()["a"], "emulatorLink");
+    screen.shows("Status: 1 instance, 1 authenticated.");
+    watching.signal(Signal::INT);
+    let run = watching.wait();
+    let shown = screen.end();
+    assert!(run.code == 130 && shown.ends_with('\n'), "{run}: {shown:?}");
+    // Up and away with the old one, before the new one.
+    let last = shown.rsplit_once("NAME").unwrap().0;
+    assert!(last.contains("\u{1b}[2K") && shown.contains("got qr code"), "{shown:?}");
+}
+
+/// Its port is another one in each run; its phones find themselves linked at the third question.
+#[test]
+fn instances_of_the_embedded_emulator_can_be_asked_too() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").exits(0).done();
+    project.run("status").exits(3).prints("got qr code").warns("embedded emulator at").done_or_doubtful();
+    let watching = project.call(["status", "--watch", "--interval", "100ms"]).start();
+    watching.prints_so_far("a: authenticated, was got qr code\n");
+    watching.signal(Signal::INT);
+    let run = watching.wait();
+    assert_eq!(run.code, 130, "{run}");
+}
+
+#[test]
+fn where_there_is_none_to_ask_that_is_said() {
+    let project = Project::at("http://127.0.0.1:1/", &[]);
+    project.run("init").exits(0).done();
+    project.run("status").exits(0).done_with("there is none to ask");
+}
