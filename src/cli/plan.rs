@@ -390,7 +390,7 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             )
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
-        Guard::Protected { .. } => "`protect: false` in the manifest and an apply lift that".to_owned(),
+        Guard::Protected { .. } => "`protect: false` in the manifest and an apply lift that, with its type as it was".to_owned(),
         Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
             format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
         }

@@ -10,7 +10,7 @@ use super::state::meant;
 use super::variables;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest, Target};
-use crate::plan::{Plan, Settled, Settlement, settle};
+use crate::plan::{Action, Plan, Settled, Settlement, settle};
 use crate::report::account::Notice;
 use crate::saved::Consent;
 use crate::state::{Phase, State};
@@ -148,6 +148,11 @@ fn selects_nothing(target: &Target, declarations: &[Declaration], state: &State)
 /// Says which of `names` were replaced before, so that nothing is done for them.
 pub(super) fn remark_spent(context: &Context, plan: &Plan, names: &[InstanceName], state: &State) {
     let command = context.command();
+    let is_aside = |name: &InstanceName| plan.with(Action::Aside).any(|change| change.name == *name);
+    for name in names.iter().filter(|name| is_aside(name)) {
+        let told = format!("`{name}` is to be replaced, and is not among those selected: nothing is done for it");
+        context.remark(Notice::warning(&told).about(name));
+    }
     for name in names.iter().filter(|name| plan.replacements().all(|(replaced, _)| replaced != *name)) {
         let Some(old) = state.replaced(name).filter(|_| state.record(name).is_some_and(|record| record.instance().is_some()))
         else {

@@ -119,6 +119,10 @@ fn deletes(printed: &mut Printed) {
     project.run("apply --parallelism 1").done();
     printed.run(&project, "destroy", "destroy -y --max-deletes 3 --parallelism 1 a b c");
     printed.run(&project, "doubts", "doubts");
+    printed.run(&project, "state-list", "state list");
+    for name in ["a", "b", "c"] {
+        printed.run(&project, "state-show-name", &format!("state show {name}"));
+    }
     let gateway = Gateway::start(&["delete=drop-before"]);
     let project = Project::at(&gateway.url(), &["a"]);
     project.run("apply").done();
