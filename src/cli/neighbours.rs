@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Context;
+use super::context::{Context, Server};
 use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::instance::{InstanceId, InstanceName};
-use crate::state::{Binding, Phase};
+use crate::state::{Binding, Phase, State};
 use crate::store;
 
 /// Whose an instance is.
@@ -23,6 +23,21 @@ pub(super) struct Owner {
 /// What the other environments manage on the server of this state, as far as their states are here. What they have released is free.
 /// Ids are of one server, whatever the account: the emulator's are of one state.
 pub(super) fn owners(context: &Context, bound: Option<&Binding>) -> BTreeMap<InstanceId, Owner> {
+    let is_same = |theirs: &Binding| !theirs.origin.is_emulator() && bound.is_none_or(|bound| bound.origin == theirs.origin);
+    of_states(context, |state| state.binding.as_ref().is_some_and(is_same))
+}
+
+/// Of those, what is in states that were bound by the very key of `server`: nobody makes such a state up who does not have the key. A
+/// state that comes with a pull request must not explain away what a lost run has created.
+pub(super) fn proven(context: &Context, server: &Server) -> BTreeMap<InstanceId, Owner> {
+    let is_ours = |state: &State| {
+        let mine = server.binding(&state.lineage);
+        state.binding.as_ref().is_some_and(|theirs| theirs.key.is_some() && *theirs == mine)
+    };
+    of_states(context, is_ours)
+}
+
+fn of_states(context: &Context, is_meant: impl Fn(&State) -> bool) -> BTreeMap<InstanceId, Owner> {
     let mut owners = BTreeMap::new();
     for (environment, dir, command) in context.environment.iter().flat_map(Chosen::neighbours) {
         if !store::has_state(&dir) {
@@ -35,8 +50,7 @@ pub(super) fn owners(context: &Context, bound: Option<&Binding>) -> BTreeMap<Ins
                 continue;
             }
         };
-        let is_same = |theirs: &Binding| !theirs.origin.is_emulator() && bound.is_none_or(|bound| bound.origin == theirs.origin);
-        if !state.binding.as_ref().is_some_and(is_same) {
+        if !is_meant(&state) {
             continue;
         }
         for record in state.records().values() {

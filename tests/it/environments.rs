@@ -284,6 +284,30 @@ fn p1_what_another_environment_has_is_not_taken_in() {
     assert_eq!(gateway.creates(), 2);
 }
 
+/// A state without a key can be made up by a pull request: it explains nothing of what the account has away.
+#[test]
+fn p1_p5_a_made_up_environment_hides_no_lost_run() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    fs::rename(project.path("state"), project.path("lost")).unwrap();
+    project.run("state rebuild --from lock").exits(0).done();
+    fs::rename(project.path("state"), project.path("made-up")).unwrap();
+    fs::remove_file(project.lock_file()).unwrap();
+    let prod = format!("prod: {{gateway: '{}', same_account_as: [fake]}}", gateway.url());
+    for state in ["nowhere", "made-up", "lost"] {
+        project.write("chatapi.yaml", format!("environments: {{{prod}, fake: {{state: {state}}}}}\n"));
+        let run = project.call(["apply", "--init", "--env", "prod"]).env("CI", "true").run();
+        if state == "lost" {
+            // It was bound by the very key.
+            run.exits(0).done();
+        } else {
+            run.exits(6).warns("the account has 1 instance that this state does not know");
+            assert_eq!(gateway.creates(), 1, "{state}");
+        }
+    }
+}
+
 /// CI systems set what nobody has defined to the empty text.
 #[test]
 fn an_empty_variable_names_nothing() {

@@ -43,7 +43,7 @@ impl Run<'_> {
         let strictness = self.strictness(state);
         // A saved plan may come back with a state from before it was applied: then a doubt explains nothing.
         let doubts = if self.saved.is_some() { Doubts::ExplainNothing } else { Doubts::Explain };
-        let theirs = neighbours::owners(self.context, state.binding.as_ref());
+        let theirs = neighbours::proven(self.context, &self.server);
         let mut accepted = most;
         loop {
             let Some(listing) = self.listed(applier, state, strictness).await? else { return Ok(None) };
