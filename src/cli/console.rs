@@ -295,6 +295,15 @@ impl Console {
         }
     }
 
+    /// `text` as it goes to a standard output that somebody else writes to: without colours where none are wanted.
+    pub(super) fn as_shown(&self, text: &str) -> String {
+        let text = disarm(text, Printed::Text);
+        match choose(self.colour, &io::stdout()) {
+            ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
+            _ => text.into_owned(),
+        }
+    }
+
     /// Whether standard error is coloured.
     pub(super) fn is_coloured(&self) -> bool {
         choose(self.colour, &io::stderr()) != ColorChoice::Never

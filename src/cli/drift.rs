@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use anstyle::Style;
 use jiff::Timestamp;
 
 use super::args::{DriftArgs, ExpiryArgs, PlanArgs, ServerArgs};
-use super::console::{BOLD, Console};
+use super::console::{BAD, BOLD, Console, DOUBT};
 use super::context::{Context, check_server, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
 use super::machine::steady_now;
 use super::planning::declared;
-use super::table::{Column, table};
+use super::table::{Column, painted};
 use super::witness::Witness;
 use super::{signals, variables};
 use crate::instance::{InstanceId, InstanceName};
@@ -178,7 +179,7 @@ pub(super) fn show(context: &Context, drift: &Drift) {
     let console = &context.console;
     if !drift.findings.is_empty() {
         let rows: Vec<Vec<String>> = drift.findings.iter().map(row).collect();
-        console.result(table(&COLUMNS, &rows, Console::width()));
+        console.result(painted(&COLUMNS, &rows, Console::width(), &|row| (0, colour(drift.findings.get(row)))));
         console.result("\n");
     }
     console.line(format_args!("{BOLD}{}{BOLD:#}", DriftSummary::of(drift).sentence()));
@@ -201,6 +202,14 @@ pub(super) fn notices<'a>(drift: &'a Drift, command: &'a str) -> impl Iterator<I
         };
         hints(finding, command).iter().fold(notice, |notice, hint| notice.hint(hint))
     })
+}
+
+/// Of the word for a finding.
+fn colour(finding: Option<&Finding>) -> Style {
+    match finding.map(|finding| &finding.deviation) {
+        Some(Deviation::Gone { .. } | Deviation::Stopped | Deviation::Expired { .. } | Deviation::WrongType { .. }) => BAD,
+        _ => DOUBT,
+    }
 }
 
 fn row(finding: &Finding) -> Vec<String> {

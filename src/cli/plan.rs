@@ -113,7 +113,7 @@ impl Made {
             if args.checksum {
                 context.console.line(self.hash);
             } else {
-                show(&context.console, &self.plan, self.cost().as_ref());
+                show(&context.console, &self.plan, (self.cost().as_ref(), self.drift.as_ref()));
                 self.drift.iter().for_each(|drift| drift::show(context, drift));
             }
             remark(context, &self);
@@ -161,7 +161,7 @@ impl Made {
         if let Some(drift) = &self.drift {
             drift::notices(drift, &command).for_each(|notice| context.note(notice));
         }
-        account(context, &self.plan, self.cost().as_ref());
+        account(context, &self.plan, (self.cost().as_ref(), self.drift.as_ref()));
     }
 
     fn cost(&self) -> Option<Cost> {
@@ -227,8 +227,9 @@ fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
 
-/// The plan as text: what changes or needs attention, the counts, and the cost.
-pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
+/// The plan as text: what changes or needs attention, the counts, and the cost. With what the server's list says of it, where that
+/// was asked for.
+pub(super) fn show(console: &Console, plan: &Plan, (cost, drift): (Option<&Cost>, Option<&Drift>)) {
     let quiet = console.loudness < Loudness::Verbose;
     let shown: Vec<&Change> = plan.rows().filter(|change| !quiet || is_notable(change)).collect();
     let mut text = rows(&shown, Console::width());
@@ -236,7 +237,7 @@ pub(super) fn show(console: &Console, plan: &Plan, cost: Option<&Cost>) {
         text.push('\n');
     }
     console.result(text);
-    console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary())));
+    console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary(), drift)));
     cost.map(cost_sentence).into_iter().for_each(|line| console.line(line));
 }
 
@@ -311,12 +312,15 @@ fn is_notable(change: &Change) -> bool {
 }
 
 /// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
-fn sentence(summary: &PlanSummary) -> String {
+fn sentence(summary: &PlanSummary, drift: Option<&Drift>) -> String {
     let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
     let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = *summary;
     let is_quiet = create + in_doubt + finish + token_missing + conflict + orphaned == 0;
     if is_quiet && delete + protect + unprotect + aside + import + moves + settle == 0 {
-        return report::nothing_to_do(unchanged);
+        return match drift {
+            Some(drift) if drift.contradicts_state() => report::nothing_but_drift(unchanged),
+            _ => report::nothing_to_do(unchanged),
+        };
     }
     let deletes = if delete > 0 { format!(", {delete} to delete") } else { String::new() };
     let first = format!("Plan: {create} to create{deletes}, {unchanged} unchanged");
@@ -337,11 +341,11 @@ fn sentence(summary: &PlanSummary) -> String {
 }
 
 /// What the reports tell of a plan.
-pub(super) fn account(context: &Context, plan: &Plan, cost: Option<&Cost>) {
+pub(super) fn account(context: &Context, plan: &Plan, (cost, drift): (Option<&Cost>, Option<&Drift>)) {
     let summary = plan.summary();
     let (create, in_doubt) = (summary.create, summary.in_doubt);
     let counts = Counts { is_changed: report::has_changes(&summary), create, delete: summary.delete, in_doubt, refused: 0 };
-    let headline = with_cost(sentence(&summary), cost);
+    let headline = with_cost(sentence(&summary, drift), cost);
     context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
     context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });
 }

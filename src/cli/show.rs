@@ -38,14 +38,14 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> 
     let cost = manifest.prices.as_ref().map(|prices| saved.plan.cost(prices));
     let known = Some((&saved.lineage, saved.head.serial));
     if context.is_text() {
-        plan::show(&context.console, &saved.plan, cost.as_ref());
+        plan::show(&context.console, &saved.plan, (cost.as_ref(), None));
         remark(context, &saved);
     }
     if context.reports.is_wanted() {
         context.reports.declare(&manifest);
         context.reports.about(known, saved.plan_hash);
         context.planned(&saved.plan);
-        plan::account(context, &saved.plan, cost.as_ref());
+        plan::account(context, &saved.plan, (cost.as_ref(), None));
     }
     if context.wants_document() {
         let document = PlanDocument::new((&saved.plan, saved.plan_hash), known, &[]).declared_in(&manifest).costing(cost);

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 
 use super::args::StatusArgs;
 use super::asking::{Asked, Field, Silence};
-use super::console::{BOLD, Console};
+use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::signals;
-use super::table::{Column, table};
+use super::table::{Column, painted};
 use crate::apply::StopSignal;
 use crate::instance::InstanceName;
 use crate::provider::InstanceStatus;
@@ -23,6 +23,8 @@ use crate::text::escape;
 
 /// The rows' columns.
 const COLUMNS: [Column; 4] = [Column::cut("NAME", 16), Column::whole("ID"), Column::cut("STATUS", 12), Column::cut("DETAIL", 24)];
+/// Which of them is painted.
+const STATUS: usize = 2;
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError> {
     if args.watch && context.is_json() {
@@ -69,7 +71,11 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
         let Ok((rows, at)) = ended else { break };
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         match &screen {
-            Some(screen) => screen.set_message(format!("{at} {}\n\n{}", StatusSummary::of(&rows).sentence(), drawn(&rows))),
+            Some(screen) => {
+                let every = format!("asked anew every {:?}; Ctrl-C ends it", args.reach.interval);
+                let text = format!("{at} {}\n{DIM}{every}{DIM:#}\n\n{}", StatusSummary::of(&rows).sentence(), drawn(&rows));
+                screen.set_message(context.console.as_shown(&text));
+            }
             None => changes(context, &rows, at, &mut said),
         }
         tokio::select! {
@@ -171,7 +177,15 @@ fn drawn(rows: &[StatusRow]) -> String {
         let id = row.id.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         vec![row.name.to_string(), id, word, detail]
     };
-    table(&COLUMNS, &rows.iter().map(line).collect::<Vec<_>>(), Console::width()) + "\n"
+    let paint = |index: usize| {
+        let style = match rows.get(index) {
+            Some(row) if row.is_authenticated => GOOD,
+            Some(row) if row.status.is_some() => DOUBT,
+            _ => BAD,
+        };
+        (STATUS, style)
+    };
+    painted(&COLUMNS, &rows.iter().map(line).collect::<Vec<_>>(), Console::width(), &paint) + "\n"
 }
 
 fn remark(context: &Context, rows: &[StatusRow]) {
@@ -179,6 +193,9 @@ fn remark(context: &Context, rows: &[StatusRow]) {
     if let Some(row) = rows.iter().find(|row| row.has_qr) {
         let name = &row.name;
         context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} qr {name}` shows the code that links a phone"));
+    }
+    if rows.iter().any(|row| row.problem == Some("refused")) {
+        context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} drift` tells whether the server still has it"));
     }
     if let Some(row) = rows.iter().find(|row| row.problem == Some("wrong_token")) {
         let name = &row.name;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// A column, and what may become of it where the terminal is too narrow.
@@ -36,17 +37,35 @@ impl Column {
 
 /// A head and its rows, each line with its line feed, where possible in `room` columns of a terminal.
 pub(super) fn table(columns: &[Column], rows: &[Vec<String>], room: Option<usize>) -> String {
+    painted(columns, rows, room, &|_| (0, Style::new()))
+}
+
+/// The same, with the text in one column of each row painted, as `paint` says for the row.
+pub(super) fn painted(
+    columns: &[Column],
+    rows: &[Vec<String>],
+    room: Option<usize>,
+    paint: &dyn Fn(usize) -> (usize, Style),
+) -> String {
     let heads: Vec<String> = columns.iter().map(|column| column.head.to_owned()).collect();
     let lines: Vec<&[String]> = std::iter::once(heads.as_slice()).chain(rows.iter().map(Vec::as_slice)).collect();
     let full = |index: usize| lines.iter().filter_map(|line| line.get(index)).map(|text| text.width()).max().unwrap_or(0);
-    let shown = shown(columns, &full, room);
+    // On a terminal, a column that no row fills is left out.
+    let is_filled = |index: usize| rows.iter().any(|row| row.get(index).is_some_and(|text| !text.is_empty()));
+    let kept = columns.iter().copied().enumerate().filter(|(index, _)| room.is_none() || rows.is_empty() || is_filled(*index));
+    let shown = shown(kept.collect(), &full, room);
     let mut text = String::new();
-    for line in lines {
+    for (number, line) in lines.into_iter().enumerate() {
+        // The head is not painted.
+        let paint = number.checked_sub(1).map(paint);
         let mut pending = 0;
         for (index, width) in &shown {
             let cell = line.get(*index).map_or(Cow::Borrowed(""), |cell| cut(cell, *width));
             text.extend(std::iter::repeat_n(' ', pending));
-            text.push_str(&cell);
+            match paint.filter(|(column, _)| column == index) {
+                Some((_, style)) => text.push_str(&format!("{style}{cell}{style:#}")),
+                None => text.push_str(&cell),
+            }
             pending = width.saturating_sub(cell.width()) + GAP;
         }
         text.truncate(text.trim_end_matches(' ').len());
@@ -56,8 +75,7 @@ pub(super) fn table(columns: &[Column], rows: &[Vec<String>], room: Option<usize
 }
 
 /// The columns that are shown, with their widths.
-fn shown(columns: &[Column], full: &dyn Fn(usize) -> usize, room: Option<usize>) -> Vec<(usize, usize)> {
-    let mut kept: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
+fn shown(mut kept: Vec<(usize, Column)>, full: &dyn Fn(usize) -> usize, room: Option<usize>) -> Vec<(usize, usize)> {
     loop {
         let mut widths: Vec<usize> = kept.iter().map(|(index, _)| full(*index)).collect();
         // What is spare gives way before anything is cut that is not.
@@ -130,6 +148,22 @@ mod tests {
         for room in 26..80 {
             assert!(text(room).lines().all(|line| line.width() <= room), "{room}: {}", text(room));
         }
+    }
+
+    #[test]
+    fn on_a_terminal_a_column_that_no_row_fills_is_left_out() {
+        let rows = [vec!["a".to_owned(), "7".to_owned(), String::new(), String::new()]];
+        assert_eq!(table(&COLUMNS, &rows, Some(80)), "NAME   ID\na      7\n");
+        assert_eq!(table(&COLUMNS, &rows, None), "NAME   ID   ADDRESS   BY\na      7\n");
+        assert_eq!(table(&COLUMNS, &[], Some(80)), "NAME   ID   ADDRESS   BY\n");
+    }
+
+    #[test]
+    fn what_is_painted_takes_no_room() {
+        let green = anstyle::AnsiColor::Green.on_default();
+        let rows = [vec!["ab".to_owned(), "7".to_owned()], vec!["c".to_owned(), "8".to_owned()]];
+        let text = painted(&COLUMNS[..2], &rows, None, &|row| if row == 1 { (0, green) } else { (1, Style::new()) });
+        assert_eq!(text, "NAME   ID\nab     7\n\u{1b}[32mc\u{1b}[0m      8\n");
     }
 
     #[test]

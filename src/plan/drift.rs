@@ -96,6 +96,19 @@ pub enum Deviation {
     },
 }
 
+impl Drift {
+    /// Whether the list says of an instance on record that it is not there, does not run, or is another.
+    pub fn contradicts_state(&self) -> bool {
+        let is_contradiction = |deviation: &Deviation| {
+            matches!(
+                deviation,
+                Deviation::Gone { .. } | Deviation::Stopped | Deviation::Expired { .. } | Deviation::WrongType { .. }
+            )
+        };
+        self.findings.iter().any(|finding| is_contradiction(&finding.deviation))
+    }
+}
+
 impl Deviation {
     /// Its word in every output.
     pub const fn as_str(&self) -> &'static str {

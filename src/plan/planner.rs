@@ -1,6 +1,6 @@
 //! Declared × recorded × open attempts → changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{Action, Change, Plan, Reason};
 use crate::instance::{InstanceName, InstanceType};
@@ -73,28 +73,47 @@ fn orphan(record: &Record) -> Option<Change> {
     Some(Change { name: record.name.clone(), kind: record.kind, action, reason, exists_as: None, renamed_from: None })
 }
 
-/// Pairs each name that has just left with the new name of its type that is most like it; the many after the first few just with
-/// the next one.
+/// Pairs the names that have just left with the new names of their type.
 fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], state: &State) {
-    let mut new: BTreeMap<InstanceType, VecDeque<&mut Change>> = BTreeMap::new();
+    let mut new: BTreeMap<InstanceType, Vec<&mut Change>> = BTreeMap::new();
     // What was tried before was declared beside the one that left.
     let is_new = |change: &&mut Change| change.action == Action::Create && change.reason == Reason::New;
     // One that was about to be replaced is no other's new name.
     for change in changes.iter_mut().filter(is_new).filter(|change| state.replaced(&change.name).is_none()) {
-        new.entry(change.kind).or_default().push_back(change);
+        new.entry(change.kind).or_default().push(change);
     }
     let is_left = |(record, change): &&(&Record, Change)| {
         change.action == Action::Orphan && !record.orphan_noted && !matches!(record.phase, Phase::Retiring(..))
     };
-    let left = orphans.iter().filter(is_left);
-    for (index, (record, _)) in left.enumerate() {
-        let Some(open) = new.get_mut(&record.kind) else { continue };
-        let compared = if index < COMPARED_MAX { open.len().min(COMPARED_MAX) } else { 1 };
-        let likeness = |(_, change): &(usize, &&mut Change)| strsim::levenshtein(change.name.as_str(), record.name.as_str());
-        let nearest = open.iter().enumerate().take(compared).min_by_key(likeness).map(|(at, _)| at);
-        if let Some(change) = nearest.and_then(|at| open.remove(at)) {
-            change.renamed_from = Some(record.name.clone());
+    let mut left: BTreeMap<InstanceType, Vec<&InstanceName>> = BTreeMap::new();
+    for (record, _) in orphans.iter().filter(is_left) {
+        left.entry(record.kind).or_default().push(&record.name);
+    }
+    for (kind, left) in left {
+        pair(left, new.remove(&kind).unwrap_or_default());
+    }
+}
+
+/// Those that are most alike first; of the many after the first few just the next one with the next one.
+fn pair(left: Vec<&InstanceName>, new: Vec<&mut Change>) {
+    let mut likeness = Vec::new();
+    for (from, gone) in left.iter().enumerate().take(COMPARED_MAX) {
+        for (to, change) in new.iter().enumerate().take(COMPARED_MAX) {
+            likeness.push((strsim::levenshtein(gone.as_str(), change.name.as_str()), from, to));
         }
+    }
+    likeness.sort_unstable();
+    let mut left: BTreeMap<usize, &InstanceName> = left.into_iter().enumerate().collect();
+    let mut new: BTreeMap<usize, &mut Change> = new.into_iter().enumerate().collect();
+    for (_, from, to) in likeness {
+        if left.contains_key(&from)
+            && let Some(change) = new.remove(&to)
+        {
+            change.renamed_from = left.remove(&from).cloned();
+        }
+    }
+    for (from, change) in left.into_values().zip(new.into_values()) {
+        change.renamed_from = Some(from.clone());
     }
 }
 
@@ -249,6 +268,14 @@ mod tests {
                 "shop-eu create: not created yet (renamed from shop?); z create: not created yet; \
                  shop orphan: no longer declared; still exists as 100, untouched",
                 "the likest name is suspected, and only one",
+            ),
+            (
+                &[("helpdesk-us", "wa")],
+                &[("branch-rome", "wa", "created"), ("support-us", "wa", "created")],
+                "helpdesk-us create: not created yet (renamed from support-us?); \
+                 branch-rome orphan: no longer declared; still exists as 100, untouched; \
+                 support-us orphan: no longer declared; still exists as 101, untouched",
+                "of several that have left, the likest is suspected",
             ),
         ];
         for (declared, records, expected, why) in rows {

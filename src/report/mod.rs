@@ -148,6 +148,12 @@ pub fn nothing_to_do(unchanged: usize) -> String {
     }
 }
 
+/// The same, where the server's list says otherwise of some of them.
+pub fn nothing_but_drift(unchanged: usize) -> String {
+    let are = if unchanged == 1 { "instance is" } else { "instances are" };
+    format!("Nothing to do by the state: {unchanged} {are} recorded as declared. The server's list says otherwise.")
+}
+
 /// Whether a plan asks for anything, be it something that an apply will refuse.
 pub fn has_changes(summary: &PlanSummary) -> bool {
     let PlanSummary { create, finish, conflict, delete, protect, unprotect, import, moves, settle, .. } = *summary;

@@ -74,7 +74,7 @@ fn drift_says_exactly_what_somebody_else_did_between_our_runs() {
     project
         .run("plan --verify")
         .exits(0)
-        .prints("Nothing to do: 3 instances exist as declared.")
+        .prints("Nothing to do by the state: 3 instances are recorded as declared. The server's list says otherwise.")
         .prints("1 gone, 1 unknown.")
         .done();
     project.run("plan --detailed-exitcode").exits(0).done();

@@ -31,6 +31,8 @@ fn exit_3_until_all_that_were_asked_are_authenticated() {
     assert_eq!(words(&document), ["a: authenticated", "b: got qr code"]);
     assert_eq!(document["summary"], json!({"instances": 2, "authenticated": 1, "not_authenticated": 1, "no_answer": 0}));
     assert_eq!((&document["instances"][1]["has_qr"], document["instances"][0].get("message")), (&true.into(), None));
+    let run = project.run("status --color always").exits(3).prints("\u{1b}[32mauthenticated\u{1b}[0m");
+    run.prints("\u{1b}[35mgot qr code\u{1b}[0m").done_or_doubtful();
     gateway.instance(&ids["b"], "emulatorLink");
     project.run("status").exits(0).done();
     gateway.instance(&ids["a"], "logout");
