@@ -31,7 +31,7 @@ fn exit_3_until_all_that_were_asked_are_authenticated() {
     assert_eq!(words(&document), ["a: authenticated", "b: got qr code"]);
     assert_eq!(document["summary"], json!({"instances": 2, "authenticated": 1, "not_authenticated": 1, "no_answer": 0}));
     assert_eq!((&document["instances"][1]["has_qr"], document["instances"][0].get("message")), (&true.into(), None));
-    let run = project.run("status --color always").exits(3).prints("\u{1b}[32mauthenticated\u{1b}[0m");
+    let run = project.call(["status", "--color", "always"]).coloured().run().exits(3).prints("\u{1b}[32mauthenticated\u{1b}[0m");
     run.prints("\u{1b}[35mgot qr code\u{1b}[0m").done_or_doubtful();
     gateway.instance(&ids["b"], "emulatorLink");
     project.run("status").exits(0).done();
@@ -215,7 +215,15 @@ fn a_terminal_has_one_table_that_is_drawn_anew() {
     assert!(run.code == 130 && shown.ends_with('\n'), "{run}: {shown:?}");
     // Up and away with the old one, before the new one.
     let last = shown.rsplit_once("NAME").unwrap().0;
-    assert!(last.contains("\u{1b}[2K") && shown.contains("got qr code"), "{shown:?}");
+    assert!(last.contains("\u{1b}[2K") && shown.contains("\u{1b}[35mgot qr code\u{1b}[0m"), "{shown:?}");
+    let (screen, terminal) = Terminal::open(100);
+    let call = project.call(["status", "--watch"]).env("TERM", "xterm-256color").env("NO_COLOR", "1");
+    let watching = call.stdout_to(terminal).coloured().start();
+    screen.shows("Status: 1 instance, 1 authenticated.");
+    watching.signal(Signal::INT);
+    let run = watching.wait();
+    let shown = screen.end();
+    assert!(run.code == 130 && !shown.contains("[32m") && shown.contains("Ctrl-C ends it"), "{run}: {shown:?}");
 }
 
 /// Its port is another one in each run; its phones find themselves linked at the third question.
