@@ -240,7 +240,7 @@ impl Run<'_> {
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if guards.is_empty() {
-            guards.extend(self.confirm(&task, &task.settled.state)?);
+            guards.extend(self.confirm(&task, &task.settled.state).await?);
         }
         if !guards.is_empty() {
             let settled = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::console::{BAD, DIM, DOUBT};
+use super::console::{BAD, Console, DIM, DOUBT};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -15,8 +15,8 @@ use crate::text::counted;
 /// Names that a question lists.
 const LISTED: usize = 10;
 
-/// Asks a person whether so many are to be deleted: the answer is the number, which no habit types.
-pub(super) fn question(context: &Context, state: &State, names: &BTreeSet<InstanceName>) -> Result<(), CliError> {
+/// Tells a person what is to be deleted.
+pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<InstanceName>) {
     let count = names.len();
     let instances = counted(count, "instance", "instances");
     context.console.warn(format_args!("{instances} will be deleted on the server, for good:"));
@@ -27,12 +27,16 @@ pub(super) fn question(context: &Context, state: &State, names: &BTreeSet<Instan
     if count > LISTED {
         context.console.note(format_args!("  and {} more", count - LISTED));
     }
+}
+
+/// Asks whether so many are to be deleted: the answer is the number, which no habit types.
+pub(super) fn ask(console: &Console, count: usize) -> Result<(), CliError> {
     let is_number = |answer: &str| match answer.trim() {
         "no" | "n" => Some(false),
         number if number == count.to_string() => Some(true),
         _ => None,
     };
-    match prompt::ask(&context.console, "How many are to be deleted? Type the number to go on", "no", is_number) {
+    match prompt::ask(console, &format!("Type {count} to delete, or no to keep"), "no", is_number) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(CliError::message(Exit::Guard, "it was not confirmed").hint("nothing was sent")),
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::args::DestroyArgs;
 use super::console::BOLD;
 use super::context::{Context, settling};
-use super::deletes::{line, question};
+use super::deletes::{self, line};
 use super::error::CliError;
 use super::exit::Exit;
 use super::machine::steady_now;
@@ -100,7 +100,8 @@ fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, arg
             .hint("nothing was sent")
             .hint(format!("if they are meant: `--yes --max-deletes {count}`")));
     }
-    question(context, state, names)
+    deletes::announce(context, state, names);
+    deletes::ask(&context.console, count)
 }
 
 /// What was protected and is to be deleted all the same, as was said.

@@ -1,11 +1,13 @@
 //! Questions at a terminal. Nobody is asked in CI, in a pipe, or where it was said not to.
 
 use std::io::{self, BufRead as _, IsTerminal, Read as _};
+use std::sync::Arc;
 
 use super::console::{BOLD, Console, DIM};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use crate::apply::StopSignal;
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: u64 = 4_096;
@@ -26,13 +28,40 @@ pub(super) fn ask<T>(
 ) -> Result<T, CliError> {
     for _ in 0..TRIES {
         console.question(format_args!("{BOLD}{question}{BOLD:#} {DIM}[{default}]{DIM:#} "));
-        let Some(answer) = line()? else { break };
+        let Some(answer) = line()? else {
+            // The question stands on a line of its own.
+            console.question("\n");
+            break;
+        };
         let answer = answer.trim();
         if let Some(understood) = understand(if answer.is_empty() { default } else { answer }) {
             return Ok(understood);
         }
     }
     Err(CliError::message(Exit::Error, "the question was not answered"))
+}
+
+/// What `ask` is answered, unless a signal comes before: none then.
+pub(super) async fn unless_stopped<T: Send + 'static>(
+    context: &Arc<Context>,
+    mut stop: StopSignal,
+    ask: impl FnOnce(&Console) -> Result<T, CliError> + Send + 'static,
+) -> Option<Result<T, CliError>> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let asking = Arc::clone(context);
+    std::thread::spawn(move || {
+        // Nobody waits for it after a signal.
+        let _ = tell.send(ask(&asking.console));
+    });
+    tokio::select! {
+        biased;
+        _ = stop.wait() => {
+            // The question stands on a line of its own.
+            context.console.question("\n");
+            None
+        }
+        answer = told => answer.ok(),
+    }
 }
 
 /// One line; none at the end of the input.

@@ -57,6 +57,7 @@ mod network;
 mod power_cuts;
 mod properties;
 mod qr;
+mod questions;
 mod raw_server;
 mod recipes;
 mod repetition;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Run, Task, unrecorded};
 use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
-use crate::cli::deletes::question;
+use crate::cli::deletes;
 use crate::cli::error::CliError;
 use crate::cli::prompt;
 use crate::failpoint;
@@ -21,7 +21,7 @@ pub(super) type Marks = (usize, usize);
 
 impl Run<'_> {
     /// Has somebody say how many instances are to be deleted, where any are.
-    pub(super) fn confirm(&self, task: &Task, state: &State) -> Result<Option<Guard>, CliError> {
+    pub(super) async fn confirm(&self, task: &Task, state: &State) -> Result<Option<Guard>, CliError> {
         let names = task.deletes();
         let (is_unasked, most) = (self.args.auto_approve, self.args.budget.max_deletes);
         if names.is_empty() || (is_unasked && most.is_some()) {
@@ -30,7 +30,15 @@ impl Run<'_> {
         if is_unasked || !prompt::is_answered(self.context) {
             return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
         }
-        question(self.context, state, &names).map(|()| None)
+        self.ask(state, &names).await.map(|()| None)
+    }
+
+    /// Asks a person. A signal is no answer: what follows sees it, and does nothing.
+    async fn ask(&self, state: &State, names: &BTreeSet<InstanceName>) -> Result<(), CliError> {
+        let count = names.len();
+        deletes::announce(self.context, state, names);
+        let answer = prompt::unless_stopped(self.context, self.stop.clone(), move |console| deletes::ask(console, count)).await;
+        answer.unwrap_or(Ok(()))
     }
 
     /// Gives those that get a new instance the name that they have from then on.
@@ -73,7 +81,7 @@ impl Run<'_> {
         self.delete(applier, &task.deletes(), report).await;
         let state = applier.look(|store| store.state().clone()).await?;
         let replaced = self.replaced(&state, task, report);
-        if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()) {
+        if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()).await {
             failpoint::pass("replaced");
             report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
             self.delete(applier, &replaced, report).await;
@@ -139,7 +147,7 @@ impl Run<'_> {
     }
 
     /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
-    fn may_delete_replaced(&self, state: &State, names: &BTreeSet<InstanceName>, others: usize) -> bool {
+    async fn may_delete_replaced(&self, state: &State, names: &BTreeSet<InstanceName>, others: usize) -> bool {
         let count = names.len() + others;
         let most = self.args.budget.max_deletes;
         let is_too_many = most.is_some_and(|most| count > most);
@@ -147,7 +155,7 @@ impl Run<'_> {
             return true;
         }
         let is_asked = !self.args.auto_approve && !is_too_many && prompt::is_answered(self.context);
-        if is_asked && question(self.context, state, names).is_ok() {
+        if is_asked && self.ask(state, names).await.is_ok() {
             return true;
         }
         let command = self.context.command();

@@ -1,11 +1,11 @@
 //! Instances of the account that the state does not know: a run whose state was lost may have created them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
 use crate::apply::Applier;
 use crate::cli::args::Allowance;
+use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{neighbours, prompt};
@@ -122,22 +122,8 @@ impl Run<'_> {
     /// Asks whether to go on; a signal is no yes.
     async fn is_answered_yes(&self, guard: &Guard) -> bool {
         self.context.console.warn(report::guard_text(guard));
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let context = Arc::clone(self.context);
-        std::thread::spawn(move || {
-            // Nobody waits for it after a signal.
-            let _ = tell.send(prompt::ask(&context.console, "Are they somebody else's, and shall it go on?", "no", yes_or_no));
-        });
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            biased;
-            _ = stop.wait() => {
-                // The question stands on a line of its own.
-                self.context.console.note("");
-                false
-            }
-            answer = told => answer.is_ok_and(|answer| answer.unwrap_or(false)),
-        }
+        let ask = |console: &Console| prompt::ask(console, "Are they somebody else's, and shall it go on?", "no", yes_or_no);
+        matches!(prompt::unless_stopped(self.context, self.stop.clone(), ask).await, Some(Ok(true)))
     }
 }
 

@@ -120,12 +120,12 @@ impl Run<'_> {
                 Halt::Unreachable(_) => {
                     format!("nothing was sent for these names; check CHATAPI_URL and the network, then {again}")
                 }
-                Halt::RateLimited(_) => format!("{again} later; what was created is recorded"),
+                Halt::RateLimited(_) => format!("{again} later; what was done is recorded"),
                 Halt::Store(error) if error.is_full() => {
                     format!("make room on the disk, then {again}; nothing new was begun after the failed write")
                 }
                 Halt::Store(_) => format!("nothing new was begun after the failed write; mend the disk, then {again}"),
-                Halt::Interrupted(_) => format!("{again} to go on; what was created is recorded"),
+                Halt::Interrupted(_) => format!("{again} to go on; what was done is recorded"),
             };
             let error = match halt {
                 Halt::Store(error) => CliError::new(Exit::Error, &**error).context("the state cannot be written"),

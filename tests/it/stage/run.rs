@@ -1,6 +1,7 @@
 //! One run of the binary: started with nothing but what was said, watched while it runs, and never waited for without end.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -99,6 +100,13 @@ impl Call {
         self
     }
 
+    /// Somebody sits at that terminal: all three streams are it.
+    pub(crate) fn at(mut self, terminal: &File) -> Self {
+        let side = || terminal.try_clone().expect("it is open");
+        self.command.stdin(side()).stdout(side()).stderr(side());
+        self.env("TERM", "xterm-256color").env("CI", "false")
+    }
+
     /// Runs it to its end.
     #[must_use = "look at what came out"]
     pub(crate) fn run(self) -> Run {
@@ -108,10 +116,13 @@ impl Call {
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("the binary starts");
         let pid = Pid::from_child(&child);
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let input = self.input;
-        // A command that reads no input closes its end: no error of the test.
-        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        // It has the terminal's other sides.
+        drop(self.command);
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = self.input;
+            // A command that reads no input closes its end: no error of the test.
+            std::thread::spawn(move || drop(stdin.write_all(&input)));
+        }
         let stdout = Stream::of(child.stdout.take());
         let stderr = Stream::of(child.stderr.take());
         let (tell, ended) = channel();

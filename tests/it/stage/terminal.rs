@@ -1,7 +1,7 @@
 //! A terminal that a program writes to, and what it shows.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -13,6 +13,7 @@ use super::eventually;
 /// The side that a person sees.
 pub(crate) struct Terminal {
     shown: Arc<Mutex<Vec<u8>>>,
+    keys: File,
     reader: JoinHandle<()>,
 }
 
@@ -27,14 +28,21 @@ impl Terminal {
         let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
         let shown = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&shown);
+        let mut master = File::from(master);
+        let keys = master.try_clone().unwrap();
         let reader = std::thread::spawn(move || {
-            let (mut master, mut buffer) = (File::from(master), [0; 8_192]);
+            let mut buffer = [0; 8_192];
             // The end of a terminal is an error.
             while let Ok(count @ 1..) = master.read(&mut buffer) {
                 sink.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        (Self { shown, reader }, terminal)
+        (Self { shown, keys, reader }, terminal)
+    }
+
+    /// Types `line` and Enter.
+    pub(crate) fn types(&mut self, line: &str) {
+        self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// So far.
