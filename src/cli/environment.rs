@@ -58,7 +58,7 @@ pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, Cli
     let Environments { default, mut all } = read(&path)?;
     let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let Some(name) = global.env.clone().or(default) else {
-        if matches!(verb, Verb::Validate(_)) {
+        if matches!(verb, Verb::Validate(_) | Verb::Show(_)) {
             return Ok(None);
         }
         let message = format!("which environment is meant is not said, and {} has {known}", typed(&path));

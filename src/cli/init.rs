@@ -22,7 +22,7 @@ use crate::store::{self, FileStore, LockFile, StateStore, StoreError, make_besid
 /// What the first manifest says.
 #[derive(Debug, Default)]
 struct Choice {
-    /// The emulator where nobody was asked: nothing costs money yet.
+    /// The emulator where nobody was asked and nothing names a server: nothing costs money yet.
     is_real: bool,
     /// The public half of the key that tokens are sealed to.
     seal_to: Option<Recipient>,
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
         not_lost(context, &witness)?;
     }
     let is_asked = args.input && !args.no_input && !args.file.exists() && prompt::is_answered(context);
-    let choice = if is_asked { asked(context)? } else { Choice::default() };
+    let choice = if is_asked { asked(context)? } else { Choice { is_real: names_server(), seal_to: None } };
     let begun = begin(context, args, witness.lock());
     let state = begun.map_err(|error| witness.explain(context, error))?;
     let (is_new, schema) = match write_new(&args.file, first(&choice, !args.no_schema).as_bytes()) {
@@ -44,11 +44,16 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> 
         Err(error) => return Err(unwritten(&error, &args.file)),
     };
     tell(context, &InitDocument::new(state, InitFile::new(&args.file, is_new), schema))?;
-    if choice.is_real {
+    if choice.is_real && !names_server() {
         context.console.note("before the first apply: export CHATAPI_URL=https://…/ and CHATAPI_API_KEY_FILE=/path/to/key");
     }
     context.console.note(format_args!("next: {} plan {}", context.command(), typed(&args.file)));
     Ok(Exit::Done)
+}
+
+/// Whether the environment names a server.
+fn names_server() -> bool {
+    env::var_os("CHATAPI_URL").is_some_and(|url| !url.is_empty())
 }
 
 /// Begins the state, or finds it.
@@ -80,13 +85,13 @@ fn not_lost(context: &Context, witness: &Witness) -> Result<(), CliError> {
 /// The two questions. Nothing is written before both are answered, but for the key.
 fn asked(context: &Context) -> Result<Choice, CliError> {
     let console = &context.console;
-    let is_real =
-        prompt::ask(console, "Where: on the emulator (free, on this machine) or on a real server?", "emulator", |answer| {
-            let word = answer.to_ascii_lowercase();
-            let is_start_of = |whole: &str| !word.is_empty() && whole.starts_with(&word);
-            if is_start_of("emulator") { Some(false) } else { (is_start_of("server") || is_start_of("real")).then_some(true) }
-        })
-        .map_err(unanswered)?;
+    let usual = if names_server() { "server" } else { "emulator" };
+    let is_real = prompt::ask(console, "Where: on the emulator (free, on this machine) or on a real server?", usual, |answer| {
+        let word = answer.to_ascii_lowercase();
+        let is_start_of = |whole: &str| !word.is_empty() && whole.starts_with(&word);
+        if is_start_of("emulator") { Some(false) } else { (is_start_of("server") || is_start_of("real")).then_some(true) }
+    })
+    .map_err(unanswered)?;
     let Some(default) = key_file() else { return Ok(Choice { is_real, seal_to: None }) };
     let question = format!(
         "Seal tokens, so that only a key opens them? {} {}: y, n, or another path",
@@ -151,10 +156,16 @@ fn first(choice: &Choice, has_schema: bool) -> String {
     let seal_to = choice.seal_to.map_or_else(String::new, |key| {
         format!("seal_to:                # tokens are sealed: only the secret half of this key opens them\n  - {key}\n")
     });
+    // Nothing that costs money is declared for somebody.
+    let instances = if choice.is_real {
+        "instances: []           # as `- {name: support-eu, type: whatsapp}`; `chatapi import --discover` writes those that exist\n"
+    } else {
+        "instances:\n  - name: support-eu    # yours: letters, digits, `.`, `_`, `-`\n    type: whatsapp      # whatsapp or whatsapp_dev\n  \
+         - name: sandbox\n    type: whatsapp_dev\n"
+    };
     format!(
         "{schema}# What should exist. `chatapi plan` shows what is missing, `chatapi apply` creates it.\nversion: {}\nprovider:\n{provider}{seal_to}\
-         instances:\n  - name: support-eu    # yours: letters, digits, `.`, `_`, `-`\n    type: whatsapp      # whatsapp or whatsapp_dev\n  \
-         - name: sandbox\n    type: whatsapp_dev\n",
+         {instances}",
         manifest::VERSION
     )
 }

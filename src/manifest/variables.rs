@@ -265,12 +265,17 @@ impl Declared {
     /// What it holds where neither a flag nor a file says it.
     fn otherwise(&self, name: &str, given: &Given, problems: &mut Diagnostics) -> Option<String> {
         let variable = format!("CHATAPI_VAR_{}", name.to_ascii_uppercase());
-        let problem = match (given.environment.get(name), &self.default) {
+        let said = given.environment.get(name);
+        // CI systems set what nobody has defined to the empty text.
+        let problem = match (said.filter(|text| !text.is_empty()), &self.default) {
             (Some(text), _) if self.kind.admits(text) => return Some(text.clone()),
             (Some(_), _) => self.kind.refused(&variable),
             (None, Some(default)) => return Some(default.clone()),
-            (None, None) => Diagnostic::error(&format!("the variable `{name}` has no value"))
-                .help(&format!("say `--var {name}=…`, set {variable}, or declare a `default`")),
+            (None, None) => {
+                let is_empty = if said.is_some() { format!(": {variable} is empty") } else { String::new() };
+                Diagnostic::error(&format!("the variable `{name}` has no value{is_empty}"))
+                    .help(&format!("say `--var {name}=…`, set {variable}, or declare a `default`"))
+            }
         };
         problems.push(problem.at(self.span).in_file(&self.file, self.order));
         None
