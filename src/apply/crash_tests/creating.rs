@@ -98,7 +98,8 @@ fn p1_p2_p3_the_crash_matrix() {
 
 #[test]
 fn each_seeded_defect_makes_the_matrix_fail() {
-    let is_plain = |cell: &Cell| (cell.parallel, cell.crash.nth) == (1, 1) && matches!(cell.prior, Prior::Nothing | Prior::Received);
+    let is_plain =
+        |cell: &Cell| (cell.parallel, cell.crash.nth) == (1, 1) && matches!(cell.prior, Prior::Nothing | Prior::Received);
     let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();
     let defects = [
         (Defect::SentAfterCall, "P1"),
@@ -119,7 +120,7 @@ fn the_plan_of_a_held_name_says_so() {
     let world = Arc::new(World::default());
     world.aim(Some(crash));
     let store = open(dir.path(), &world, &DiskControl::default(), &cell).unwrap();
-    run(&cell, store, &world, "boot-1");
+    run(&cell, store, &world, "boot-1").unwrap();
     let reading = crate::store::read(dir.path(), None).unwrap();
     let plan = plan(&BTreeMap::from([(name(0), InstanceType::WhatsApp)]), &reading.state);
     assert_eq!(plan.changes[0].action, Action::Hold);

@@ -271,8 +271,8 @@ fn begin_delete(store: &mut dyn StateStore, world: &World, name: &InstanceName, 
     }
 }
 
-/// One run of the applier, as the command does it; ends with the process if that dies.
-fn run(case: &impl Case, store: MortalStore, world: &Arc<World>, boot: &str) {
+/// One run of the applier, as the command does it; ends with the process if that dies. An error: what the state did not take.
+fn run(case: &impl Case, store: MortalStore, world: &Arc<World>, boot: &str) -> Result<(), RecordError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let told = Arc::clone(world);
     let observer = Arc::new(move |progress: Progress| {
@@ -285,21 +285,18 @@ fn run(case: &impl Case, store: MortalStore, world: &Arc<World>, boot: &str) {
     let (_handle, stop) = StopSignal::new();
     let oracle = Arc::new(Oracle(Arc::clone(world)));
     let mut death = world.dead.subscribe();
-    let before = world.happened();
     let work = async {
         let applier = Applier::new(Box::new(store), oracle, observer, options(case.parallel(), boot), stop);
-        tokio::select! {
+        let done = tokio::select! {
             biased;
-            _ = death.wait_for(|dead| *dead) => {}
-            done = case.work(&applier, world) => {
-                let is_disturbed = before != world.happened();
-                world.demand(done.is_ok() || is_disturbed, || format!("a run that nothing disturbs ends with {done:?}"));
-            }
-        }
+            _ = death.wait_for(|dead| *dead) => Ok(()),
+            done = case.work(&applier, world) => done,
+        };
         // A dead process closes nothing: its store refuses.
         let _ = applier.close().await;
+        done
     };
-    runtime.block_on(work);
+    runtime.block_on(work)
 }
 
 /// Creates what `plan` wants, and says why the run stops there, if it does.
@@ -412,11 +409,13 @@ fn live<C: Case>(case: &C, defect: Option<Defect>) -> Result<bool, String> {
     for (round, boot) in ["boot-0", "boot-1", "boot-2", "boot-3"].into_iter().enumerate() {
         let store = open(dir.path(), &world, &disk, case).map_err(|error| format!("does not open again: {error}"))?;
         let before = world.happened();
-        run(case, store, &world, if is_cut { boot } else { "boot-0" });
+        let done = run(case, store, &world, if is_cut { boot } else { "boot-0" });
+        let is_disturbed = before != world.happened();
+        world.demand(done.is_ok() || is_disturbed, || format!("a run that nothing disturbs ends with {done:?}"));
         if world.is_dead() && is_cut {
             disk.cut_power(&dir.path().join("journal.jsonl"), Tear::Clean).unwrap();
         }
-        if round > 0 && before == world.happened() {
+        if round > 0 && !is_disturbed {
             return case.check(&world, dir.path()).map(|()| world.spent.load(Ordering::SeqCst));
         }
         world.dead.send_replace(false);

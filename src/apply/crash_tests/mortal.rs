@@ -116,7 +116,9 @@ impl StateStore for MortalStore {
             _ => {}
         }
         if self.keeps_back(step) {
-            self.held.push(event);
+            if !self.held.contains(&event) {
+                self.held.push(event);
+            }
             // The serial that it gets when it is written after all.
             return Ok(self.inner.head().serial.next());
         }

@@ -172,8 +172,12 @@ fn cells() -> Vec<Cell> {
         for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
             for trouble in [Trouble::Nothing, Trouble::CreateRefused, Trouble::DeleteLost, Trouble::DeleteRefused] {
                 for (parallel, nth) in [(1, 1), (3, 2)] {
-                    // What the server does besides is told from one beginning.
-                    let is_told = trouble == Trouble::Nothing || (prior, parallel) == (Prior::Created, 1);
+                    // What the server does besides is told from one beginning, and several at once from some.
+                    let is_some = matches!(prior, Prior::Created | Prior::NewInDoubt | Prior::OldLost);
+                    let is_told = match trouble {
+                        Trouble::Nothing => parallel == 1 || is_some,
+                        _ => (prior, parallel) == (Prior::Created, 1),
+                    };
                     if is_told && is_reached(step, when, trouble) {
                         cells.push(Cell { crash: Crash { step, when, mode, nth }, trouble, prior, parallel });
                     }

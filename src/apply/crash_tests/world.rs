@@ -167,14 +167,18 @@ impl World {
     /// What has to be so before a create goes on.
     fn demand_settled(&self) {
         for (whose, step) in lock(&self.first).iter() {
-            self.demand(self.is_durable(whose, *step), || format!("P4: something is created before {step:?} of {whose} is durable"));
+            self.demand(self.is_durable(whose, *step), || {
+                format!("P4: something is created before {step:?} of {whose} is durable")
+            });
         }
     }
 
     /// What has to be so before a delete of `id` leaves.
     fn demand_ready(&self, id: &InstanceId) {
         let attempt = lock(&self.retiring).get(id).map(ToString::to_string).unwrap_or_default();
-        self.demand(self.is_durable(&attempt, Step::Retiring), || format!("P2: a delete of {id} left before its intent was durable"));
+        self.demand(self.is_durable(&attempt, Step::Retiring), || {
+            format!("P2: a delete of {id} left before its intent was durable")
+        });
         let is_sent = self.is_durable(&attempt, Step::RetireSent);
         self.demand(is_sent, || format!("P2: a delete of {id} left before that was durable"));
         if self.is_replacing.load(Ordering::SeqCst) {
