@@ -3,19 +3,20 @@
 //! re-runs no name has two instances, no token that was reported is gone, the server has lost nothing that was not named, and each
 //! name is where it belongs. Then the same with seeded defects, each of which must make its matrix fail.
 //!
-//! One matrix each for creates, deletes, settlements and replacements; and power cuts in the model of a disk.
+//! One matrix each for creates, deletes, settlements and replacements; and power cuts in a model of the disk.
 
 mod creating;
 mod leaving;
 mod mortal;
 mod power;
+mod prior;
 mod replacing;
 mod settling;
+mod verdict;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -26,11 +27,12 @@ use jiff::Timestamp;
 use super::*;
 use crate::instance::InstanceType;
 use crate::plan::Plan;
-use crate::provider::certainty::Verdict;
 use crate::state::{Binding, Lineage, Origin, Phase, Record, Serial, State};
 use crate::store::fault::{DiskControl, FaultMedium, Tear};
 use crate::store::{FileStore, Hold, Holder, Medium, StateStore, StoreError};
 use mortal::MortalStore;
+use prior::{begin_delete, make, make_for_others, note};
+use verdict::{bounded, doubts_of, has_whole, is_doubted, promises};
 use world::{Oracle, World, lock};
 
 /// The steps of everything that a run does.
@@ -38,13 +40,11 @@ use world::{Oracle, World, lock};
 enum Step {
     Run,
     Bound,
-    // A settlement, a mark, a replacement.
     Resolved,
     Moved,
     Adopted,
     Protection,
     Replacing,
-    // A create.
     Listed,
     Intent,
     Connect,
@@ -52,7 +52,6 @@ enum Step {
     Call,
     Received,
     Created,
-    // A delete, and the list that is asked about it.
     Retiring,
     RetireSent,
     Delete,
@@ -140,7 +139,6 @@ enum Defect {
 /// One cell of a matrix: how a state begins, what each run does, and what has to be so at the end.
 trait Case: Copy + Debug + Sync {
     fn crash(&self) -> Crash;
-
     fn trouble(&self) -> Trouble {
         Trouble::Nothing
     }
@@ -153,7 +151,6 @@ trait Case: Copy + Debug + Sync {
 
     /// What a run does, as the command does it. It ends early where that would.
     async fn work(&self, applier: &Applier, world: &World) -> Result<(), RecordError>;
-
     fn check(&self, world: &World, dir: &Path) -> Result<(), String>;
 }
 
@@ -190,16 +187,6 @@ fn options(parallelism: usize, boot: &str) -> Options {
     }
 }
 
-/// The token in the answer that the entry `serial` has.
-fn kept_token(dir: &Path, serial: Serial) -> Option<String> {
-    let entry = crate::store::read_entries(dir, &BTreeSet::from([serial])).unwrap().remove(&serial)?;
-    let Event::Received { answer, .. } = entry.event else { return None };
-    match crate::provider::certainty::judge(&answer.clear()?) {
-        Verdict::Created(instance) => Some(instance.token?.expose().to_owned()),
-        _ => None,
-    }
-}
-
 fn hold(dir: &Path) -> Hold {
     let holder = Holder { pid: 1, verb: "test".into(), since: Timestamp::UNIX_EPOCH, who: Who::default() };
     Hold::acquire(dir, &holder, Duration::from_secs(60), &mut |_| {}).unwrap()
@@ -227,48 +214,6 @@ fn open(dir: &Path, world: &Arc<World>, disk: &DiskControl, case: &impl Case) ->
     world.found(inner.state());
     let world = Arc::clone(world);
     Ok(MortalStore { inner: Box::new(inner), world, disk: disk.clone(), unsynced: vec![], last: None, held: vec![] })
-}
-
-/// Has the server create an instance for `name`, and records that up to `last`; its id.
-fn make(store: &mut dyn StateStore, world: &World, name: &InstanceName, last: Step) -> InstanceId {
-    let attempt = AttemptId::typed(&format!("a-prior-{}", lock(&world.creates).len()));
-    lock(&world.names).insert(attempt.clone(), name.clone());
-    let answer = world.create(&attempt);
-    let (_, id, _) = lock(&world.creates).last().unwrap().clone();
-    let intent = Event::Intent { attempt: attempt.clone(), name: name.clone(), kind: InstanceType::WhatsApp, fence: None };
-    note(store, intent);
-    let sent = note(store, Event::Sent { attempt: attempt.clone() });
-    if last >= Step::Received {
-        note(store, Event::Received { attempt: attempt.clone(), answer: answer.into() });
-    }
-    if last >= Step::Created {
-        note(store, Event::Created { attempt, id: id.clone(), api_url: None, token_in: Some(sent.next()), token: None });
-    }
-    id
-}
-
-fn note(store: &mut dyn StateStore, event: Event) -> Serial {
-    store.append(event, Timestamp::UNIX_EPOCH).unwrap()
-}
-
-/// Somebody else has the server create an instance.
-fn make_for_others(world: &World, name: &InstanceName) {
-    let attempt = AttemptId::typed(&format!("a-other-{}", lock(&world.creates).len()));
-    lock(&world.names).insert(attempt.clone(), name.clone());
-    let _ = world.create(&attempt);
-}
-
-/// Records a delete of what `name` has, up to `last`; the server has carried it out if that is [`Step::Retired`], which is not recorded.
-fn begin_delete(store: &mut dyn StateStore, world: &World, name: &InstanceName, last: Step) {
-    let id = store.state().record(name).and_then(Record::id).unwrap().clone();
-    let attempt = AttemptId::typed(&format!("a-delete-{id}"));
-    note(store, Event::Retiring { attempt: attempt.clone(), name: name.clone(), id: id.clone() });
-    if last >= Step::RetireSent {
-        note(store, Event::RetireSent { attempt });
-    }
-    if last >= Step::Retired {
-        world.delete(&id).unwrap();
-    }
 }
 
 /// One run of the applier, as the command does it; ends with the process if that dies. An error: what the state did not take.
@@ -319,77 +264,6 @@ async fn retire(applier: &Applier, world: &World, names: &BTreeSet<InstanceName>
     match departures.halt {
         Some(Halt::Store(error)) => Err(RecordError::Store(error)),
         _ => Ok(()),
-    }
-}
-
-/// Nothing was done that must not be, no name was created more often than it `may`, and every token that was reported is kept.
-fn promises(world: &World, dir: &Path, may: impl Fn(&InstanceName) -> usize) -> Result<State, String> {
-    bounded(world, may)?;
-    let state = crate::store::read(dir, None).map_err(|error| format!("does not open: {error}"))?.state;
-    for record in state.records().values().filter(|record| record.is_retired()) {
-        let id = record.id().unwrap();
-        if world.has(id) {
-            return Err(format!("P9: {} is on record as deleted, and {id} exists", record.name));
-        }
-    }
-    for id in lock(&world.reported).iter() {
-        let record = state.known_ids().get(id).and_then(|owner| state.record(owner));
-        if !world.has(id) && record.is_none_or(Record::is_retired) {
-            continue;
-        }
-        let token = record.and_then(Record::token).and_then(|token| kept_token(dir, token.entry));
-        if token.is_none() || token != world.token(id) {
-            return Err(format!("P3: {id} was reported as created, and its token is gone"));
-        }
-    }
-    Ok(state)
-}
-
-/// The part of the promises that holds also where nobody can go on.
-fn bounded(world: &World, may: impl Fn(&InstanceName) -> usize) -> Result<(), String> {
-    let mut per_name: BTreeMap<InstanceName, usize> = BTreeMap::new();
-    for (attempt, ..) in lock(&world.creates).iter() {
-        *per_name.entry(lock(&world.names)[attempt].clone()).or_default() += 1;
-    }
-    if let Some((name, count)) = per_name.iter().find(|(name, count)| **count > may(name)) {
-        return Err(format!("P1: {name} was created {count} times"));
-    }
-    lock(&world.violations).first().map_or(Ok(()), |violation| Err(violation.clone()))
-}
-
-/// `name` has the instance `id`, on the server too, with its token.
-fn has_whole(world: &World, dir: &Path, state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), String> {
-    let record = state.record(name).ok_or_else(|| format!("P3: nothing is known of {name}"))?;
-    let token = record.instance().and_then(|it| it.token.as_ref()).and_then(|at| kept_token(dir, at.entry));
-    let is_whole = record.id() == Some(id) && world.has(id) && token.is_some() && token == world.token(id);
-    if is_whole { Ok(()) } else { Err(format!("P3: {name} was {id} with its token, and ends as {:?}", record.phase)) }
-}
-
-/// Whether `name` is in doubt; if not, it has to be created, with its token.
-fn is_doubted(state: &State, name: &InstanceName) -> Result<bool, String> {
-    match state.record(name).map(|record| &record.phase) {
-        Some(Phase::Created(instance)) if instance.token.is_some() => Ok(false),
-        Some(Phase::InDoubt(..)) => Ok(true),
-        other => Err(format!("{name} ends as {other:?}")),
-    }
-}
-
-/// The table of crash points: how many doubts a crash may leave.
-fn doubts_of(crash: Crash, has_happened: bool, parallel: usize) -> RangeInclusive<usize> {
-    let survives = |when| when == When::Done || (when == When::Written && crash.mode != Mode::PowerCut);
-    let mine = match (crash.step, crash.mode) {
-        (Step::Sent, Mode::Fail) => crash.when == When::Done,
-        (Step::Sent, _) => survives(crash.when),
-        (Step::Call, Mode::Fail) => crash.when == When::Written,
-        (Step::Call, _) => true,
-        (Step::Received, Mode::Fail) => crash.when == When::Before,
-        (Step::Received, _) => !survives(crash.when),
-        _ => false,
-    };
-    // Others in flight at that moment may have been between their sent and received as well.
-    match (mine && has_happened, parallel) {
-        (true, parallel) => 1..=parallel,
-        (false, parallel) => 0..=parallel - 1,
     }
 }
 
@@ -452,14 +326,14 @@ fn survey<C: Case + Send>(cells: &[C], defect: Option<Defect>) -> Survey<C> {
     survey.into_inner().unwrap()
 }
 
-/// Every promise is kept in each of `cells`, and each place of a crash was met in one of them, but for those that are `unmet`.
-fn assert_kept<C: Case + Send>(what: &str, cells: &[C], unmet: impl Fn(Crash) -> bool) {
+/// Every promise is kept in each of `cells`, and each place of a crash was met in one of them.
+fn assert_kept<C: Case + Send>(what: &str, cells: &[C]) {
     let Survey { failures, met } = survey(cells, None);
     println!("{what}: {} cells, {} crashes met, broken promises {}", cells.len(), met.len(), failures.len());
     assert!(failures.is_empty(), "{} of {} cells: {:?}", failures.len(), cells.len(), &failures[..failures.len().min(8)]);
     let place = |cell: &C| format!("{:?}", Crash { nth: 1, ..cell.crash() });
     let met: BTreeSet<String> = met.iter().map(place).collect();
-    let missed: BTreeSet<String> = cells.iter().filter(|cell| !unmet(cell.crash())).map(place).collect();
+    let missed: BTreeSet<String> = cells.iter().map(place).collect();
     let missed: Vec<_> = missed.difference(&met).collect();
     assert!(missed.is_empty(), "{what}: never met: {missed:?}");
 }
