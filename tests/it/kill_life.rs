@@ -178,8 +178,8 @@ resolutions: [{{name: x, attempt: {attempt}, created: \"{}\"}}]
         }
         let doubts = known.values().filter(|(status, _)| status == "in_doubt").count();
         let recorded: BTreeSet<_> = known.values().filter(|(status, _)| status != "retired").map(|(_, id)| id).collect();
-        let lost: Vec<_> = exist.iter().filter(|id| !recorded.contains(id)).collect();
-        ensure(lost.len() <= doubts, || format!("P3: nobody knows of {lost:?}: {known:?} {}", told()))?;
+        let unknown: Vec<_> = exist.iter().filter(|id| !recorded.contains(id)).collect();
+        ensure(unknown.len() <= doubts, || format!("P3: nobody knows of {unknown:?}: {known:?} {}", told()))?;
         let is_replaced = known["a"].0 == "created" && known["a"].1 != self.ids["a"];
         ensure(is_replaced || known["a"].0 == "in_doubt", || format!("`a` ends otherwise: {known:?}"))?;
         // What is replaced goes when its new one can be used, and stays as long as nobody knows of one.
@@ -287,6 +287,9 @@ fn p9_a_destroy_of_several_that_is_killed_twice_deletes_these_and_no_other() {
     campaign("a destroy of three", &with_second(points), 2, Stage::leave);
 }
 
+/// What is typed, what is declared then, and how many creates there are in all.
+type Story<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], usize);
+
 /// Seen at the server only: it has read the second delete, or has carried it out, and does not answer.
 #[test]
 fn p9_a_program_that_dies_while_the_server_deletes_goes_on_with_that_one() {
@@ -296,7 +299,7 @@ fn p9_a_program_that_dies_while_the_server_deletes_goes_on_with_that_one() {
     };
     let all = [("a", "whatsapp"), ("b", "whatsapp"), ("keep", "whatsapp")];
     let some = ["--parallelism", "1", "--yes", "--max-deletes", "2", "--settle-after", "0s"];
-    let verbs: [(&[&str], &[(&str, &str)], usize); 3] = [
+    let verbs: [Story<'_>; 3] = [
         (&["destroy", "a", "b"], &all, 3),
         (&["apply", "--prune"], &[("keep", "whatsapp"), ("new", "whatsapp_dev")], 4),
         (&["apply", "--replace", "a", "--replace", "b"], &all, 5),
