@@ -43,6 +43,8 @@ mod fuzz;
 mod hardening;
 mod import;
 mod kept_files;
+#[cfg(feature = "failpoints")]
+mod kill_life;
 mod kill_loop;
 mod kill_verbs;
 mod kills;

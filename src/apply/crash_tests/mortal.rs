@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::world::{Hit, World, lock};
 use super::{Defect, Step, When};
-use crate::state::{AttemptId, Entry, Event, Head, Serial, State};
+use crate::state::{Entry, Event, Head, Serial, State};
 use crate::store::fault::DiskControl;
 use crate::store::{StateStore, StoreError};
 
@@ -17,23 +17,35 @@ pub(super) struct MortalStore {
     pub(super) world: Arc<World>,
     pub(super) disk: DiskControl,
     /// Appended since the last sync.
-    pub(super) unsynced: Vec<(AttemptId, Step)>,
+    pub(super) unsynced: Vec<(String, Step)>,
     pub(super) last: Option<Step>,
     /// Entries that a defect keeps back.
     pub(super) held: Vec<Event>,
 }
 
-pub(super) fn step_of(event: &Event) -> Option<(Step, Option<&AttemptId>)> {
-    Some(match event {
-        Event::Run { .. } => (Step::Run, None),
-        Event::Bound(_) => (Step::Bound, None),
-        Event::Listed { .. } => (Step::Listed, None),
-        Event::Intent { attempt, .. } => (Step::Intent, Some(attempt)),
-        Event::Sent { attempt } => (Step::Sent, Some(attempt)),
-        Event::Received { attempt, .. } => (Step::Received, Some(attempt)),
-        Event::Created { attempt, .. } => (Step::Created, Some(attempt)),
+/// The step that an event is, and whose: an attempt's, an id's or a name's.
+pub(super) fn step_of(event: &Event) -> Option<(Step, String)> {
+    let step = match event {
+        Event::Run { .. } => Step::Run,
+        Event::Bound(_) => Step::Bound,
+        Event::Listed { .. } => Step::Listed,
+        Event::Protection { .. } => Step::Protection,
+        Event::Intent { .. } => Step::Intent,
+        Event::Sent { .. } => Step::Sent,
+        Event::Received { .. } => Step::Received,
+        Event::Created { id, .. } => return Some((Step::Created, id.to_string())),
+        Event::Resolved { .. } => Step::Resolved,
+        Event::Moved { .. } => Step::Moved,
+        Event::Adopted { .. } => Step::Adopted,
+        Event::Replacing { .. } => Step::Replacing,
+        Event::Retiring { .. } => Step::Retiring,
+        Event::RetireSent { .. } => Step::RetireSent,
+        Event::Retired { .. } => Step::Retired,
+        Event::Kept { .. } => Step::Kept,
         _ => return None,
-    })
+    };
+    let whose = event.attempt().map(ToString::to_string).or_else(|| event.name().map(ToString::to_string));
+    Some((step, whose.unwrap_or_default()))
 }
 
 pub(super) fn full() -> StoreError {
@@ -45,6 +57,21 @@ impl MortalStore {
         match self.world.defect {
             Some(Defect::SentAfterCall) => step == Some(Step::Sent),
             Some(Defect::ParsedBeforeReceived) => step == Some(Step::Received),
+            Some(Defect::RetireSentAfterCall) => step == Some(Step::RetireSent),
+            _ => false,
+        }
+    }
+
+    /// Whether a defect leaves out the sync that is due now.
+    fn lies(&self) -> bool {
+        match self.world.defect {
+            Some(Defect::NothingSynced) => true,
+            Some(Defect::IntentNotSynced) => self.last == Some(Step::Intent),
+            Some(Defect::RetiringNotSynced) => self.last == Some(Step::Retiring),
+            Some(Defect::ReplacingNotSynced) => self.last == Some(Step::Replacing),
+            Some(Defect::SettlementsNotSynced) => {
+                matches!(self.last, Some(Step::Resolved | Step::Moved | Step::Adopted))
+            }
             _ => false,
         }
     }
@@ -67,7 +94,7 @@ impl StateStore for MortalStore {
     }
 
     fn append(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError> {
-        let known = step_of(&event).map(|(step, attempt)| (step, attempt.cloned()));
+        let known = step_of(&event);
         let step = known.as_ref().map(|(step, _)| *step);
         if self.world.is_dead() {
             return Err(StoreError::Broken);
@@ -79,19 +106,27 @@ impl StateStore for MortalStore {
                 Hit::Fail => return Err(full()),
             }
         }
-        if let Event::Intent { attempt, name, .. } = &event {
-            lock(&self.world.names).insert(attempt.clone(), name.clone());
+        match &event {
+            Event::Intent { attempt, name, .. } => {
+                lock(&self.world.names).insert(attempt.clone(), name.clone());
+            }
+            Event::Retiring { attempt, id, .. } => {
+                lock(&self.world.retiring).insert(id.clone(), attempt.clone());
+            }
+            _ => {}
         }
         if self.keeps_back(step) {
-            self.held.push(event);
+            if !self.held.contains(&event) {
+                self.held.push(event);
+            }
             // The serial that it gets when it is written after all.
             return Ok(self.inner.head().serial.next());
         }
         self.release(at);
         let serial = self.inner.append(event, at)?;
         self.last = step;
-        if let Some((step, Some(attempt))) = known {
-            self.unsynced.push((attempt, step));
+        if let Some((step, whose)) = known {
+            self.unsynced.push((whose, step));
         }
         match step.map_or(Hit::Go, |step| self.world.at(step, When::Written)) {
             Hit::Die => Err(StoreError::Broken),
@@ -103,13 +138,9 @@ impl StateStore for MortalStore {
         if self.world.is_dead() {
             return Err(StoreError::Broken);
         }
-        let lies = match self.world.defect {
-            Some(Defect::NothingSynced) => true,
-            Some(Defect::IntentNotSynced) => self.last == Some(Step::Intent),
-            _ => false,
-        };
+        let lies = self.lies();
         self.disk.with(|disk| disk.lies = lies);
-        let waiting: Vec<(AttemptId, Step)> = std::mem::take(&mut self.unsynced);
+        let waiting = std::mem::take(&mut self.unsynced);
         let fails = waiting.iter().any(|(_, step)| self.world.at(*step, When::Done) == Hit::Fail);
         self.disk.with(|disk| disk.fails_sync = fails);
         self.inner.sync()?;

@@ -4,8 +4,8 @@
 //!
 //! A tear may leave a line that cannot be told from damage to what was durable. Then nothing may be opened, let alone created.
 
+use super::creating::{Cell, PRIORS, Prior};
 use super::*;
-use crate::store::fault::Tear;
 
 /// How one case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ enum Ending {
 /// Crashes one after the other, each followed by a new run; the last run is left alone.
 #[derive(Debug, Clone)]
 struct Tale {
-    crashes: Vec<Cell>,
+    crashes: Vec<Crash>,
     tear: Tear,
     /// The sync of this number fails, once.
     fails_sync_at: Option<u32>,
@@ -27,8 +27,8 @@ struct Tale {
     parallel: usize,
 }
 
-fn cell(step: Step, when: When, mode: Mode, of: (Prior, usize)) -> Cell {
-    Cell { step, when, mode, prior: of.0, parallel: of.1, nth: 1 }
+const fn crash(step: Step, when: When, mode: Mode) -> Crash {
+    Crash { step, when, mode, nth: 1 }
 }
 
 /// Everything that happens in `tale`, and what is to be said of it.
@@ -36,22 +36,25 @@ fn live(tale: &Tale, defect: Option<Defect>) -> Result<Ending, String> {
     let dir = scratch();
     let journal = dir.path().join("journal.jsonl");
     let disk = DiskControl::default();
-    let names = 1 + tale.parallel;
+    // What a run does is the same whatever it meets.
+    let case = Cell { crash: crash(Step::Run, When::Before, Mode::Kill), prior: tale.prior, parallel: tale.parallel };
     let world = Arc::new(World { defect, ..World::default() });
     disk.with(|disk| disk.fails_sync_at = tale.fails_sync_at);
     let rounds = tale.crashes.iter().copied().map(Some).chain([None, None]);
     for (round, crash) in rounds.enumerate() {
         world.aim(crash);
-        let store = match open(dir.path(), &world, &disk, tale.prior) {
+        let store = match open(dir.path(), &world, &disk, &case) {
             Ok(store) => store,
             Err(StoreError::Damaged { .. } | StoreError::Behind { .. }) if round > 0 && tale.tear != Tear::Clean => {
-                return promises_of_a_refused(&world).map(|()| Ending::Refused);
+                // V1 and V4 hold even where nobody can go on.
+                return bounded(&world, |_| 1).map(|()| Ending::Refused);
             }
             // The sync of an opening can fail as well. It is no crash: the next run opens.
             Err(StoreError::Io { action: "sync", .. }) => continue,
             Err(error) => return Err(format!("does not open again: {error}")),
         };
-        run(store, &world, names, tale.parallel, &format!("boot-{round}"), true);
+        // What the disk does not take ends a run; what counts is what is left of it.
+        let _ = run(&case, store, &world, &format!("boot-{round}"));
         let is_cut = crash.is_none_or(|crash| crash.mode == Mode::PowerCut);
         if is_cut {
             disk.cut_power(&journal, tale.tear).unwrap();
@@ -59,13 +62,7 @@ fn live(tale: &Tale, defect: Option<Defect>) -> Result<Ending, String> {
         world.dead.send_replace(false);
         disk.with(|disk| disk.lies = false);
     }
-    promises(&world, dir.path(), names).map(|_| Ending::Whole)
-}
-
-/// V1 and V4 hold even where nobody can go on.
-fn promises_of_a_refused(world: &World) -> Result<(), String> {
-    one_each(world)?;
-    lock(&world.violations).first().map_or(Ok(()), |violation| Err(violation.clone()))
+    case.doubts(&world, dir.path()).map(|_| Ending::Whole)
 }
 
 /// Every tale on as many threads as there are processors: how they ended, and what went wrong.
@@ -88,17 +85,14 @@ fn tell(tales: &[Tale], defect: Option<Defect>) -> (BTreeMap<Ending, usize>, Vec
     (endings.into_inner().unwrap(), failures.into_inner().unwrap())
 }
 
-const WHENS: [When; 3] = [When::Before, When::Written, When::Done];
-const PRIORS: [Prior; 4] = [Prior::Nothing, Prior::Created, Prior::InDoubt, Prior::Received];
-
 /// One cut at every step, with several tears.
 fn single_cuts() -> Vec<Tale> {
     let mut tales = Vec::new();
-    for step in STEPS {
+    for step in CREATE {
         for when in WHENS {
             for (prior, parallel) in PRIORS.into_iter().flat_map(|prior| [(prior, 1), (prior, 3)]) {
                 for tear in 0..3 {
-                    let crashes = vec![cell(step, when, Mode::PowerCut, (prior, parallel))];
+                    let crashes = vec![crash(step, when, Mode::PowerCut)];
                     let tear = Tear::Torn(tear + 3 * tales.len() as u64);
                     tales.push(Tale { crashes, tear, fails_sync_at: None, prior, parallel });
                 }
@@ -111,13 +105,12 @@ fn single_cuts() -> Vec<Tale> {
 /// A kill, and a cut in the run after it.
 fn cuts_after_kills(tear: impl Fn(usize) -> Tear) -> Vec<Tale> {
     let mut tales = Vec::new();
-    for (first, when) in STEPS.into_iter().flat_map(|step| WHENS.map(|when| (step, when))) {
+    for (first, when) in CREATE.into_iter().flat_map(|step| WHENS.map(|when| (step, when))) {
         for (second, then) in
             [Step::Run, Step::Intent, Step::Sent, Step::Created].into_iter().flat_map(|step| WHENS.map(|when| (step, when)))
         {
             for parallel in [1, 3] {
-                let of = (Prior::Nothing, parallel);
-                let crashes = vec![cell(first, when, Mode::Kill, of), cell(second, then, Mode::PowerCut, of)];
+                let crashes = vec![crash(first, when, Mode::Kill), crash(second, then, Mode::PowerCut)];
                 let tear = tear(tales.len());
                 tales.push(Tale { crashes, tear, fails_sync_at: None, prior: Prior::Nothing, parallel });
             }
@@ -133,9 +126,9 @@ fn failing_syncs() -> Vec<Tale> {
         for (prior, parallel) in PRIORS.into_iter().flat_map(|prior| [(prior, 1), (prior, 3)]) {
             for cut in [None, Some(Step::Run), Some(Step::Sent), Some(Step::Created)] {
                 // A first run that no crash ends, then one with a cut.
-                let quiet = cell(Step::Call, When::Before, Mode::Fail, (prior, parallel));
-                let crashes = std::iter::once(Cell { nth: u32::MAX, ..quiet });
-                let crashes = crashes.chain(cut.map(|step| cell(step, When::Done, Mode::PowerCut, (prior, parallel)))).collect();
+                let quiet = Crash { nth: u32::MAX, ..crash(Step::Call, When::Before, Mode::Fail) };
+                let cut = cut.map(|step| crash(step, When::Done, Mode::PowerCut));
+                let crashes = std::iter::once(quiet).chain(cut).collect();
                 tales.push(Tale { crashes, tear: Tear::Clean, fails_sync_at: Some(2 + fails), prior, parallel });
             }
         }

@@ -109,6 +109,17 @@ impl Gateway {
         self.seen.iter().cloned().chain(creates).collect()
     }
 
+    /// The complete deletes that one in this process has seen since it was started, acted on or not.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn deletes_seen(&self) -> usize {
+        match &self.running {
+            Some(Running::Inside(emulator)) => {
+                emulator.requests().iter().filter(|seen| seen.operation == Operation::Delete).count()
+            }
+            _ => 0,
+        }
+    }
+
     /// Ends it in order, so that the ledger is final. What it has seen and not done yet, it never does.
     pub(crate) fn stop(&mut self) {
         self.seen = self.seen();

@@ -1,0 +1,223 @@
+//! The matrix of replacements: `apply --replace` from setting the old one aside, over the create, to its delete; where the server
+//! refuses the create, the old one has its name again. The order is that of `cli::apply`, which is repeated here.
+
+use super::*;
+use crate::plan::{is_usable, plan};
+
+/// How far an earlier run came with the first name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prior {
+    Created,
+    /// The old one is set aside, and nothing is in its place.
+    Aside,
+    NewInDoubt,
+    NewReceived,
+    NewCreated,
+    /// The delete of the old one is on record and not sent.
+    OldBegun,
+    /// It is sent, and has not come to the server.
+    OldLost,
+    /// It is sent, and carried out.
+    OldCarriedOut,
+}
+
+const PRIORS: [Prior; 8] = [
+    Prior::Created,
+    Prior::Aside,
+    Prior::NewInDoubt,
+    Prior::NewReceived,
+    Prior::NewCreated,
+    Prior::OldBegun,
+    Prior::OldLost,
+    Prior::OldCarriedOut,
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    crash: Crash,
+    trouble: Trouble,
+    prior: Prior,
+    parallel: usize,
+}
+
+const STAYS: &str = "stays";
+
+impl Case for Cell {
+    fn crash(&self) -> Crash {
+        self.crash
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.trouble
+    }
+
+    fn parallel(&self) -> usize {
+        self.parallel
+    }
+
+    fn begin(&self, store: &mut dyn StateStore, world: &World) {
+        world.is_replacing.store(true, Ordering::SeqCst);
+        make(store, world, &named(STAYS), Step::Created);
+        let olds: Vec<_> = self.names().map(|name| make(store, world, &name, Step::Created)).collect();
+        lock(&world.doomed).extend(olds.iter().cloned());
+        if self.prior == Prior::Created {
+            return;
+        }
+        let aside = aside(&name(0), &olds[0]);
+        note(store, Event::Replacing { name: name(0), to: aside.clone() });
+        match self.prior {
+            Prior::Created | Prior::Aside => {}
+            Prior::NewInDoubt => drop(make(store, world, &name(0), Step::Sent)),
+            Prior::NewReceived => drop(make(store, world, &name(0), Step::Received)),
+            _ => drop(make(store, world, &name(0), Step::Created)),
+        }
+        match self.prior {
+            Prior::OldBegun => begin_delete(store, world, &aside, Step::Retiring),
+            Prior::OldLost => begin_delete(store, world, &aside, Step::RetireSent),
+            Prior::OldCarriedOut => begin_delete(store, world, &aside, Step::Retired),
+            _ => {}
+        }
+    }
+
+    async fn work(&self, applier: &Applier, world: &World) -> Result<(), RecordError> {
+        applier.recover().await?;
+        let state = applier.look(|store| store.state().clone()).await?;
+        let names: Vec<_> = self.names().collect();
+        let plan = plan(&self.declared(), &state).replacing(&names, &state);
+        let mut replaced: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
+        *lock(&world.first) = replaced.iter().map(|(name, _)| (name.to_string(), Step::Replacing)).collect();
+        if plan.acts() {
+            applier.begin(plan.aim()).await?;
+        }
+        if world.defect == Some(Defect::ReplacedAgain) {
+            // Without a look at what was replaced before.
+            let there = names.iter().filter(|name| is_usable(&state, name) && state.replaced(name).is_some());
+            replaced.extend(there.map(|name| (name.clone(), aside(name, state.record(name).and_then(Record::id).unwrap()))));
+        }
+        for (name, aside) in &replaced {
+            applier.set_aside(name, aside).await?;
+        }
+        if world.defect == Some(Defect::OldDeletedFirst) {
+            retire(applier, world, &replaced.iter().map(|(_, aside)| aside.clone()).collect()).await?;
+        }
+        let plan = match world.defect {
+            Some(Defect::ReplacedAgain) => {
+                crate::plan::plan(&self.declared(), &applier.look(|store| store.state().clone()).await?)
+            }
+            _ => plan,
+        };
+        let report = create(applier, &plan).await?;
+        for (name, aside) in &replaced {
+            if report.outcomes.get(name).is_some_and(came_to_nothing) {
+                applier.move_back(aside, name).await?;
+            }
+        }
+        let state = applier.look(|store| store.state().clone()).await?;
+        let olds = names.iter().filter(|name| is_usable(&state, name)).filter_map(|name| state.replaced(name));
+        let olds: BTreeSet<_> = olds.filter(|old| !old.is_retired()).map(|old| old.name.clone()).collect();
+        if report.halt.is_none() {
+            retire(applier, world, &olds).await?;
+        }
+        applier.sync().await
+    }
+
+    fn check(&self, world: &World, dir: &Path) -> Result<(), String> {
+        let is_new = |name: &InstanceName| self.names().any(|it| it == *name);
+        let state = promises(world, dir, |name| if is_new(name) { 2 } else { 1 })?;
+        has_whole(world, dir, &state, (&named(STAYS), &world.made(&named(STAYS))[0]))?;
+        let mut doubts = 0;
+        for name in self.names() {
+            let made = world.made(&name);
+            let aside = aside(&name, &made[0]);
+            if is_doubted(&state, &name)? {
+                // Nobody knows of a new one, and the old one is there.
+                doubts += 1;
+                has_whole(world, dir, &state, (&aside, &made[0]))?;
+                continue;
+            }
+            has_whole(world, dir, &state, (&name, made.get(1).ok_or("there is no new one")?))?;
+            let is_retired = state.record(&aside).is_some_and(|old| old.is_retired() && old.id() == Some(&made[0]));
+            if !is_retired || world.has(&made[0]) {
+                return Err(format!("{aside} is not deleted"));
+            }
+        }
+        let prior = usize::from(self.prior == Prior::NewInDoubt);
+        let may = doubts_of(self.crash, world.spent.load(Ordering::SeqCst), self.parallel);
+        if doubts >= prior && may.contains(&(doubts - prior)) { Ok(()) } else { Err(format!("{doubts} doubts")) }
+    }
+}
+
+impl Cell {
+    fn names(&self) -> impl Iterator<Item = InstanceName> + use<> {
+        (0..=self.parallel).map(name)
+    }
+
+    fn declared(&self) -> BTreeMap<InstanceName, InstanceType> {
+        self.names().chain([named(STAYS)]).map(|name| (name, InstanceType::WhatsApp)).collect()
+    }
+}
+
+fn aside(name: &InstanceName, id: &InstanceId) -> InstanceName {
+    named(&format!("{name}.{id}"))
+}
+
+fn came_to_nothing(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried)
+}
+
+fn cells() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    let steps = [Step::Replacing, Step::Moved].into_iter().chain(CREATE).chain(DELETE);
+    for (step, when) in steps.flat_map(|step| WHENS.map(|when| (step, when))) {
+        for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
+            for trouble in [Trouble::Nothing, Trouble::CreateRefused, Trouble::DeleteLost, Trouble::DeleteRefused] {
+                for (parallel, nth) in [(1, 1), (3, 2)] {
+                    // What the server does besides is told from one beginning, and several at once from some.
+                    let is_some = matches!(prior, Prior::Created | Prior::NewInDoubt | Prior::OldLost);
+                    let is_told = match trouble {
+                        Trouble::Nothing => parallel == 1 || is_some,
+                        _ => (prior, parallel) == (Prior::Created, 1),
+                    };
+                    if is_told && is_reached(step, when, trouble) {
+                        cells.push(Cell { crash: Crash { step, when, mode, nth }, trouble, prior, parallel });
+                    }
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// Whether a story can come to this step at all.
+fn is_reached(step: Step, when: When, trouble: Trouble) -> bool {
+    match step {
+        Step::Moved => trouble == Trouble::CreateRefused,
+        Step::Kept => trouble == Trouble::DeleteRefused,
+        Step::List => when != When::Written,
+        _ => true,
+    }
+}
+
+#[test]
+fn p1_p3_p9_the_crash_matrix_of_replacements() {
+    let cells = cells();
+    assert!(cells.len() > 1_000);
+    assert_kept("replacements", &cells);
+}
+
+#[test]
+fn each_seeded_defect_of_a_replacement_makes_the_matrix_fail() {
+    let is_plain = |cell: &Cell| {
+        let is_simple = (cell.parallel, cell.trouble) == (1, Trouble::Nothing) && cell.crash.mode == Mode::PowerCut;
+        is_simple && matches!(cell.prior, Prior::Created | Prior::NewCreated)
+    };
+    let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();
+    let defects = [
+        (Defect::OldDeletedFirst, "before what replaces it"),
+        (Defect::ReplacingNotSynced, "P4"),
+        (Defect::ReplacedAgain, "P1"),
+        (Defect::DeletedByName, "nobody had named it"),
+        (Defect::RetiringNotSynced, "P2"),
+    ];
+    assert_seen(&cells, &defects);
+}
