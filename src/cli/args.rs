@@ -437,10 +437,10 @@ fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {
     InstanceName::parse(text)
 }
 
-/// A server's ids are taken as they come; one that is typed may be a placeholder of ours.
+/// A server's ids are taken as they come, as in a manifest; what is typed may be the placeholder of our own hints.
 fn id(text: &str) -> Result<InstanceId, String> {
-    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
-        return Err("an id has a digit in it: write the one that the server lists".to_owned());
+    if text == "ID" {
+        return Err("ID stands for an id of the server: write the one that it lists".to_owned());
     }
     InstanceId::parse(text).map_err(|error| error.to_string())
 }

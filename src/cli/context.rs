@@ -149,7 +149,7 @@ impl Context {
     }
 
     /// Where the server is, as far as that can be told without its key.
-    fn origin(&self) -> Option<Origin> {
+    pub(super) fn origin(&self) -> Option<Origin> {
         let said = env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin()));
         said.or_else(|| self.environment.as_ref().and_then(Chosen::origin))
     }

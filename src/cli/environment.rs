@@ -240,6 +240,11 @@ impl Chosen {
         Ok(manifest)
     }
 
+    /// Whether its server is played on this machine.
+    pub(super) const fn is_on_emulator(&self) -> bool {
+        matches!(self.gateway, Some(Gateway::Emulator))
+    }
+
     /// Where its server is, by the file.
     pub(super) fn origin(&self) -> Option<Origin> {
         match &self.gateway {
