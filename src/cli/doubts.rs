@@ -92,7 +92,8 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
         Some(Proposal::Unknown { why }) => {
             console.line(format_args!("    list      does not tell: {why}"));
             if !new.is_empty() {
-                let of = |id| owners.get(id).map(|owner| format!(" (environment `{}`)", owner.at.environment)).unwrap_or_default();
+                let of =
+                    |id| owners.get(id).map(|owner| format!(" (environment `{}`)", owner.at.environment)).unwrap_or_default();
                 let ids: Vec<String> = new.iter().map(|candidate| format!("{}{}", candidate.id, of(&candidate.id))).collect();
                 console.line(format_args!("    new       {}", ids.join(", ")));
             }

@@ -107,8 +107,7 @@ fn compare(
     manifest: Option<&Manifest>,
 ) -> Result<Drift, Unbelievable> {
     let declared = manifest.map(declared);
-    let watch =
-        Watch { now, expiring_within: expiry.expiring_within, declared: declared.as_ref(), elsewhere: &seen.elsewhere };
+    let watch = Watch { now, expiring_within: expiry.expiring_within, declared: declared.as_ref(), elsewhere: &seen.elsewhere };
     crate::plan::drift(state, &seen.listing, watch)
 }
 

@@ -300,7 +300,9 @@ impl Chosen {
             return Err(refused(dir).hint(shared));
         }
         let before = self.near(Path::new(STATE));
-        if before != self.state() && is_of(server, &before) {
+        // What is another environment's by now was looked at above, unless both say that they share the account.
+        let is_declared = self.neighbours.iter().any(|(_, dir)| real(dir) == real(&before));
+        if before != self.state() && !is_declared && is_of(server, &before) {
             let moved = format!(
                 "if that state is this environment's: `state: {STATE}` and `lock_file: {LOCK_FILE}` under `{name}` in {file}"
             );

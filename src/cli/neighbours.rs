@@ -98,12 +98,14 @@ pub(super) fn check_free(owners: &Owners, id: &InstanceId) -> Result<(), CliErro
 
 /// Refuses a settlement by what another environment has.
 pub(super) fn check_step(owners: &Owners, settlement: &Settlement) -> Result<(), CliError> {
-    let (id, place, name, what) = match settlement {
-        Settlement::Import(Import { name, id, place, .. }) => (id, place, name, "is not taken in"),
-        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => (id, place, name, "is not settled that way"),
-        Settlement::Resolve(Resolution { created: None, .. }) | Settlement::Move(_) => return Ok(()),
-    };
-    check_free(owners, id).map_err(|refused| refused.context(format!("{place}: `{name}` {what}")))
+    let refused = |id, what: String| check_free(owners, id).map_err(|refused| refused.context(what));
+    match settlement {
+        Settlement::Import(Import { name, id, place, .. }) => refused(id, format!("{place}: `{name}` is not taken in")),
+        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => {
+            refused(id, format!("{place}: `{name}` is not settled that way"))
+        }
+        Settlement::Resolve(Resolution { created: None, .. }) | Settlement::Move(_) => Ok(()),
+    }
 }
 
 /// Refuses the first of `settled` that takes in what another environment has. `owners` is asked where there is something to take in.

@@ -185,7 +185,8 @@ impl Work<'_> {
             return self.wrong(place, &summary, "look what the server lists: `chatapi doubts --refresh`");
         }
         if let Some((id, owner)) = created.as_ref().and_then(|id| Some((id, self.former_owner(id)?.name.clone()))) {
-            let summary = format!("attempt {attempt} of `{name}` cannot have created {id}, which was `{owner}` and is recorded as deleted");
+            let summary =
+                format!("attempt {attempt} of `{name}` cannot have created {id}, which was `{owner}` and is recorded as deleted");
             return self.wrong(place, &summary, "look what the server lists: `chatapi doubts --refresh`");
         }
         let reason = Reason::Verdict { attempt: attempt.clone(), created: created.clone() };

@@ -117,14 +117,14 @@ const ROWS: &[Row] = &[
         IMPORT,
         "a=replaced:7 a=created:8",
         "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a no-op: exists as 8, token missing; \
-         a.7 orphaned: exists as 7",
+         a.7 orphan: exists as 7, token missing",
         "carried out once, and replaced since",
     ),
     (
         &["a"],
         IMPORT,
         "a=replaced:7",
-        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a create: not created yet; a.7 orphaned: exists as 7",
+        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a create: not created yet; a.7 orphan: exists as 7, token missing",
         "a run that died in between",
     ),
     (&["a"], IMPORT, "a=retiring:7", "wrong at 17: `a` is 7, and is being deleted", "it may be gone"),

@@ -325,7 +325,12 @@ fn drift_tells_which_environment_has_what_is_not_here() {
     project.run("drift --env prod").exits(0).warns(&format!("environment `staging` has {ours} (`shop-staging`)")).done();
     // What it has let go is nobody's, as far as this one knows.
     project.run("release shop-prod --env prod").exits(0).done();
-    project.run("drift --env staging --detailed-exitcode").exits(2).prints("1 unknown").warns("import NAME --id").done_with(&theirs);
+    project
+        .run("drift --env staging --detailed-exitcode")
+        .exits(2)
+        .prints("1 unknown")
+        .warns("import NAME --id")
+        .done_with(&theirs);
 }
 
 /// A state that was bound by no key, or by another, can be made up: it explains nothing away.
@@ -410,6 +415,27 @@ fn p1_p5_a_made_up_environment_hides_no_lost_run() {
             assert_eq!(gateway.creates(), 1, "{state}");
         }
     }
+}
+
+/// The state that was there before is an environment's by now: the others may share its account as any other's.
+#[test]
+fn a_state_from_before_may_share_its_account_once_it_is_an_environments() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let declare = |next: &str| {
+        let prod = "prod: {state: ./state, lock_file: chatapi.lock}";
+        project.write("chatapi.yaml", format!("environments: {{{prod}, next: {{state: next-state, {next}}}}}\n"));
+    };
+    declare("var_files: []");
+    project
+        .run("apply --env next")
+        .exits(6)
+        .warns("the key opens the account of the state in")
+        .done_with("same_account_as: [prod]");
+    declare("same_account_as: [prod]");
+    project.run("apply --env next").exits(0).prints("Apply: 1 created, 0 unchanged.").done();
+    assert_eq!(gateway.creates(), 2);
 }
 
 /// CI systems set what nobody has defined to the empty text.

@@ -119,7 +119,7 @@ fn what_was_released_or_deleted_is_not_proposed() {
     project.declare(&(manifest("{kind: chatapi}", &["x"]) + &entry));
     for verb in ["plan", "apply"] {
         let run = project.run(verb).exits(1).warns(&format!("{} was `b`, and is recorded as deleted", ids["b"]));
-        run.done_with("instances.yaml:4:16");
+        run.done_with("instances.yaml:4:17");
     }
     assert_eq!(gateway.creates(), 2);
 }
