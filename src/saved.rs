@@ -6,6 +6,7 @@
 
 mod manifest;
 mod settlements;
+mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,11 +15,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::instance::InstanceName;
-use crate::manifest::{Manifest, Target};
+use crate::manifest::Target;
 use crate::plan::{Action, Change, Plan, Reason};
-use crate::state::{Hash, Head, Lineage, Origin, PlanId, State, Who};
+use crate::state::{Hash, Head, Lineage, Origin, PlanId, Who};
 pub use manifest::SavedManifest;
 use manifest::is_false;
+pub use stale::Stale;
 
 /// The version of the format: a minor change adds, a major one breaks.
 const VERSION: &str = "1.0";
@@ -28,8 +30,6 @@ const MARK: &str = "\"chatapi_plan\"";
 pub const SIZE_MAX: u64 = 256 * 1_024 * 1_024;
 /// Longest time that a plan is good.
 pub const VALIDITY_MAX: Duration = Duration::from_hours(30 * 24);
-/// How far the clocks of two machines may differ.
-const SKEW: Duration = Duration::from_mins(5);
 
 /// A plan that was saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,50 +112,6 @@ pub enum SavedPlanError {
     Forged(&'static str),
 }
 
-/// Why a saved plan must not be applied.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Stale {
-    /// Its time is over.
-    #[error("the plan has expired: it was good until {0}")]
-    Expired(Timestamp),
-    /// It was made later than now.
-    #[error("the plan was made in the future, at {0}: a clock is wrong")]
-    Future(Timestamp),
-    /// It is for another state.
-    #[error("the plan is for another state: it was made against lineage {planned}, and this is {found}")]
-    OtherState {
-        /// The plan's.
-        planned: Lineage,
-        /// This one's.
-        found: Lineage,
-    },
-    /// The state has changed.
-    #[error("the state has changed since the plan was made: that was at serial {planned}, and it is at {found}")]
-    Moved {
-        /// The plan's serial.
-        planned: u64,
-        /// The state's.
-        found: u64,
-    },
-    /// It is for another server.
-    #[error("the plan is for {planned}, not for {found}")]
-    OtherServer {
-        /// The plan's.
-        planned: Origin,
-        /// The one at hand.
-        found: Origin,
-    },
-    /// The manifest says something else now.
-    #[error("the manifest has changed since the plan was made")]
-    OtherManifest,
-    /// A part of the manifest is gone.
-    #[error("the manifest has changed since the plan was made: {0} is gone")]
-    NoManifest(String),
-    /// The manifest cannot be read any more.
-    #[error("the manifest has changed since the plan was made: it is not valid now (`chatapi validate`)")]
-    BadManifest,
-}
-
 impl SavedPlan {
     /// Saves `plan`, which was made of `manifest` against the state of `lineage` at `head`, for the server at `origin`.
     pub fn new(
@@ -235,38 +191,6 @@ impl SavedPlan {
             && self.plan.replacements().all(|(name, _)| self.consent.replace.contains(name))
     }
 
-    /// Whether it may still be applied at `now`, whatever it is for.
-    pub fn check_time(&self, now: Timestamp) -> Result<(), Stale> {
-        let late = now.checked_add(SKEW).unwrap_or(now);
-        match () {
-            () if self.made.at > late => Err(Stale::Future(self.made.at)),
-            () if now >= self.expires => Err(Stale::Expired(self.expires)),
-            () => Ok(()),
-        }
-    }
-
-    /// Whether `state` at `head` is the one that it was made against.
-    pub fn check_state(&self, state: &State, head: Head) -> Result<(), Stale> {
-        if self.lineage != state.lineage {
-            return Err(Stale::OtherState { planned: self.lineage.clone(), found: state.lineage.clone() });
-        }
-        if self.head != head {
-            return Err(Stale::Moved { planned: self.head.serial.0, found: head.serial.0 });
-        }
-        Ok(())
-    }
-
-    /// Whether `origin` is the server that it is for.
-    pub fn check_server(&self, origin: &Origin) -> Result<(), Stale> {
-        let other = || Stale::OtherServer { planned: self.origin.clone(), found: origin.clone() };
-        if self.origin == *origin { Ok(()) } else { Err(other()) }
-    }
-
-    /// Whether `manifest`, as it stands now, declares what it was made from.
-    pub fn check_manifest(&self, manifest: &Manifest) -> Result<(), Stale> {
-        if self.manifest.says_what(manifest) { Ok(()) } else { Err(Stale::OtherManifest) }
-    }
-
     /// Of `plan`, made again when this one is applied: the same without the creates and deletes that nobody reviewed, and their
     /// names. There are some when a doubt was settled meanwhile.
     pub fn restrict(&self, plan: Plan) -> (Plan, BTreeSet<InstanceName>) {
@@ -289,7 +213,7 @@ impl SavedPlan {
 mod tests {
     use super::*;
     use crate::instance::InstanceType;
-    use crate::manifest::Source;
+    use crate::manifest::{Manifest, Source};
     use crate::state::Serial;
 
     fn at(second: i64) -> Timestamp {

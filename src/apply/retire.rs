@@ -72,6 +72,8 @@ enum Answer {
     Deleted,
     /// It did not leave, and none did before.
     Unsent(String),
+    /// The server asked to come again later, so it has done nothing; and it was not asked again.
+    PutOff(String),
     Refused(String),
     Unknown(String),
 }
@@ -79,6 +81,8 @@ enum Answer {
 /// How one request ended.
 enum Try {
     Done(Answer),
+    /// It did not leave.
+    Unsent(String),
     /// The server has done nothing, and asks to come again.
     Later {
         sent: Instant,
@@ -235,6 +239,7 @@ fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>, stan
     match (answer, listed) {
         (Answer::Deleted, _) => deleted("the server says that it is deleted".to_owned()),
         (Answer::Unsent(reason), _) => Departure::Kept { reason: format!("not sent: {reason}") },
+        (Answer::PutOff(reason), _) => Departure::Kept { reason },
         (Answer::Refused(reason), Ok(listing)) if is_listed(listing) => Departure::Kept { reason },
         (Answer::Unknown(reason), Ok(listing)) if is_listed(listing) => {
             Departure::InDoubt { reason: format!("{reason}; it is still listed") }
@@ -263,40 +268,49 @@ impl Shared {
     async fn delete(&self, name: &InstanceName, open: &Open, was_sent: bool) -> Result<Answer, RecordError> {
         let mut stop = self.stop.clone();
         failpoint::pass("delete-begun");
-        let over = |why: &str| if was_sent { Answer::Unknown(why.to_owned()) } else { Answer::Unsent(why.to_owned()) };
         let mut is_on_record = was_sent;
+        // The server's last word, where that was to come again.
+        let mut put_off: Option<String> = None;
+        let unasked = |why: String, put_off: Option<&String>| match put_off {
+            _ if was_sent => Answer::Unknown(why),
+            Some(later) => Answer::PutOff(format!("the server asks to wait ({later}); {why}")),
+            None => Answer::Unsent(why),
+        };
         loop {
             if !self.pace.turn(&mut stop).await {
-                return Ok(over("the run was asked to stop"));
+                return Ok(unasked("the run was asked to stop".to_owned(), put_off.as_ref()));
             }
             if !is_on_record {
                 self.pen.record(Event::RetireSent { attempt: open.attempt.clone() }).await?;
                 is_on_record = true;
             }
-            match self.send_delete(name, open, was_sent).await {
+            match self.send_delete(name, open).await {
                 Try::Done(answer) => return Ok(answer),
+                Try::Unsent(reason) => return Ok(unasked(reason, put_off.as_ref())),
                 Try::Later { sent, after, reason } => match self.pace.later(sent, after, Instant::now()) {
-                    Some(Duration::ZERO) => {}
-                    Some(wait) => self.observer.tell(Progress::Waiting { reason, wait }),
+                    Some(Duration::ZERO) => put_off = Some(reason),
+                    Some(wait) => {
+                        self.observer.tell(Progress::Waiting { reason: reason.clone(), wait });
+                        put_off = Some(reason);
+                    }
                     None => {
                         self.halt(Halt::RateLimited(reason.clone()));
-                        return Ok(over(&format!("{reason}, and no end of waiting")));
+                        return Ok(unasked("there is no end of waiting".to_owned(), Some(&reason)));
                     }
                 },
             }
         }
     }
 
-    /// One request. `was_sent`: an earlier run has sent one, of which nothing is known.
-    async fn send_delete(&self, name: &InstanceName, open: &Open, was_sent: bool) -> Try {
+    /// One request.
+    async fn send_delete(&self, name: &InstanceName, open: &Open) -> Try {
         self.observer.tell(Progress::Deleting { name: name.clone() });
         failpoint::pass("delete-sent");
         let sent = Instant::now();
         let answer = match self.in_time(self.provider.delete(&open.id)).await {
             Ok(()) => Answer::Deleted,
             Err(DeleteError::Later { after, reason }) => return Try::Later { sent, after, reason },
-            Err(DeleteError::NotSent(reason)) if was_sent => Answer::Unknown(reason),
-            Err(DeleteError::NotSent(reason)) => Answer::Unsent(reason),
+            Err(DeleteError::NotSent(reason)) => return Try::Unsent(reason),
             Err(DeleteError::Refused(reason)) => Answer::Refused(reason),
             Err(DeleteError::InDoubt(reason)) => Answer::Unknown(reason),
         };

@@ -1,5 +1,8 @@
 //! What was typed: the command line's words, types and help. It decides nothing.
 
+mod doubts;
+mod emulator;
+mod global;
 mod import;
 mod life;
 mod output;
@@ -11,13 +14,14 @@ mod state;
 mod variables;
 mod watch;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub(super) use doubts::{DoubtsArgs, ResolveArgs};
+pub(super) use emulator::EmulatorArgs;
+pub(super) use global::{Color, Format, Global, LogFormat};
 pub(super) use import::ImportArgs;
 pub(super) use life::{DestroyArgs, ReleaseArgs, SelectionArgs};
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
@@ -29,8 +33,7 @@ pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
 pub(super) use watch::{DriftArgs, ExpiryArgs, QrArgs, ReachArgs, StatusArgs};
 
-use crate::emulator::{ErrorStatus, FaultRule, Latency, parse_latency};
-use crate::instance::{ApiUrl, InstanceId, InstanceName};
+use crate::instance::{InstanceId, InstanceName};
 
 /// Declare chat-gateway instances in YAML; plan, then create only the missing ones: never twice, never losing a token.
 #[derive(Debug, Parser)]
@@ -62,88 +65,6 @@ pub(super) struct Cli {
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) verb: Verb,
-}
-
-/// Flags that every command has.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
-#[command(next_help_heading = "Global options")]
-pub(super) struct Global {
-    /// The state directory; if not said, that of the environment, or `state`.
-    #[arg(long, global = true, value_name = "DIR", env = "CHATAPI_STATE", hide_env_values = true)]
-    pub(super) state: Option<PathBuf>,
-    /// The environment of `chatapi.yaml` that is meant: its state, lock file, gateway and values of variables.
-    #[arg(long, global = true, value_name = "NAME", env = "CHATAPI_ENV", hide_env_values = true)]
-    pub(super) env: Option<String>,
-    /// The file that declares the environments; if not said, `chatapi.yaml` beside the first manifest, or here.
-    #[arg(long, global = true, value_name = "FILE", env = "CHATAPI_ENVIRONMENTS", hide_env_values = true)]
-    pub(super) environments: Option<PathBuf>,
-    /// Use a state directory on a network or user-space file system, where its lock may not keep other machines out.
-    #[arg(long, global = true, env = "CHATAPI_UNSAFE_FS", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub(super) unsafe_fs: bool,
-    /// How results are printed.
-    #[arg(long, global = true, value_enum, env = "CHATAPI_FORMAT", hide_env_values = true, default_value = "text")]
-    pub(super) format: Format,
-    /// The same as `--format json`.
-    #[arg(long, global = true, hide = true)]
-    pub(super) json: bool,
-    /// When to use colour; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        env = "CHATAPI_COLOR",
-        hide_env_values = true,
-        default_value = "auto",
-        value_name = "WHEN"
-    )]
-    pub(super) color: Color,
-    /// The same as `--color never`.
-    #[arg(long, global = true, hide = true)]
-    pub(super) no_color: bool,
-    /// Say more; twice: log at debug level, three times: at trace level.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(super) verbose: u8,
-    /// Say nothing beside results, warnings and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(super) quiet: bool,
-    /// How log lines are printed; which ones is said by `CHATAPI_LOG`, for example `debug`.
-    #[arg(long, global = true, value_enum, env = "CHATAPI_LOG_FORMAT", hide_env_values = true, default_value = "text")]
-    pub(super) log_format: LogFormat,
-}
-
-/// How log lines are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// For people; may change.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Who results are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people; may change.
-    Text,
-    /// For programs; a contract.
-    Json,
-    /// One that `output` alone has: its `--format` stands in the place of the global one, and so has the same type.
-    #[value(skip)]
-    Output(OutputFormat),
-    /// Of plan, show and apply: for a comment or a job's summary.
-    Markdown,
-}
-
-/// When to use colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Color {
-    /// On a terminal.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// The commands.
@@ -290,15 +211,22 @@ pub(super) struct WitnessArg {
     pub(super) lock_file: Option<PathBuf>,
 }
 
-/// How to reach a server.
-#[derive(Debug, Args)]
-pub(super) struct ServerArgs {
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct TimeoutArgs {
     /// How long a connection may take to stand.
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_CONNECT_TIMEOUT", hide_env_values = true, default_value = "10s")]
     pub(super) connect_timeout: Duration,
     /// How long an answer may take.
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_TIMEOUT", hide_env_values = true, default_value = "60s")]
     pub(super) timeout: Duration,
+}
+
+/// How to reach a server.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    #[command(flatten)]
+    pub(super) timeouts: TimeoutArgs,
     /// How old a doubt must be until its absence from the server's list counts.
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_SETTLE_AFTER", hide_env_values = true, default_value = "15m")]
     pub(super) settle_after: Duration,
@@ -310,108 +238,6 @@ pub(super) struct LockArgs {
     /// How long to wait for another writer of the state.
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_LOCK_TIMEOUT", hide_env_values = true, default_value = "0s")]
     pub(super) lock_timeout: Duration,
-}
-
-/// `doubts`.
-#[derive(Debug, Args)]
-pub(super) struct DoubtsArgs {
-    /// Ask the server which new instances it lists; needs the key.
-    #[arg(long)]
-    pub(super) refresh: bool,
-    #[command(flatten)]
-    pub(super) lock_file: WitnessArg,
-    #[command(flatten)]
-    pub(super) server: ServerArgs,
-}
-
-/// `resolve`.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it was typed")]
-#[command(group = clap::ArgGroup::new("verdict").required(true).args(["created", "not_created"]))]
-pub(super) struct ResolveArgs {
-    /// The name in doubt.
-    #[arg(value_parser = name)]
-    pub(super) name: InstanceName,
-    /// The attempt, as `chatapi doubts` shows it: another one is not meant.
-    #[arg(long, value_name = "ATTEMPT")]
-    pub(super) attempt: String,
-    /// It was created, with this id.
-    #[arg(long, value_name = "ID", value_parser = id)]
-    pub(super) created: Option<InstanceId>,
-    /// Its address.
-    #[arg(long, value_name = "URL", value_parser = api_url, requires = "created", conflicts_with = "not_created")]
-    pub(super) api_url: Option<ApiUrl>,
-    /// Read its token from standard input.
-    #[arg(long, requires = "created", conflicts_with = "not_created")]
-    pub(super) token_stdin: bool,
-    /// It was not created: the next apply tries again.
-    #[arg(long)]
-    pub(super) not_created: bool,
-    /// Why you are sure, for the record.
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub(super) reason: Option<String>,
-    /// Do not ask the server's list first.
-    #[arg(long)]
-    pub(super) offline: bool,
-    /// Resolve against what the server's list says.
-    #[arg(long, conflicts_with = "offline")]
-    pub(super) despite_list: bool,
-    #[command(flatten)]
-    pub(super) lock_file: WitnessArg,
-    #[command(flatten)]
-    pub(super) lock: LockArgs,
-    #[command(flatten)]
-    pub(super) server: ServerArgs,
-}
-
-/// `emulator`.
-#[derive(Debug, Args)]
-pub(super) struct EmulatorArgs {
-    /// Where to listen; this machine only. Port 0: the system chooses.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub(super) listen: SocketAddr,
-    /// Where to keep the ledger of what it created; in memory if not said.
-    #[arg(long, value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
-    /// The seed of tokens and chance; drawn if not said.
-    #[arg(long, value_name = "N")]
-    pub(super) seed: Option<u64>,
-    /// What goes wrong, as `OPERATION[:WHEN]=FAULT`; may be repeated.
-    #[arg(long, value_name = "RULE")]
-    pub(super) fault: Vec<FaultRule>,
-    /// A YAML file with such rules under `faults:`.
-    #[arg(long, value_name = "FILE")]
-    pub(super) faults: Option<PathBuf>,
-    /// How long a create takes, as `50ms` or `0..200ms`.
-    #[arg(long, value_name = "DURATION", value_parser = parse_latency, default_value = "0ms")]
-    pub(super) latency: Latency,
-    /// An instance's phone is linked at the Nth question for its status; if not said, only by `GET {apiUrl}emulatorLink?token=…`.
-    #[arg(long, value_name = "N")]
-    pub(super) link_after: Option<u64>,
-    /// Linking codes come as pictures, and not as texts.
-    #[arg(long)]
-    pub(super) qr_pictures: bool,
-    /// Which HTTP status its errors carry.
-    #[arg(long, value_enum, default_value = "ok")]
-    pub(super) error_status: ErrorStatusArg,
-}
-
-/// Which HTTP status the emulator's errors carry.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum ErrorStatusArg {
-    /// 200, as some of the service's errors came.
-    Ok,
-    /// The fitting 4xx.
-    Fitting,
-}
-
-impl From<ErrorStatusArg> for ErrorStatus {
-    fn from(typed: ErrorStatusArg) -> Self {
-        match typed {
-            ErrorStatusArg::Ok => Self::Ok,
-            ErrorStatusArg::Fitting => Self::Fitting,
-        }
-    }
 }
 
 /// `30s`, `10m`, `1h 30m`; at most a day.
@@ -437,18 +263,14 @@ fn name(text: &str) -> Result<InstanceName, crate::instance::NameError> {
     InstanceName::parse(text)
 }
 
-/// A server's ids are taken as they come; one that is typed may be a placeholder of ours.
+/// A server's ids are taken as they come, as in a manifest; what is typed may be the placeholder of our own hints.
 fn id(text: &str) -> Result<InstanceId, String> {
-    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
-        return Err("an id has a digit in it: write the one that the server lists".to_owned());
+    if text == "ID" {
+        return Err("ID stands for an id of the server: write the one that it lists".to_owned());
     }
     InstanceId::parse(text).map_err(|error| error.to_string())
 }
 
 fn reason(text: &str) -> Result<String, &'static str> {
     if matches!(text.trim(), "" | "TEXT") { Err("write why, in your own words") } else { Ok(text.to_owned()) }
-}
-
-fn api_url(text: &str) -> Result<ApiUrl, crate::instance::ApiUrlError> {
-    ApiUrl::parse(text)
 }

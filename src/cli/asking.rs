@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::args::{IdentityArgs, ReachArgs, ServerArgs, WitnessArg};
-use super::context::{Context, Server};
+use super::context::{Context, Server, limits};
 use super::error::CliError;
 use super::identity::identities;
 use super::{output, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
-use crate::provider::{BaseUrl, InstanceStatus, Instances, Limits, StatusError};
+use crate::provider::{BaseUrl, InstanceStatus, Instances, StatusError};
 use crate::report::credentials::{Credential, Token};
 use crate::secret::Secret;
 use crate::state::{Origin, State};
@@ -95,7 +95,7 @@ impl Field {
             Asked::new(credential, base.as_deref(), is_here).unless(foreign)
         });
         let asked = asked.collect();
-        let instances = Instances::new(Limits { connect: reach.connect_timeout, answer: reach.timeout });
+        let instances = Instances::new(limits(&reach.timeouts));
         Ok(Self { asked, open, state, instances, _server: server })
     }
 
@@ -170,7 +170,7 @@ fn moved(api_url: &ApiUrl, base: &str) -> Option<ApiUrl> {
 }
 
 fn server_args(reach: &ReachArgs) -> ServerArgs {
-    ServerArgs { connect_timeout: reach.connect_timeout, timeout: reach.timeout, settle_after: Duration::ZERO }
+    ServerArgs { timeouts: reach.timeouts, settle_after: Duration::ZERO }
 }
 
 #[cfg(test)]

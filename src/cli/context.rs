@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::args::{Format, Global, ServerArgs};
+use super::args::{Format, Global, ServerArgs, TimeoutArgs};
 use super::console::Console;
 use super::environment::Chosen;
 use super::error::CliError;
@@ -149,7 +149,7 @@ impl Context {
     }
 
     /// Where the server is, as far as that can be told without its key.
-    fn origin(&self) -> Option<Origin> {
+    pub(super) fn origin(&self) -> Option<Origin> {
         let said = env::var("CHATAPI_URL").ok().and_then(|url| Some(BaseUrl::parse(&url).ok()?.origin()));
         said.or_else(|| self.environment.as_ref().and_then(Chosen::origin))
     }
@@ -231,7 +231,8 @@ impl Context {
         let base =
             BaseUrl::parse(&url).map_err(|error| CliError::new(Exit::Error, &error).context("CHATAPI_URL is not usable"))?;
         let key = api_key()?;
-        let provider = HttpProvider::new(base, key.clone(), limits(args)).map_err(|error| CliError::new(Exit::Error, &error))?;
+        let provider =
+            HttpProvider::new(base, key.clone(), limits(&args.timeouts)).map_err(|error| CliError::new(Exit::Error, &error))?;
         Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None })
     }
 
@@ -243,7 +244,7 @@ impl Context {
         let setup = |error: &dyn std::error::Error| CliError::new(Exit::Error, error);
         let base = BaseUrl::parse(&emulator.base_url()).map_err(|error| setup(&error))?;
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
-        let provider = HttpProvider::new(base, key, limits(args)).map_err(|error| setup(&error))?;
+        let provider = HttpProvider::new(base, key, limits(&args.timeouts)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
         Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator) })
     }
@@ -307,7 +308,7 @@ pub(super) fn settling(args: &ServerArgs) -> Settling {
     Settling { after: args.settle_after, ..Settling::default() }
 }
 
-fn limits(args: &ServerArgs) -> Limits {
+pub(super) const fn limits(args: &TimeoutArgs) -> Limits {
     Limits { connect: args.connect_timeout, answer: args.timeout }
 }
 

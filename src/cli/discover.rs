@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::args::ImportArgs;
 use super::context::{Context, kind_of};
+use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::witness::MANIFEST;
@@ -13,7 +14,7 @@ use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::missing;
 use crate::provider::Provider as _;
 use crate::report::Discovery;
-use crate::state::State;
+use crate::state::{Binding, State};
 use crate::store;
 use crate::text::counted;
 
@@ -30,8 +31,8 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
             .warn(format_args!("the server's list lacks {all} that the state has ({first}, …): more may be missing in it"));
     }
     let bound = state.as_ref().and_then(|state| state.binding.as_ref());
-    let owners = neighbours::owners(context, bound).into_iter();
-    let elsewhere = owners.map(|(id, owner)| (id, owner.environment)).collect();
+    let owners = neighbours::owners_beside(context, state.as_ref(), provider(context, bound, manifest.as_ref())).into_iter();
+    let elsewhere = owners.map(|(id, owner)| (id, owner.at.environment)).collect();
     let found = Discovery::of(&listing, state.as_ref(), manifest.as_ref(), &elsewhere);
     if context.is_json() {
         context.document(&found)?;
@@ -47,8 +48,18 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
     Ok(Exit::Done)
 }
 
+/// Where the account is: where the state's is, else where the manifest or the environment says.
+pub(super) fn provider(context: &Context, bound: Option<&Binding>, manifest: Option<&Manifest>) -> ProviderKind {
+    match (bound, manifest) {
+        (Some(_), _) => kind_of(bound),
+        (None, Some(manifest)) => manifest.provider,
+        (None, None) if context.environment.as_ref().is_some_and(Chosen::is_on_emulator) => ProviderKind::Emulator,
+        (None, None) => ProviderKind::Chatapi,
+    }
+}
+
 /// The manifest that was named, or the usual one if it is there.
-fn manifest(context: &Context, file: Option<PathBuf>) -> Result<Option<Manifest>, CliError> {
+pub(super) fn manifest(context: &Context, file: Option<PathBuf>) -> Result<Option<Manifest>, CliError> {
     let usual = PathBuf::from(MANIFEST);
     // `import --discover > instances.yaml`: the shell has made it, and it holds nothing yet.
     let holds_something = std::fs::metadata(&usual).is_ok_and(|metadata| metadata.len() > 0);
@@ -64,10 +75,7 @@ fn list(
     (state, manifest): (Option<&State>, Option<&Manifest>),
 ) -> Result<Listing, CliError> {
     let bound = state.and_then(|state| state.binding.as_ref());
-    let kind = match bound {
-        Some(_) => kind_of(bound),
-        None => manifest.map_or(ProviderKind::Chatapi, |manifest| manifest.provider),
-    };
+    let kind = provider(context, bound, manifest);
     if bound.is_none() && kind == ProviderKind::Emulator {
         // It lives beside a state, and there is none that it has worked for.
         return Ok(Listing::default());

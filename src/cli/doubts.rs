@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::args::{DoubtsArgs, ServerArgs};
 use super::console::{BOLD, DOUBT};
-use super::context::{Context, settling};
+use super::context::{Context, kind_of, settling};
 use super::error::CliError;
 use super::exit::Exit;
+use super::neighbours::{self, Owners};
 use super::{signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
@@ -17,6 +18,8 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     let reading = witness::look(context, &args.lock_file)?;
     let asks = args.refresh && reading.state.doubts().next().is_some();
     let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
+    let bound = reading.state.binding.as_ref();
+    let owners = if asks { neighbours::owners_beside(context, Some(&reading.state), kind_of(bound)) } else { Owners::new() };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
     let creates = reading
         .state
@@ -30,7 +33,7 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     } else {
         for doubt in &doubts {
             let new = examination.as_ref().map_or(&[][..], |seen| seen.candidates.of_kind(doubt.kind));
-            show(context, doubt, proposal(&doubt.name), new);
+            show(context, doubt, (proposal(&doubt.name), new), &owners);
         }
     }
     Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
@@ -47,7 +50,7 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: &[Candidate]) {
+fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[Candidate]), owners: &Owners) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
@@ -70,6 +73,10 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: 
             settle("--created ID");
             settle("--not-created");
         }
+        Some(Proposal::Exists(found)) if let Some(owner) = owners.get(&found.id) => {
+            console.line(format_args!("    list      shows {} as new since the attempt; {owner} has it", found.id));
+            settle("--not-created --despite-list --reason TEXT");
+        }
         Some(Proposal::Exists(found)) => {
             console.line(format_args!("    list      shows {} as new since the attempt", found.id));
             settle(&format!("--created {}", found.id));
@@ -85,7 +92,9 @@ fn show(context: &Context, doubt: &DoubtData, proposal: Option<&Proposal>, new: 
         Some(Proposal::Unknown { why }) => {
             console.line(format_args!("    list      does not tell: {why}"));
             if !new.is_empty() {
-                let ids: Vec<&str> = new.iter().map(|candidate| candidate.id.as_str()).collect();
+                let of =
+                    |id| owners.get(id).map(|owner| format!(" (environment `{}`)", owner.at.environment)).unwrap_or_default();
+                let ids: Vec<String> = new.iter().map(|candidate| format!("{}{}", candidate.id, of(&candidate.id))).collect();
                 console.line(format_args!("    new       {}", ids.join(", ")));
             }
             settle("--created ID --despite-list --reason TEXT");

@@ -1,5 +1,6 @@
 //! `chatapi drift`, and what `plan --verify` shows of the same: the state, held against the server's list.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anstyle::Style;
@@ -14,12 +15,12 @@ use super::machine::steady_now;
 use super::planning::declared;
 use super::table::{Column, painted};
 use super::witness::Witness;
-use super::{signals, variables};
+use super::{neighbours, signals, variables};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{
-    Deviation, Drift, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, revived, unrecorded, with_events,
+    Deviation, Drift, Elsewhere, Finding, TooYoung, Unbelievable, Watch, absent, existing, lost, revived, unrecorded, with_events,
 };
 use crate::provider::{ListError, Provider as _};
 use crate::report::account::Notice;
@@ -27,6 +28,8 @@ use crate::report::{DriftData, DriftDocument, DriftSummary};
 use crate::state::{Event, Record, State};
 use crate::store;
 
+/// Instances of another environment that are listed.
+const LISTED: usize = 5;
 /// The findings' columns.
 const COLUMNS: [Column; 4] = [Column::whole("FINDING"), Column::cut("NAME", 16), Column::whole("ID"), Column::cut("DETAIL", 24)];
 
@@ -44,9 +47,9 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
         None => kind_of(state.binding.as_ref()),
         Some(manifest) => manifest.provider,
     };
-    let listing = list(context, &state, provider, &args.server)?;
+    let seen = list(context, &state, provider, &args.server)?;
     let now = steady_now();
-    let drift = compare(&state, &listing, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
+    let drift = compare(&state, &seen, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
     let command = context.command();
     if context.is_json() {
         let data = DriftData::new(&drift, manifest.as_ref(), |finding| hints(finding, &command));
@@ -54,8 +57,8 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
     } else {
         show(context, &drift);
     }
-    if listing.odd_items > 0 {
-        context.console.warn(format_args!("{} of the server's list cannot be read", items(listing.odd_items)));
+    if seen.listing.odd_items > 0 {
+        context.console.warn(format_args!("{} of the server's list cannot be read", items(seen.listing.odd_items)));
     }
     Ok(exit(&drift, args.detailed_exitcode))
 }
@@ -68,8 +71,15 @@ const fn exit(drift: &Drift, is_detailed: bool) -> Exit {
     if is_detailed && !drift.findings.is_empty() { Exit::Changes } else { Exit::Done }
 }
 
+/// What the state is held against.
+struct Seen {
+    listing: Listing,
+    /// What other environments of the same account have.
+    elsewhere: BTreeMap<InstanceId, Elsewhere>,
+}
+
 /// What the server of this state lists, in one request.
-pub(super) fn list(context: &Context, state: &State, provider: ProviderKind, args: &ServerArgs) -> Result<Listing, CliError> {
+fn list(context: &Context, state: &State, provider: ProviderKind, args: &ServerArgs) -> Result<Seen, CliError> {
     check_server(context, state.binding.as_ref(), provider)?;
     signals::runtime()?.block_on(async {
         let mut stop = signals::listen()?;
@@ -81,21 +91,25 @@ pub(super) fn list(context: &Context, state: &State, provider: ProviderKind, arg
         tokio::select! {
             biased;
             signal = stop.wait() => Err(CliError::message(Exit::Signal(signal), format!("stopped by {}", signal.as_str()))),
-            listed = server.provider.list() => listed.map_err(|error| unlisted(&error)),
+            listed = server.provider.list() => {
+                let listing = listed.map_err(|error| unlisted(&error))?;
+                let elsewhere = neighbours::proven(context, &server).into_iter().map(|(id, owner)| (id, owner.at)).collect();
+                Ok(Seen { listing, elsewhere })
+            }
         }
     })
 }
 
 /// What the list says of the state.
-pub(super) fn compare(
+fn compare(
     state: &State,
-    listing: &Listing,
+    seen: &Seen,
     (now, expiry): (Timestamp, ExpiryArgs),
     manifest: Option<&Manifest>,
 ) -> Result<Drift, Unbelievable> {
     let declared = manifest.map(declared);
-    let watch = Watch { now, expiring_within: expiry.expiring_within, declared: declared.as_ref() };
-    crate::plan::drift(state, listing, watch)
+    let watch = Watch { now, expiring_within: expiry.expiring_within, declared: declared.as_ref(), elsewhere: &seen.elsewhere };
+    crate::plan::drift(state, &seen.listing, watch)
 }
 
 /// What `plan --verify` knows besides the plan.
@@ -107,12 +121,12 @@ pub(super) struct Verified {
 
 /// Asks the server for a plan of `manifest` in `state`.
 pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args: &PlanArgs) -> Result<Verified, CliError> {
-    let listing = list(context, state, manifest.provider, &args.server)?;
+    let seen = list(context, state, manifest.provider, &args.server)?;
     let now = steady_now();
     let names: Vec<InstanceName> = args.answers.recreate.iter().filter(|name| manifest.get(name).is_some()).cloned().collect();
-    let lost = losses(context, state, &listing, (&names, args.server.settle_after))?;
+    let lost = losses(context, state, &seen.listing, (&names, args.server.settle_after))?;
     let state = after(state, &lost)?;
-    let drift = compare(&state, &listing, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
+    let drift = compare(&state, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
     Ok(Verified { drift, state })
 }
 
@@ -187,8 +201,22 @@ pub(super) fn show(context: &Context, drift: &Drift) {
         let count = crate::text::counted(drift.seen_before, "other instance", "other instances");
         console.note(format_args!("the account has {count} that an apply has seen before, and that no name here has"));
     }
+    tell_elsewhere(console, drift);
     for hint in drift.findings.iter().flat_map(|finding| hints(finding, &context.command())) {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+    }
+}
+
+/// Says which of the account's instances are other environments'.
+fn tell_elsewhere(console: &Console, drift: &Drift) {
+    let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (id, Elsewhere { environment, name }) in &drift.elsewhere {
+        all.entry(environment).or_default().push(format!("{id} (`{name}`)"));
+    }
+    for (environment, theirs) in all {
+        let more = if theirs.len() > LISTED { format!(" and {} more", theirs.len() - LISTED) } else { String::new() };
+        let some = theirs.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        console.note(format_args!("environment `{environment}` has {some}{more}"));
     }
 }
 

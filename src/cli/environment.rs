@@ -240,6 +240,11 @@ impl Chosen {
         Ok(manifest)
     }
 
+    /// Whether its server is played on this machine.
+    pub(super) const fn is_on_emulator(&self) -> bool {
+        matches!(self.gateway, Some(Gateway::Emulator))
+    }
+
     /// Where its server is, by the file.
     pub(super) fn origin(&self) -> Option<Origin> {
         match &self.gateway {
@@ -295,7 +300,9 @@ impl Chosen {
             return Err(refused(dir).hint(shared));
         }
         let before = self.near(Path::new(STATE));
-        if before != self.state() && is_of(server, &before) {
+        // What is another environment's by now was looked at above, unless both say that they share the account.
+        let is_declared = self.neighbours.iter().any(|(_, dir)| real(dir) == real(&before));
+        if before != self.state() && !is_declared && is_of(server, &before) {
             let moved = format!(
                 "if that state is this environment's: `state: {STATE}` and `lock_file: {LOCK_FILE}` under `{name}` in {file}"
             );

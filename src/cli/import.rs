@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::settled::{refusal, unlistable};
 use super::{discover, neighbours, sealing, signals, token, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
+use crate::manifest::ProviderKind;
 use crate::plan::Admission;
 use crate::provider::Provider as _;
 use crate::state::{Binding, Event, Phase, State};
@@ -33,6 +34,7 @@ struct Found {
 fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &InstanceId)) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "import", args.lock.lock_timeout, &args.lock_file)?;
+    check_has_account(context, store.state())?;
     check_vacant(context, store.state(), (name, id))?;
     let found = find(context, args, store.state(), id)?;
     let pin = match token {
@@ -87,6 +89,19 @@ fn check_vacant(context: &Context, state: &State, (name, id): (&InstanceName, &I
     }
 }
 
+/// Refuses a state that has worked with no server yet, where the one that is meant is the embedded emulator: that has only what was
+/// created through a state.
+fn check_has_account(context: &Context, state: &State) -> Result<(), CliError> {
+    // A manifest that cannot be read says nothing of it.
+    let manifest = || discover::manifest(context, None).ok().flatten();
+    if state.binding.is_some() || discover::provider(context, None, manifest().as_ref()) != ProviderKind::Emulator {
+        return Ok(());
+    }
+    Err(CliError::message(Exit::Guard, "there is nothing to take in: the embedded emulator has created nothing for this state")
+        .hint("nothing was changed; `chatapi apply` creates what is declared")
+        .hint("for an instance of a server: `provider: {kind: chatapi}` in the manifest, and CHATAPI_URL"))
+}
+
 /// Asks the server's list.
 fn find(context: &Context, args: &ImportArgs, state: &State, id: &InstanceId) -> Result<Found, CliError> {
     let (binding, listing) = signals::runtime()?.block_on(async {
@@ -98,7 +113,7 @@ fn find(context: &Context, args: &ImportArgs, state: &State, id: &InstanceId) ->
         });
         Ok::<_, CliError>((binding, listed?))
     })?;
-    neighbours::check_free(&neighbours::owners(context, Some(&binding)), id)?;
+    neighbours::check_free(&neighbours::owners(context, Some(&binding.origin)), id)?;
     let command = context.command();
     let admission = Admission::new(state, &listing).map_err(|why| unlistable(&command, &why, state))?;
     let fitting = admission.of(id, args.kind).map_err(|why| refusal(&command, (id, args.kind), &why, state));

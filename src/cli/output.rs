@@ -3,14 +3,15 @@
 //! Everything that can be refused is refused before the first byte is written. What is merely not there (a create in doubt, a
 //! token that is missing) keeps nothing else back, and is told by exit code 3.
 
+mod shape;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
 use std::path::Path;
 
 use super::args::{OutputArgs, OutputFormat};
 use super::console::Console;
-use super::context::{Context, draw_seed};
+use super::context::Context;
 use super::delivery;
 use super::error::CliError;
 use super::exit::Exit;
@@ -20,17 +21,12 @@ use super::planning::chosen;
 use super::state::meant;
 use super::witness;
 use crate::instance::InstanceName;
-use crate::report::credentials::{
-    Credential, FIELDS, Grammar, Prefix, RenderError, Rendered, SecretPlace, Shape, TOP, Template, TemplateError, Token, masks,
-    render,
-};
+use crate::report::credentials::{Credential, Prefix, Rendered, Shape, Token, masks, render};
 use crate::seal::{Identity, OpenError};
 use crate::state::{Phase, Record, State};
 use crate::store::{self, StoreError};
-use crate::text::{closest, counted};
-
-/// Longest template that is read, in bytes.
-const TEMPLATE_MAX: u64 = 1 << 20;
+use crate::text::counted;
+use shape::{delimiter, plain, refused, secret_place, shaped};
 
 pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError> {
     if args.retry {
@@ -222,99 +218,6 @@ fn credentials(
     }
 }
 
-fn shaped(args: &OutputArgs, format: OutputFormat, credentials: &[Credential]) -> Result<Rendered, CliError> {
-    let prefix = args.prefix.clone().unwrap_or_default();
-    let delimiter = delimiter();
-    let template;
-    let shape = match format {
-        OutputFormat::Template => {
-            template = self::template(args)?;
-            Shape::Template(&template)
-        }
-        _ => match plain(format, prefix.clone(), &delimiter) {
-            Some(shape) => shape,
-            None => Shape::KubernetesSecret(secret_place(args.k8s_name.as_deref(), args.k8s_namespace.as_deref())?, prefix),
-        },
-    };
-    render(credentials, &shape).map_err(|error| refused(&error, args.reveal))
-}
-
-/// The shape of a format that needs nothing but a prefix.
-fn plain(format: OutputFormat, prefix: Prefix, delimiter: &str) -> Option<Shape<'_>> {
-    Some(match format {
-        OutputFormat::Json => Shape::Json,
-        OutputFormat::Yaml => Shape::Yaml,
-        OutputFormat::Dotenv => Shape::Lines(Grammar::Dotenv, prefix),
-        OutputFormat::Shell => Shape::Lines(Grammar::Shell, prefix),
-        OutputFormat::DockerEnv => Shape::Lines(Grammar::DockerEnv, prefix),
-        OutputFormat::GithubEnv => Shape::Lines(Grammar::GithubEnv { delimiter }, prefix),
-        OutputFormat::K8sSecret | OutputFormat::Template => return None,
-    })
-}
-
-fn delimiter() -> String {
-    format!("chatapi_{:016x}{:016x}", draw_seed(), draw_seed())
-}
-
-fn secret_place(name: Option<&str>, namespace: Option<&str>) -> Result<SecretPlace, CliError> {
-    SecretPlace::new(name.unwrap_or("chatapi"), namespace).map_err(|error| CliError::new(Exit::Error, &error))
-}
-
-fn template(args: &OutputArgs) -> Result<Template, CliError> {
-    let (label, text) = match (&args.template_text, &args.template) {
-        (Some(text), _) => ("--template-text".into(), text.clone()),
-        (None, Some(path)) => {
-            let text = read_template(path)
-                .map_err(|error| CliError::new(Exit::Error, &error).context(format!("cannot read {}", path.display())))?;
-            (path.to_string_lossy(), text)
-        }
-        (None, None) => {
-            return Err(
-                CliError::message(Exit::Error, "no template was named").hint("`--template FILE`, or `--template-text TEXT`")
-            );
-        }
-    };
-    Template::parse(&label, text).map_err(|error| CliError::new(Exit::Error, &error).context("the template cannot be read"))
-}
-
-fn read_template(path: &Path) -> std::io::Result<String> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > TEMPLATE_MAX {
-        return Err(std::io::Error::other("it is not a file of at most 1 MiB"));
-    }
-    fs::read_to_string(path)
-}
-
-fn refused(error: &RenderError, is_revealed: bool) -> CliError {
-    let shown = CliError::new(Exit::Error, error);
-    match error {
-        RenderError::Collision { .. } => {
-            shown.hint("ask for one of them at a time, or give one another name: `chatapi state mv`")
-        }
-        RenderError::Value { .. } => shown.hint("nothing was written; `--format json`, `yaml` and `k8s-secret` hold every value"),
-        RenderError::TooBig(_) => shown.hint("ask for fewer names at a time, each with a `--k8s-name` of its own"),
-        RenderError::Template(TemplateError::Undefined { word, .. }) => undefined(shown, word.as_deref(), is_revealed),
-        RenderError::Template(_) => shown,
-    }
-}
-
-/// What there is in the place of `word`, which is not defined.
-fn undefined(error: CliError, word: Option<&str>, is_revealed: bool) -> CliError {
-    let last = word.and_then(|word| word.rsplit(['.', '[', ']', '"', '\'']).find(|part| !part.is_empty())).unwrap_or_default();
-    let is_known = FIELDS.contains(&last);
-    let error = match closest(last, FIELDS.into_iter().chain(TOP)).filter(|_| !is_known) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    };
-    let quoted = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let error = error.hint(format!("at the top there are {}; an instance has {}", quoted(&TOP), quoted(&FIELDS)));
-    if is_revealed {
-        error.hint("`token` and `api_url` are defined only where they are known: `{% if instance.token is defined %}`")
-    } else {
-        error.hint("`token` is defined only with `--reveal`, and `api_url` only where it is known")
-    }
-}
-
 /// The whole file or the old one, readable by this user only.
 pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
     store::replace(path, rendered.expose().as_bytes(), 0o600).map_err(|error| {
@@ -324,7 +227,6 @@ pub(super) fn write(path: &Path, rendered: &Rendered) -> Result<(), CliError> {
     })
 }
 
-/// What was asked for and is not in there.
 /// Says what no output can hold, of everything that is recorded; the exit code that goes with it.
 pub(super) fn lacks(context: &Context, state: &State) -> Result<Exit, CliError> {
     let asked = ask(state, &[])?;
@@ -332,6 +234,7 @@ pub(super) fn lacks(context: &Context, state: &State) -> Result<Exit, CliError> 
     Ok(tell(context, &asked, &credentials))
 }
 
+/// What was asked for and is not in there.
 fn tell(context: &Context, asked: &Asked<'_>, credentials: &[Credential]) -> Exit {
     let command = context.command();
     if asked.existing.is_empty() && asked.open.is_empty() {

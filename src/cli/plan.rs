@@ -16,7 +16,7 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{drift, saved, sealing, settled, variables};
+use super::{drift, neighbours, saved, sealing, settled, variables};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
@@ -65,6 +65,8 @@ struct Made {
     sealing: Option<CliError>,
     /// The state is of another server.
     elsewhere: Option<CliError>,
+    /// What is to be taken in is another environment's.
+    taken: Option<CliError>,
     /// None: the server was not asked.
     drift: Option<Drift>,
     settled: Settled,
@@ -92,8 +94,10 @@ impl Made {
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
+        let owners = || neighbours::owners_beside(context, state, manifest.provider);
+        let taken = neighbours::check_settled(&settled, owners).err();
         let drift = verified.map(|verified| verified.drift);
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, drift, settled })
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -120,7 +124,7 @@ impl Made {
         }
         settled::remark(context, &self.settled);
         self.account(context);
-        for error in [&self.elsewhere, &self.sealing].into_iter().flatten() {
+        for error in [&self.elsewhere, &self.taken, &self.sealing].into_iter().flatten() {
             context.forewarn("an apply will stop", error);
         }
         if args.verify && self.reading.is_none() {
@@ -181,7 +185,7 @@ impl Made {
     /// Saves it, if an apply of it would not be stopped.
     fn save(self, context: &Context, args: &PlanArgs, (path, lock_path): (&Path, &Path)) -> Result<SavedPlan, CliError> {
         let command = context.command();
-        if let Some(error) = self.elsewhere.or(self.sealing) {
+        if let Some(error) = self.elsewhere.or(self.taken).or(self.sealing) {
             return Err(error.hint("the plan was not saved"));
         }
         if let Some(guard) = self.guards.first() {

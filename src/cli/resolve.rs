@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::args::ResolveArgs;
-use super::context::Context;
+use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{doubts, sealing, token, witness};
+use super::{doubts, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Proposal};
@@ -17,6 +17,10 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "resolve", args.lock.lock_timeout, &args.lock_file)?;
     let attempt = find(store.state(), args)?;
+    if let Some(id) = &args.created {
+        let provider = kind_of(store.state().binding.as_ref());
+        neighbours::check_free(&neighbours::owners_beside(context, Some(store.state()), provider), id)?;
+    }
     let examination = if args.offline { None } else { Some(list(context, store.state(), args)?) };
     if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
         check(args, examination, store.state())?;

@@ -24,6 +24,17 @@ pub struct Watch<'a> {
     pub expiring_within: Duration,
     /// The types that are declared; none: no manifest was read.
     pub declared: Option<&'a BTreeMap<InstanceName, InstanceType>>,
+    /// What other environments have, for certain.
+    pub elsewhere: &'a BTreeMap<InstanceId, Elsewhere>,
+}
+
+/// Where an instance is managed that is not managed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The environment.
+    pub environment: String,
+    /// Its name there.
+    pub name: InstanceName,
 }
 
 /// What the list says that the state does not.
@@ -35,6 +46,8 @@ pub struct Drift {
     pub checked: usize,
     /// Listed ids that no name has, and that an apply has seen before: whoever allowed them knows of them.
     pub seen_before: usize,
+    /// What is listed and managed elsewhere, by id: that explains it.
+    pub elsewhere: Vec<(InstanceId, Elsewhere)>,
 }
 
 /// One difference.
@@ -184,7 +197,7 @@ pub fn drift(state: &State, listing: &Listing, watch: Watch<'_>) -> Result<Drift
             kind: Some(record.kind),
         }));
     }
-    strange(state, listing, &mut drift);
+    strange(state, listing, watch.elsewhere, &mut drift);
     Ok(drift)
 }
 
@@ -227,8 +240,8 @@ fn of_paid_time(till: Timestamp, watch: Watch<'_>) -> Option<Deviation> {
     }
 }
 
-/// What is listed and not managed: what we have deleted, what a doubt may have made, and what nobody knows.
-fn strange(state: &State, listing: &Listing, drift: &mut Drift) {
+/// What is listed and not managed: what we have deleted, what is managed elsewhere, what a doubt may have made, and what nobody knows.
+fn strange(state: &State, listing: &Listing, elsewhere: &BTreeMap<InstanceId, Elsewhere>, drift: &mut Drift) {
     let candidates: BTreeSet<InstanceId> = Candidates::from_listing(state, listing).ids().into_iter().collect();
     let seen = state.newest_fence().map(|(_, ids)| ids);
     let former: BTreeMap<_, _> = state.former().map(|(former, record)| (&former.id, (former.since, &record.name))).collect();
@@ -240,6 +253,10 @@ fn strange(state: &State, listing: &Listing, drift: &mut Drift) {
             Some(_) => continue,
             None if let Some((since, name)) = former.get(&instance.id) => {
                 (Deviation::StillListed { since: *since }, Some((*name).clone()))
+            }
+            None if let Some(theirs) = elsewhere.get(&instance.id) => {
+                drift.elsewhere.push((instance.id.clone(), theirs.clone()));
+                continue;
             }
             None if candidates.contains(&instance.id) => (Deviation::Candidate { of: doubtful(state, instance) }, None),
             None if seen.is_some_and(|seen| seen.contains(&instance.id)) => {

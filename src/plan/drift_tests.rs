@@ -72,8 +72,11 @@ fn listing(words: &str) -> Listing {
     Listing { instances: words.split_whitespace().filter(|word| *word != "#").map(item).collect(), odd_items }
 }
 
+/// Another environment has 90.
 fn found(state: &State, listing: &Listing, declared: Option<&BTreeMap<InstanceName, InstanceType>>) -> String {
-    let watch = Watch { now: at(1_000 * DAY), expiring_within: Duration::from_hours(7 * 24), declared };
+    let theirs = Elsewhere { environment: "prod".to_owned(), name: InstanceName::parse("theirs").unwrap() };
+    let elsewhere = BTreeMap::from([(id("90"), theirs)]);
+    let watch = Watch { now: at(1_000 * DAY), expiring_within: Duration::from_hours(7 * 24), declared, elsewhere: &elsewhere };
     match drift(state, listing, watch) {
         Err(why) => format!("! {why}"),
         Ok(drift) => {
@@ -81,6 +84,8 @@ fn found(state: &State, listing: &Listing, declared: Option<&BTreeMap<InstanceNa
                 let of = finding.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
                 format!("{of}{} {}", finding.id, finding.deviation.as_str())
             });
+            let theirs = drift.elsewhere.iter().map(|(id, at)| format!("{id} is {} of {}", at.name, at.environment));
+            let shown = shown.chain(theirs);
             let seen = (drift.seen_before > 0).then(|| format!("{} seen before", drift.seen_before));
             shown.chain(seen).collect::<Vec<_>>().join(", ")
         }
@@ -135,6 +140,10 @@ fn the_drift_table() {
         ("seen:1,7 +1", "1 7", "1 seen before", "one that an apply has seen"),
         ("+1 -2", "1 2", "n2 2 still_listed", "deleted, and listed all the same"),
         ("seen:1 +1 ?x", "1 7", "7 candidate", "a doubt may have made it"),
+        ("+1", "1 90", "90 is theirs of prod", "another environment's"),
+        ("seen:1,90 +1", "1 90", "90 is theirs of prod", "seen or not"),
+        ("seen:1 +1 ?x", "1 90", "90 is theirs of prod", "no doubt of ours has made it"),
+        ("+1 -90", "1 90", "n90 90 still_listed", "what was deleted here is told first"),
         ("+1 ?x", "1 7", "7 unknown", "without a list from before nobody knows"),
     ];
     for (words, listed, expected, why) in rows {
@@ -154,7 +163,7 @@ fn a_declared_type_is_what_is_meant() {
 fn a_candidate_names_the_doubts_that_it_may_be_of() {
     let state = state("seen:1 +1 ?x seen:1,2 ?y");
     let of = |words: &str| {
-        let watch = Watch { now: at(0), expiring_within: Duration::ZERO, declared: None };
+        let watch = Watch { now: at(0), expiring_within: Duration::ZERO, declared: None, elsewhere: &BTreeMap::new() };
         let drift = drift(&state, &listing(words), watch).unwrap();
         drift.findings.iter().map(|finding| finding.deviation.to_string()).collect::<Vec<_>>()
     };

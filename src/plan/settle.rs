@@ -136,6 +136,11 @@ impl Work<'_> {
         self.record(owner).filter(|record| !record.is_retired())
     }
 
+    /// Whose `id` was, of those that are recorded as deleted.
+    fn former_owner(&self, id: &InstanceId) -> Option<&Record> {
+        self.settled.state.records().values().find(|record| has_had(record, id))
+    }
+
     fn wrong(&mut self, place: &Place, summary: &str, help: &str) {
         self.problems.push(Diagnostic::error(summary).help(help).at(Span::at(place.position)).in_file(&place.file, 0));
     }
@@ -177,6 +182,11 @@ impl Work<'_> {
         }
         if let Some((id, owner)) = created.as_ref().and_then(|id| Some((id, self.owner(id)?.name.clone()))) {
             let summary = format!("attempt {attempt} of `{name}` cannot have created {id}, which belongs to `{owner}`");
+            return self.wrong(place, &summary, "look what the server lists: `chatapi doubts --refresh`");
+        }
+        if let Some((id, owner)) = created.as_ref().and_then(|id| Some((id, self.former_owner(id)?.name.clone()))) {
+            let summary =
+                format!("attempt {attempt} of `{name}` cannot have created {id}, which was `{owner}` and is recorded as deleted");
             return self.wrong(place, &summary, "look what the server lists: `chatapi doubts --refresh`");
         }
         let reason = Reason::Verdict { attempt: attempt.clone(), created: created.clone() };
@@ -230,6 +240,14 @@ impl Work<'_> {
         let Import { name, id, kind, place } = said;
         if self.record(name).is_some_and(|record| has_had(record, id)) {
             return self.spent(place, format!("`{name}` was {id}, which is recorded as deleted"));
+        }
+        let is_replaced = |old: &&Record| old.replaced.as_ref() == Some(name) && old.id() == Some(id);
+        if let Some(old) = self.settled.state.records().values().find(is_replaced).map(|old| old.name.clone()) {
+            return self.spent(place, format!("`{name}` was {id}, which was replaced and is `{old}`"));
+        }
+        if let Some(old) = self.former_owner(id).map(|old| old.name.clone()) {
+            let help = format!("take the entry out; if the server lists {id} for good: `chatapi import {name} --id {id}`");
+            return self.wrong(place, &format!("{id} was `{old}`, and is recorded as deleted"), &help);
         }
         match self.owner(id).map(|owner| (owner.name.clone(), owner.kind, owner.phase.clone())) {
             None => {}

@@ -27,7 +27,7 @@ fn state(words: &str) -> State {
         let (of, phase) = word.split_once('=').unwrap();
         let (phase, of_id) = phase.split_once(':').unwrap_or((phase, "0"));
         let (of, kind, api_url, attempt) = (name(of), InstanceType::WhatsApp, None, AttemptId::typed(&format!("a-{of}")));
-        if let "created" | "released" | "retiring" | "retired" = phase {
+        if let "created" | "released" | "retiring" | "retired" | "replaced" = phase {
             add(Event::Adopted { name: of.clone(), kind, id: id(of_id), api_url, source: "test".into() });
         } else {
             add(Event::Intent { attempt: attempt.clone(), name: of.clone(), kind, fence: None });
@@ -35,6 +35,7 @@ fn state(words: &str) -> State {
         let answer = Answer { status: 200, complete: true, retry_after: None, body: vec![] };
         let steps: &[Event] = match phase {
             "released" => &[Event::Released { name: of }],
+            "replaced" => &[Event::Replacing { to: name(&format!("{of}.{of_id}")), name: of }],
             "retiring" => &[Event::Retiring { attempt, name: of, id: id(of_id) }],
             "retired" => &[
                 Event::Retiring { attempt: attempt.clone(), name: of, id: id(of_id) },
@@ -110,6 +111,22 @@ const ROWS: &[Row] = &[
         "its token is known",
     ),
     (&["a"], IMPORT, "b=released:7", "wrong at 17: 7 was released as `b`: its record is kept, and its token", "under any name"),
+    (&["a"], IMPORT, "b=retired:7", "wrong at 17: 7 was `b`, and is recorded as deleted", "under any name"),
+    (
+        &["a"],
+        IMPORT,
+        "a=replaced:7 a=created:8",
+        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a no-op: exists as 8, token missing; \
+         a.7 orphan: exists as 7, token missing",
+        "carried out once, and replaced since",
+    ),
+    (
+        &["a"],
+        IMPORT,
+        "a=replaced:7",
+        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a create: not created yet; a.7 orphan: exists as 7, token missing",
+        "a run that died in between",
+    ),
     (&["a"], IMPORT, "a=retiring:7", "wrong at 17: `a` is 7, and is being deleted", "it may be gone"),
     (
         &["a"],
@@ -174,6 +191,13 @@ const ROWS: &[Row] = &[
         "a=doubt",
         "a settle: attempt a-a created nothing; a create: tried once: resolved as not created",
         "tried again",
+    ),
+    (
+        &["a"],
+        CREATED,
+        "b=retired:7 a=doubt",
+        "wrong at 22: attempt a-a of `a` cannot have created 7, which was `b` and is recorded as deleted",
+        "an id is given once",
     ),
     (&[], CREATED, "a=doubt", "a settle: attempt a-a created 7; a orphan: exists as 7, token missing", "declared or not"),
     (

@@ -10,11 +10,11 @@ use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType, NAME_MAX};
 use crate::listing::{ListedInstance, Listing};
 use crate::manifest::{Manifest, is_text};
 use crate::plan::doubt_of;
-use crate::state::{AttemptId, State};
+use crate::state::{AttemptId, Phase, Record, State};
 use crate::text::{counted, escape};
 
 /// `import --discover --format json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Discovery {
     format_version: &'static str,
     /// What can be taken in, by id.
@@ -26,6 +26,9 @@ pub struct Discovery {
     /// What other environments have, with their names.
     #[serde(skip)]
     elsewhere: Vec<(InstanceId, String)>,
+    /// What the state knows and does not manage.
+    #[serde(skip)]
+    let_go: Vec<(InstanceId, LetGo)>,
 }
 
 /// An instance with the name that is proposed.
@@ -55,6 +58,25 @@ struct OtherTypeData {
     kind: String,
 }
 
+/// How an instance that a state knows came to be managed no longer; by its name.
+#[derive(Debug)]
+enum LetGo {
+    Released(InstanceName),
+    Deleted(InstanceName),
+}
+
+/// What `state` knows and does not manage.
+fn let_go(state: &State) -> BTreeMap<&InstanceId, LetGo> {
+    let former = state.former().filter(|(former, _)| !state.known_ids().contains_key(&former.id));
+    let former = former.map(|(former, record)| (&former.id, LetGo::Deleted(record.name.clone())));
+    let of_record = |record: &Record| match &record.phase {
+        Phase::Released(_) => Some(LetGo::Released(record.name.clone())),
+        Phase::Retired { .. } => Some(LetGo::Deleted(record.name.clone())),
+        _ => None,
+    };
+    former.chain(state.records().values().filter_map(|record| Some((record.id()?, of_record(record)?)))).collect()
+}
+
 impl Discovery {
     /// What `listing` shows and `state` does not know, and `manifest` does not import already; its names are taken. What is
     /// `elsewhere` belongs to other environments, which are named there.
@@ -69,30 +91,37 @@ impl Discovery {
         taken.extend(manifest.into_iter().flat_map(Manifest::declarations).map(|declared| declared.name.twin_key()));
         let imports = manifest.into_iter().flat_map(|manifest| &manifest.settlements.imports);
         let said: BTreeSet<&InstanceId> = imports.map(|import| &import.id).collect();
-        let is_known = |id: &InstanceId| state.is_some_and(|state| state.known_ids().contains_key(id)) || said.contains(id);
-        let mut unknown: Vec<&ListedInstance> = listing.instances.iter().filter(|instance| !is_known(&instance.id)).collect();
-        unknown.sort_by(|one, other| one.id.cmp(&other.id));
-        let (format_version, mut instances) = (FORMAT_VERSION, Vec::new());
-        let (mut doubtful, mut other_types) = (Vec::new(), Vec::new());
-        let mut theirs = Vec::new();
-        for ListedInstance { id, name, type_text, kind, api_url, .. } in unknown {
+        let mut let_go = state.map(let_go).unwrap_or_default();
+        let is_ours = |id: &InstanceId| state.is_some_and(|state| state.known_ids().contains_key(id));
+        let mut listed: Vec<&ListedInstance> = listing.instances.iter().filter(|it| !said.contains(&it.id)).collect();
+        listed.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut found = Self { format_version: FORMAT_VERSION, ..Self::default() };
+        for ListedInstance { id, name, type_text, kind, api_url, .. } in listed {
+            let how = let_go.remove(id);
+            if how.is_none() && is_ours(id) {
+                continue;
+            }
             if let Some(environment) = elsewhere.get(id) {
-                theirs.push((id.clone(), environment.clone()));
+                found.elsewhere.push((id.clone(), environment.clone()));
+                continue;
+            }
+            if let Some(how) = how {
+                found.let_go.push((id.clone(), how));
                 continue;
             }
             if let Some((name, attempt)) = state.and_then(|state| doubt_of(state, id)) {
-                doubtful.push(DoubtfulData { id: id.clone(), name: name.clone(), attempt: attempt.clone() });
+                found.doubtful.push(DoubtfulData { id: id.clone(), name: name.clone(), attempt: attempt.clone() });
                 continue;
             }
             let Some(kind) = *kind else {
-                other_types.push(OtherTypeData { id: id.clone(), kind: escape(type_text).into_owned() });
+                found.other_types.push(OtherTypeData { id: id.clone(), kind: escape(type_text).into_owned() });
                 continue;
             };
             if let Some(name) = free(name, id, &mut taken) {
-                instances.push(FoundData { name, id: id.clone(), kind, api_url: api_url.clone() });
+                found.instances.push(FoundData { name, id: id.clone(), kind, api_url: api_url.clone() });
             }
         }
-        Self { format_version, instances, doubtful, other_types, elsewhere: theirs }
+        found
     }
 
     /// Whether there is nothing to take in.
@@ -120,6 +149,18 @@ impl Discovery {
         }
         for (id, environment) in &self.elsewhere {
             writeln!(text, "# {id} is left out: it belongs to environment {environment}.")?;
+        }
+        for (id, how) in &self.let_go {
+            match how {
+                LetGo::Released(name) => {
+                    writeln!(text, "# {id} is left out: it was released as {name}. To manage it again:")?;
+                    writeln!(text, "#   {command} release --undo {name}")?;
+                }
+                LetGo::Deleted(name) => {
+                    writeln!(text, "# {id} is left out: it was {name}, and is recorded as deleted. If it stays listed:")?;
+                    writeln!(text, "#   {command} import NAME --id {id}")?;
+                }
+            }
         }
         if self.is_empty() {
             return text.write_str("instances: []\n");

@@ -22,6 +22,7 @@ pub struct DriftDocument {
     at: Timestamp,
     summary: DriftSummary,
     findings: Vec<FindingData>,
+    elsewhere: Vec<ElsewhereData>,
 }
 
 /// The same in the document of a plan.
@@ -29,6 +30,7 @@ pub struct DriftDocument {
 pub struct DriftData {
     summary: DriftSummary,
     findings: Vec<FindingData>,
+    elsewhere: Vec<ElsewhereData>,
 }
 
 /// How many findings there are of each kind.
@@ -44,6 +46,15 @@ pub struct DriftSummary {
     candidate: usize,
     unknown: usize,
     seen_before: usize,
+    elsewhere: usize,
+}
+
+/// An instance that another environment has.
+#[derive(Debug, Serialize)]
+struct ElsewhereData {
+    id: InstanceId,
+    environment: String,
+    name: InstanceName,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,7 +83,8 @@ struct FindingData {
 impl DriftSummary {
     /// Counts `drift`.
     pub fn of(drift: &Drift) -> Self {
-        let mut summary = Self { checked: drift.checked, seen_before: drift.seen_before, ..Self::default() };
+        let (seen_before, elsewhere) = (drift.seen_before, drift.elsewhere.len());
+        let mut summary = Self { checked: drift.checked, seen_before, elsewhere, ..Self::default() };
         for finding in &drift.findings {
             *match finding.deviation {
                 Deviation::Gone { .. } => &mut summary.gone,
@@ -131,14 +143,20 @@ impl DriftData {
                 hints: hints(finding),
             }
         };
-        Self { summary: DriftSummary::of(drift), findings: drift.findings.iter().map(data).collect() }
+        let elsewhere = drift.elsewhere.iter().map(|(id, theirs)| ElsewhereData {
+            id: id.clone(),
+            environment: theirs.environment.clone(),
+            name: theirs.name.clone(),
+        });
+        let elsewhere = elsewhere.collect();
+        Self { summary: DriftSummary::of(drift), findings: drift.findings.iter().map(data).collect(), elsewhere }
     }
 }
 
 impl DriftDocument {
     /// Of the state at this position, compared `at` that time.
     pub fn new(data: DriftData, state: (&Lineage, Serial), at: Timestamp) -> Self {
-        let DriftData { summary, findings } = data;
-        Self { format_version: FORMAT_VERSION, lineage: state.0.clone(), serial: state.1, at, summary, findings }
+        let DriftData { summary, findings, elsewhere } = data;
+        Self { format_version: FORMAT_VERSION, lineage: state.0.clone(), serial: state.1, at, summary, findings, elsewhere }
     }
 }

@@ -10,6 +10,7 @@ pub mod credentials;
 mod destroy;
 mod discover;
 mod doctor;
+mod doubts;
 mod drift;
 pub mod events;
 mod failure;
@@ -31,16 +32,13 @@ pub use apply::{ApplyDocument, ApplySummary, halt_text, outcome_word, settled_wo
 pub use destroy::{DestroyDocument, DestroySummary};
 pub use discover::Discovery;
 pub use doctor::{DoctorDocument, DoctorSummary};
+pub use doubts::{DoubtData, ProposalData};
 pub use drift::{DriftData, DriftDocument, DriftSummary};
 pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
 pub use init::{InitDocument, InitFile, InitState};
 pub use plan::{ChangeData, CostData, PlanDocument, SummaryData};
-pub use state::{
-    DoubtData, Happening, HistoryDocument, InstanceData, ProposalData, RevealedDocument, StateDocument, TokenDocument,
-    VerifyDocument,
-};
-
+pub use state::{Happening, HistoryDocument, InstanceData, RevealedDocument, StateDocument, TokenDocument, VerifyDocument};
 pub use status::{StatusDocument, StatusRow, StatusSummary};
 
 use crate::diagnostic::{DiagnosticData, Diagnostics};

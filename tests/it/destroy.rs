@@ -172,6 +172,10 @@ fn p10_a_run_that_is_told_to_stop_sends_no_further_delete() {
     run.signal(Signal::INT);
     let run = run.wait().exits(130).prints("1 kept, 1 not tried").warns("stopped by SIGINT");
     assert_eq!((gateway.deleted().len(), gateway.requests()), (0, asked), "{run}");
+    // It was sent, and the server has answered: that is told, here and in the journal.
+    let run = run.prints("a still exists: the server asks to wait (status 429); the run was asked to stop");
+    assert!(!run.stdout.contains("not sent"), "{run}");
+    project.run("state history a").exits(0).prints("the server asks to wait (status 429)").done();
     assert!(["a", "b"].iter().all(|name| !project.token(name).is_empty()), "they are managed as before");
 }
 

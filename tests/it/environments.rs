@@ -277,11 +277,120 @@ fn p1_what_another_environment_has_is_not_taken_in() {
     found.prints(&format!("# {id} is left out: it belongs to environment prod."));
     let entry = format!("{MANIFEST}  - {{name: x, type: whatsapp}}\nimport: [{{name: x, id: '{id}', type: whatsapp}}]\n");
     project.declare(&entry);
+    // A plan foretells it, and none is saved that an apply would refuse.
+    let plan = project.run("plan --env staging").exits(0).warns("an apply will stop").warns(&theirs).warns("`x` is not taken in");
+    plan.warns("`chatapi --env prod release shop-prod`").done();
+    project.run("plan --env staging --out plan.json").exits(6).warns(&theirs).warns("the plan was not saved");
+    assert!(!project.path("plan.json").exists());
     project.run("apply --env staging").exits(6).warns(&theirs).warns("`x` is not taken in");
     // What it has let go is free.
     project.run("release shop-prod --env prod").exits(0).done();
+    project.run("plan --env staging").exits(0).prints("1 to import").done();
     project.run(&import).exits(0).prints("from now on");
+    // And it is not taken back while the other one has it.
+    let back = project.run("release --undo shop-prod --env prod").exits(6);
+    back.warns(&format!("{id} belongs to environment `staging`, as `x`")).done_with("nothing was changed");
+    project.run("release x --env staging").exits(0).done();
+    project.run("release --undo shop-prod --env prod").exits(0).done();
     assert_eq!(gateway.creates(), 2);
+}
+
+/// `staging` and `prod`, which share an account and have created one instance each; and the id of each.
+fn sharing(gateway: &Gateway) -> (Project, [String; 2]) {
+    let project = project(&gateway.url(), &gateway.url()).with("CHATAPI_URL", gateway.url());
+    let shared = project.read("chatapi.yaml").replace("staging.yaml]", "staging.yaml], same_account_as: [prod]");
+    project.write("chatapi.yaml", shared);
+    let ids = ["staging", "prod"].map(|env| {
+        project.run(&format!("apply --env {env}")).exits(0).done();
+        let listed = project.run(&format!("--env {env} state list --format json")).exits(0).json();
+        listed[0]["id"].as_str().unwrap().to_owned()
+    });
+    (project, ids)
+}
+
+#[test]
+fn drift_tells_which_environment_has_what_is_not_here() {
+    let gateway = Gateway::start(&[]);
+    let (project, [ours, theirs]) = sharing(&gateway);
+    let told = format!("environment `prod` has {theirs} (`shop-prod`)");
+    let run = project.run("drift --env staging --detailed-exitcode").exits(0).prints("No drift: 1 instance checked");
+    assert!(!run.stdout.contains(&theirs), "{run}");
+    run.warns(&told).done();
+    let document = project.run("drift --env staging --format json").exits(0).json();
+    assert_eq!(document["elsewhere"], serde_json::json!([{"id": theirs, "environment": "prod", "name": "shop-prod"}]));
+    assert_eq!((&document["summary"]["elsewhere"], &document["summary"]["unknown"]), (&1.into(), &0.into()));
+    project.run("plan --verify --env staging --detailed-exitcode").exits(0).warns(&told).done();
+    let document = project.run("plan --verify --env staging --format json").exits(0).json();
+    assert_eq!(document["drift"]["elsewhere"][0]["environment"], "prod");
+    project.run("drift --env prod").exits(0).warns(&format!("environment `staging` has {ours} (`shop-staging`)")).done();
+    // What it has let go is nobody's, as far as this one knows.
+    project.run("release shop-prod --env prod").exits(0).done();
+    project
+        .run("drift --env staging --detailed-exitcode")
+        .exits(2)
+        .prints("1 unknown")
+        .warns("import NAME --id")
+        .done_with(&theirs);
+}
+
+/// A state that was bound by no key, or by another, can be made up: it explains nothing away.
+#[test]
+fn p1_drift_believes_no_environment_that_another_key_has_bound() {
+    let gateway = Gateway::start(&[]);
+    let (project, [_, theirs]) = sharing(&gateway);
+    fs::rename(project.path("kept/prod"), project.path("kept/lost")).unwrap();
+    project.run("state rebuild --from lock --env prod").exits(0).done();
+    let run = project.run("drift --env staging --detailed-exitcode").exits(2).prints("1 unknown").prints(&theirs);
+    assert!(!run.stderr.contains("environment `prod` has"), "{run}");
+}
+
+/// A doubt is not settled by what another environment has created, in whatever way that is said.
+#[test]
+fn p1_a_doubt_did_not_create_what_another_environment_has() {
+    let gateway = Gateway::start(&["create:nth=2=drop-before"]);
+    let project = project(&gateway.url(), &gateway.url()).with("CHATAPI_URL", gateway.url());
+    let shared = project.read("chatapi.yaml").replace("staging.yaml]", "staging.yaml], same_account_as: [prod]");
+    project.write("chatapi.yaml", shared);
+    project.declare(&format!("{MANIFEST}  - {{name: second, type: whatsapp}}\n"));
+    project.run("apply --env staging --parallelism 1").exits(3).done_with("1 in doubt");
+    project.declare(MANIFEST);
+    project.run("apply --env prod").exits(0).done();
+    let listed = project.run("--env prod state list --format json").exits(0).json();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    let doubts = project.run("doubts --format json --env staging").exits(3).json();
+    let (name, attempt) = (doubts[0]["name"].as_str().unwrap(), doubts[0]["attempt"].as_str().unwrap());
+    let theirs = format!("{id} belongs to environment `prod`, as `shop-prod`");
+    let resolve = format!("resolve {name} --attempt {attempt} --created {id} --env staging");
+    for more in ["", " --offline", " --despite-list --reason x"] {
+        project.run(&format!("{resolve}{more}")).exits(6).warns(&theirs).done_with("nothing was changed");
+    }
+    let shown = project.run("doubts --refresh --env staging").exits(3).prints("environment `prod` (as `shop-prod`) has it");
+    assert!(!shown.stdout.contains("--created"), "{shown}");
+    let said = format!("resolutions: [{{name: {name}, attempt: {attempt}, created: '{id}'}}]\n");
+    project.declare(&format!("{MANIFEST}  - {{name: second, type: whatsapp}}\n{said}"));
+    project.run("plan --env staging").exits(0).warns("an apply will stop").warns(&theirs).done();
+    project.run("apply --env staging").exits(6).warns(&theirs).done_with("is not settled that way");
+    assert_eq!(gateway.creates(), 3);
+}
+
+/// The emulator numbers its instances anew in each state: its ids are nobody else's.
+#[test]
+fn ids_of_the_emulator_are_of_one_state() {
+    let project = Project::new("");
+    project.write("chatapi.yaml", "environments: {one: {gateway: emulator}, two: {gateway: emulator}}\n");
+    let declared = "instances: [{name: a, type: whatsapp}]\n";
+    project.declare(declared);
+    for env in ["one", "two"] {
+        project.run(&format!("apply --env {env}")).exits(0).done();
+    }
+    let listed = project.run("--env one state list --format json").exits(0).json();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    for line in ["release a", "state rm a"] {
+        project.run(&format!("{line} --env one")).exits(0).done();
+    }
+    project.run("drift --env one").exits(0).prints("1 unknown").done();
+    project.declare(&format!("{declared}import: [{{name: a, id: '{id}', type: whatsapp}}]\n"));
+    project.run("apply --env one").exits(3).prints("1 imported").done_with("token set a");
 }
 
 /// A state without a key can be made up by a pull request: it explains nothing of what the account has away.
@@ -306,6 +415,27 @@ fn p1_p5_a_made_up_environment_hides_no_lost_run() {
             assert_eq!(gateway.creates(), 1, "{state}");
         }
     }
+}
+
+/// The state that was there before is an environment's by now: the others may share its account as any other's.
+#[test]
+fn a_state_from_before_may_share_its_account_once_it_is_an_environments() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let declare = |next: &str| {
+        let prod = "prod: {state: ./state, lock_file: chatapi.lock}";
+        project.write("chatapi.yaml", format!("environments: {{{prod}, next: {{state: next-state, {next}}}}}\n"));
+    };
+    declare("var_files: []");
+    project
+        .run("apply --env next")
+        .exits(6)
+        .warns("the key opens the account of the state in")
+        .done_with("same_account_as: [prod]");
+    declare("same_account_as: [prod]");
+    project.run("apply --env next").exits(0).prints("Apply: 1 created, 0 unchanged.").done();
+    assert_eq!(gateway.creates(), 2);
 }
 
 /// CI systems set what nobody has defined to the empty text.

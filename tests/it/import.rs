@@ -100,6 +100,106 @@ fn what_is_discovered_is_taken_in_as_it_is_printed() {
     project.run("import --discover").exits(0).prints("instances: []").done();
 }
 
+/// What a state has let go is not proposed as if it were new: each with what brings it back.
+#[test]
+fn what_was_released_or_deleted_is_not_proposed() {
+    let gateway = Gateway::start(&["delete:nth=2=drop-before"]);
+    let (project, _) = beside(&gateway, 0);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0).done();
+    let ids = project.ids();
+    project.run("release a").exits(0).done();
+    project.run("destroy b -y --max-deletes 1").exits(0).done();
+    let found = project.run("import --discover").exits(0).prints("instances: []");
+    let found = found.prints(&format!("# {} is left out: it was released as a.", ids["a"]));
+    let found = found.prints("#   chatapi release --undo a\n");
+    assert!(!found.stdout.contains(&ids["b"]), "it is listed no longer: {found}");
+    // Nor does a plan take in what is on record as deleted, under whatever name.
+    let entry = format!("import: [{{name: x, id: '{}', type: whatsapp}}]\n", ids["b"]);
+    project.declare(&(manifest("{kind: chatapi}", &["x"]) + &entry));
+    for verb in ["plan", "apply"] {
+        let run = project.run(verb).exits(1).warns(&format!("{} was `b`, and is recorded as deleted", ids["b"]));
+        run.done_with("instances.yaml:4:17");
+    }
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// A list that lags shows what was deleted just now.
+#[test]
+fn what_was_deleted_and_is_listed_is_left_out_with_its_name() {
+    let list = r#"{"result":[{"id":"7","name":"","type":"whatsapp","apiUrl":"https://h.example/7/"}]}"#;
+    let other = OtherGateway::start(move |asked| match asked.function() {
+        "deleteInstance" => Reply::new(200, r#"{"result":"deleted"}"#),
+        _ => Reply::new(200, list),
+    });
+    let project = Project::at(&other.url(), &[]);
+    project.run("init").exits(0).done();
+    project.run("import desk --id 7").exits(0).done();
+    project.run("destroy desk -y --max-deletes 1").exits(0).done();
+    let found = project.run("import --discover").exits(0).prints("# 7 is left out: it was desk, and is recorded as deleted.");
+    found.prints("#   chatapi import NAME --id 7\n").prints("instances: []").done();
+    // Whoever names it has it again.
+    project.run("import desk --id 7").exits(0).prints("`desk` is 7 from now on").done();
+}
+
+/// An instance that was taken in and replaced since: its entry was carried out, and stops nothing.
+#[test]
+fn the_entry_of_what_was_replaced_since_is_spent() {
+    let gateway = Gateway::start(&[]);
+    let (project, ids) = beside(&gateway, 1);
+    let entry = format!("import: [{{name: desk, id: '{}', type: whatsapp}}]\n", ids[0]);
+    project.declare(&(manifest("{kind: chatapi}", &["a", "desk"]) + &entry));
+    project.run("apply").exits(3).prints("1 imported").done_with("token set desk");
+    project.run("apply --replace desk").exits(3).prints("1 created").done_with("was replaced");
+    let spent = format!("`desk` was {0}, which was replaced and is `desk.{0}`; the entry can be taken out", ids[0]);
+    project.run("plan").exits(3).warns(&spent).done_with("orphaned");
+    project.run(&format!("destroy desk.{} -y --max-deletes 1", ids[0])).exits(0).done();
+    project.run("apply").exits(0).warns(&spent).prints("Nothing to do").done();
+    assert_eq!(gateway.creates(), 3);
+}
+
+/// The server's ids are taken as they come: what is proposed can be declared, and typed.
+#[test]
+fn an_id_needs_no_digit() {
+    let list = r#"{"result":[{"id":"north","name":"","type":"whatsapp","apiUrl":"https://h.example/n/"},
+        {"id":"south_","name":"","type":"whatsapp","apiUrl":"https://h.example/s/"}]}"#;
+    let other = OtherGateway::start(move |_| Reply::new(200, list));
+    let project = Project::at(&other.url(), &[]);
+    project.run("init").exits(0).done();
+    project.run("import one --id ID").exits(1).done_with("ID stands for an id of the server");
+    project.run("import one --id north").exits(0).prints("`one` is north from now on").done();
+    let found = project.run("import --discover").exits(0).prints("{name: instance-south_, id: \"south_\", type: whatsapp}");
+    project.write("found.yaml", &found.stdout);
+    project.run("apply instances.yaml found.yaml").exits(3).prints("1 imported").done_with("token set");
+    assert_eq!(project.ids()["instance-south_"], "south_");
+}
+
+/// As the README begins: everything here is played on this machine, and import too.
+#[test]
+fn what_the_embedded_emulator_has_is_taken_in() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("init").exits(0).done();
+    let none = project.run("import b --id 100001").exits(6).warns("the embedded emulator has created nothing for this state");
+    none.done_with("`chatapi apply` creates what is declared");
+    project.run("apply").exits(0).done();
+    let id = project.ids()["a"].clone();
+    project.run(&format!("import b --id {id}")).exits(1).done_with("is recorded already, as `a`");
+    project.run("import b --id 999").exits(6).done_with("the server does not list 999");
+    for line in ["release a", "state rm a"] {
+        project.run(line).exits(0).done();
+    }
+    project.run("import --discover").exits(0).prints(&format!("id: \"{id}\"")).done();
+    project.call(["import", "b", "--id", &id, "--token-stdin"]).input(TOKEN).run().exits(0).done();
+    assert_eq!((project.ids()["b"].as_str(), project.token("b").as_str()), (id.as_str(), TOKEN));
+    // And of an environment that is on the emulator, whatever the manifest says.
+    project.write("chatapi.yaml", "environments: {dev: {gateway: emulator}}\n");
+    std::fs::remove_file(project.path("instances.yaml")).unwrap();
+    project.run("init --env dev").exits(0).done();
+    std::fs::remove_file(project.path("instances.yaml")).unwrap();
+    project.run("import b --id 1 --env dev").exits(6).done_with("the embedded emulator has created nothing");
+    project.run("import --discover --env dev").exits(0).prints("instances: []").done();
+}
+
 #[test]
 fn where_there_is_no_state_everything_is_discovered() {
     let gateway = Gateway::start(&[]);

@@ -12,6 +12,7 @@ use crate::cli::{neighbours, planning};
 use crate::listing::Listing;
 use crate::manifest::{Import, Resolution};
 use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
+use crate::provider::Provider as _;
 use crate::state::{Event, State};
 
 /// What is recorded before the creates: each entry with the change that a plan shows of it.
@@ -43,6 +44,7 @@ impl Run<'_> {
         applier: &Applier,
         (state, settled): (&State, &Settled),
     ) -> Result<Option<Steps>, CliError> {
+        neighbours::check_settled(settled, || neighbours::owners(self.context, Some(self.server.provider.origin())))?;
         let Some(seen) = self.seen(applier, (state, settled)).await? else { return Ok(None) };
         // What is taken in shows itself; doubts are those that are left.
         let left = settled.part(state.clone(), |it| !matches!(it, Settlement::Import(_)));
@@ -102,8 +104,6 @@ impl Run<'_> {
     fn admitted(&self, said: &Import, state: &State, admission: Option<&Admission<'_>>) -> Result<Evidence, CliError> {
         let Import { name, id, kind, place } = said;
         let Some(admission) = admission else { return Ok(Evidence::default()) };
-        let owners = neighbours::owners(self.context, state.binding.as_ref());
-        neighbours::check_free(&owners, id).map_err(|refused| refused.context(format!("{place}: `{name}` is not taken in")))?;
         match admission.of(id, Some(*kind)) {
             Ok((found, _)) => Ok(Evidence { candidates: None, api_url: found.api_url.clone() }),
             Err(why) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{IdentityArgs, LockFileArg, ServerArgs, VariableArgs, WitnessArg, duration, name, read_duration};
+use super::{IdentityArgs, LockFileArg, ServerArgs, TimeoutArgs, VariableArgs, WitnessArg, duration, name, read_duration};
 use crate::instance::InstanceName;
 use crate::provider::BaseUrl;
 use crate::state::Origin;
@@ -41,12 +41,8 @@ pub(in crate::cli) struct DriftArgs {
 /// How to reach single instances.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ReachArgs {
-    /// How long a connection may take to stand.
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_CONNECT_TIMEOUT", hide_env_values = true, default_value = "10s")]
-    pub(in crate::cli) connect_timeout: Duration,
-    /// How long an answer may take.
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CHATAPI_TIMEOUT", hide_env_values = true, default_value = "60s")]
-    pub(in crate::cli) timeout: Duration,
+    #[command(flatten)]
+    pub(in crate::cli) timeouts: TimeoutArgs,
     /// How long to wait before asking again.
     #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "3s")]
     pub(in crate::cli) interval: Duration,

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::cli::args::{LockArgs, ReleaseArgs, WitnessArg};
-use crate::cli::context::Context;
+use crate::cli::context::{Context, kind_of};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::witness;
+use crate::cli::{neighbours, witness};
 use crate::instance::InstanceName;
 use crate::state::{Event, Phase, Record, State};
 use crate::store::StateStore;
@@ -93,6 +93,12 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
         if !fits {
             return Err(unfit(record));
         }
+    }
+    if *undo {
+        let state = store.state();
+        let owners = neighbours::owners_beside(context, Some(state), kind_of(state.binding.as_ref()));
+        let ids = names.iter().filter_map(|name| state.record(name)?.id());
+        ids.into_iter().try_for_each(|id| neighbours::check_free(&owners, id))?;
     }
     store.append(context.run_info("release").event(), Timestamp::now())?;
     for name in &names {

@@ -9,9 +9,9 @@ use crate::cli::console::{BOLD, Console};
 use crate::cli::context::{Context, draw_lineage, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::signals;
 use crate::cli::table::{Column, table};
 use crate::cli::witness::Witness;
+use crate::cli::{neighbours, signals};
 use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
@@ -210,6 +210,8 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
         return Err(unnamed(context, &listing));
     }
     check_adopted(args, lock.as_ref())?;
+    let owners = neighbours::owners(context, Some(server.provider.origin()));
+    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&owners, id))?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);

@@ -102,10 +102,12 @@ fn drifted(all: &mut Collection) {
     client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["support-eu"]).unwrap()).unwrap();
     all.add("drift", &project, "drift instances.yaml", 0);
     all.add("drift", &project, "drift --expiring-within 60d", 0);
-    all.add("plan, show", &project, "plan --verify", 3);
     let ids = project.ids();
     gateway.instance(&ids["sandbox"], "emulatorLink");
     all.add("status", &project, "status", 3);
+    project.with_neighbour();
+    all.add("drift", &project, "drift", 0);
+    all.add("plan, show", &project, "plan --verify", 3);
 }
 
 fn manifests(all: &mut Collection) {

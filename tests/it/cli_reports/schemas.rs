@@ -106,6 +106,7 @@ fn drifts(printed: &mut Printed) {
     let client = chatapi::blocking::Client::new(settings).unwrap();
     client.delete_instance(&chatapi::instance::InstanceId::parse(&project.ids()["a"]).unwrap()).unwrap();
     printed.run(&project, "drift", "drift --expiring-within 60d instances.yaml");
+    project.with_neighbour();
     printed.run(&project, "drift", "drift");
     printed.run(&project, "plan", "plan --verify --expiring-within 60d");
     printed.events(&project, "plan --verify");

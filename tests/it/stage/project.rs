@@ -77,6 +77,14 @@ impl Project {
         self.write("instances.yaml", manifest);
     }
 
+    /// From now on this is the environment `dev`, and `prod` has an instance of its own on the same account.
+    pub(crate) fn with_neighbour(&self) {
+        let environments = "dev: {state: state, lock_file: chatapi.lock}, prod: {state: prod-state, same_account_as: [dev]}";
+        self.write("chatapi.yaml", format!("default: dev\nenvironments: {{{environments}}}\n"));
+        self.write("prod.yaml", manifest("{kind: chatapi}", &["theirs"]));
+        self.run("apply --env prod --allow-unknown all prod.yaml").done();
+    }
+
     /// A call in this project.
     pub(crate) fn call(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Call {
         Call::new(self.dir().to_owned(), args).envs(&self.env)
