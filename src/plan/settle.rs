@@ -188,6 +188,10 @@ impl Work<'_> {
         let there = self.record(to);
         let open = |name: &InstanceName| format!("`{name}` has an open attempt: whether it has an instance is not known");
         let first = "settle it first: `chatapi doubts`, or an entry of `resolutions`";
+        if let Some(aside) = self.settled.state.half_replaced(from).map(|(old, _)| old.name.clone()) {
+            let help = format!("what it had is `{aside}` now: move that, `{{from: {aside}, to: {to}}}`");
+            return self.wrong(place, &format!("`{from}` is half replaced and has no instance"), &help);
+        }
         let (kind, id) = match self.record(from).map(|record| (record.kind, record.phase.clone())) {
             None | Some((_, Phase::Absent { .. } | Phase::Intent(_) | Phase::Retired { .. })) => {
                 let is_done = there.is_some_and(|record| record.id().is_some());
