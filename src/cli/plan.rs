@@ -395,10 +395,14 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
         Guard::Protected { name, is_declared: true, .. } => {
-            format!("`protect: false` and its type as it was in the manifest, and an apply, lift that; then {with} with `--replace {name}`")
+            format!(
+                "`protect: false` and its type as it was in the manifest, and an apply, lift that; then {with} with `--replace {name}`"
+            )
         }
         Guard::Protected { name, is_declared: false, .. } => {
-            format!("to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand")
+            format!(
+                "to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand"
+            )
         }
         Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
             format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")

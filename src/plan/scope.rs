@@ -129,11 +129,7 @@ pub fn is_usable(state: &State, name: &InstanceName) -> bool {
 pub(super) const fn exists(change: &Change) -> bool {
     let is_absent = matches!(
         change.reason,
-        Reason::New
-            | Reason::TriedBefore { .. }
-            | Reason::Begun { .. }
-            | Reason::Retired { .. }
-            | Reason::Replacing { .. }
+        Reason::New | Reason::TriedBefore { .. } | Reason::Begun { .. } | Reason::Retired { .. } | Reason::Replacing { .. }
     );
     !matches!(change.action, Action::Create) && !is_absent
 }

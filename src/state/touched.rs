@@ -22,9 +22,9 @@ impl State {
 /// The id that a name gets.
 const fn gained(event: &Event) -> Option<&InstanceId> {
     match event {
-        Event::Created { id, .. }
-        | Event::Adopted { id, .. }
-        | Event::Resolved { verdict: Verdict::Created { id, .. }, .. } => Some(id),
+        Event::Created { id, .. } | Event::Adopted { id, .. } | Event::Resolved { verdict: Verdict::Created { id, .. }, .. } => {
+            Some(id)
+        }
         _ => None,
     }
 }

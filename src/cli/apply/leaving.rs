@@ -74,10 +74,7 @@ impl Run<'_> {
             return Ok((0, 0));
         }
         let is_nothing = |outcome: &Outcome| {
-            matches!(
-                outcome,
-                Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried
-            )
+            matches!(outcome, Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried)
         };
         self.give_back(applier, task, |name| report.outcomes.get(name).is_some_and(is_nothing)).await?;
         let marks = self.protect(applier, task).await?;

@@ -99,6 +99,14 @@ impl Call {
         self
     }
 
+    /// A person sits at `terminal`: it is asked there, and answers there.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn at_terminal(mut self, terminal: &std::fs::File) -> Self {
+        let again = || terminal.try_clone().expect("a file can be opened twice");
+        self.command.stdin(again()).stderr(again());
+        self
+    }
+
     /// Runs it to its end.
     #[must_use = "look at what came out"]
     pub(crate) fn run(self) -> Run {
@@ -108,10 +116,11 @@ impl Call {
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("the binary starts");
         let pid = Pid::from_child(&child);
-        let mut stdin = child.stdin.take().expect("a pipe");
         let input = self.input;
-        // A command that reads no input closes its end: no error of the test.
-        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that reads no input closes its end: no error of the test.
+            std::thread::spawn(move || drop(stdin.write_all(&input)));
+        }
         let stdout = Stream::of(child.stdout.take());
         let stderr = Stream::of(child.stderr.take());
         let (tell, ended) = channel();

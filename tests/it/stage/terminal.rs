@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
+#[cfg(feature = "failpoints")]
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -14,6 +16,8 @@ use super::eventually;
 pub(crate) struct Terminal {
     shown: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
+    #[cfg(feature = "failpoints")]
+    keyboard: File,
 }
 
 impl Terminal {
@@ -25,16 +29,31 @@ impl Terminal {
         tcsetwinsize(&master, Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
+        let master = File::from(master);
+        #[cfg(feature = "failpoints")]
+        let keyboard = master.try_clone().unwrap();
         let shown = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&shown);
         let reader = std::thread::spawn(move || {
-            let (mut master, mut buffer) = (File::from(master), [0; 8_192]);
+            let (mut master, mut buffer) = (master, [0; 8_192]);
             // The end of a terminal is an error.
             while let Ok(count @ 1..) = master.read(&mut buffer) {
                 sink.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        (Self { shown, reader }, terminal)
+        let screen = Self {
+            shown,
+            reader,
+            #[cfg(feature = "failpoints")]
+            keyboard,
+        };
+        (screen, terminal)
+    }
+
+    /// A person types it.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn types(&self, text: &str) {
+        (&self.keyboard).write_all(text.as_bytes()).unwrap();
     }
 
     /// So far.
