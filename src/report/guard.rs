@@ -61,7 +61,7 @@ pub fn guard_text(guard: &Guard) -> String {
             format!("`{name}` was deleted as {id} while it was declared: creating it anew costs money again")
         }
         Guard::HalfReplaced { name, id, aside } => {
-            format!("`{name}` is half replaced: what it had is `{aside}` now, {id}, and a new instance was not created yet")
+            format!("`{name}` is half replaced: what it had, {id}, is called `{aside}` now, and no new one was created yet")
         }
         Guard::Budget { wanted, most } => {
             format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))

@@ -50,7 +50,7 @@ fn a_begun_replacement_is_finished_or_taken_back_only_when_that_is_said() {
         project.run("state rm a").exits(1).warns(&format!("`chatapi state mv {old} a`"));
         assert_eq!((gateway.creates(), gateway.deleted().len()), (2, 0), "{point}");
         // What is not selected stops nothing.
-        project.run("apply --target b").exits(0).prints("1 left aside").done();
+        project.run("apply --target b").exits(0).prints("2 left aside").done();
         project.run("plan --replace a --out plan.json").exits(0).prints("1 to create").done();
         project.run("apply plan.json --yes --max-deletes 1").exits(0).prints("1 created, 1 deleted");
         assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 1), "{point}");
@@ -102,7 +102,7 @@ fn a_doubt_that_created_nothing_leaves_a_replacement_that_is_asked_about() {
     project.call(REPLACE).run().exits(3).prints("1 in doubt").done_with("doubt");
     let attempt = project.attempt("a");
     let run = project.run(&format!("resolve a --attempt {attempt} --not-created --offline --reason looked")).exits(0);
-    let run = run.prints("`a` was not created.").warns(&format!("what it had is `a.{id}` now"));
+    let run = run.prints("`a` was not created.").warns(&format!("what it had, {id}, is called `a.{id}` now"));
     let _ = run.warns("`--replace a`").warns(&format!("`chatapi state mv a.{id} a`"));
     project.run("apply").exits(6).warns("`a` is half replaced").done_with("nothing was sent");
     assert_eq!(gateway.creates(), 2);
