@@ -38,7 +38,7 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
     }
     let state = &settled.state;
     let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
-    let plan = plan.protecting(&is_protected, state);
+    let plan = plan.protecting(is_protected, state);
     let plan = if consent.prune { plan.pruning(state) } else { plan };
     let plan = plan.replacing(&consent.replace, is_protected, state);
     let targets: Vec<Target> = consent.targets.iter().map(|target| moved(target, settled)).collect();

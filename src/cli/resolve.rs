@@ -137,7 +137,9 @@ fn tell(context: &Context, args: &ResolveArgs, has_token: bool, half: Option<&Gu
     if let Some(guard) = half {
         context.done(format!("`{name}` was not created."))?;
         console.note(report::guard_text(guard));
-        guard_hints(guard, &context.command(), "apply").iter().for_each(|hint| console.note(format_args!("next: {hint}")));
+        for hint in guard_hints(guard, &context.command(), "apply") {
+            console.note(format_args!("next: {hint}"));
+        }
         return Ok(());
     }
     match &args.created {
