@@ -162,6 +162,7 @@ mod present {
         "journal-after-recipients",
         "journal-written-token_set",
         "journal-after-token_set",
+        "between-lists",
         "journal-written-gone",
         "journal-after-gone",
     ];

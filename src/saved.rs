@@ -196,7 +196,8 @@ impl SavedPlan {
     pub fn restrict(&self, plan: Plan) -> (Plan, BTreeSet<InstanceName>) {
         let creates: BTreeMap<_, _> = self.plan.with(Action::Create).map(|change| (&change.name, change)).collect();
         let deletes: BTreeMap<_, _> = self.plan.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
-        let aside = |change: &Change| matches!(change.reason, Reason::Replaces { .. }).then(|| change.reason.clone());
+        let is_replacement = |change: &Change| matches!(change.reason, Reason::Replaces { .. } | Reason::Replacing { .. });
+        let aside = |change: &Change| is_replacement(change).then(|| change.reason.clone());
         let is_reviewed = |change: &Change| match change.action {
             Action::Create => {
                 creates.get(&change.name).is_some_and(|reviewed| reviewed.kind == change.kind && aside(reviewed) == aside(change))

@@ -144,6 +144,7 @@ impl Applier {
 
     /// Waits for as long as has to be between two lists that agree. False: the run was asked to stop.
     pub async fn wait_between_lists(&self) -> bool {
+        failpoint::pass("between-lists");
         let mut stop = self.shared.stop.clone();
         tokio::select! {
             biased;

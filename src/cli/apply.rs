@@ -23,7 +23,7 @@ use super::exit::Exit;
 use super::kept::Kept;
 use super::machine::steady_now;
 use super::plan::plan_hash;
-use super::planning::{check_recreated, planned, remark_spent};
+use super::planning::{check_recreated, planned};
 use super::progress::{DRAIN, Display, TRIES};
 use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
@@ -309,7 +309,11 @@ impl Run<'_> {
             // From here on a lost state is missed: the lock file names what may come to exist. So is a copy from before this run,
             // for the position that it names has this run's first entry in it; and what it names outlives a power cut.
             let (state, head) = look(applier).await?;
-            LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path).map_err(|error| unwritten(&error))?;
+            let written = LockFile::of(&state, head, wanted.iter().copied()).write(&self.witness.path);
+            if let Err(error) = written {
+                self.give_back(applier, task, |_| true).await.map_err(unrecorded)?;
+                return Err(unwritten(&error));
+            }
         }
         Ok(())
     }
@@ -318,7 +322,6 @@ impl Run<'_> {
     fn task(&self, state: &State) -> Result<Task, CliError> {
         let settled = self.settled(state)?;
         let plan = planned(self.manifest, &settled, self.consent)?;
-        remark_spent(self.context, &plan, &self.consent.replace, &settled.state);
         let (plan, unreviewed) = match self.saved {
             Some(saved) => {
                 let (plan, mut unreviewed) = saved.restrict(plan);

@@ -1,5 +1,6 @@
 //! `chatapi plan`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -84,7 +85,7 @@ impl Made {
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
-            remark_spent(context, &plan, &consent.replace, state);
+            remark_spent(context, &plan, &consent.replace, (state, &BTreeSet::new()));
         }
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
@@ -389,6 +390,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
         Guard::Recreate { name, .. } => {
             format!("for a new instance: `--recreate {name}`; if none is wanted, remove it from the manifest")
         }
+        Guard::HalfReplaced { name, aside, .. } => format!(
+            "to go on, {with} with `--replace {name}`; to take it back: `moved: [{{from: {aside}, to: {name}}}]` in the manifest, or `{command} state mv {aside} {name}`"
+        ),
         Guard::Budget { wanted, .. } | Guard::Growth { wanted, .. } => {
             format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")
         }
@@ -398,7 +402,16 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             )
         }
         Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
-        Guard::Protected { .. } => "`protect: false` in the manifest and an apply lift that, with its type as it was".to_owned(),
+        Guard::Protected { name, is_declared: true, .. } => {
+            format!(
+                "`protect: false` and its type as it was in the manifest, and an apply, lift that; then {with} with `--replace {name}`"
+            )
+        }
+        Guard::Protected { name, is_declared: false, .. } => {
+            format!(
+                "to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand"
+            )
+        }
         Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
             format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
         }

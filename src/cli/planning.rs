@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::state::meant;
 use super::variables;
 use crate::instance::{InstanceName, InstanceType};
-use crate::manifest::{Declaration, Manifest, Target};
+use crate::manifest::{Declaration, Manifest, Move, Target};
 use crate::plan::{Action, Plan, Settled, Settlement, settle};
 use crate::report::account::Notice;
 use crate::saved::Consent;
@@ -40,7 +40,7 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
     let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
     let plan = plan.protecting(is_protected, state);
     let plan = if consent.prune { plan.pruning(state) } else { plan };
-    let plan = plan.replacing(&consent.replace, state);
+    let plan = plan.replacing(&consent.replace, is_protected, state);
     let targets: Vec<Target> = consent.targets.iter().map(|target| moved(target, settled)).collect();
     Ok(match selected(&targets, Some(manifest), state)? {
         Some(names) => plan.limited_to(&names),
@@ -105,8 +105,26 @@ pub(super) fn chosen(
     let manifest =
         if needs_manifest { Some(context.manifest(&args.manifest, &variables::given(context, &args.variables)?)?) } else { None };
     let selected = selected(&args.target, manifest.as_ref(), state)?.unwrap_or_default();
+    check_moved(context, manifest.as_ref(), &selected, state)?;
     let recorded = selected.into_iter().filter(|name| state.record(name).is_some());
     Ok(names.iter().cloned().chain(recorded).collect())
+}
+
+/// Refuses a selection by label or owner where one of these names is not recorded yet, for its instance has another one until an
+/// apply: it would be left out without a word.
+fn check_moved(
+    context: &Context,
+    manifest: Option<&Manifest>,
+    selected: &BTreeSet<InstanceName>,
+    state: &State,
+) -> Result<(), CliError> {
+    let exists = |name: &InstanceName| state.record(name).is_some_and(|record| record.instance().is_some());
+    let moves = manifest.into_iter().flat_map(|manifest| &manifest.settlements.moves);
+    let mut pending = moves.filter(|step| selected.contains(&step.to) && exists(&step.from) && !exists(&step.to));
+    let Some(Move { from, to, place }) = pending.next() else { return Ok(()) };
+    let message = format!("`{to}` is selected, and its instance is still called `{from}`: {place} is not carried out yet");
+    Err(CliError::message(Exit::Error, message)
+        .hint(format!("`{} apply` carries it out; or name the instance itself: `{from}`", context.command())))
 }
 
 fn names_of(target: &Target, declarations: &[Declaration], state: &State) -> Vec<InstanceName> {
@@ -145,8 +163,13 @@ fn selects_nothing(target: &Target, declarations: &[Declaration], state: &State)
     }
 }
 
-/// Says which of `names` were replaced before, so that nothing is done for them.
-pub(super) fn remark_spent(context: &Context, plan: &Plan, names: &[InstanceName], state: &State) {
+/// Says which of `names` were replaced before, so that nothing is done for them but what happens to `leaving`.
+pub(super) fn remark_spent(
+    context: &Context,
+    plan: &Plan,
+    names: &[InstanceName],
+    (state, leaving): (&State, &BTreeSet<InstanceName>),
+) {
     let command = context.command();
     let is_aside = |name: &InstanceName| plan.with(Action::Aside).any(|change| change.name == *name);
     for name in names.iter().filter(|name| is_aside(name)) {
@@ -161,6 +184,7 @@ pub(super) fn remark_spent(context: &Context, plan: &Plan, names: &[InstanceName
         let told = format!("`{name}` was replaced before: the one that it had is `{}`", old.name);
         let notice = Notice::warning(&told).about(name);
         context.remark(match old.phase {
+            _ if leaving.contains(&old.name) => notice,
             Phase::Retired { .. } => {
                 notice.hint(&format!("`{command} state rm {}` forgets that; then it can be replaced again", old.name))
             }

@@ -6,10 +6,12 @@ use super::args::ResolveArgs;
 use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
+use super::plan::guard_hints;
 use super::{doubts, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::{Candidate, Proposal};
+use crate::plan::{Candidate, Guard, Proposal};
+use crate::report;
 use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
 use crate::store::StateStore;
 
@@ -52,12 +54,17 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     }
     store.append(Event::Resolved { attempt, verdict, grounds }, Timestamp::now())?;
     let has_token = token.is_some();
+    let half = store.state().half_replaced(&args.name).map(|(old, instance)| Guard::HalfReplaced {
+        name: args.name.clone(),
+        id: instance.id.clone(),
+        aside: old.name.clone(),
+    });
     if let Some(token) = token {
         store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
     }
     store.sync()?;
     let closed = witness.close(store);
-    tell(context, args, has_token)?;
+    tell(context, args, has_token, half.as_ref())?;
     closed.tell(context)
 }
 
@@ -128,8 +135,17 @@ pub(super) fn address(examination: Option<&Examination>, id: &InstanceId) -> Opt
     candidates.find(|candidate: &&Candidate| candidate.id == *id)?.api_url.clone()
 }
 
-fn tell(context: &Context, args: &ResolveArgs, has_token: bool) -> Result<(), CliError> {
+/// `half`: the name was to have a new instance in the place of the one that it had, and has none.
+fn tell(context: &Context, args: &ResolveArgs, has_token: bool, half: Option<&Guard>) -> Result<(), CliError> {
     let (console, name) = (&context.console, &args.name);
+    if let Some(guard) = half {
+        context.done(format!("`{name}` was not created."))?;
+        console.note(report::guard_text(guard));
+        for hint in guard_hints(guard, &context.command(), "apply") {
+            console.note(format_args!("next: {hint}"));
+        }
+        return Ok(());
+    }
     match &args.created {
         None => context.done(format!("`{name}` was not created; the next apply tries again.")),
         Some(id) if has_token => context.done(format!("`{name}` exists as {id}, and its token is kept.")),

@@ -62,11 +62,11 @@ pub(super) fn painted(
         for (index, width) in &shown {
             let cell = line.get(*index).map_or(Cow::Borrowed(""), |cell| cut(cell, *width));
             text.extend(std::iter::repeat_n(' ', pending));
-            match paint.filter(|(column, _)| column == index) {
-                Some((_, style)) => text.push_str(&format!("{style}{cell}{style:#}")),
-                None => text.push_str(&cell),
-            }
             pending = width.saturating_sub(cell.width()) + GAP;
+            text += &match paint.filter(|(column, _)| column == index) {
+                Some((_, style)) => Cow::Owned(format!("{style}{cell}{style:#}")),
+                None => cell,
+            };
         }
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');

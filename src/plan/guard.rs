@@ -39,6 +39,15 @@ pub enum Guard {
         /// The id that it had.
         id: InstanceId,
     },
+    /// A replacement was begun and not finished, and this run was not told to go on with it.
+    HalfReplaced {
+        /// The name.
+        name: InstanceName,
+        /// What it had.
+        id: InstanceId,
+        /// What that is called.
+        aside: InstanceName,
+    },
     /// More creates than the operator allows one run.
     Budget {
         /// How many the plan asks for.
@@ -86,6 +95,8 @@ pub enum Guard {
         name: InstanceName,
         /// The instance.
         id: InstanceId,
+        /// It is declared, and to be replaced; else it is to be pruned.
+        is_declared: bool,
     },
     /// More deletes than the operator allows one run.
     Deletes {
@@ -140,9 +151,12 @@ impl Plan {
             Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
             _ => None,
         });
-        let deleted = self.changes.iter().filter_map(|change| match &change.reason {
+        let asked_for = self.changes.iter().filter_map(|change| match &change.reason {
             Reason::Retired { id, was_declared: true, .. } if change.action == Action::Create => {
                 Some(Guard::Recreate { name: change.name.clone(), id: id.clone() })
+            }
+            Reason::Replacing { id, aside, was_asked: false } if change.action == Action::Create => {
+                Some(Guard::HalfReplaced { name: change.name.clone(), id: id.clone(), aside: aside.clone() })
             }
             _ => None,
         });
@@ -159,7 +173,7 @@ impl Plan {
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
         let leaving = self.protected().chain(self.too_many_deletes(limits));
-        conflicts.chain(deleted).chain(renames).chain(leaving).chain(self.too_many(limits)).chain(costs).collect()
+        conflicts.chain(asked_for).chain(renames).chain(leaving).chain(self.too_many(limits)).chain(costs).collect()
     }
 
     /// What is to go and may not.
@@ -167,7 +181,8 @@ impl Plan {
         let goes = |change: &&Change| matches!(change.action, Action::Delete | Action::Create);
         self.changes.iter().filter(goes).filter_map(|change| match &change.reason {
             Reason::Pruned { id, is_protected: true } | Reason::Replaces { id, is_protected: true, .. } => {
-                Some(Guard::Protected { name: change.name.clone(), id: id.clone() })
+                let is_declared = change.action == Action::Create;
+                Some(Guard::Protected { name: change.name.clone(), id: id.clone(), is_declared })
             }
             _ => None,
         })

@@ -168,6 +168,15 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_protected: bool,
     },
+    /// A run before has given what it had another name, and has not created the new one.
+    Replacing {
+        /// The id of what it had.
+        id: InstanceId,
+        /// What that is called.
+        aside: InstanceName,
+        /// It was said that the new one is still wanted.
+        was_asked: bool,
+    },
     /// It is no longer declared, and what is not is to be deleted, as was said.
     Pruned {
         /// Its id.
@@ -206,6 +215,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("not created yet"),
+            Self::TriedBefore { attempts: 0, closed } => f.write_str(closed),
             Self::TriedBefore { attempts, closed } => {
                 let times = if *attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
                 write!(f, "tried {times}: {closed}")
@@ -224,6 +234,7 @@ impl fmt::Display for Reason {
             }
             Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
             Self::Replaces { id, aside, .. } => write!(f, "replaces {id}, which is {aside} then"),
+            Self::Replacing { id, aside, .. } => write!(f, "replaces {id}, which is {aside} already: begun and not finished"),
             Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),

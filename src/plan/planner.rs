@@ -1,6 +1,6 @@
 //! Declared × recorded × open attempts → changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Change, Plan, Reason};
 use crate::instance::{InstanceName, InstanceType};
@@ -13,18 +13,23 @@ const COMPARED_MAX: usize = 200;
 pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> Plan {
     let mut changes = Vec::with_capacity(declared.len());
     for (name, kind) in declared {
-        changes.push(change(name, *kind, state.record(name)));
+        changes.push(change(name, *kind, state));
     }
     let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
     let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
-    suspect_renames(&mut changes, &orphans, state);
+    suspect_renames(&mut changes, &orphans, &half_replaced(declared, state));
     changes.extend(orphans.drain(..).map(|(_, change)| change));
     Plan { settlements: Vec::new(), changes }
 }
 
-fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>) -> Change {
+fn change(name: &InstanceName, kind: InstanceType, state: &State) -> Change {
+    let record = state.record(name);
     let (action, reason) = match record {
         None => (Action::Create, Reason::New),
+        Some(_) if let Some((old, instance)) = state.half_replaced(name) => {
+            let (id, aside) = (instance.id.clone(), old.name.clone());
+            (Action::Create, Reason::Replacing { id, aside, was_asked: false })
+        }
         Some(Record { phase: Phase::Absent { closed }, attempts, .. }) => {
             (Action::Create, Reason::TriedBefore { attempts: *attempts, closed: closed.clone() })
         }
@@ -73,17 +78,23 @@ fn orphan(record: &Record) -> Option<Change> {
     Some(Change { name: record.name.clone(), kind: record.kind, action, reason, exists_as: None, renamed_from: None })
 }
 
-/// Pairs the names that have just left with the new names of their type.
-fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], state: &State) {
+/// What is set aside for names that have left before they had another instance: it stands for them.
+fn half_replaced<'s>(declared: &BTreeMap<InstanceName, InstanceType>, state: &'s State) -> BTreeSet<&'s InstanceName> {
+    let left = state.records().values().filter(|record| record.replaces.is_some() && !declared.contains_key(&record.name));
+    left.filter_map(|record| state.half_replaced(&record.name)).map(|(old, _)| &old.name).collect()
+}
+
+/// Pairs the names that have just left with the new names of their type. What is in the place of one that has left, is `aside`.
+fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], aside: &BTreeSet<&InstanceName>) {
     let mut new: BTreeMap<InstanceType, Vec<&mut Change>> = BTreeMap::new();
     // What was tried before was declared beside the one that left.
     let is_new = |change: &&mut Change| change.action == Action::Create && change.reason == Reason::New;
-    // One that was about to be replaced is no other's new name.
-    for change in changes.iter_mut().filter(is_new).filter(|change| state.replaced(&change.name).is_none()) {
+    for change in changes.iter_mut().filter(is_new) {
         new.entry(change.kind).or_default().push(change);
     }
     let is_left = |(record, change): &&(&Record, Change)| {
-        change.action == Action::Orphan && !record.orphan_noted && !matches!(record.phase, Phase::Retiring(..))
+        let has_just_left = !record.orphan_noted || aside.contains(&record.name);
+        change.action == Action::Orphan && has_just_left && !matches!(record.phase, Phase::Retiring(..))
     };
     let mut left: BTreeMap<InstanceType, Vec<&InstanceName>> = BTreeMap::new();
     for (record, _) in orphans.iter().filter(is_left) {

@@ -29,13 +29,13 @@ impl Plan {
     pub fn pruning(mut self, state: &State) -> Self {
         let is_declared = |change: &&Change| !matches!(change.action, Action::Orphan | Action::Delete);
         let declared: BTreeSet<_> = self.changes.iter().filter(is_declared).map(|change| change.name.clone()).collect();
-        for change in self.changes.iter_mut().filter(|change| change.action == Action::Orphan) {
+        let is_awaited =
+            |new: &&Record| new.open_attempt().is_some() || declared.contains(&new.name) && !is_usable(state, &new.name);
+        let new = state.records().values().filter(|record| record.replaces.is_some()).filter(is_awaited);
+        let needed: BTreeSet<_> = new.filter_map(|new| state.replaced(&new.name)).map(|old| &old.name).collect();
+        let is_orphan = |change: &&mut Change| change.action == Action::Orphan && !needed.contains(&change.name);
+        for change in self.changes.iter_mut().filter(is_orphan) {
             let Some(record) = state.record(&change.name) else { continue };
-            let is_open = |new: &InstanceName| state.record(new).is_some_and(|new| new.open_attempt().is_some());
-            let is_awaited = |new: &InstanceName| is_open(new) || declared.contains(new) && !is_usable(state, new);
-            if record.replaced.as_ref().is_some_and(is_awaited) {
-                continue;
-            }
             match &record.phase {
                 Phase::Created(instance) => {
                     change.action = Action::Delete;
@@ -49,11 +49,15 @@ impl Plan {
     }
 
     /// The same, with a new instance for each of `names` that is declared and has one. Once that is done, it is not done again: as
-    /// long as the record of the one that was replaced is kept.
+    /// long as the record of the one that was replaced is kept. What was begun is to be finished. `is_protected` says what the manifest
+    /// has of a name.
     #[must_use]
-    pub fn replacing(mut self, names: &[InstanceName], state: &State) -> Self {
+    pub fn replacing(mut self, names: &[InstanceName], is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
         let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
         for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
+            if let Reason::Replacing { was_asked, .. } = &mut change.reason {
+                *was_asked = true;
+            }
             let Some(record) = state.record(&change.name) else { continue };
             let (Some(instance), None) = (record.instance(), state.replaced(&change.name)) else { continue };
             if matches!(change.action, Action::Orphan | Action::Delete) {
@@ -61,7 +65,7 @@ impl Plan {
             }
             let Some(aside) = name_aside(record, state).filter(|aside| !planned.contains(aside)) else { continue };
             // What is protected from now on is protected from this.
-            let (id, is_protected) = (instance.id.clone(), record.is_protected || change.action == Action::Protect);
+            let (id, is_protected) = (instance.id.clone(), record.is_protected || is_protected(&change.name));
             (change.action, change.exists_as) = (Action::Create, None);
             change.reason = Reason::Replaces { id, aside, is_protected };
         }
@@ -91,8 +95,16 @@ impl Plan {
         self.existing() + self.with(Action::Create).count() - self.with(Action::Delete).count()
     }
 
-    /// The names that get a new instance in the place of the one that they have, and what that is called from then on.
+    /// The names that get a new instance in the place of the one that they have or had, and what that is called from then on.
     pub fn replacements(&self) -> impl Iterator<Item = (&InstanceName, &InstanceName)> {
+        self.with(Action::Create).filter_map(|change| match &change.reason {
+            Reason::Replaces { aside, .. } | Reason::Replacing { aside, .. } => Some((&change.name, aside)),
+            _ => None,
+        })
+    }
+
+    /// Of these the names that still have it.
+    pub fn set_asides(&self) -> impl Iterator<Item = (&InstanceName, &InstanceName)> {
         self.with(Action::Create).filter_map(|change| match &change.reason {
             Reason::Replaces { aside, .. } => Some((&change.name, aside)),
             _ => None,
@@ -115,8 +127,10 @@ pub fn is_usable(state: &State, name: &InstanceName) -> bool {
 
 /// Whether there is or may be an instance of it that is not to be created now.
 pub(super) const fn exists(change: &Change) -> bool {
-    let is_absent =
-        matches!(change.reason, Reason::New | Reason::TriedBefore { .. } | Reason::Begun { .. } | Reason::Retired { .. });
+    let is_absent = matches!(
+        change.reason,
+        Reason::New | Reason::TriedBefore { .. } | Reason::Begun { .. } | Reason::Retired { .. } | Reason::Replacing { .. }
+    );
     !matches!(change.action, Action::Create) && !is_absent
 }
 
@@ -168,7 +182,7 @@ mod tests {
         let pruned = of(&["d"], &state).pruning(&state);
         assert_eq!(actions(&pruned), "d create, a delete, c delete");
         assert_eq!((pruned.existing(), pruned.aim()), (2, 1));
-        let protected = Guard::Protected { name: name("c"), id: InstanceId::parse("3").unwrap() };
+        let protected = Guard::Protected { name: name("c"), id: InstanceId::parse("3").unwrap(), is_declared: false };
         assert!(pruned.guards(&Limits::default(), None).contains(&protected));
         let all = Limits { is_nothing_declared: true, max_deletes: Some(3), ..Limits::default() };
         assert!(of(&[], &state).pruning(&state).guards(&all, None).contains(&Guard::Everything { wanted: 2 }));
@@ -185,7 +199,7 @@ mod tests {
     fn a_replacement_is_planned_once_and_only_of_what_exists() {
         let begun = state([]);
         let names = [name("a"), name("d")];
-        let replaced = of(&["a", "d"], &begun).replacing(&names, &begun);
+        let replaced = of(&["a", "d"], &begun).replacing(&names, |_| false, &begun);
         assert_eq!(actions(&replaced), "a create, d create, b orphan, c orphan");
         assert_eq!(replaced.replacements().collect::<Vec<_>>(), [(&name("a"), &name("a.1"))]);
         let adopted = Event::Adopted {
@@ -196,7 +210,7 @@ mod tests {
             source: "a test".to_owned(),
         };
         let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
-        let again = of(&["a"], &done).replacing(&names, &done);
+        let again = of(&["a"], &done).replacing(&names, |_| false, &done);
         assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
         assert_eq!(actions(&again.clone().pruning(&done)), "a no-op, a.1 orphan, b delete, c delete", "its token is missing");
         let token = crate::state::KeptSecret::Clear(crate::secret::Secret::new("token".to_owned()));

@@ -198,6 +198,10 @@ impl Work<'_> {
         let there = self.record(to);
         let open = |name: &InstanceName| format!("`{name}` has an open attempt: whether it has an instance is not known");
         let first = "settle it first: `chatapi doubts`, or an entry of `resolutions`";
+        if let Some(aside) = self.settled.state.half_replaced(from).map(|(old, _)| old.name.clone()) {
+            let help = format!("what it had is `{aside}` now: move that, `{{from: {aside}, to: {to}}}`");
+            return self.wrong(place, &format!("`{from}` is half replaced and has no instance"), &help);
+        }
         let (kind, id) = match self.record(from).map(|record| (record.kind, record.phase.clone())) {
             None | Some((_, Phase::Absent { .. } | Phase::Intent(_) | Phase::Retired { .. })) => {
                 let is_done = there.is_some_and(|record| record.id().is_some());
@@ -241,8 +245,8 @@ impl Work<'_> {
         if self.record(name).is_some_and(|record| has_had(record, id)) {
             return self.spent(place, format!("`{name}` was {id}, which is recorded as deleted"));
         }
-        let is_replaced = |old: &&Record| old.replaced.as_ref() == Some(name) && old.id() == Some(id);
-        if let Some(old) = self.settled.state.records().values().find(is_replaced).map(|old| old.name.clone()) {
+        let replaced = self.settled.state.replaced(name).filter(|old| old.id() == Some(id));
+        if let Some(old) = replaced.map(|old| old.name.clone()) {
             return self.spent(place, format!("`{name}` was {id}, which was replaced and is `{old}`"));
         }
         if let Some(old) = self.former_owner(id).map(|old| old.name.clone()) {

@@ -388,3 +388,31 @@ fn p1_settling_never_leads_to_a_create_of_what_exists() {
     }
     assert!(done > 100 && refused > 100, "{done} {refused}");
 }
+
+/// What a replacement in doubt has come to, and that its old instance has its name again, are said in one review.
+#[test]
+fn a_replacement_that_created_nothing_is_settled_and_taken_back_at_once() {
+    let aside = Event::Replacing { name: name("a"), to: name("a.7") };
+    let attempt = AttemptId::typed("a-a");
+    let intent = Event::Intent { attempt: attempt.clone(), name: name("a"), kind: InstanceType::WhatsApp, fence: None };
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let doubtful = crate::plan::with_events(&state("a=created:7"), &[aside, intent, Event::Sent { attempt }], at).unwrap();
+    for (sections, expected) in [
+        (
+            NOTHING.to_owned(),
+            "a settle: attempt a-a created nothing; \
+          a create: replaces 7, which is a.7 already: begun and not finished; a.7 orphan: exists as 7, token missing",
+        ),
+        (
+            format!("{NOTHING}\nmoved: [{{from: a.7, to: a}}]"),
+            "a settle: attempt a-a created nothing; \
+          a move: called a.7 until now; exists as 7; a no-op: exists as 7, token missing",
+        ),
+    ] {
+        let manifest = manifest(&["a"], &sections);
+        assert_eq!(told(settle(&manifest, &doubtful), &declared(&manifest)), expected);
+    }
+    // Moved on under a new name, it would be created there.
+    let manifest = manifest(&["b"], &format!("{NOTHING}\nmoved: [{{from: a, to: b}}]"));
+    assert_eq!(told(settle(&manifest, &doubtful), &declared(&manifest)), "wrong at 16: `a` is half replaced and has no instance");
+}

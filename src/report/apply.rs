@@ -258,6 +258,13 @@ impl ApplySummary {
         self
     }
 
+    /// With fewer orphans: so many were deleted.
+    #[must_use]
+    pub const fn without_orphans(mut self, deleted: usize) -> Self {
+        self.orphaned = self.orphaned.saturating_sub(deleted);
+        self
+    }
+
     /// Counts a run. `before`: the plan's counts before it began; `now`: the state after it.
     pub fn of(report: &Report, recovered: &BTreeMap<InstanceName, Outcome>, before: PlanSummary, now: &State) -> Self {
         let count = |word| report.outcomes.values().filter(|outcome| outcome_word(outcome) == word).count();

@@ -28,6 +28,7 @@ impl From<&Guard> for GuardData {
             Guard::TypeChange { name, .. } => ("type_change", Some(name)),
             Guard::Released { name, .. } => ("released", Some(name)),
             Guard::Recreate { name, .. } => ("recreate", Some(name)),
+            Guard::HalfReplaced { name, .. } => ("half_replaced", Some(name)),
             Guard::ProbableRename { to, .. } => ("probable_rename", Some(to)),
             Guard::Budget { .. } => ("budget", None),
             Guard::Growth { .. } => ("growth", None),
@@ -59,6 +60,9 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Recreate { name, id } => {
             format!("`{name}` was deleted as {id} while it was declared: creating it anew costs money again")
         }
+        Guard::HalfReplaced { name, id, aside } => {
+            format!("`{name}` is half replaced: what it had, {id}, is called `{aside}` now, and no new one was created yet")
+        }
         Guard::Budget { wanted, most } => {
             format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))
         }
@@ -75,12 +79,17 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::ProbableRename { from, to, kind, .. } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")
         }
-        Guard::Protected { name, id } => format!("`{name}` is protected, and would be deleted: it exists as {id}"),
+        Guard::Protected { name, id, is_declared: true } => {
+            format!("`{name}` is protected, and would be replaced: it exists as {id}")
+        }
+        Guard::Protected { name, id, is_declared: false } => {
+            format!("`{name}` is protected, and would be deleted: it exists as {id}")
+        }
         Guard::Deletes { wanted, most } => {
             format!("{} would be deleted, and this run may delete {most}", instances(*wanted))
         }
         Guard::Everything { wanted } => {
-            format!("nothing at all is declared: {}, all that there are, would be deleted", instances(*wanted))
+            format!("nothing at all is declared, and {} would be deleted", instances(*wanted))
         }
         Guard::Unconfirmed { wanted } => {
             format!("{} would be deleted for good, and nobody is asked here", instances(*wanted))

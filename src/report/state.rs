@@ -36,13 +36,14 @@ pub struct InstanceData {
     /// It must not be deleted; none where it may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
-    /// It was replaced: the name that it had.
+    /// It was replaced: the name that has another in its place, or is to have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<InstanceName>,
 }
 
-impl From<&Record> for InstanceData {
-    fn from(record: &Record) -> Self {
+impl InstanceData {
+    /// Of `record` in `state`.
+    pub fn new(state: &State, record: &Record) -> Self {
         let instance = match &record.phase {
             Phase::Created(instance) | Phase::Released(instance) | Phase::Retiring(instance, _) => Some(instance),
             _ => None,
@@ -66,7 +67,7 @@ impl From<&Record> for InstanceData {
             attempt: record.open_id().cloned(),
             reason,
             protected: record.is_protected.then_some(true),
-            replaced: record.replaced.clone(),
+            replaced: state.replacement_of(record).map(|new| new.name.clone()),
         }
     }
 }
@@ -257,9 +258,9 @@ impl RevealedDocument {
         Self { format_version: FORMAT_VERSION, lineage, serial, instances: Vec::new() }
     }
 
-    /// Adds a record with its token, or with the keys that open it.
-    pub fn push(&mut self, record: &Record, token: Option<&Secret>, sealed_to: Vec<KeyId>) {
+    /// Adds a record of `state` with its token, or with the keys that open it.
+    pub fn push(&mut self, state: &State, record: &Record, token: Option<&Secret>, sealed_to: Vec<KeyId>) {
         let token = token.map(|token| token.expose().to_owned());
-        self.instances.push(RevealedData { instance: InstanceData::from(record), token, sealed_to });
+        self.instances.push(RevealedData { instance: InstanceData::new(state, record), token, sealed_to });
     }
 }

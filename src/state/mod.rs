@@ -6,7 +6,9 @@
 mod event;
 mod identity;
 mod kept;
+mod replacement;
 mod table;
+mod touched;
 mod transition;
 #[cfg(test)]
 mod transition_tests;
@@ -90,9 +92,13 @@ pub struct Record {
     /// The manifest says that it must not be deleted; taking its declaration out does not change that.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_protected: bool,
-    /// It had this name, which has got a new instance or is about to get one.
+    /// Its name has got a new instance, or is to have one. That name's record has its id.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_replaced: bool,
+    /// What the name had before it got a new instance on purpose. It counts only while that one's record says so too, for a
+    /// server may give an id again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub replaced: Option<InstanceName>,
+    pub replaces: Option<InstanceId>,
     /// What the name had before, and was recorded as deleted.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub former: Vec<Former>,
@@ -280,11 +286,6 @@ impl State {
         &self.ids
     }
 
-    /// The one that had `name` before, where that was replaced on purpose: it exists, or its record is kept.
-    pub fn replaced(&self, name: &InstanceName) -> Option<&Record> {
-        self.records.values().find(|record| record.replaced.as_ref() == Some(name))
-    }
-
     /// What was recorded as deleted, and whose name has had another since: each with the record of that name.
     pub fn former(&self) -> impl Iterator<Item = (&Former, &Record)> {
         self.records.values().flat_map(|record| record.former.iter().map(move |former| (former, record)))
@@ -321,7 +322,17 @@ pub(crate) struct Parts {
 impl Record {
     /// With nothing more to say.
     const fn new(name: InstanceName, kind: InstanceType, phase: Phase) -> Self {
-        Self { name, kind, phase, attempts: 0, orphan_noted: false, is_protected: false, replaced: None, former: Vec::new() }
+        Self {
+            name,
+            kind,
+            phase,
+            attempts: 0,
+            orphan_noted: false,
+            is_protected: false,
+            is_replaced: false,
+            replaces: None,
+            former: Vec::new(),
+        }
     }
 
     /// Whether it can be forgotten: nothing exists under the name that this state manages, and nothing is open.

@@ -241,8 +241,14 @@ impl State {
     }
 
     /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
-    fn put(&mut self, mut record: Record) {
-        if let Some(Record { phase, mut former, .. }) = self.records.remove(&record.name) {
+    pub(super) fn put(&mut self, mut record: Record) {
+        if let Some(Record { phase, mut former, replaces, .. }) = self.records.remove(&record.name) {
+            // Whatever the name gets is in the place of what it had, unless it gets that back.
+            if replaces.is_some() && replaces.as_ref() == record.id() {
+                record.is_replaced = false;
+            } else {
+                record.replaces = record.replaces.or(replaces);
+            }
             if let Phase::Retired { id, since, .. } = phase {
                 self.ids.remove(&id);
                 former.push(Former { id, since });
@@ -346,7 +352,7 @@ impl State {
         }
     }
 
-    fn rename(&mut self, from: &InstanceName, to: &InstanceName) -> Result<(), Illegal> {
+    pub(super) fn rename(&mut self, from: &InstanceName, to: &InstanceName) -> Result<(), Illegal> {
         self.check_vacant(to)?;
         match self.records.get(from) {
             None => return Err(Illegal::Unknown(from.clone())),
@@ -359,21 +365,7 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
-            // It has its own name again.
-            record.replaced = record.replaced.filter(|new| new != to);
             self.put(record);
-        }
-        Ok(())
-    }
-
-    /// A rename that is none of the operator's: nobody is asked whether the new one under `name` is the old one.
-    fn set_aside(&mut self, name: &InstanceName, to: &InstanceName) -> Result<(), Illegal> {
-        match self.records.get(name) {
-            Some(record) if record.is_protected => return Err(illegal(record, "replacing")),
-            _ => self.rename(name, to)?,
-        }
-        if let Some(record) = self.records.get_mut(to) {
-            (record.orphan_noted, record.replaced) = (true, Some(name.clone()));
         }
         Ok(())
     }
@@ -408,6 +400,6 @@ impl State {
     }
 }
 
-fn illegal(record: &Record, event: &'static str) -> Illegal {
+pub(super) fn illegal(record: &Record, event: &'static str) -> Illegal {
     Illegal::Step { name: record.name.clone(), status: record.status(), event }
 }

@@ -265,8 +265,50 @@ fn what_is_replaced_keeps_its_id_under_another_name_and_frees_its_own() {
     let back = Event::Moved { from: name("a.100"), to: name("a") };
     let state = replay(&[&exists[..], &[replacing(), back]].concat()).unwrap();
     assert!(state.replaced(&name("a")).is_none() && state.record(&name("a")).is_some());
+    let back = state.record(&name("a")).unwrap();
+    assert!(!back.is_replaced && back.replaces.is_none());
     // Not while there is anything to lose by it.
     let protected = [&exists[..], &[event("protect"), replacing()]].concat();
     assert!(matches!(replay(&protected), Err(Illegal::Step { .. })));
     assert!(matches!(replay(&[event("intent"), event("sent"), replacing()]), Err(Illegal::Step { .. })));
+}
+
+/// The mark is of ids: either may have another name later, and the name another instance.
+#[test]
+fn the_mark_of_a_replacement_follows_both_names_and_ends_with_the_old_record() {
+    let begun: Vec<Event> = ["intent", "sent", "exists"]
+        .map(event)
+        .into_iter()
+        .chain([Event::Replacing { name: name("a"), to: name("a.100") }])
+        .collect();
+    let adopted = |of: &str, id: &str| Event::Adopted {
+        name: name(of),
+        kind: InstanceType::WhatsApp,
+        id: InstanceId::parse(id).unwrap(),
+        api_url: None,
+        source: "a test".to_owned(),
+    };
+    let moved = |from: &str, to: &str| Event::Moved { from: name(from), to: name(to) };
+    let after = |more: &[Event]| replay(&[&begun[..], more].concat()).unwrap();
+    let replaced = |state: &State, of: &str| state.replaced(&name(of)).map(|old| old.name.to_string());
+    let half = after(&[]);
+    assert_eq!(
+        half.half_replaced(&name("a")).map(|(old, instance)| (old.name.as_str(), instance.id.as_str())),
+        Some(("a.100", "100"))
+    );
+    let done = after(&[adopted("a", "101"), moved("a", "b"), moved("a.100", "c")]);
+    assert_eq!((replaced(&done, "b").as_deref(), replaced(&done, "a")), (Some("c"), None));
+    assert!(done.half_replaced(&name("b")).is_none());
+    let old = done.record(&name("c")).unwrap();
+    assert_eq!(done.replacement_of(old).map(|new| new.name.as_str()), Some("b"));
+    // Another one under the freed name is none of it.
+    let anew = after(&[adopted("a", "101"), moved("a", "b"), adopted("a", "102")]);
+    assert_eq!(replaced(&anew, "a"), None);
+    // What takes the name over has replaced what it had, and what was there first has not.
+    assert_eq!(replaced(&after(&[adopted("x", "7"), moved("x", "a")]), "a").as_deref(), Some("a.100"));
+    assert_eq!(replaced(&after(&[moved("a.100", "x"), moved("x", "a")]), "a"), None);
+    // An id that is given again is another instance's.
+    let gone = Event::Gone { name: name("a.100"), id: InstanceId::parse("100").unwrap(), grounds: "a test".to_owned() };
+    let forgotten = after(&[adopted("a", "101"), gone, Event::Forgotten { name: name("a.100") }, adopted("z", "100")]);
+    assert_eq!(replaced(&forgotten, "a"), None);
 }

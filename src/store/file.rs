@@ -245,7 +245,8 @@ impl FileStore {
         }
     }
 
-    fn mark(&mut self, event: &Event, before: Option<InstanceName>) {
+    /// Keeps in mind what the index does not have yet, and whose answer may still come.
+    fn mark(&mut self, event: &Event, touched: Vec<InstanceName>) {
         match event {
             Event::Intent { attempt, .. } => drop(self.awaited.insert(attempt.clone())),
             Event::Unsent { attempt, .. } | Event::Received { attempt, .. } | Event::Doubted { attempt, .. } => {
@@ -253,13 +254,8 @@ impl FileStore {
             }
             _ => {}
         }
-        let Some(names) = &mut self.unindexed else { return };
-        match event {
-            Event::Moved { from: name, to } | Event::Replacing { name, to } => names.extend([name.clone(), to.clone()]),
-            Event::Noted { orphaned: some, returned: others } | Event::Protection { protected: some, unprotected: others } => {
-                names.extend(some.iter().chain(others).cloned());
-            }
-            other => names.extend(other.name().cloned().or(before)),
+        if let Some(names) = &mut self.unindexed {
+            names.extend(touched);
         }
     }
 }
@@ -281,7 +277,7 @@ impl StateStore for FileStore {
             self.append(Event::Format { format: FORMAT }, at)?;
         }
         self.reserve(&event)?;
-        let before = self.state.name_of_attempt(&event).cloned();
+        let touched = self.state.touched(&event);
         let entry = Entry { serial: self.head.serial.next(), at, event };
         let (line, hash) = encode(&entry, self.head)?;
         if line.len() as u64 >= journal::LINE_MAX {
@@ -297,7 +293,7 @@ impl StateStore for FileStore {
             return Err(StoreError::Io { action: "write", path: self.dir.join(JOURNAL), source });
         }
         tracing::trace!(serial = %entry.serial, event = word, bytes = line.len(), "appended");
-        self.mark(&entry.event, before);
+        self.mark(&entry.event, touched);
         self.length += line.len() as u64;
         self.head = Head { serial: entry.serial, hash };
         Ok(entry.serial)

@@ -62,7 +62,7 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
         .records()
         .values()
         .map(|record| {
-            let marks = (record.is_protected, record.replaced.as_ref().map(ToString::to_string));
+            let marks = (record.is_protected, state.replacement_of(record).map(|new| new.name.to_string()));
             (record.name.as_str(), record.status(), record.id().map(InstanceId::as_str), marks)
         })
         .collect();
@@ -73,6 +73,7 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
             ("gone", "retired", Some("11"), (false, None)),
             ("kept", "token_missing", Some("10"), (false, None)),
             ("lost", "retired", Some("16"), (false, None)),
+            ("old", "absent", None, (false, None)),
             ("old.14", "token_missing", Some("14"), (false, Some("old".to_owned()))),
             ("one", "created", Some("1"), (true, None)),
             ("open", "retiring", Some("12"), (false, None)),
@@ -95,7 +96,21 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
 /// The index tells the same as the journal, whatever was the last thing that happened to a record.
 #[test]
 fn what_format_3_brings_is_in_the_index() {
-    let all = events();
+    let adopted = |of: &str, text: &str| Event::Adopted {
+        name: name(of),
+        kind: crate::instance::InstanceType::WhatsApp,
+        id: id(text),
+        api_url: None,
+        source: "a test".to_owned(),
+    };
+    // Entries that change another record than the one that they name.
+    let more = [
+        adopted("old", "17"),
+        Event::Moved { from: name("old"), to: name("new") },
+        Event::Moved { from: name("old.14"), to: name("older") },
+        adopted("again", "11"),
+    ];
+    let all: Vec<Event> = events().into_iter().chain(more).collect();
     for count in 1..=all.len() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = FileStore::begin(dir.path(), hold(dir.path()), lineage(), AT).unwrap();

@@ -64,6 +64,8 @@ mod raw_server;
 mod recipes;
 mod repetition;
 #[cfg(feature = "failpoints")]
+mod replacing;
+#[cfg(feature = "failpoints")]
 mod retiring;
 mod saved_plans;
 mod scenarios;

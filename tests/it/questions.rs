@@ -6,11 +6,11 @@ use crate::stage::{Gateway, Project, Run, Terminal, manifest};
 
 /// Runs `line` where somebody reads and types `answers`, one for each question; what the terminal showed.
 fn at_terminal(project: &Project, line: &str, answers: &[&str]) -> (Run, String) {
-    let (mut screen, terminal) = Terminal::open(100);
+    let (screen, terminal) = Terminal::open(100);
     let running = project.call(line.split(' ')).at(&terminal).start();
     drop(terminal);
     screen.shows(ASKED);
-    answers.iter().for_each(|answer| screen.types(answer));
+    answers.iter().for_each(|answer| screen.types(&format!("{answer}\n")));
     (running.wait(), screen.end())
 }
 

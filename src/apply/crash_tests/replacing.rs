@@ -83,7 +83,7 @@ impl Case for Cell {
         applier.recover().await?;
         let state = applier.look(|store| store.state().clone()).await?;
         let names: Vec<_> = self.names().collect();
-        let plan = plan(&self.declared(), &state).replacing(&names, &state);
+        let plan = plan(&self.declared(), &state).replacing(&names, |_| false, &state);
         let mut replaced: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         *lock(&world.first) = replaced.iter().map(|(name, _)| (name.to_string(), Step::Replacing)).collect();
         if plan.acts() {

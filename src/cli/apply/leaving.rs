@@ -9,6 +9,7 @@ use super::{Run, Task, unrecorded};
 use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
 use crate::cli::deletes;
 use crate::cli::error::CliError;
+use crate::cli::planning::remark_spent;
 use crate::cli::prompt;
 use crate::failpoint;
 use crate::instance::InstanceName;
@@ -43,9 +44,26 @@ impl Run<'_> {
 
     /// Gives those that get a new instance the name that they have from then on.
     pub(super) async fn set_aside(&self, applier: &Applier, task: &Task) -> Result<(), CliError> {
-        for (name, aside) in task.plan.replacements() {
+        for (name, aside) in task.plan.set_asides() {
             applier.set_aside(name, aside).await.map_err(unrecorded)?;
             failpoint::pass("set-aside");
+        }
+        Ok(())
+    }
+
+    /// Gives what was set aside for those names that `got_nothing` their name back.
+    pub(super) async fn give_back(
+        &self,
+        applier: &Applier,
+        task: &Task,
+        got_nothing: impl Fn(&InstanceName) -> bool,
+    ) -> Result<(), RecordError> {
+        for (name, aside) in task.plan.replacements().filter(|(name, _)| got_nothing(name)) {
+            let old = aside.clone();
+            if applier.look(move |store| store.state().record(&old).is_some()).await? {
+                failpoint::pass("moving-back");
+                applier.move_back(aside, name).await?;
+            }
         }
         Ok(())
     }
@@ -63,24 +81,15 @@ impl Run<'_> {
         if matches!(report.halt, Some(Halt::Store(_))) {
             return Ok((0, 0));
         }
-        for (name, aside) in task.plan.replacements() {
-            let is_nothing = |outcome: &Outcome| {
-                matches!(
-                    outcome,
-                    Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried
-                )
-            };
-            let old = aside.clone();
-            let is_aside = applier.look(move |store| store.state().record(&old).is_some()).await?;
-            if is_aside && report.outcomes.get(name).is_some_and(is_nothing) {
-                failpoint::pass("moving-back");
-                applier.move_back(aside, name).await?;
-            }
-        }
+        let is_nothing = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Refused { .. } | Outcome::NotSent { .. } | Outcome::NotCreated { .. } | Outcome::NotTried)
+        };
+        self.give_back(applier, task, |name| report.outcomes.get(name).is_some_and(is_nothing)).await?;
         let marks = self.protect(applier, task).await?;
         self.delete(applier, &task.deletes(), report).await;
         let state = applier.look(|store| store.state().clone()).await?;
         let replaced = self.replaced(&state, task, report);
+        remark_spent(self.context, &task.plan, &self.consent.replace, (&state, &replaced));
         if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()).await {
             failpoint::pass("replaced");
             report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));

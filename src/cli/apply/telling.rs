@@ -1,10 +1,11 @@
 //! What an apply says of itself when it is over: results, reports, and what needs a person.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::ending::{exit, sentence};
 use super::{Ended, Finished, Left, Run};
-use crate::apply::{Halt, Report};
+use crate::apply::{Departure, Halt, Report};
 use crate::cli::console::BOLD;
 use crate::cli::deletes::line;
 use crate::cli::error::CliError;
@@ -14,11 +15,21 @@ use crate::cli::planning::declared;
 use crate::cli::progress::Display;
 use crate::cli::reports::{self, Told};
 use crate::failpoint;
-use crate::plan::{Cost, Guard};
+use crate::instance::InstanceName;
+use crate::plan::{Action, Cost, Guard};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::State;
+
+/// How many were to stay as orphans, and were deleted: what was replaced before.
+fn gone(result: &Finished, report: &Report) -> usize {
+    let orphans: BTreeSet<_> = result.task.plan.with(Action::Orphan).map(|change| &change.name).collect();
+    let is_gone = |(name, departure): &(&InstanceName, &Departure)| {
+        matches!(departure, Departure::Deleted { .. }) && orphans.contains(name)
+    };
+    report.departures.iter().filter(is_gone).count()
+}
 
 impl Run<'_> {
     pub(super) fn tell(
@@ -34,6 +45,7 @@ impl Run<'_> {
         };
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         let summary = summary.protecting(result.marks.0, result.marks.1).settling(&result.settled);
+        let summary = summary.without_orphans(gone(result, report));
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
             Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,

@@ -43,17 +43,17 @@ pub(super) fn reveal(context: &Context, args: &IdentityArgs, lock_file: &Witness
     let (mut opened, mut closed) = (0_usize, Vec::new());
     for record in reading.state.records().values() {
         let Some((at, entry)) = record.token().and_then(|at| Some((at, kept.get(&at.entry)?))) else {
-            document.push(record, None, Vec::new());
+            document.push(&reading.state, record, None, Vec::new());
             continue;
         };
         match token_in(entry, at, &reading.state.lineage, &keys) {
             Ok(token) => {
                 opened += 1;
-                document.push(record, Some(&token), Vec::new());
+                document.push(&reading.state, record, Some(&token), Vec::new());
             }
             Err(error @ TokenError::Sealed(OpenError::NotForUs(_))) => {
                 let to = entry.event.sealed().map(|sealed| sealed.keys().cloned().collect());
-                document.push(record, None, to.unwrap_or_default());
+                document.push(&reading.state, record, None, to.unwrap_or_default());
                 closed.push((&record.name, error));
             }
             Err(error) => return Err(CliError::from(error).context(format!("`{}`", record.name))),

@@ -62,7 +62,8 @@ fn names(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
 
 fn list(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let reading = witness::look(context, lock_file)?;
-    let instances: Vec<InstanceData> = reading.state.records().values().map(InstanceData::from).collect();
+    let data = |record| InstanceData::new(&reading.state, record);
+    let instances: Vec<InstanceData> = reading.state.records().values().map(data).collect();
     if context.is_json() {
         context.document(&instances)?;
         return Ok(Exit::Done);
@@ -127,7 +128,7 @@ fn show_state(context: &Context, reading: &Reading) -> Result<Exit, CliError> {
 
 fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result<Exit, CliError> {
     let record = record(&reading.state, name)?;
-    let data = InstanceData::from(record);
+    let data = InstanceData::new(&reading.state, record);
     if context.is_json() {
         context.document(&data)?;
         return Ok(Exit::Done);
@@ -148,7 +149,7 @@ fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result
         rows.push(("protected", "yes: it is not deleted before the manifest says `protect: false`".to_owned()));
     }
     if let Some(name) = &data.replaced {
-        rows.push(("replaced", format!("it was {name}, which has a new instance")));
+        rows.push(("replaced", format!("it was {name}, which has a new instance or is to have one")));
     }
     print_pairs(context, &rows);
     Ok(Exit::Done)

@@ -71,6 +71,11 @@ pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg,
             _ => refused,
         });
     }
+    if let Some((old, _)) = store.state().half_replaced(name) {
+        let aside = &old.name;
+        return Err(CliError::message(Exit::Error, format!("`{name}` is half replaced: what it had is `{aside}` now"))
+            .hint(format!("to take that back: `chatapi state mv {aside} {name}`; to go on: `chatapi apply --replace {name}`")));
+    }
     let was_released = record.status() == "released";
     store.append(context.run_info("state rm").event(), Timestamp::now())?;
     store.append(Event::Forgotten { name: name.clone() }, Timestamp::now())?;

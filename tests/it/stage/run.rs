@@ -107,6 +107,14 @@ impl Call {
         self.env("TERM", "xterm-256color").env("CI", "false")
     }
 
+    /// A person sits at `terminal`: it is asked there, and answers there.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn at_terminal(mut self, terminal: &File) -> Self {
+        let again = || terminal.try_clone().expect("a file can be opened twice");
+        self.command.stdin(again()).stderr(again());
+        self
+    }
+
     /// Runs it to its end.
     #[must_use = "look at what came out"]
     pub(crate) fn run(self) -> Run {
@@ -118,8 +126,8 @@ impl Call {
         let pid = Pid::from_child(&child);
         // It has the terminal's other sides.
         drop(self.command);
+        let input = self.input;
         if let Some(mut stdin) = child.stdin.take() {
-            let input = self.input;
             // A command that reads no input closes its end: no error of the test.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }

@@ -40,9 +40,9 @@ impl Terminal {
         (Self { shown, keys, reader }, terminal)
     }
 
-    /// Types `line` and Enter.
-    pub(crate) fn types(&mut self, line: &str) {
-        self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
+    /// A person types it.
+    pub(crate) fn types(&self, text: &str) {
+        (&self.keys).write_all(text.as_bytes()).unwrap();
     }
 
     /// So far.
