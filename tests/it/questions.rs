@@ -10,7 +10,9 @@ fn at_terminal(project: &Project, line: &str, answers: &[&str]) -> (Run, String)
     let running = project.call(line.split(' ')).at(&terminal).start();
     drop(terminal);
     screen.shows(ASKED);
-    answers.iter().for_each(|answer| screen.types(&format!("{answer}\n")));
+    for answer in answers {
+        screen.types(&format!("{answer}\n"));
+    }
     (running.wait(), screen.end())
 }
 
