@@ -244,11 +244,11 @@ fn a_terminal_is_asked_about_what_was_replaced_only_within_its_limit() {
     let words = ["apply", "--replace", "a", "--replace", "b", "--max-deletes", "1", "--parallelism", "1"];
     let run = project.call(words).env("TERM", "dumb").at_terminal(&terminal).coloured().run().exits(0).prints("2 created");
     eventually("what still exists", || screen.text().matches("still paid for").count() == 2);
-    assert!(!screen.text().contains("How many") && screen.text().contains("--max-deletes 2"), "{run}");
+    assert!(!screen.text().contains("to delete, or no") && screen.text().contains("--max-deletes 2"), "{run}");
     assert!(gateway.deleted().is_empty());
     let call = project.call(["apply", "--replace", "a", "--max-deletes", "1"]).env("TERM", "dumb").at_terminal(&terminal);
     let asked = call.coloured().start();
-    screen.shows("How many are to be deleted?");
+    screen.shows("to delete, or no to keep");
     screen.types("1\n");
     asked.wait().exits(0).prints("1 deleted").done();
     assert_eq!(gateway.deleted().len(), 1);
