@@ -124,7 +124,8 @@ const ROWS: &[Row] = &[
         &["a"],
         IMPORT,
         "a=replaced:7",
-        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; a create: not created yet; a.7 orphan: exists as 7, token missing",
+        "spent at m.yaml:2:17: `a` was 7, which was replaced and is `a.7`; \
+         a create: replaces 7, which is a.7 already: begun and not finished; a.7 orphan: exists as 7, token missing",
         "a run that died in between",
     ),
     (&["a"], IMPORT, "a=retiring:7", "wrong at 17: `a` is 7, and is being deleted", "it may be gone"),

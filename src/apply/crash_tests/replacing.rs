@@ -84,7 +84,8 @@ impl Case for Cell {
         let state = applier.look(|store| store.state().clone()).await?;
         let names: Vec<_> = self.names().collect();
         let plan = plan(&self.declared(), &state).replacing(&names, |_| false, &state);
-        let mut replaced: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
+        let mut replaced: Vec<_> = plan.set_asides().map(|(name, aside)| (name.clone(), aside.clone())).collect();
+        let replacements: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         *lock(&world.first) = replaced.iter().map(|(name, _)| (name.to_string(), Step::Replacing)).collect();
         if plan.acts() {
             applier.begin(plan.aim()).await?;
@@ -107,7 +108,9 @@ impl Case for Cell {
             _ => plan,
         };
         let report = create(applier, &plan).await?;
-        for (name, aside) in &replaced {
+        // What an earlier run has set aside, too.
+        let begun = replacements.into_iter().filter(|(name, _)| replaced.iter().all(|(other, _)| other != name));
+        for (name, aside) in &replaced.iter().cloned().chain(begun).collect::<Vec<_>>() {
             if report.outcomes.get(name).is_some_and(came_to_nothing) {
                 applier.move_back(aside, name).await?;
             }
