@@ -16,18 +16,13 @@ pub(super) const PRIORS: [Prior; 4] = [Prior::Nothing, Prior::Created, Prior::In
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
-    pub(super) crash: Crash,
+    pub(super) trial: Trial,
     pub(super) prior: Prior,
-    pub(super) parallel: usize,
 }
 
 impl Case for Cell {
-    fn crash(&self) -> Crash {
-        self.crash
-    }
-
-    fn parallel(&self) -> usize {
-        self.parallel
+    fn trial(&self) -> Trial {
+        self.trial
     }
 
     fn begin(&self, store: &mut dyn StateStore, world: &World) {
@@ -54,14 +49,13 @@ impl Case for Cell {
         if self.prior == Prior::InDoubt && !doubts.remove(&0) {
             return Err("P7: the prior doubt is gone without evidence".into());
         }
-        let may = doubts_of(self.crash, world.spent.load(Ordering::SeqCst), self.parallel);
-        if may.contains(&doubts.len()) { Ok(()) } else { Err(format!("{} doubts: {doubts:?}", doubts.len())) }
+        has_no_more_doubts(world, self.trial.crash, self.trial.parallel, doubts.len())
     }
 }
 
 impl Cell {
     pub(super) fn names(&self) -> usize {
-        1 + self.parallel
+        1 + self.trial.parallel
     }
 
     /// What was promised, and which of the names are in doubt.
@@ -79,11 +73,9 @@ impl Cell {
 
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (step, when) in CREATE.into_iter().flat_map(|step| WHENS.map(|when| (step, when))) {
-        for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
-            for (parallel, nth) in SHAPES {
-                cells.push(Cell { crash: Crash { step, when, mode, nth }, prior, parallel });
-            }
+    for (crash, prior) in crashes(CREATE).flat_map(|crash| PRIORS.map(|prior| (crash, prior))) {
+        for (parallel, nth) in SHAPES {
+            cells.push(Cell { trial: Trial { crash: Crash { nth, ..crash }, trouble: Trouble::Nothing, parallel }, prior });
         }
     }
     cells
@@ -98,8 +90,9 @@ fn p1_p2_p3_the_crash_matrix() {
 
 #[test]
 fn each_seeded_defect_makes_the_matrix_fail() {
-    let is_plain =
-        |cell: &Cell| (cell.parallel, cell.crash.nth) == (1, 1) && matches!(cell.prior, Prior::Nothing | Prior::Received);
+    let is_plain = |cell: &Cell| {
+        (cell.trial.parallel, cell.trial.crash.nth) == (1, 1) && matches!(cell.prior, Prior::Nothing | Prior::Received)
+    };
     let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();
     let defects = [
         (Defect::SentAfterCall, "P1"),
@@ -115,7 +108,7 @@ fn each_seeded_defect_makes_the_matrix_fail() {
 #[test]
 fn the_plan_of_a_held_name_says_so() {
     let crash = Crash { step: Step::Call, when: When::Written, mode: Mode::Kill, nth: 1 };
-    let cell = Cell { crash, prior: Prior::Nothing, parallel: 1 };
+    let cell = Cell { trial: Trial { crash, trouble: Trouble::Nothing, parallel: 1 }, prior: Prior::Nothing };
     let dir = scratch();
     let world = Arc::new(World::default());
     world.aim(Some(crash));

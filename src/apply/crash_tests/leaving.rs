@@ -35,10 +35,8 @@ enum Verb {
 
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    crash: Crash,
-    trouble: Trouble,
+    trial: Trial,
     prior: Prior,
-    parallel: usize,
     verb: Verb,
 }
 
@@ -48,16 +46,8 @@ const STRANGER: &str = "stranger";
 const FRESH: &str = "fresh";
 
 impl Case for Cell {
-    fn crash(&self) -> Crash {
-        self.crash
-    }
-
-    fn trouble(&self) -> Trouble {
-        self.trouble
-    }
-
-    fn parallel(&self) -> usize {
-        self.parallel
+    fn trial(&self) -> Trial {
+        self.trial
     }
 
     fn begin(&self, store: &mut dyn StateStore, world: &World) {
@@ -69,10 +59,10 @@ impl Case for Cell {
         make(store, world, &named(STAYS), Step::Created);
         make(store, world, &named(PROTECTED), Step::Created);
         make_for_others(world, &named(STRANGER));
-        for name in (usize::from(is_renamed)..=self.parallel).map(name) {
+        for name in (usize::from(is_renamed)..=self.trial.parallel).map(name) {
             make(store, world, &name, Step::Created);
         }
-        lock(&world.doomed).extend((0..=self.parallel).map(|index| self.id(world, index)));
+        lock(&world.doomed).extend((0..=self.trial.parallel).map(|index| self.id(world, index)));
         let is_protected = self.prior == Prior::Protected;
         let protected = std::iter::once(named(PROTECTED)).chain(is_protected.then(|| name(0))).collect();
         note(store, Event::Protection { protected, unprotected: vec![] });
@@ -116,7 +106,7 @@ impl Case for Cell {
     fn check(&self, world: &World, dir: &Path) -> Result<(), String> {
         let was_renamed = |name: &InstanceName| self.prior == Prior::Renamed && name.as_str() == STAYS;
         let state = promises(world, dir, |name| if was_renamed(name) { 2 } else { 1 })?;
-        for (name, id) in (0..=self.parallel).map(|index| (name(index), self.id(world, index))) {
+        for (name, id) in (0..=self.trial.parallel).map(|index| (name(index), self.id(world, index))) {
             let record = state.record(&name).ok_or_else(|| format!("{name} is forgotten"))?;
             if !record.is_retired() || record.id() != Some(&id) || world.has(&id) {
                 return Err(format!("{name} was {id}, and ends as {:?}", record.phase));
@@ -131,8 +121,7 @@ impl Case for Cell {
             Verb::Destroy => 0,
             Verb::Prune => usize::from(is_doubted(&state, &named(FRESH))?),
         };
-        let may = doubts_of(self.crash, world.spent.load(Ordering::SeqCst), 1);
-        if may.contains(&doubts) { Ok(()) } else { Err(format!("{doubts} doubts")) }
+        has_no_more_doubts(world, self.trial.crash, 1, doubts)
     }
 }
 
@@ -145,7 +134,7 @@ impl Cell {
 
     /// Those of the names to be deleted that are so on record.
     fn doomed(&self, state: &State, are_so: fn(&Record) -> bool) -> BTreeSet<InstanceName> {
-        (0..=self.parallel).map(name).filter(|name| state.record(name).is_some_and(are_so)).collect()
+        (0..=self.trial.parallel).map(name).filter(|name| state.record(name).is_some_and(are_so)).collect()
     }
 }
 
@@ -157,15 +146,14 @@ fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
     let steps = [Step::Run, Step::Protection].into_iter().chain(DELETE);
     let troubles = [Trouble::Nothing, Trouble::DeleteLost, Trouble::DeleteRefused, Trouble::DeleteUnlisted];
-    for (step, when) in steps.flat_map(|step| WHENS.map(|when| (step, when))) {
-        for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
-            for (trouble, (parallel, nth)) in troubles.into_iter().flat_map(|trouble| [(trouble, (1, 1)), (trouble, (3, 2))]) {
-                // What the server does besides is told by one shape.
-                let is_told = trouble == Trouble::Nothing || (parallel, nth) == (1, 1);
-                if is_told && is_reached(step, when, prior, trouble) {
-                    let crash = Crash { step, when, mode, nth };
-                    cells.push(Cell { crash, trouble, prior, parallel, verb: Verb::Destroy });
-                }
+    for (crash, prior) in crashes(steps).flat_map(|crash| PRIORS.map(|prior| (crash, prior))) {
+        for (trouble, (parallel, nth)) in troubles.into_iter().flat_map(|trouble| [(trouble, (1, 1)), (trouble, (3, 2))]) {
+            let trial = Trial { crash: Crash { nth, ..crash }, trouble, parallel };
+            // What the server does besides is told by one shape.
+            let is_told = trouble == Trouble::Nothing || (parallel, nth) == (1, 1);
+            let can_protect = crash.step != Step::Protection || prior == Prior::Protected;
+            if is_told && can_protect && trial.can_be_met() {
+                cells.push(Cell { trial, prior, verb: Verb::Destroy });
             }
         }
     }
@@ -175,26 +163,14 @@ fn cells() -> Vec<Cell> {
 /// A prune, with a crash in its create or in its deletes.
 fn prunes() -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (step, when) in CREATE.into_iter().chain(DELETE).flat_map(|step| WHENS.map(|when| (step, when))) {
+    for crash in crashes(CREATE.into_iter().chain(DELETE)) {
+        let trial = Trial { crash, trouble: Trouble::Nothing, parallel: 3 };
         let priors = [Prior::Created, Prior::Begun, Prior::CarriedOut, Prior::Gone];
-        for (mode, prior) in MODES.into_iter().flat_map(|mode| priors.map(|prior| (mode, prior))) {
-            if is_reached(step, when, prior, Trouble::Nothing) {
-                let crash = Crash { step, when, mode, nth: 1 };
-                cells.push(Cell { crash, trouble: Trouble::Nothing, prior, parallel: 3, verb: Verb::Prune });
-            }
+        if trial.can_be_met() {
+            cells.extend(priors.map(|prior| Cell { trial, prior, verb: Verb::Prune }));
         }
     }
     cells
-}
-
-/// Whether a story can come to this step at all.
-fn is_reached(step: Step, when: When, prior: Prior, trouble: Trouble) -> bool {
-    match step {
-        Step::Protection => prior == Prior::Protected,
-        Step::Kept => trouble == Trouble::DeleteRefused,
-        Step::List => when != When::Written,
-        _ => true,
-    }
 }
 
 #[test]
@@ -212,8 +188,8 @@ fn p1_p9_the_crash_matrix_of_creates_with_deletes_after_them() {
 #[test]
 fn each_seeded_defect_of_a_delete_makes_the_matrix_fail() {
     let is_plain = |cell: &Cell| {
-        let is_simple = (cell.parallel, cell.prior) == (1, Prior::Renamed) && cell.crash.mode == Mode::PowerCut;
-        is_simple && matches!(cell.trouble, Trouble::Nothing | Trouble::DeleteLost)
+        let is_simple = (cell.trial.parallel, cell.prior) == (1, Prior::Renamed) && cell.trial.crash.mode == Mode::PowerCut;
+        is_simple && matches!(cell.trial.trouble, Trouble::Nothing | Trouble::DeleteLost)
     };
     let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();
     let defects = [

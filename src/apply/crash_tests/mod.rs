@@ -12,6 +12,7 @@ mod power;
 mod prior;
 mod replacing;
 mod settling;
+mod trial;
 mod verdict;
 mod world;
 
@@ -32,119 +33,13 @@ use crate::store::fault::{DiskControl, FaultMedium, Tear};
 use crate::store::{FileStore, Hold, Holder, Medium, StateStore, StoreError};
 use mortal::MortalStore;
 use prior::{begin_delete, make, make_for_others, note};
-use verdict::{bounded, doubts_of, has_whole, is_doubted, promises};
+use trial::*;
+use verdict::{bounded, has_no_more_doubts, has_whole, is_doubted, promises};
 use world::{Oracle, World, lock};
-
-/// The steps of everything that a run does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Step {
-    Run,
-    Bound,
-    Resolved,
-    Moved,
-    Adopted,
-    Protection,
-    Replacing,
-    Listed,
-    Intent,
-    Connect,
-    Sent,
-    Call,
-    Received,
-    Created,
-    Retiring,
-    RetireSent,
-    Delete,
-    List,
-    Retired,
-    Kept,
-}
-
-/// Those of one create.
-const CREATE: [Step; 9] =
-    [Step::Run, Step::Bound, Step::Listed, Step::Intent, Step::Connect, Step::Sent, Step::Call, Step::Received, Step::Created];
-/// Those of one delete.
-const DELETE: [Step; 6] = [Step::Retiring, Step::RetireSent, Step::Delete, Step::List, Step::Retired, Step::Kept];
-
-/// Where in a step. For a call: not delivered; delivered and acted on, without an answer; answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    Before,
-    Written,
-    Done,
-}
-
-const WHENS: [When; 3] = [When::Before, When::Written, When::Done];
-
-/// What happens there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// The process is gone; what it wrote is in the page cache.
-    Kill,
-    /// The machine is gone with all that was not synced.
-    PowerCut,
-    /// The step returns an error, once.
-    Fail,
-}
-
-const MODES: [Mode; 3] = [Mode::Kill, Mode::PowerCut, Mode::Fail];
-/// Names at once, and at which occurrence of the step.
-const SHAPES: [(usize, u32); 4] = [(1, 1), (1, 2), (3, 1), (3, 2)];
-
-#[derive(Debug, Clone, Copy)]
-struct Crash {
-    step: Step,
-    when: When,
-    mode: Mode,
-    /// At which occurrence of the step.
-    nth: u32,
-}
-
-/// What the server does once besides, whatever else happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Trouble {
-    #[default]
-    Nothing,
-    /// A create is refused.
-    CreateRefused,
-    /// A delete is lost on its way: nothing came of it, and nobody says so.
-    DeleteLost,
-    /// A delete is refused.
-    DeleteRefused,
-    /// A delete is lost, and there is no list to tell.
-    DeleteUnlisted,
-}
-
-/// Mistakes that somebody could make, each in the place of the real thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Defect {
-    SentAfterCall,
-    DoubtTakenForRefusal,
-    RecoverySkipped,
-    ParsedBeforeReceived,
-    IntentNotSynced,
-    NothingSynced,
-    RetireSentAfterCall,
-    RetiringNotSynced,
-    UnknownTakenForDeleted,
-    DeletedByName,
-    SettledAfterCreates,
-    SettlementsNotSynced,
-    PlannedUnsettled,
-    ReplacingNotSynced,
-    ReplacedAgain,
-    OldDeletedFirst,
-}
 
 /// One cell of a matrix: how a state begins, what each run does, and what has to be so at the end.
 trait Case: Copy + Debug + Sync {
-    fn crash(&self) -> Crash;
-    fn trouble(&self) -> Trouble {
-        Trouble::Nothing
-    }
-
-    /// How many requests at once.
-    fn parallel(&self) -> usize;
+    fn trial(&self) -> Trial;
 
     /// Puts on record and on the server what is known beforehand.
     fn begin(&self, store: &mut dyn StateStore, world: &World);
@@ -231,7 +126,7 @@ fn run(case: &impl Case, store: MortalStore, world: &Arc<World>, boot: &str) -> 
     let oracle = Arc::new(Oracle(Arc::clone(world)));
     let mut death = world.dead.subscribe();
     let work = async {
-        let applier = Applier::new(Box::new(store), oracle, observer, options(case.parallel(), boot), stop);
+        let applier = Applier::new(Box::new(store), oracle, observer, options(case.trial().parallel, boot), stop);
         let done = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => Ok(()),
@@ -277,9 +172,10 @@ fn scratch() -> tempfile::TempDir {
 fn live<C: Case>(case: &C, defect: Option<Defect>) -> Result<bool, String> {
     let dir = scratch();
     let disk = DiskControl::default();
-    let world = Arc::new(World { defect, trouble: Mutex::new(case.trouble()), ..World::default() });
-    let is_cut = case.crash().mode == Mode::PowerCut;
-    world.aim(Some(case.crash()));
+    let Trial { crash, trouble, .. } = case.trial();
+    let world = Arc::new(World { defect, trouble: Mutex::new(trouble), ..World::default() });
+    let is_cut = crash.mode == Mode::PowerCut;
+    world.aim(Some(crash));
     for (round, boot) in ["boot-0", "boot-1", "boot-2", "boot-3"].into_iter().enumerate() {
         let store = open(dir.path(), &world, &disk, case).map_err(|error| format!("does not open again: {error}"))?;
         let before = world.happened();
@@ -305,23 +201,24 @@ struct Survey<C> {
     met: Vec<C>,
 }
 
-/// Lives through `cells` on as many threads as there are processors.
-fn survey<C: Case + Send>(cells: &[C], defect: Option<Defect>) -> Survey<C> {
+/// Does `act` with each of `items`, on as many threads as there are processors.
+fn for_each<T: Sync>(items: &[T], act: impl Fn(&T) + Sync) {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let survey = Mutex::new(Survey { failures: Vec::new(), met: Vec::new() });
     std::thread::scope(|scope| {
         for part in 0..threads {
-            let survey = &survey;
-            scope.spawn(move || {
-                for cell in cells.iter().skip(part).step_by(threads) {
-                    match live(cell, defect) {
-                        Ok(true) => lock(survey).met.push(*cell),
-                        Ok(false) => {}
-                        Err(why) => lock(survey).failures.push((*cell, why)),
-                    }
-                }
-            });
+            let act = &act;
+            scope.spawn(move || items.iter().skip(part).step_by(threads).for_each(act));
         }
+    });
+}
+
+/// Lives through `cells`.
+fn survey<C: Case + Send>(cells: &[C], defect: Option<Defect>) -> Survey<C> {
+    let survey = Mutex::new(Survey { failures: Vec::new(), met: Vec::new() });
+    for_each(cells, |cell| match live(cell, defect) {
+        Ok(true) => lock(&survey).met.push(*cell),
+        Ok(false) => {}
+        Err(why) => lock(&survey).failures.push((*cell, why)),
     });
     survey.into_inner().unwrap()
 }
@@ -331,7 +228,7 @@ fn assert_kept<C: Case + Send>(what: &str, cells: &[C]) {
     let Survey { failures, met } = survey(cells, None);
     println!("{what}: {} cells, {} crashes met, broken promises {}", cells.len(), met.len(), failures.len());
     assert!(failures.is_empty(), "{} of {} cells: {:?}", failures.len(), cells.len(), &failures[..failures.len().min(8)]);
-    let place = |cell: &C| format!("{:?}", Crash { nth: 1, ..cell.crash() });
+    let place = |cell: &C| format!("{:?}", Crash { nth: 1, ..cell.trial().crash });
     let met: BTreeSet<String> = met.iter().map(place).collect();
     let missed: BTreeSet<String> = cells.iter().map(place).collect();
     let missed: Vec<_> = missed.difference(&met).collect();

@@ -37,7 +37,8 @@ fn live(tale: &Tale, defect: Option<Defect>) -> Result<Ending, String> {
     let journal = dir.path().join("journal.jsonl");
     let disk = DiskControl::default();
     // What a run does is the same whatever it meets.
-    let case = Cell { crash: crash(Step::Run, When::Before, Mode::Kill), prior: tale.prior, parallel: tale.parallel };
+    let crash = crash(Step::Run, When::Before, Mode::Kill);
+    let case = Cell { trial: Trial { crash, trouble: Trouble::Nothing, parallel: tale.parallel }, prior: tale.prior };
     let world = Arc::new(World { defect, ..World::default() });
     disk.with(|disk| disk.fails_sync_at = tale.fails_sync_at);
     let rounds = tale.crashes.iter().copied().map(Some).chain([None, None]);
@@ -65,22 +66,12 @@ fn live(tale: &Tale, defect: Option<Defect>) -> Result<Ending, String> {
     case.doubts(&world, dir.path()).map(|_| Ending::Whole)
 }
 
-/// Every tale on as many threads as there are processors: how they ended, and what went wrong.
+/// Every tale: how they ended, and what went wrong.
 fn tell(tales: &[Tale], defect: Option<Defect>) -> (BTreeMap<Ending, usize>, Vec<(Tale, String)>) {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let (endings, failures) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for part in 0..threads {
-            let (endings, failures) = (&endings, &failures);
-            scope.spawn(move || {
-                for tale in tales.iter().skip(part).step_by(threads) {
-                    match live(tale, defect) {
-                        Ok(ending) => *lock(endings).entry(ending).or_default() += 1,
-                        Err(why) => lock(failures).push((tale.clone(), why)),
-                    }
-                }
-            });
-        }
+    for_each(tales, |tale| match live(tale, defect) {
+        Ok(ending) => *lock(&endings).entry(ending).or_default() += 1,
+        Err(why) => lock(&failures).push((tale.clone(), why)),
     });
     (endings.into_inner().unwrap(), failures.into_inner().unwrap())
 }

@@ -34,25 +34,15 @@ const PRIORS: [Prior; 8] = [
 
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    crash: Crash,
-    trouble: Trouble,
+    trial: Trial,
     prior: Prior,
-    parallel: usize,
 }
 
 const STAYS: &str = "stays";
 
 impl Case for Cell {
-    fn crash(&self) -> Crash {
-        self.crash
-    }
-
-    fn trouble(&self) -> Trouble {
-        self.trouble
-    }
-
-    fn parallel(&self) -> usize {
-        self.parallel
+    fn trial(&self) -> Trial {
+        self.trial
     }
 
     fn begin(&self, store: &mut dyn StateStore, world: &World) {
@@ -128,7 +118,7 @@ impl Case for Cell {
         let is_new = |name: &InstanceName| self.names().any(|it| it == *name);
         let state = promises(world, dir, |name| if is_new(name) { 2 } else { 1 })?;
         has_whole(world, dir, &state, (&named(STAYS), &world.made(&named(STAYS))[0]))?;
-        let mut doubts = 0;
+        let mut doubts = 0_usize;
         for name in self.names() {
             let made = world.made(&name);
             let aside = aside(&name, &made[0]);
@@ -145,14 +135,14 @@ impl Case for Cell {
             }
         }
         let prior = usize::from(self.prior == Prior::NewInDoubt);
-        let may = doubts_of(self.crash, world.spent.load(Ordering::SeqCst), self.parallel);
-        if doubts >= prior && may.contains(&(doubts - prior)) { Ok(()) } else { Err(format!("{doubts} doubts")) }
+        let mine = doubts.checked_sub(prior).ok_or("the prior doubt is gone")?;
+        has_no_more_doubts(world, self.trial.crash, self.trial.parallel, mine)
     }
 }
 
 impl Cell {
     fn names(&self) -> impl Iterator<Item = InstanceName> + use<> {
-        (0..=self.parallel).map(name)
+        (0..=self.trial.parallel).map(name)
     }
 
     fn declared(&self) -> BTreeMap<InstanceName, InstanceType> {
@@ -171,34 +161,25 @@ fn came_to_nothing(outcome: &Outcome) -> bool {
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
     let steps = [Step::Replacing, Step::Moved].into_iter().chain(CREATE).chain(DELETE);
-    for (step, when) in steps.flat_map(|step| WHENS.map(|when| (step, when))) {
-        for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
-            for trouble in [Trouble::Nothing, Trouble::CreateRefused, Trouble::DeleteLost, Trouble::DeleteRefused] {
-                for (parallel, nth) in [(1, 1), (3, 2)] {
-                    // What the server does besides is told from one beginning, and several at once from some.
-                    let is_some = matches!(prior, Prior::Created | Prior::NewInDoubt | Prior::OldLost);
-                    let is_told = match trouble {
-                        Trouble::Nothing => parallel == 1 || is_some,
-                        _ => (prior, parallel) == (Prior::Created, 1),
-                    };
-                    if is_told && is_reached(step, when, trouble) {
-                        cells.push(Cell { crash: Crash { step, when, mode, nth }, trouble, prior, parallel });
-                    }
+    for (crash, prior) in crashes(steps).flat_map(|crash| PRIORS.map(|prior| (crash, prior))) {
+        for trouble in [Trouble::Nothing, Trouble::CreateRefused, Trouble::DeleteLost, Trouble::DeleteRefused] {
+            for (parallel, nth) in [(1, 1), (3, 2)] {
+                let trial = Trial { crash: Crash { nth, ..crash }, trouble, parallel };
+                // What the server does besides is told from one beginning, and several at once from some.
+                let is_some = matches!(prior, Prior::Created | Prior::NewInDoubt | Prior::OldLost);
+                let is_told = match trouble {
+                    Trouble::Nothing => parallel == 1 || is_some,
+                    _ => (prior, parallel) == (Prior::Created, 1),
+                };
+                // The old one has its name again only where the new one is refused.
+                let can_move = crash.step != Step::Moved || trouble == Trouble::CreateRefused;
+                if is_told && can_move && trial.can_be_met() {
+                    cells.push(Cell { trial, prior });
                 }
             }
         }
     }
     cells
-}
-
-/// Whether a story can come to this step at all.
-fn is_reached(step: Step, when: When, trouble: Trouble) -> bool {
-    match step {
-        Step::Moved => trouble == Trouble::CreateRefused,
-        Step::Kept => trouble == Trouble::DeleteRefused,
-        Step::List => when != When::Written,
-        _ => true,
-    }
 }
 
 #[test]
@@ -211,7 +192,8 @@ fn p1_p3_p9_the_crash_matrix_of_replacements() {
 #[test]
 fn each_seeded_defect_of_a_replacement_makes_the_matrix_fail() {
     let is_plain = |cell: &Cell| {
-        let is_simple = (cell.parallel, cell.trouble) == (1, Trouble::Nothing) && cell.crash.mode == Mode::PowerCut;
+        let is_simple =
+            (cell.trial.parallel, cell.trial.trouble) == (1, Trouble::Nothing) && cell.trial.crash.mode == Mode::PowerCut;
         is_simple && matches!(cell.prior, Prior::Created | Prior::NewCreated)
     };
     let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();

@@ -72,8 +72,14 @@ pub(super) fn is_doubted(state: &State, name: &InstanceName) -> Result<bool, Str
     }
 }
 
+/// A crash leaves as many doubts as it may, of `parallel` creates at once, and no more.
+pub(super) fn has_no_more_doubts(world: &World, crash: Crash, parallel: usize, doubts: usize) -> Result<(), String> {
+    let may = doubts_of(crash, world.spent.load(Ordering::SeqCst), parallel);
+    if may.contains(&doubts) { Ok(()) } else { Err(format!("{doubts} doubts")) }
+}
+
 /// The table of crash points: how many doubts a crash may leave.
-pub(super) fn doubts_of(crash: Crash, has_happened: bool, parallel: usize) -> RangeInclusive<usize> {
+fn doubts_of(crash: Crash, has_happened: bool, parallel: usize) -> RangeInclusive<usize> {
     let survives = |when| when == When::Done || (when == When::Written && crash.mode != Mode::PowerCut);
     let mine = match (crash.step, crash.mode) {
         (Step::Sent, Mode::Fail) => crash.when == When::Done,
