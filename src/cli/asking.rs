@@ -14,6 +14,7 @@ use super::{output, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::provider::{BaseUrl, InstanceStatus, Instances, StatusError};
 use crate::report::credentials::{Credential, Token};
+use crate::seal::Identity;
 use crate::secret::Secret;
 use crate::state::{Origin, State};
 
@@ -68,9 +69,16 @@ pub(super) struct Field {
     /// Names whose create is not concluded: nobody knows whether there is anything to ask.
     pub(super) open: Vec<InstanceName>,
     pub(super) state: State,
+    link: Arc<Link>,
+}
+
+/// What stays the same while a state changes.
+struct Link {
+    keys: Vec<Identity>,
+    trusted: Vec<Origin>,
     instances: Instances,
     /// The embedded emulator, where it is that which plays the instances.
-    _server: Option<Server>,
+    server: Option<Server>,
 }
 
 impl Field {
@@ -82,27 +90,39 @@ impl Field {
     ) -> Result<Self, CliError> {
         let state = witness::read(context, lock_file)?.state;
         let keys = identities(identity)?;
-        let (credentials, open) = output::revealed(context, &state, names, &keys)?;
+        let found = output::revealed(context, &state, names, &keys)?;
         let bound = state.binding.as_ref().filter(|bound| bound.origin.is_emulator());
         let server = match bound {
             Some(bound) => Some(context.connect_bound(Some(bound), &server_args(reach)).await?),
             None => None,
         };
-        let base = server.as_ref().and_then(Server::embedded_at);
+        let instances = Instances::new(limits(&reach.timeouts));
+        let link = Link { keys, trusted: reach.trust_host.clone(), instances, server };
+        Ok(Self::of(state, found, Arc::new(link)))
+    }
+
+    /// The same, as the state is now.
+    pub(super) fn anew(&self, context: &Context, names: &[InstanceName], lock_file: &WitnessArg) -> Result<Self, CliError> {
+        let state = witness::read(context, lock_file)?.state;
+        let found = output::revealed(context, &state, names, &self.link.keys)?;
+        Ok(Self::of(state, found, Arc::clone(&self.link)))
+    }
+
+    fn of(state: State, (credentials, open): (Vec<Credential>, Vec<InstanceName>), link: Arc<Link>) -> Self {
+        let base = link.server.as_ref().and_then(Server::embedded_at);
         let is_here = state.binding.as_ref().is_some_and(|bound| bound.origin.is_emulator() || is_plain(&bound.origin.0));
         let asked = credentials.into_iter().map(|credential| {
-            let foreign = foreign(&credential, &state, &reach.trust_host).filter(|_| base.is_none());
+            let foreign = foreign(&credential, &state, &link.trusted).filter(|_| base.is_none());
             Asked::new(credential, base.as_deref(), is_here).unless(foreign)
         });
         let asked = asked.collect();
-        let instances = Instances::new(limits(&reach.timeouts));
-        Ok(Self { asked, open, state, instances, _server: server })
+        Self { asked, open, state, link }
     }
 
     /// Asks one of them.
     pub(super) async fn ask(&self, asked: &Asked) -> Result<InstanceStatus, Silence> {
         let (api_url, token) = asked.target.as_ref().map_err(Clone::clone)?;
-        self.instances.status(api_url, token).await.map_err(Silence::Failed)
+        self.link.instances.status(api_url, token).await.map_err(Silence::Failed)
     }
 
     /// Asks all of them, some at a time; in their order.

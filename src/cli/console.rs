@@ -104,6 +104,12 @@ impl Console {
         columns(io::stdout())
     }
 
+    /// How many lines a terminal shows of the results.
+    pub(super) fn height() -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_row)).filter(|lines| *lines > 0)
+    }
+
     /// How far a bar has come is drawn below what is printed.
     pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;

@@ -88,6 +88,9 @@ fn list(
         if let Some(state) = state {
             context.check_binding(bound, &server, &state.lineage)?;
         }
+        if server.embedded_at().is_none() {
+            context.console.note(format_args!("asked {} for its list", server.provider.origin().0));
+        }
         let listed = server.provider.list().await;
         listed.map_err(|error| CliError::new(Exit::Error, &error).context("the account cannot be listed"))
     })

@@ -1,10 +1,14 @@
 //! `chatapi drift`, and what `plan --verify` shows of the same: the state, held against the server's list.
 
+mod advice;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anstyle::Style;
 use jiff::Timestamp;
+
+pub(super) use advice::Advice;
 
 use super::args::{DriftArgs, ExpiryArgs, PlanArgs, ServerArgs};
 use super::console::{BAD, BOLD, Console, DOUBT};
@@ -51,11 +55,12 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
     let now = steady_now();
     let drift = compare(&state, &seen, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
     let command = context.command();
+    let advice = Advice::new(&command, manifest.as_ref());
     if context.is_json() {
-        let data = DriftData::new(&drift, manifest.as_ref(), |finding| hints(finding, &command));
+        let data = DriftData::new(&drift, manifest.as_ref(), |finding| advice.of(finding));
         context.document(&DriftDocument::new(data, (&state.lineage, state.serial), now))?;
     } else {
-        show(context, &drift);
+        show(context, &drift, &advice);
     }
     if seen.listing.odd_items > 0 {
         context.console.warn(format_args!("{} of the server's list cannot be read", items(seen.listing.odd_items)));
@@ -189,7 +194,7 @@ pub(super) fn unbelievable(why: &Unbelievable) -> CliError {
 }
 
 /// The findings as a table, what answers them, and the counts.
-pub(super) fn show(context: &Context, drift: &Drift) {
+pub(super) fn show(context: &Context, drift: &Drift, advice: &Advice<'_>) {
     let console = &context.console;
     if !drift.findings.is_empty() {
         let rows: Vec<Vec<String>> = drift.findings.iter().map(row).collect();
@@ -202,7 +207,7 @@ pub(super) fn show(context: &Context, drift: &Drift) {
         console.note(format_args!("the account has {count} that an apply has seen before, and that no name here has"));
     }
     tell_elsewhere(console, drift);
-    for hint in drift.findings.iter().flat_map(|finding| hints(finding, &context.command())) {
+    for hint in advice.of_all(drift) {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
     }
 }
@@ -221,14 +226,14 @@ fn tell_elsewhere(console: &Console, drift: &Drift) {
 }
 
 /// What the reports tell of the findings.
-pub(super) fn notices<'a>(drift: &'a Drift, command: &'a str) -> impl Iterator<Item = Notice> + 'a {
+pub(super) fn notices<'a>(drift: &'a Drift, advice: Advice<'a>) -> impl Iterator<Item = Notice> + 'a {
     drift.findings.iter().map(move |finding| {
         let what = format!("{}: {}", finding.id, finding.deviation);
         let notice = match &finding.name {
             Some(name) => Notice::warning(&format!("{name} ({what})")).about(name),
             None => Notice::warning(&what),
         };
-        hints(finding, command).iter().fold(notice, |notice, hint| notice.hint(hint))
+        advice.of(finding).iter().fold(notice, |notice, hint| notice.hint(hint))
     })
 }
 
@@ -244,28 +249,4 @@ fn row(finding: &Finding) -> Vec<String> {
     let name = finding.name.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let word = finding.deviation.as_str().replace('_', " ");
     vec![word, name, finding.id.to_string(), crate::text::escape(&finding.deviation.to_string()).into_owned()]
-}
-
-/// What answers a finding.
-pub(super) fn hints(finding: &Finding, command: &str) -> Vec<String> {
-    let id = &finding.id;
-    match (&finding.deviation, &finding.name) {
-        (Deviation::Gone { .. }, Some(name)) => vec![
-            format!("for a new one in the place of `{name}`, which costs money: `{command} apply --recreate {name}`"),
-            format!(
-                "if none is wanted: take `{name}` out of the manifest, and `{command} destroy {name}` records that it is gone"
-            ),
-        ],
-        (Deviation::WrongType { meant, .. }, Some(name)) => {
-            vec![format!("`{name}` is not {meant} on the server, and a type cannot be changed: look at {id} there")]
-        }
-        (Deviation::Candidate { .. }, _) => {
-            vec![format!("{id} may be of a create in doubt: `{command} doubts --refresh` shows what settles it")]
-        }
-        (Deviation::Unknown { .. }, _) => vec![format!("if {id} is to be managed here: `{command} import NAME --id {id}`")],
-        (Deviation::StillListed { .. }, _) => {
-            vec![format!("{id} is on record as deleted or gone; a list may lag behind: ask again later, then the provider")]
-        }
-        _ => Vec::new(),
-    }
 }

@@ -163,7 +163,8 @@ fn ask<'a>(state: &'a State, names: &[InstanceName]) -> Result<Asked<'a>, CliErr
 /// What to type for a name that has no instance and no open attempt.
 fn refusal(record: &Record) -> Option<&'static str> {
     match record.phase {
-        Phase::Absent { .. } | Phase::Retired { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Absent { .. } => Some("`chatapi apply FILE` creates what is declared"),
+        Phase::Retired { .. } => Some("`chatapi plan FILE` tells whether an apply creates another one"),
         Phase::Retiring(..) => Some("`chatapi destroy NAME` finishes its delete"),
         Phase::Released(_) => Some("`chatapi release --undo NAME` manages it again"),
         Phase::Intent(_) | Phase::InDoubt(..) | Phase::Received(..) | Phase::Created(_) => None,
@@ -213,7 +214,9 @@ fn credentials(
     }
     let names = listed(closed.iter().map(|(name, _)| *name));
     match closed.pop() {
-        Some((_, error)) => Err(CliError::from(error).context(format!("cannot reveal {names}; nothing was written"))),
+        Some((_, error)) => {
+            Err(CliError::from(error).context(format!("cannot open the token of {names}; nothing was written or sent")))
+        }
         None => Ok(credentials),
     }
 }

@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::args::PlanArgs;
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::{Context, check_server, typed};
+use super::drift::{self, Advice};
 use super::error::CliError;
 use super::exit::Exit;
 use super::planning::{self, planned, remark_spent};
@@ -17,10 +18,10 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{drift, neighbours, saved, sealing, settled, variables};
+use super::{neighbours, saved, sealing, settled, variables};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
+use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -119,7 +120,9 @@ impl Made {
                 context.console.line(self.hash);
             } else {
                 show(&context.console, &self.plan, (self.cost().as_ref(), self.drift.as_ref()));
-                self.drift.iter().for_each(|drift| drift::show(context, drift));
+                let command = context.command();
+                let advice = Advice::new(&command, Some(&self.manifest));
+                self.drift.iter().for_each(|drift| drift::show(context, drift, &advice));
             }
             remark(context, &self);
         }
@@ -164,7 +167,7 @@ impl Made {
             doubts.chain(settled).for_each(|notice| context.note(notice));
         }
         if let Some(drift) = &self.drift {
-            drift::notices(drift, &command).for_each(|notice| context.note(notice));
+            drift::notices(drift, Advice::new(&command, Some(&self.manifest))).for_each(|notice| context.note(notice));
         }
         account(context, &self.plan, (self.cost().as_ref(), self.drift.as_ref()));
     }
@@ -178,8 +181,8 @@ impl Made {
         let known = state.map(|state| (&state.lineage, state.serial));
         let document =
             PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
-        let hints = |finding: &Finding| drift::hints(finding, command);
-        let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), hints));
+        let advice = Advice::new(command, Some(&self.manifest));
+        let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), |finding| advice.of(finding)));
         document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
     }
 

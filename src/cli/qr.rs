@@ -98,7 +98,7 @@ impl Watch<'_> {
                 Err(silence) => return Err(self.silent(&silence)),
             }
             match shown {
-                Some(_) if self.args.no_wait => return Ok(Exit::Done),
+                Some(_) if self.args.no_wait => return self.shown(),
                 None if self.args.no_wait => return Err(self.codeless()),
                 _ if Instant::now() + self.args.reach.interval > ends => {
                     return Err(self.late());
@@ -124,6 +124,14 @@ impl Watch<'_> {
     fn linked(&self, was_shown: bool) -> Result<Exit, CliError> {
         let already = if was_shown { "" } else { " already" };
         self.context.done(format!("`{}` is linked to a phone{already}.", self.args.name))?;
+        Ok(Exit::Done)
+    }
+
+    /// A person sees the code, and the files are told of.
+    fn shown(&self) -> Result<Exit, CliError> {
+        if self.context.is_json() {
+            self.context.done(format!("the code of `{}` is written.", self.args.name))?;
+        }
         Ok(Exit::Done)
     }
 

@@ -25,6 +25,8 @@ use crate::text::escape;
 const COLUMNS: [Column; 4] = [Column::cut("NAME", 16), Column::whole("ID"), Column::cut("STATUS", 12), Column::cut("DETAIL", 24)];
 /// Which of them is painted.
 const STATUS: usize = 2;
+/// Lines around a table that is drawn anew: the counts, how it is ended, a gap, the head, a gap and the rest's count.
+const AROUND: usize = 6;
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError> {
     if args.watch && context.is_json() {
@@ -40,7 +42,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError
                 .warn(format_args!("no instance is recorded in {}: there is none to ask", context.state_dir.display()));
         }
         let field = Arc::new(field);
-        if args.watch { watch(context, args, &field, stop).await } else { once(context, args, &field, stop).await }
+        if args.watch { watch(context, args, field, stop).await } else { once(context, args, &field, stop).await }
     })
 }
 
@@ -49,7 +51,7 @@ async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: St
     if context.is_json() {
         context.document(&StatusDocument::new(&rows, at))?;
     } else {
-        context.console.result(drawn(&rows));
+        context.console.result(drawn(&rows.iter().collect::<Vec<_>>()));
         context.console.line(format_args!("{BOLD}{}{BOLD:#}", StatusSummary::of(&rows).sentence()));
         remark(context, &rows);
     }
@@ -57,7 +59,7 @@ async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: St
 }
 
 /// Until a signal comes.
-async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
+async fn watch(context: &Context, args: &StatusArgs, mut field: Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
     let screen = Console::width().map(|_| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
     if let Some(screen) = &screen
         && let Ok(style) = ProgressStyle::with_template("{msg}")
@@ -67,13 +69,14 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
     let mut said: BTreeMap<InstanceName, String> = BTreeMap::new();
     let mut stopped = stop.clone();
     loop {
-        let ended = round(context, args, field, stop.clone()).await;
+        let ended = round(context, args, &field, stop.clone()).await;
         let Ok((rows, at)) = ended else { break };
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         match &screen {
             Some(screen) => {
                 let every = format!("asked anew every {:?}; Ctrl-C ends it", args.reach.interval);
-                let text = format!("{at} {}\n{DIM}{every}{DIM:#}\n\n{}", StatusSummary::of(&rows).sentence(), drawn(&rows));
+                let table = fitted(context, &rows, Console::height());
+                let text = format!("{at} {}\n{DIM}{every}{DIM:#}\n\n{table}", StatusSummary::of(&rows).sentence());
                 screen.set_message(context.console.as_shown(&text));
             }
             None => changes(context, &rows, at, &mut said),
@@ -83,6 +86,7 @@ async fn watch(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: S
             _ = stopped.wait() => break,
             () = tokio::time::sleep(args.reach.interval) => {}
         }
+        field = Arc::new(field.anew(context, &args.names, &args.lock_file)?);
     }
     if let Some(screen) = screen {
         screen.abandon();
@@ -168,7 +172,24 @@ fn words(row: &StatusRow) -> [String; 2] {
     [word, row.message.as_deref().map(|message| escape(message).into_owned()).unwrap_or_default()]
 }
 
-fn drawn(rows: &[StatusRow]) -> String {
+/// The table in a terminal of `height` lines: where that is too low, what is not authenticated goes before the rest.
+fn fitted(context: &Context, rows: &[StatusRow], height: Option<usize>) -> String {
+    let room = height.map_or(usize::MAX, |height| height.saturating_sub(AROUND));
+    let mut shown: Vec<&StatusRow> = rows.iter().collect();
+    if rows.len() <= room {
+        return drawn(&shown);
+    }
+    shown.sort_by_key(|row| row.is_authenticated);
+    let left_out = shown.split_off(room);
+    let is_rest_linked = left_out.iter().all(|row| row.is_authenticated);
+    let of_them = if is_rest_linked { "all authenticated" } else { "not all authenticated" };
+    shown.sort_by(|a, b| a.name.cmp(&b.name));
+    let command = context.command();
+    let more = format!("{DIM}and {} more, {of_them}: `{command} status` shows all{DIM:#}\n", left_out.len());
+    drawn(&shown) + &more
+}
+
+fn drawn(rows: &[&StatusRow]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -185,7 +206,7 @@ fn drawn(rows: &[StatusRow]) -> String {
         };
         (STATUS, style)
     };
-    painted(&COLUMNS, &rows.iter().map(line).collect::<Vec<_>>(), Console::width(), &paint) + "\n"
+    painted(&COLUMNS, &rows.iter().copied().map(line).collect::<Vec<_>>(), Console::width(), &paint) + "\n"
 }
 
 fn remark(context: &Context, rows: &[StatusRow]) {

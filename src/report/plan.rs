@@ -130,12 +130,15 @@ pub struct ChangeData {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<InstanceName>,
-    /// Of what is settled: the instance, where there is one.
+    /// The instance that the name has, gets or is rid of, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<InstanceId>,
     /// The name until now of what is moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_from: Option<InstanceName>,
+    /// Of one that gets a new instance in the place of its own: the name of the old one from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside_as: Option<InstanceName>,
     /// The attempt that is settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<AttemptId>,
@@ -150,10 +153,10 @@ pub struct ChangeData {
 
 impl From<&Change> for ChangeData {
     fn from(change: &Change) -> Self {
-        let (id, moved_from, attempt) = match &change.reason {
-            Reason::Foreign { id } => (Some(id), None, None),
-            Reason::Renamed { from, id } => (Some(id), Some(from), None),
-            Reason::Verdict { attempt, created } => (created.as_ref(), None, Some(attempt)),
+        let (moved_from, set_aside_as, attempt) = match &change.reason {
+            Reason::Renamed { from, .. } => (Some(from), None, None),
+            Reason::Replaces { aside, .. } | Reason::Replacing { aside, .. } => (None, Some(aside), None),
+            Reason::Verdict { attempt, .. } => (None, None, Some(attempt)),
             _ => (None, None, None),
         };
         Self {
@@ -162,13 +165,37 @@ impl From<&Change> for ChangeData {
             action: change.action.as_str(),
             reason: change.reason.to_string(),
             renamed_from: change.renamed_from.clone(),
-            id: id.cloned(),
+            id: id(&change.reason).cloned(),
             moved_from: moved_from.cloned(),
+            set_aside_as: set_aside_as.cloned(),
             attempt: attempt.cloned(),
             labels: BTreeMap::new(),
             owner: None,
             protected: None,
         }
+    }
+}
+
+/// The instance that a reason is about.
+const fn id(reason: &Reason) -> Option<&InstanceId> {
+    match reason {
+        Reason::Exists { id }
+        | Reason::TokenMissing { id }
+        | Reason::Released { id }
+        | Reason::Retiring { id, .. }
+        | Reason::Retired { id, .. }
+        | Reason::Replaces { id, .. }
+        | Reason::Replacing { id, .. }
+        | Reason::Pruned { id, .. }
+        | Reason::Foreign { id }
+        | Reason::Renamed { id, .. } => Some(id),
+        Reason::NotDeclared { id } | Reason::Verdict { created: id, .. } => id.as_ref(),
+        Reason::New
+        | Reason::TriedBefore { .. }
+        | Reason::Begun { .. }
+        | Reason::InDoubt { .. }
+        | Reason::Received { .. }
+        | Reason::OtherType { .. } => None,
     }
 }
 

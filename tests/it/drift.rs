@@ -369,3 +369,39 @@ fn p1_an_import_that_was_carried_out_is_spent_when_its_instance_is_gone() {
     project.run(RECREATE).prints("Apply: 1 created").warns("`b` was 60002, which is recorded as deleted");
     assert_eq!(creates(&server), 1);
 }
+
+/// What many have in common is said once, as one command; of what is not declared nobody wants another one.
+#[test]
+fn many_findings_are_answered_by_few_hints() {
+    let gateway = Gateway::start(&[]);
+    let names: Vec<String> = (1..=14).map(|number| format!("n{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let project = Project::at(&gateway.url(), &names);
+    project.run("apply").exits(0).done();
+    let ids = project.ids();
+    let somebody = Somebody(&gateway);
+    names.iter().skip(1).for_each(|name| somebody.deletes(&ids[*name]));
+    let strangers = [somebody.creates("whatsapp"), somebody.creates("whatsapp")];
+    project.declare(&manifest("{kind: chatapi}", &names[..12]));
+    let run = project.run("drift instances.yaml").exits(0);
+    let hints: Vec<&str> = run.stderr.lines().filter(|line| line.contains("hint")).collect();
+    let listed = names[1..11].join(" ");
+    let flags = names[1..11].iter().map(|name| format!(" --recreate {name}")).collect::<String>();
+    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi apply{flags}`, and 1 more"))), "{run}");
+    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi destroy {listed}`, and 1 more"))), "{run}");
+    assert!(
+        hints.iter().any(|hint| hint.contains("what is not declared is recorded as gone by `chatapi destroy n13 n14`")),
+        "{run}"
+    );
+    assert!(hints.iter().any(|hint| hint.contains("`chatapi import --discover`")), "{run}");
+    assert!(hints.len() == 4 && strangers.iter().all(|id| run.stdout.contains(id)), "{run}");
+    // In documents, each finding has its own.
+    let document = project.run("drift --json instances.yaml").exits(0).json();
+    assert!(
+        document["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|finding| finding["hints"].as_array().is_some_and(|it| !it.is_empty()))
+    );
+}

@@ -77,6 +77,8 @@ fn every_form_is_read_as_what_the_server_gave() {
     let before = project.copy_of_state();
     let run = project.run("qr a --no-wait --print").exits(0);
     assert_eq!(in_terminal(&run.stdout), code);
+    let said = project.run("qr a --no-wait --json --png code.png").exits(0).stdout;
+    assert!(said.contains("\"message\": \"the code of `a` is written.\""), "{said}");
     let run = project.run("qr a --no-wait --png code.png --svg code.svg").exits(0).warns("wrote code.png");
     assert!(run.stdout.is_empty(), "{run}");
     assert_eq!(in_png(&std::fs::read(project.path("code.png")).unwrap()), code);

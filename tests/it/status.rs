@@ -226,6 +226,40 @@ fn a_terminal_has_one_table_that_is_drawn_anew() {
     assert!(run.code == 130 && !shown.contains("[32m") && shown.contains("Ctrl-C ends it"), "{run}: {shown:?}");
 }
 
+#[test]
+fn a_low_terminal_shows_what_is_not_linked_first_and_counts_the_rest() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c", "d", "e"]);
+    project.run("apply").exits(0).done();
+    for name in ["a", "b", "d"] {
+        gateway.instance(&project.ids()[name], "emulatorLink");
+    }
+    let (screen, terminal) = Terminal::of_size(100, 9);
+    let call = project.call(["status", "--watch"]).env("TERM", "xterm-256color");
+    let watching = call.stdout_to(terminal).coloured().start();
+    screen.shows("and 2 more, all authenticated: `chatapi status` shows all");
+    watching.signal(Signal::INT);
+    let _ = watching.wait();
+    let shown = screen.end();
+    let has = |name: &str| shown.contains(&format!(" {name}      1000"));
+    assert!(has("a") && has("c") && has("e") && !has("b") && !has("d"), "{shown:?}");
+}
+
+/// What an apply makes meanwhile is asked, too.
+#[test]
+fn watching_reads_the_state_anew() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let watching = project.call(["status", "--watch", "--interval", "100ms"]).start();
+    watching.prints_so_far("a: got qr code\n");
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(0).done();
+    watching.prints_so_far("b: got qr code\n");
+    watching.signal(Signal::TERM);
+    let _ = watching.wait().exits(143);
+}
+
 /// Its port is another one in each run; its phones find themselves linked at the third question.
 #[test]
 fn instances_of_the_embedded_emulator_can_be_asked_too() {

@@ -26,7 +26,7 @@ pub(in crate::cli) struct SelectionArgs {
     /// manifest.
     #[arg(long, value_name = "TARGET")]
     pub(in crate::cli) target: Vec<Target>,
-    /// The manifest that has the labels and owners.
+    /// The manifest that has the labels and owners; may be repeated.
     #[arg(long, value_name = "FILE", default_value = "instances.yaml")]
     pub(in crate::cli) manifest: Vec<PathBuf>,
     #[command(flatten)]

@@ -162,6 +162,7 @@ fn deleted(all: &mut Collection) {
     let gateway = Gateway::start(&[]);
     let project = Project::at(&gateway.url(), &["a"]);
     project.run("apply").done();
+    all.add("plan, show", &project, "plan --replace a", 0);
     project.run("apply --replace a").done();
     all.add("state list, state show NAME", &project, "state list", 0);
 }

@@ -140,6 +140,8 @@ fn deletes(printed: &mut Printed) {
     let project = Project::at(&gateway.url(), &[]);
     project.declare("instances: [{name: a, type: whatsapp, protect: true}, {name: b, type: whatsapp}, {name: c, type: whatsapp}, {name: d, type: whatsapp}]\n");
     project.run("apply").done();
+    printed.run(&project, "plan", "plan --replace b");
+    printed.events(&project, "plan --replace b");
     printed.run(&project, "apply", "apply --replace b");
     for name in ["state-list", "state-show-name"] {
         let line = if name == "state-list" { "state list".to_owned() } else { format!("state show {}", replaced(&project)) };

@@ -18,12 +18,17 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Of so many columns; the file is the side that a program writes to.
+    /// Of so many columns and 40 lines; the file is the side that a program writes to.
     pub(crate) fn open(columns: u16) -> (Self, File) {
+        Self::of_size(columns, 40)
+    }
+
+    /// Of so many columns and lines.
+    pub(crate) fn of_size(columns: u16, lines: u16) -> (Self, File) {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        tcsetwinsize(&master, Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        tcsetwinsize(&master, Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
         let shown = Arc::new(Mutex::new(Vec::new()));
