@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::args::ImportArgs;
+use super::args::{ImportArgs, VariableArgs};
 use super::context::{Context, kind_of};
 use super::environment::Chosen;
 use super::error::CliError;
@@ -19,7 +19,7 @@ use crate::store;
 use crate::text::counted;
 
 pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -> Result<Exit, CliError> {
-    let manifest = manifest(context, file)?;
+    let manifest = manifest(context, file, &args.variables)?;
     let has_state = store::has_state(&context.state_dir);
     let state = has_state.then(|| witness::look(context, &args.lock_file)).transpose()?.map(|reading| reading.state);
     let listing = list(context, args, (state.as_ref(), manifest.as_ref()))?;
@@ -59,12 +59,12 @@ pub(super) fn provider(context: &Context, bound: Option<&Binding>, manifest: Opt
 }
 
 /// The manifest that was named, or the usual one if it is there.
-pub(super) fn manifest(context: &Context, file: Option<PathBuf>) -> Result<Option<Manifest>, CliError> {
+pub(super) fn manifest(context: &Context, file: Option<PathBuf>, variables: &VariableArgs) -> Result<Option<Manifest>, CliError> {
     let usual = PathBuf::from(MANIFEST);
     // `import --discover > instances.yaml`: the shell has made it, and it holds nothing yet.
     let holds_something = std::fs::metadata(&usual).is_ok_and(|metadata| metadata.len() > 0);
     match file.or_else(|| holds_something.then_some(usual)) {
-        Some(file) => context.manifest(&[file], &variables::surrounding(context)?).map(Some),
+        Some(file) => context.manifest(&[file], &variables::given(context, variables)?).map(Some),
         None => Ok(None),
     }
 }

@@ -34,7 +34,7 @@ struct Found {
 fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &InstanceId)) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "import", args.lock.lock_timeout, &args.lock_file)?;
-    check_has_account(context, store.state())?;
+    check_has_account(context, args, store.state())?;
     check_vacant(context, store.state(), (name, id))?;
     let found = find(context, args, store.state(), id)?;
     let pin = match token {
@@ -91,9 +91,9 @@ fn check_vacant(context: &Context, state: &State, (name, id): (&InstanceName, &I
 
 /// Refuses a state that has worked with no server yet, where the one that is meant is the embedded emulator: that has only what was
 /// created through a state.
-fn check_has_account(context: &Context, state: &State) -> Result<(), CliError> {
+fn check_has_account(context: &Context, args: &ImportArgs, state: &State) -> Result<(), CliError> {
     // A manifest that cannot be read says nothing of it.
-    let manifest = || discover::manifest(context, None).ok().flatten();
+    let manifest = || discover::manifest(context, None, &args.variables).ok().flatten();
     if state.binding.is_some() || discover::provider(context, None, manifest().as_ref()) != ProviderKind::Emulator {
         return Ok(());
     }

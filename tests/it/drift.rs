@@ -386,8 +386,8 @@ fn many_findings_are_answered_by_few_hints() {
     let run = project.run("drift instances.yaml").exits(0);
     let hints: Vec<&str> = run.stderr.lines().filter(|line| line.contains("hint")).collect();
     let listed = names[1..11].join(" ");
-    let flags = names[1..11].iter().map(|name| format!(" --recreate {name}")).collect::<String>();
-    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi apply{flags}`, and 1 more"))), "{run}");
+    let flags = names[1..11].join(" --recreate ");
+    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi apply --recreate {flags}`, and 1 more"))), "{run}");
     assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi destroy {listed}`, and 1 more"))), "{run}");
     assert!(
         hints.iter().any(|hint| hint.contains("what is not declared is recorded as gone by `chatapi destroy n13 n14`")),

@@ -100,6 +100,17 @@ fn what_is_discovered_is_taken_in_as_it_is_printed() {
     project.run("import --discover").exits(0).prints("instances: []").done();
 }
 
+#[test]
+fn the_manifest_beside_it_gets_its_variables() {
+    let gateway = Gateway::start(&[]);
+    let (project, ids) = beside(&gateway, 1);
+    let text = "variables: {n: {type: number}}\ninstances: [{name: \"instance-{n}\", type: whatsapp, count: \"{var.n}\"}]\n";
+    project.declare(text);
+    project.run("import --discover").exits(1).done_with("the variable `n` has no value");
+    let found = project.run("import --discover --var n=2").exits(0);
+    assert!(found.stdout.contains(&format!("id: \"{}\"", ids[0])), "{found}");
+}
+
 /// What a state has let go is not proposed as if it were new: each with what brings it back.
 #[test]
 fn what_was_released_or_deleted_is_not_proposed() {

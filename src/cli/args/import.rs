@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{LockArgs, ServerArgs, WitnessArg, id, name};
+use super::{LockArgs, ServerArgs, VariableArgs, WitnessArg, id, name};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
 /// `import`.
@@ -27,6 +27,9 @@ pub(in crate::cli) struct ImportArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[expect(clippy::option_option, reason = "a flag that may have a value")]
     pub(in crate::cli) discover: Option<Option<PathBuf>>,
+    /// Of the manifest that is looked at.
+    #[command(flatten)]
+    pub(in crate::cli) variables: VariableArgs,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]
