@@ -37,8 +37,6 @@ mod disk_full;
 mod drift;
 mod emulator;
 mod environments;
-#[cfg(not(feature = "failpoints"))]
-mod failpoints_absent;
 mod fuzz;
 mod hardening;
 mod import;
