@@ -3,6 +3,7 @@
 //! It holds no secret. A token or a raw answer is named by the [`Serial`] of the journal entry that has it, so that printing
 //! or indexing a state cannot leak one. It knows nothing of files, clocks or the network.
 
+mod copy_on_write;
 mod event;
 mod identity;
 mod kept;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use copy_on_write::CopyOnWrite;
 pub use event::{Checkpoint, Entry, Event, FORMAT, Grounds, History, Verdict, Who};
 pub use identity::{AttemptId, Binding, Hash, Head, KeyFingerprint, Lineage, Origin, PlanId, Serial};
 pub use kept::{Answer, KeptAnswer, KeptBody, KeptSecret, Outline, about_answer, about_token};
@@ -43,13 +45,14 @@ pub struct State {
     pub recipients: Recipients,
     /// Entries of a checkpoint that are still to come; 0 but for the time in which one is read.
     restoring: u64,
-    records: BTreeMap<InstanceName, Record>,
+    /// A look at a state clones it: that has to cost nothing, however many records there are.
+    records: CopyOnWrite<BTreeMap<InstanceName, Record>>,
     /// Of the attempts that are not closed.
     open: BTreeMap<AttemptId, InstanceName>,
     /// Of the instances that exist.
-    ids: BTreeMap<InstanceId, InstanceName>,
+    ids: CopyOnWrite<BTreeMap<InstanceId, InstanceName>>,
     /// Of the listings that an open attempt refers to, and the newest.
-    fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
+    fences: CopyOnWrite<BTreeMap<Serial, BTreeSet<InstanceId>>>,
 }
 
 /// A command that changed the state.
@@ -217,10 +220,10 @@ impl State {
             run: None,
             recipients: Recipients::none(),
             restoring: 0,
-            records: BTreeMap::new(),
+            records: CopyOnWrite::default(),
             open: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            fences: BTreeMap::new(),
+            ids: CopyOnWrite::default(),
+            fences: CopyOnWrite::default(),
         }
     }
 
@@ -230,7 +233,7 @@ impl State {
         let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
         Self {
             open: open.collect(),
-            ids: ids.collect(),
+            ids: ids.collect::<BTreeMap<_, _>>().into(),
             lineage: parts.lineage,
             serial: parts.serial,
             format: parts.format,
@@ -238,8 +241,8 @@ impl State {
             run: parts.run,
             recipients: parts.recipients,
             restoring: 0,
-            records: parts.records,
-            fences: parts.fences,
+            records: parts.records.into(),
+            fences: parts.fences.into(),
         }
     }
 
