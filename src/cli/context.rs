@@ -22,7 +22,7 @@ use super::reports::Reports;
 use super::{saved, witness};
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
-use crate::manifest::{Given, Manifest, ProviderKind, Stdin};
+use crate::manifest::{Confidential, Given, Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
@@ -54,6 +54,8 @@ pub(super) struct Context {
     pub(super) state_dir: PathBuf,
     /// The environment that was chosen.
     pub(super) environment: Option<Chosen>,
+    /// What no manifest and nothing beside one may hold.
+    pub(super) confidential: Confidential,
     /// Whether its file system may be one whose locks do not hold.
     is_any_disk_good: bool,
     pub(super) is_ci: bool,
@@ -83,12 +85,12 @@ impl Server {
 }
 
 impl Context {
-    pub(super) fn new(global: &Global, environment: Option<Chosen>, console: Console) -> Self {
+    pub(super) fn new(global: &Global, (environment, confidential): (Option<Chosen>, Confidential), console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
         let own = environment.as_ref().map(Chosen::state).or_else(|| global.state.clone());
         let (state_dir, is_any_disk_good) = (own.unwrap_or_else(|| PathBuf::from(STATE)), global.unsafe_fs);
         let (has_created, reports) = (AtomicBool::new(false), Reports::default());
-        Self { console, format, state_dir, environment, is_any_disk_good, is_ci: is_ci(), has_created, reports }
+        Self { console, format, state_dir, environment, confidential, is_any_disk_good, is_ci: is_ci(), has_created, reports }
     }
 
     pub(super) fn is_json(&self) -> bool {

@@ -10,7 +10,7 @@ use super::args::{Global, Verb};
 use super::context::{LOCK_FILE, STATE, Server, typed};
 use super::error::CliError;
 use super::exit::Exit;
-use crate::manifest::{Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load};
+use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded};
 use crate::provider::{ApiKey, BaseUrl};
 use crate::state::{Binding, Origin};
 use crate::store::{self, Reading};
@@ -43,7 +43,7 @@ pub(super) struct Chosen {
 
 /// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
 /// verbs that have nothing to do with a state.
-pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, CliError> {
+pub(super) fn choose(global: &Global, verb: &Verb, confidential: &Confidential) -> Result<Option<Chosen>, CliError> {
     let Some(path) = global.environments.clone().or_else(|| beside(verb)).filter(|_| has_state(verb)) else {
         let message = |name| format!("there is no {FILE}, which would say what environment `{name}` is");
         return match &global.env {
@@ -55,7 +55,7 @@ pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, Cli
     if global.env.is_none() && global.state.is_some() {
         return Ok(None);
     }
-    let Environments { default, mut all } = read(&path)?;
+    let Environments { default, mut all } = read(&path, confidential)?;
     let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let Some(name) = global.env.clone().or(default) else {
         if matches!(verb, Verb::Validate(_) | Verb::Show(_)) {
@@ -128,8 +128,8 @@ fn beside(verb: &Verb) -> Option<PathBuf> {
     near.into_iter().chain([PathBuf::from(FILE)]).find(|path| path.exists())
 }
 
-fn read(path: &Path) -> Result<Environments, CliError> {
-    let Loaded { sources, problems } = load(&[path.to_owned()], Stdin::Terminal);
+fn read(path: &Path, confidential: &Confidential) -> Result<Environments, CliError> {
+    let Loaded { sources, problems } = load_guarded(&[path.to_owned()], Stdin::Terminal, confidential);
     match sources.first() {
         Some(source) if problems.is_empty() => Ok(Environments::parse(source)?),
         _ => Err(problems.into()),
@@ -185,7 +185,12 @@ impl Chosen {
     }
 
     fn near(&self, path: &Path) -> PathBuf {
-        self.file.with_file_name("").join(path)
+        self.home().join(path)
+    }
+
+    /// The directory of its file.
+    pub(super) fn home(&self) -> PathBuf {
+        self.file.with_file_name("")
     }
 
     /// Its state directory.

@@ -6,6 +6,7 @@ mod apply;
 mod args;
 mod asking;
 mod completions;
+mod confidential;
 mod console;
 mod context;
 mod deletes;
@@ -81,7 +82,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::refuse(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global));
-    let chosen = match environment::choose(&cli.global, &cli.verb) {
+    let confidential = confidential::known();
+    let chosen = match environment::choose(&cli.global, &cli.verb, &confidential) {
         Ok(chosen) => chosen,
         Err(error) => {
             console.error(&error);
@@ -93,7 +95,7 @@ pub fn main() -> ExitCode {
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
-    let context = Arc::new(Context::new(&cli.global, chosen, console));
+    let context = Arc::new(Context::new(&cli.global, (chosen, confidential), console));
     if let Some(chosen) = &context.environment {
         context.console.note(chosen.told());
     }
