@@ -80,7 +80,16 @@ impl Server {
 
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
-        Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
+        let origin = self.provider.origin().clone();
+        Binding { key: self.key.as_ref().map(|key| key.fingerprint(lineage, &origin)), origin }
+    }
+
+    /// Whether a state of `lineage` that is `bound` may be used with this server: the same one, and the same account where one is
+    /// known. An early fingerprint is believed here, for this server's address was told from outside.
+    pub(super) fn is_of(&self, bound: &Binding, lineage: &Lineage) -> bool {
+        let mine = self.binding(lineage);
+        let early = self.key.as_ref().map(|key| key.early_fingerprint(lineage));
+        bound.origin == mine.origin && (bound.key.is_none() || bound.key == mine.key || bound.key == early)
     }
 }
 
@@ -158,7 +167,9 @@ impl Context {
 
     /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
     pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
-        check_binding(bound, &server.binding(lineage))?;
+        if let Some(bound) = bound.filter(|bound| !server.is_of(bound, lineage)) {
+            return Err(other_server(bound, server.provider.origin()));
+        }
         match &self.environment {
             Some(chosen) => chosen.check_account(bound, server),
             None => Ok(()),
@@ -272,21 +283,20 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
     }
 }
 
-/// Refuses another server or account than the state's, before a byte is sent.
-fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
-    let Some(bound) = bound.filter(|bound| !bound.admits(mine)) else { return Ok(()) };
+/// Another server or account than the state's.
+fn other_server(bound: &Binding, mine: &Origin) -> CliError {
     let other = CliError::message(
         Exit::Error,
-        if bound.origin == mine.origin {
-            format!("the state belongs to another account on {}: the API key differs", bound.origin)
+        if bound.origin == *mine {
+            format!("the state belongs to another account on {mine}: the API key differs")
         } else {
-            format!("the state belongs to {}, not to {}", bound.origin, mine.origin)
+            format!("the state belongs to {}, not to {mine}", bound.origin)
         },
     );
-    Err(other
+    other
         .hint("nothing was sent")
         .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)")
-        .hint("if it is the same account under another key or address: `chatapi state rebind`"))
+        .hint("if it is the same account under another key or address: `chatapi state rebind`")
 }
 
 /// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.

@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded};
 use crate::provider::{ApiKey, BaseUrl};
-use crate::state::{Binding, Origin};
+use crate::state::{Binding, KeyFingerprint, Lineage, Origin};
 use crate::store::{self, Reading};
 use crate::text::escape;
 
@@ -275,17 +275,27 @@ impl Chosen {
             None if base.is_bare() && key.is_some_and(|key| self.is_bound_by(key, base)) => Ok(Some(text.clone())),
             None => {
                 let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
-                Err(CliError::message(Exit::Error, why)
+                let refused = CliError::message(Exit::Error, why)
                     .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file))))
+                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file)));
+                let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
+                let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
+                Err(if is_early { refused.hint(once) } else { refused })
             }
         }
     }
 
     fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {
-        let Ok(Reading { state, .. }) = store::read(&self.state(), None) else { return false };
-        let mine = Some(key.fingerprint(&state.lineage));
-        state.binding.is_some_and(|bound| bound.origin == base.origin() && bound.key == mine)
+        let origin = base.origin();
+        let is_mine =
+            |(bound, lineage): (Binding, _)| bound.key == Some(key.fingerprint(&lineage, &origin)) && bound.origin == origin;
+        self.binding().is_some_and(is_mine)
+    }
+
+    /// What its state is bound to, and the lineage of that.
+    fn binding(&self) -> Option<(Binding, Lineage)> {
+        let Reading { state, .. } = store::read(&self.state(), None).ok()?;
+        Some((state.binding?, state.lineage))
     }
 
     /// Refuses the key of another environment, before the first request of this one binds it.
@@ -334,5 +344,5 @@ fn real(path: &Path) -> PathBuf {
 /// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.
 fn is_of(server: &Server, dir: &Path) -> bool {
     let Ok(Reading { state, .. }) = store::read(dir, None) else { return false };
-    state.binding.is_some_and(|theirs| !theirs.origin.is_emulator() && theirs.admits(&server.binding(&state.lineage)))
+    state.binding.is_some_and(|theirs| !theirs.origin.is_emulator() && server.is_of(&theirs, &state.lineage))
 }

@@ -323,7 +323,9 @@ impl State {
         // What was called gone and exists after all is what it was, with its token.
         let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
         let instance = match lost {
-            Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
+            // An address of its own answer is its answer's still; another one is known from the list only, whatever had told the first.
+            Some(lost) if instance.api_url.is_none() || instance.api_url == lost.api_url => lost,
+            Some(lost) => Instance { api_url: instance.api_url, is_address_listed: instance.is_address_listed, ..lost },
             None => instance,
         };
         self.put(Record::new(name.clone(), kind, Phase::Created(instance)));

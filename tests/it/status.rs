@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest};
+use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest, rechained};
 
 /// What each name says, or why it says nothing.
 fn words(document: &Value) -> Vec<String> {
@@ -55,6 +55,28 @@ fn sealed_tokens_are_opened_with_a_key_and_not_without_one() {
     assert_eq!(gateway.requests(), asked);
     gateway.instance(&project.ids()["a"], "emulatorLink");
     project.run("status --identity key.txt").exits(0).prints("1 authenticated").done();
+}
+
+/// A state may come with a pull request, and tells addresses in the clear; what is sealed with a token says where that belongs.
+#[test]
+fn p11_a_sealed_token_goes_to_no_address_that_somebody_has_put_into_the_state() {
+    let gateway = Gateway::start(&[]);
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let project = Project::at(&gateway.url(), &["a"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout;
+    project.declare(&format!("seal_to: [{}]\n{}", public.trim(), manifest("{kind: chatapi}", &["a"])));
+    project.run("apply").exits(0).done();
+    let journal = project.read("state/journal.jsonl");
+    let theirs = thief.url().trim_end_matches("/v1/api").trim_end_matches('/').to_owned();
+    project.write("state/journal.jsonl", rechained(&journal.replace(gateway.url().trim_end_matches('/'), &theirs)));
+    std::fs::remove_dir_all(project.path("state/index")).unwrap();
+    std::fs::remove_file(project.lock_file()).unwrap();
+    assert!(project.run("state show a").exits(0).stdout.contains(&theirs));
+    for line in ["status", "qr a --print", "output --reveal"] {
+        project.run(&format!("{line} --identity key.txt")).exits(8).done_with("somebody has changed the state");
+    }
+    assert!(thief.asked().is_empty());
+    project.run("token get a --identity key.txt").exits(0).done();
 }
 
 #[test]
