@@ -4,12 +4,13 @@
 //! state is bound to that very gateway already: whoever changes the file cannot send a key elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::args::{Global, Verb};
 use super::context::{LOCK_FILE, STATE, Server, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::reserved::real;
 use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded};
 use crate::provider::{ApiKey, BaseUrl};
 use crate::state::{Binding, KeyFingerprint, Lineage, Origin};
@@ -39,6 +40,8 @@ pub(super) struct Chosen {
     others: Vec<(String, PathBuf)>,
     /// Those of all other ones.
     neighbours: Vec<(String, PathBuf)>,
+    /// The lock files and files of values of them all.
+    files: Vec<PathBuf>,
 }
 
 /// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
@@ -146,6 +149,8 @@ impl Chosen {
         let others = all.iter().filter(|(other, it)| is_apart(other, it)).map(|(other, it)| (other.clone(), near(&it.state)));
         let others = others.collect();
         let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
+        let every = all.values().chain([&own]);
+        let files = every.flat_map(|it| it.var_files.iter().chain([&it.lock_file])).map(|path| near(path)).collect();
         let gateway = match own.gateway.as_deref() {
             None => None,
             Some(EMULATOR) => Some(Gateway::Emulator),
@@ -157,7 +162,7 @@ impl Chosen {
                 Some(Gateway::Server(Box::new(base), text.to_owned()))
             }
         };
-        Ok(Self { name, file, gateway, own, others, neighbours })
+        Ok(Self { name, file, gateway, own, others, neighbours, files })
     }
 
     /// Refuses a state or lock file that is another one's behind a symbolic link: their texts were compared when the file was read.
@@ -206,6 +211,11 @@ impl Chosen {
     /// Its files with values of variables.
     pub(super) fn var_files(&self) -> impl Iterator<Item = PathBuf> {
         self.own.var_files.iter().map(|file| self.near(file))
+    }
+
+    /// The file that declares it, and the lock files and files of values of all that it declares.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().chain([&self.file])
     }
 
     /// The words of a command that mean it again.
@@ -325,20 +335,6 @@ impl Chosen {
         }
         Ok(())
     }
-}
-
-/// Where `path` really is: links are followed as far as it exists.
-fn real(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let found = whole.ancestors().find_map(|there| Some((there.canonicalize().ok()?, whole.strip_prefix(there).ok()?)));
-    let Some((there, rest)) = found else { return whole };
-    rest.components().fold(there, |mut whole, part| {
-        match part {
-            Component::ParentDir => drop(whole.pop()),
-            part => whole.push(part),
-        }
-        whole
-    })
 }
 
 /// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.

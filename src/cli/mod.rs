@@ -37,6 +37,7 @@ mod progress;
 mod prompt;
 mod qr;
 mod reports;
+mod reserved;
 mod resolve;
 mod saved;
 mod schema;

@@ -93,6 +93,9 @@ pub enum LockFileError {
     /// It was named, and is not there.
     #[error("there is no lock file {}, which was named", .0.display())]
     Absent(PathBuf),
+    /// It would take the place of what a state keeps.
+    #[error("{} is in a state directory, where no lock file belongs", .0.display())]
+    InState(PathBuf),
     /// It is not one.
     #[error("{} is not a lock file of chatapi", .path.display())]
     Content {

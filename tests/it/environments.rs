@@ -1,8 +1,9 @@
 //! `--env`: several states from one directory, each with its gateway and values, that nobody can mix up.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
-use crate::stage::{Gateway, KEY, Project, hex, manifest, rechained};
+use crate::stage::{Gateway, KEY, Project, Run, hex, manifest, rechained};
 
 const MANIFEST: &str = "variables: {region: {type: text}}\ninstances:\n  - {name: 'shop-{var.region}', type: whatsapp}\n";
 const OTHER_KEY: &str = "Other0key0of0another0account";
@@ -523,7 +524,7 @@ fn an_empty_variable_names_nothing() {
 fn p1_one_state_behind_a_link_is_no_second_one() {
     let project = Project::new(MANIFEST).with("CHATAPI_API_KEY", KEY);
     fs::create_dir_all(project.path("s/deep")).unwrap();
-    std::os::unix::fs::symlink("s", project.path("link")).unwrap();
+    symlink("s", project.path("link")).unwrap();
     let refused = |text: &str, why: &str| {
         project.write("chatapi.yaml", format!("environments: {text}\n"));
         for env in ["one", "two"] {
@@ -539,4 +540,86 @@ fn p1_one_state_behind_a_link_is_no_second_one() {
     for env in ["one", "two"] {
         project.run(&format!("apply --env {env} --var region=x")).exits(0).prints("1 created");
     }
+}
+
+/// P5: the lock file would take the place of the journal, and of every token in it.
+#[test]
+fn p5_a_lock_file_lies_in_no_state() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let file =
+        |lock: &str| format!("environments: {{prod: {{state: kept/prod, lock_file: {lock}}}, dev: {{lock_file: d.lock}}}}\n");
+    project.write("chatapi.yaml", file("p.lock"));
+    fs::create_dir(project.path("links")).unwrap();
+    symlink("../kept/prod", project.path("links/dir")).unwrap();
+    symlink("../kept/prod/journal.jsonl", project.path("links/file")).unwrap();
+    let places = [
+        "kept/prod/journal.jsonl",
+        "kept/prod",
+        "kept/prod/lock",
+        "x/../kept/prod/index/db",
+        "links/dir/journal.jsonl",
+        "links/file",
+        "state/dev/journal.jsonl",
+    ];
+    let refused =
+        |run: Run| run.exits(1).warns("is in a state directory, where no lock file belongs").warns("nothing was written");
+    for is_begun in [false, true] {
+        for place in places {
+            project.write("chatapi.yaml", file(place));
+            for line in ["apply --env prod", "plan --env prod", "state list --env prod", "init --env prod"] {
+                refused(project.run(line)).done_with(place);
+            }
+            project.write("chatapi.yaml", file("p.lock"));
+            refused(project.run(&format!("apply --env prod --lock-file {place}"))).done_with(place);
+            fs::rename(project.path("chatapi.yaml"), project.path("away")).unwrap();
+            let set = project.call(["--state", "kept/prod", "apply"]).env("CHATAPI_LOCK_FILE", place);
+            if !place.starts_with("state/") {
+                refused(set.run()).done_with(place);
+            }
+            fs::rename(project.path("away"), project.path("chatapi.yaml")).unwrap();
+        }
+        assert_eq!(gateway.creates(), usize::from(is_begun));
+        project.run("apply --env prod").exits(0).done();
+    }
+    assert!(project.run("--env prod token get a").exits(0).stdout.len() > 8);
+}
+
+/// P3: what other environments have is no place for an output either.
+#[test]
+fn p3_no_output_takes_the_place_of_what_another_environment_has() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let text = "environments: {prod: {state: kept, lock_file: p.lck, var_files: [v.txt]}, dev: {lock_file: d.lck, var_files: [w.txt]}}\n";
+    project.write("chatapi.yaml", text);
+    project.write("v.txt", "{}\n");
+    project.write("w.txt", "{}\n");
+    project.write("other.yml", text);
+    project.run("apply --env prod").exits(0).done();
+    fs::copy(project.path("p.lck"), project.path("copied")).unwrap();
+    let before = |project: &Project| {
+        let files = Project::files(project.dir()).into_iter();
+        files
+            .filter(|(path, _)| !path.ends_with("lock") && !path.components().any(|part| part.as_os_str() == "index"))
+            .collect::<Vec<_>>()
+    };
+    let files = before(&project);
+    let here = ["kept/journal.jsonl", "p.lck", "chatapi.yaml", "other.yml", "copied"];
+    for target in here {
+        project.run(&format!("schema --out {target}")).exits(1).done_with(target);
+    }
+    for target in here.into_iter().chain(["kept/new", "state/dev/new", "d.lck", "v.txt", "w.txt"]) {
+        for line in [
+            format!("apply --env prod --json-into {target}"),
+            format!("apply --env prod --write-outputs json={target}"),
+            format!("plan --env prod --out {target}"),
+            format!("output --env prod --out {target}"),
+            format!("qr a --env prod --png {target}"),
+            format!("qr a --env prod --svg {target}"),
+        ] {
+            project.run(&line).exits(1).done_with(target);
+        }
+    }
+    assert_eq!(before(&project), files);
+    assert!(!project.path("d.lck").exists() && !project.path("state/dev/new").exists());
 }
