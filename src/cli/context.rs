@@ -228,7 +228,8 @@ impl Context {
     pub(super) async fn connect_bound(&self, bound: Option<&Binding>, args: &ServerArgs) -> Result<Server, CliError> {
         match bound.filter(|bound| !bound.origin.is_emulator()) {
             Some(bound) if self.url()?.is_none() => {
-                let export = format!("export CHATAPI_URL={}/ (this state belongs to it)", bound.origin);
+                let url = typed_word(&format!("{}/", bound.origin));
+                let export = format!("export CHATAPI_URL={url} (this state belongs to it)");
                 Err(CliError::message(Exit::Error, "the server's address is not set").hint(export).hint(KEY_HINT))
             }
             _ => self.connect(kind_of(bound), args).await,
@@ -270,9 +271,13 @@ impl Context {
 
 /// A path as it has to be typed in a shell.
 pub(super) fn typed(path: &Path) -> String {
-    let text = path.to_string_lossy();
+    typed_word(&path.to_string_lossy())
+}
+
+/// A word as it has to be typed in a shell, whoever has written it: a server's host, an address out of a file.
+pub(super) fn typed_word(text: &str) -> String {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(&byte));
-    if is_plain { text.into_owned() } else { format!("'{}'", escape(&text).replace('\'', r"'\''")) }
+    if is_plain { text.to_owned() } else { format!("'{}'", escape(text).replace('\'', r"'\''")) }
 }
 
 /// The kind of provider that a state is bound to.

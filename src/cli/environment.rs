@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::args::{Global, Verb};
-use super::context::{LOCK_FILE, STATE, Server, typed};
+use super::context::{LOCK_FILE, STATE, Server, typed, typed_word};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reserved::real;
@@ -287,7 +287,7 @@ impl Chosen {
                 let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
                 let refused = CliError::message(Exit::Error, why)
                     .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file)));
+                    .hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
                 let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
                 let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
                 Err(if is_early { refused.hint(once) } else { refused })

@@ -1,5 +1,6 @@
 //! `status`: each instance is asked at its own address with its own token, which goes nowhere else and is never shown.
 
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
@@ -69,14 +70,43 @@ fn p11_a_sealed_token_goes_to_no_address_that_somebody_has_put_into_the_state() 
     let journal = project.read("state/journal.jsonl");
     let theirs = thief.url().trim_end_matches("/v1/api").trim_end_matches('/').to_owned();
     project.write("state/journal.jsonl", rechained(&journal.replace(gateway.url().trim_end_matches('/'), &theirs)));
-    std::fs::remove_dir_all(project.path("state/index")).unwrap();
-    std::fs::remove_file(project.lock_file()).unwrap();
+    fs::remove_dir_all(project.path("state/index")).unwrap();
+    fs::remove_file(project.lock_file()).unwrap();
     assert!(project.run("state show a").exits(0).stdout.contains(&theirs));
     for line in ["status", "qr a --print", "output --reveal"] {
         project.run(&format!("{line} --identity key.txt")).exits(8).done_with("somebody has changed the state");
     }
     assert!(thief.asked().is_empty());
     project.run("token get a --identity key.txt").exits(0).done();
+}
+
+/// T11: what a server or a file has written is one word to a shell.
+#[test]
+fn t11_a_host_in_a_command_that_is_told_is_one_word() {
+    let server = OtherGateway::start(|_| {
+        let item = r#"{"id":"1","name":"","type":"whatsapp","apiUrl":"https://$(reboot)'`id`;x.example/i1/"}"#;
+        Reply::new(200, format!(r#"{{"result":[{item}]}}"#))
+    });
+    let project = Project::at(&server.url(), &[]);
+    project.run("init").exits(0).done();
+    project.call(["import", "a", "--id", "1", "--token-stdin"]).input("aokentokentoken1").run().exits(0).done();
+    let quoted = r"`--trust-host '$(reboot)'\''`id`;x.example'` says so";
+    project.run("qr a --print").exits(1).done_with(quoted);
+    let document = project.run("status --format json").exits(3).json();
+    assert!(document["instances"][0]["message"].as_str().unwrap().contains(quoted), "{document}");
+    project.write("chatapi.yaml", "environments: {prod: {gateway: 'https://$(reboot).example/'}}\n");
+    let run = project.call(["apply", "--env", "prod"]).without("CHATAPI_URL").run().exits(1);
+    run.done_with("export CHATAPI_URL='https://$(reboot).example/' (as chatapi.yaml has it)");
+    // What a state says of itself is not the operator's word either.
+    fs::remove_file(project.path("chatapi.yaml")).unwrap();
+    let journal = project.read("state/journal.jsonl");
+    let (bound, _) = server.url().split_once("/v1").map(|(bound, rest)| (bound.to_owned(), rest.to_owned())).unwrap_or_default();
+    let bound = if bound.is_empty() { server.url().trim_end_matches('/').to_owned() } else { bound };
+    project.write("state/journal.jsonl", rechained(&journal.replace(&bound, "https://$(reboot).example:443")));
+    fs::remove_dir_all(project.path("state/index")).unwrap_or_default();
+    fs::remove_file(project.lock_file()).unwrap_or_default();
+    let run = project.call(["drift"]).without("CHATAPI_URL").run().exits(1);
+    run.done_with("export CHATAPI_URL='https://$(reboot).example:443/' (this state belongs to it)");
 }
 
 #[test]
