@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod account;
+
 use super::args::{Global, Verb};
-use super::context::{LOCK_FILE, STATE, Server, typed, typed_word};
+use super::context::{typed, typed_word};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reserved::real;
@@ -36,8 +38,8 @@ pub(super) struct Chosen {
     file: PathBuf,
     gateway: Option<Gateway>,
     own: Environment,
-    /// The state directories of the other ones with which it may not share an account.
-    others: Vec<(String, PathBuf)>,
+    /// The other ones with which it may not share an account: state directories and lock files.
+    others: Vec<(String, PathBuf, PathBuf)>,
     /// Those of all other ones.
     neighbours: Vec<(String, PathBuf)>,
     /// The lock files and files of values of them all.
@@ -146,8 +148,8 @@ impl Chosen {
         let is_apart = |other: &str, it: &Environment| {
             !own.same_account_as.iter().any(|o| o == other) && !it.same_account_as.contains(&name)
         };
-        let others = all.iter().filter(|(other, it)| is_apart(other, it)).map(|(other, it)| (other.clone(), near(&it.state)));
-        let others = others.collect();
+        let others = all.iter().filter(|(other, it)| is_apart(other, it));
+        let others = others.map(|(other, it)| (other.clone(), near(&it.state), near(&it.lock_file))).collect();
         let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
         let every = all.values().chain([&own]);
         let files = every.flat_map(|it| it.var_files.iter().chain([&it.lock_file])).map(|path| near(path)).collect();
@@ -307,38 +309,4 @@ impl Chosen {
         let Reading { state, .. } = store::read(&self.state(), None).ok()?;
         Some((state.binding?, state.lineage))
     }
-
-    /// Refuses the key of another environment, before the first request of this one binds it.
-    pub(super) fn check_account(&self, bound: Option<&Binding>, server: &Server) -> Result<(), CliError> {
-        if bound.is_some() {
-            return Ok(());
-        }
-        let (name, file) = (&self.name, typed(&self.file));
-        let refused = |dir: &Path| {
-            let message = format!("the key opens the account of the state in {}, and this is environment `{name}`", typed(dir));
-            CliError::message(Exit::Guard, message)
-                .hint("nothing was sent: what exists there would be created a second time")
-                .hint(format!("use the key of `{name}`"))
-        };
-        if let Some((other, dir)) = self.others.iter().find(|(_, dir)| is_of(server, dir)) {
-            let shared = format!("if both share an account: `same_account_as: [{other}]` under `{name}` in {file}");
-            return Err(refused(dir).hint(shared));
-        }
-        let before = self.near(Path::new(STATE));
-        // What is another environment's by now was looked at above, unless both say that they share the account.
-        let is_declared = self.neighbours.iter().any(|(_, dir)| real(dir) == real(&before));
-        if before != self.state() && !is_declared && is_of(server, &before) {
-            let moved = format!(
-                "if that state is this environment's: `state: {STATE}` and `lock_file: {LOCK_FILE}` under `{name}` in {file}"
-            );
-            return Err(refused(&before).hint(moved));
-        }
-        Ok(())
-    }
-}
-
-/// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.
-fn is_of(server: &Server, dir: &Path) -> bool {
-    let Ok(Reading { state, .. }) = store::read(dir, None) else { return false };
-    state.binding.is_some_and(|theirs| !theirs.origin.is_emulator() && server.is_of(&theirs, &state.lineage))
 }

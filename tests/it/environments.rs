@@ -211,6 +211,34 @@ fn p1_the_key_of_another_environment_begins_none() {
     project.call(["apply", "--env", "prod"]).env("CHATAPI_API_KEY", OTHER_KEY).run().exits(1).warns("the API key differs");
 }
 
+/// P1: where nobody can tell whether another environment has the account, none begins on it.
+#[test]
+fn p1_no_environment_begins_beside_a_state_that_cannot_be_read() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway.url(), &gateway.url()).with("CHATAPI_URL", gateway.url());
+    project.run("apply --env prod").exits(0).done();
+    let (before, journal) = (gateway.requests(), project.read("kept/prod/journal.jsonl"));
+    let begin = || project.run("apply --env staging");
+    for damaged in [journal.replace("\"id\"", "\"is\""), journal.replacen('{', "[", 1), String::new()] {
+        project.write("kept/prod/journal.jsonl", damaged);
+        fs::remove_dir_all(project.path("kept/prod/index")).unwrap_or_default();
+        let run = begin().exits(8).warns("the state of `prod` cannot be read, and the key may be of its account");
+        run.done_with("would be paid for twice");
+    }
+    // It is elsewhere: the lock file tells of it.
+    fs::rename(project.path("kept"), project.path("away")).unwrap();
+    let run = begin().exits(6).warns("whether the key opens the account of environment `prod` is not known");
+    run.warns("by chatapi.prod.lock it has instances on that server").done_with("same_account_as: [prod]");
+    assert_eq!(gateway.requests(), before);
+    let text = project.read("chatapi.yaml");
+    project.write(
+        "chatapi.yaml",
+        text.replace("var_files: [vars/staging.yaml]", "same_account_as: [prod], var_files: [vars/staging.yaml]"),
+    );
+    begin().exits(0).done();
+    assert_eq!(gateway.creates(), 2);
+}
+
 #[test]
 fn environments_that_share_an_account_say_so() {
     let gateway = Gateway::start(&[]);
