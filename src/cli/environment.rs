@@ -12,8 +12,9 @@ use super::args::{Global, Verb};
 use super::context::{typed, typed_word};
 use super::error::CliError;
 use super::exit::Exit;
+use super::kept;
 use super::reserved::real;
-use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded};
+use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded, neighbour};
 use crate::provider::{ApiKey, BaseUrl};
 use crate::state::{Binding, KeyFingerprint, Lineage, Origin};
 use crate::store::{self, Reading};
@@ -49,7 +50,11 @@ pub(super) struct Chosen {
 /// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
 /// verbs that have nothing to do with a state.
 pub(super) fn choose(global: &Global, verb: &Verb, confidential: &Confidential) -> Result<Option<Chosen>, CliError> {
-    let Some(path) = global.environments.clone().or_else(|| beside(verb)).filter(|_| has_state(verb)) else {
+    let path = global.environments.clone().or_else(|| beside(verb));
+    if path.is_none() && has_state(verb) && (global.env.is_some() || global.state.is_none()) {
+        check_spelling(verb)?;
+    }
+    let Some(path) = path.filter(|_| has_state(verb)) else {
         let message = |name| format!("there is no {FILE}, which would say what environment `{name}` is");
         return match &global.env {
             Some(name) if has_state(verb) => Err(CliError::message(Exit::Error, message(name))
@@ -127,10 +132,29 @@ fn manifest(verb: &Verb) -> Option<&Path> {
 
 /// The file beside the manifests of a verb, else here.
 fn beside(verb: &Verb) -> Option<PathBuf> {
+    places(verb).find(|path| path.exists())
+}
+
+/// Where the file is looked for.
+fn places(verb: &Verb) -> impl Iterator<Item = PathBuf> {
     let near = manifest(verb)
         .filter(|first| first.as_os_str() != "-")
         .map(|first| if first.is_dir() { first.join(FILE) } else { first.with_file_name(FILE) });
-    near.into_iter().chain([PathBuf::from(FILE)]).find(|path| path.exists())
+    near.into_iter().chain([PathBuf::from(FILE)])
+}
+
+/// Refuses what is nearly the file, and declares environments: none of them would be used.
+fn check_spelling(verb: &Verb) -> Result<(), CliError> {
+    let Some((meant, found)) = places(verb).find_map(|meant| {
+        let found = neighbour(&meant).filter(|found| kept::declares_environments(found))?;
+        Some((meant, found))
+    }) else {
+        return Ok(());
+    };
+    let (meant, found) = (typed(&meant), typed(&found));
+    Err(CliError::message(Exit::Error, format!("{found} declares environments, and they are read from {FILE} only"))
+        .hint("nothing was sent: none of its environments would be used, and another state would be begun")
+        .hint(format!("`mv {found} {meant}`; or name it: `--environments {found}`")))
 }
 
 fn read(path: &Path, confidential: &Confidential) -> Result<Environments, CliError> {
@@ -198,6 +222,16 @@ impl Chosen {
     /// The directory of its file.
     pub(super) fn home(&self) -> PathBuf {
         self.file.with_file_name("")
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that declares it, as it has to be typed.
+    pub(super) fn file(&self) -> String {
+        typed(&self.file)
     }
 
     /// Its state directory.

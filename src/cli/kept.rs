@@ -52,7 +52,7 @@ impl Kept {
     pub(super) fn refusal(&self, path: &Path) -> Option<&'static str> {
         let stands_there = || match () {
             () if looks_like(path, b"instances:") => Some("a manifest is there"),
-            () if looks_like(path, b"environments:") => Some("a file of environments is there"),
+            () if declares_environments(path) => Some("a file of environments is there"),
             () if matches!(LockFile::read(path), Ok(Some(_))) => Some("a lock file is there"),
             () if path.is_file() && saved::is_one(path) => Some("a saved plan is there"),
             () => None,
@@ -78,6 +78,11 @@ impl Kept {
             () => None,
         }
     }
+}
+
+/// Whether the file at `path` declares environments, whatever it is called.
+pub(super) fn declares_environments(path: &Path) -> bool {
+    looks_like(path, b"environments:")
 }
 
 /// Whether what stands at `path` has `list`, as what people write by hand. What `output` has written has the same list as a manifest,

@@ -50,6 +50,7 @@ mod status;
 mod stream;
 mod table;
 mod token;
+mod unnamed;
 mod usage;
 mod validate;
 mod variables;

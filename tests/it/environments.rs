@@ -651,3 +651,73 @@ fn p3_no_output_takes_the_place_of_what_another_environment_has() {
     assert_eq!(before(&project), files);
     assert!(!project.path("d.lck").exists() && !project.path("state/dev/new").exists());
 }
+
+/// P1: under another name everything would be created again.
+#[test]
+fn p1_an_environment_that_was_renamed_begins_nothing_anew() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let file = |of: &str| project.write("chatapi.yaml", format!("environments: {{{of}}}\n"));
+    file("prod: ");
+    project.run("apply --env prod").exits(0).done();
+    file("production: ");
+    let told = "`production` was never used, and there is what no environment of chatapi.yaml names: `prod`";
+    for is_ci in ["true", "false"] {
+        let before = gateway.requests();
+        let run = project.call(["apply", "--env", "production"]).env("CI", is_ci).env("CHATAPI_API_KEY", OTHER_KEY).run();
+        run.exits(6)
+            .warns(told)
+            .warns("`state: state/prod` and `lock_file: chatapi.prod.lock` under `production`")
+            .done_with("--init");
+        let plan = project.call(["plan", "--env", "production"]).env("CI", is_ci).run().exits(0).warns("an apply will stop");
+        plan.done_with(told);
+        assert_eq!((gateway.requests(), gateway.creates()), (before, 1));
+    }
+    // A runner has the lock files alone.
+    fs::rename(project.path("state"), project.path("away")).unwrap();
+    project.run("apply --env production").exits(6).done_with(told);
+    fs::rename(project.path("away"), project.path("state")).unwrap();
+    file("production: {state: state/prod, lock_file: chatapi.prod.lock}");
+    project.run("apply --env production").exits(0).prints("Nothing to do").done();
+    // On the emulator nothing costs money, and another server has none of it.
+    file("dev: {gateway: emulator}, other: {gateway: 'https://other.example/'}");
+    project.run("apply --env dev").exits(0).done();
+    let other = project.call(["plan", "--env", "other"]).without("CHATAPI_URL").run().exits(0);
+    assert!(!other.stderr.contains("was never used"), "{other}");
+    // One that is new says so.
+    file("fresh: ");
+    project.run("apply --env fresh").exits(6).done_with("`fresh` was never used");
+    let fresh = project.call(["apply", "--env", "fresh", "--init"]).env("CHATAPI_API_KEY", OTHER_KEY).run();
+    fresh.exits(0).prints("1 created").done();
+    assert_eq!(gateway.creates(), 2);
+    // And without the file nothing is of any environment.
+    fs::remove_file(project.path("chatapi.yaml")).unwrap();
+    let run = project.run("apply").exits(6).warns("no state was begun in state, and there is what belongs to environments: ");
+    run.warns("`--env fresh`").done_with("`prod`");
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// P1: nobody would see that none of its environments is used.
+#[test]
+fn p1_a_file_of_environments_that_is_misspelt_is_told() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    fs::create_dir(project.path("team")).unwrap();
+    project.write("team/instances.yaml", manifest("{kind: chatapi}", &["a"]));
+    for (name, line) in
+        [("chatapi.yml", "apply"), ("chatapi.yml", "state list"), ("team/chatapi.yml", "apply team/instances.yaml")]
+    {
+        project.write(name, "default: prod\nenvironments:\n  prod: {}\n");
+        let meant = name.replace(".yml", ".yaml");
+        for line in [line.to_owned(), format!("{line} --env prod")] {
+            let run = project.run(&line).exits(1).warns(&format!("{name} declares environments"));
+            run.done_with(&format!("`mv {name} {meant}`; or name it: `--environments {name}`"));
+        }
+        project.run(&format!("plan --environments {name}")).exits(0).done_with("environment prod");
+        fs::remove_file(project.path(name)).unwrap();
+    }
+    assert_eq!(gateway.requests(), 0);
+    // A manifest may have that name.
+    project.write("chatapi.yml", manifest("{kind: chatapi}", &["a"]));
+    project.run("plan chatapi.yml").exits(0).prints("1 to create").done();
+}
