@@ -213,10 +213,17 @@ fn look_for(
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
     let own = context.environment.as_ref().map(Chosen::lock_file);
-    let named = named.cloned().or(own).or_else(set_path);
+    let named = named.cloned().or_else(set_path);
     let is_misplaced = |path: &&PathBuf| reserved::is_in_state(context, path);
-    let misplaced = places.iter().chain([&default]).chain(&named).find(is_misplaced).cloned();
-    misplaced.map_or_else(|| found(context, named, places, default), |path| Err(LockFileError::InState(path)))
+    let mut all = places.iter().chain([&default]).chain(&named).chain(&own);
+    if let Some(path) = all.find(is_misplaced).cloned() {
+        return Err(LockFileError::InState(path));
+    }
+    drop(all);
+    match (own, named) {
+        (Some(own), Some(named)) if reserved::real(&own) != reserved::real(&named) => Err(LockFileError::Two { own, named }),
+        (own, named) => found(context, own.or(named), places, default),
+    }
 }
 
 fn found(
@@ -295,7 +302,9 @@ fn is_of_another(lock: &LockFile, dir: &Path) -> bool {
 pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = match Witness::of_state(context, named.lock_file.as_ref()) {
         Ok(witness) => witness,
-        Err(wrong @ (LockFileError::Absent(_) | LockFileError::InState(_))) => return Err(wrong.into()),
+        Err(wrong @ (LockFileError::Absent(_) | LockFileError::InState(_) | LockFileError::Two { .. })) => {
+            return Err(wrong.into());
+        }
         Err(error) => {
             context.forewarn("a plan and an apply will stop", &error.into());
             return Ok(store::read(&context.state_dir, None)?);

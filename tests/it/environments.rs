@@ -721,3 +721,24 @@ fn p1_a_file_of_environments_that_is_misspelt_is_told() {
     project.write("chatapi.yml", manifest("{kind: chatapi}", &["a"]));
     project.run("plan chatapi.yml").exits(0).prints("1 to create").done();
 }
+
+/// P5: another lock file would be asked what is lost, and would say nothing.
+#[test]
+fn p5_a_lock_file_that_is_named_is_the_environments() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", "environments: {prod: {lock_file: p.lock}}\n");
+    let (told, before) =
+        ("the environment's lock file is p.lock, and `--lock-file` or CHATAPI_LOCK_FILE names other.lock", "other.lock");
+    for line in ["apply", "plan", "state list", "init", "token get a"] {
+        let run = project.call(line.split(' ').chain(["--env", "prod"])).env("CHATAPI_LOCK_FILE", before).run();
+        run.exits(1).warns(told).done_with("say one of the two");
+        if !line.contains("get") {
+            project.run(&format!("{line} --env prod --lock-file other.lock")).exits(1).done_with(told);
+        }
+    }
+    assert!(!project.path(before).exists() && gateway.requests() == 0);
+    let same = project.path("./p.lock");
+    project.call(["apply", "--env", "prod"]).env("CHATAPI_LOCK_FILE", same).run().exits(0).done();
+    assert!(project.path("p.lock").exists());
+}
