@@ -37,7 +37,7 @@ pub(super) enum Silence {
     #[error("its token is missing: `chatapi token set NAME` gives it one")]
     NoToken,
     /// Nobody knows its address.
-    #[error("its address is not known: no answer has told it")]
+    #[error("its address is not known: no answer has told it; `chatapi token set NAME --replace --api-url URL` does")]
     NoAddress,
     /// Its address is on a host that no answer of ours has named.
     #[error(

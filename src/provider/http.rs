@@ -98,8 +98,9 @@ impl ApiKey {
     fn tag(&self, lineage: &Lineage, before: &[&[u8]]) -> String {
         let salt = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, lineage.as_str().as_bytes());
         let mut tag = ring::hmac::Context::with_key(&salt);
-        before.iter().for_each(|part| tag.update(part));
-        tag.update(self.0.expose().as_bytes());
+        for part in before.iter().chain([&self.0.expose().as_bytes()]) {
+            tag.update(part);
+        }
         hex(tag.sign().as_ref().get(..16).unwrap_or_default())
     }
 }

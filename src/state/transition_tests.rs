@@ -55,7 +55,7 @@ fn event(word: &str) -> Event {
         "protect" => Event::Protection { protected: vec![name("a")], unprotected: vec![] },
         "unprotect" => Event::Protection { protected: vec![], unprotected: vec![name("a")] },
         "release" => Event::Released { name: name("a") },
-        "token" => Event::TokenSet { name: name("a"), token: kept() },
+        "token" => Event::TokenSet { name: name("a"), token: kept(), api_url: None },
         _ => unreachable!("{word}"),
     }
 }

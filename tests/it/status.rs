@@ -80,6 +80,46 @@ fn p11_a_sealed_token_goes_to_no_address_that_somebody_has_put_into_the_state() 
     project.run("token get a --identity key.txt").exits(0).done();
 }
 
+/// What the account's list does not say an operator can; a token goes there by the rules for addresses of a list.
+#[test]
+fn p11_an_address_that_nobody_has_told_is_set_with_the_token() {
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let server = OtherGateway::start(|asked| match asked.function() {
+        "status" => Reply::new(200, r#"{"accountStatus":"authenticated"}"#),
+        _ => Reply::new(200, r#"{"result":[{"id":"1","name":"","type":"whatsapp"}]}"#),
+    });
+    let project = Project::at(&server.url(), &[]);
+    project.run("init").exits(0).done();
+    project.call(["import", "a", "--id", "1", "--token-stdin"]).input("aokentokentoken1").run().exits(0).done();
+    let hint = "`chatapi token set NAME --replace --api-url URL`".replace("NAME", "a");
+    project.run("status").exits(3).prints("no address").done_with(&hint);
+    project.run("qr a --print").exits(3).done_with(&hint);
+    let set = |url: &str| project.call(["token", "set", "a", "--replace", "--api-url", url]).input("aokentokentoken1").run();
+    for bad in ["there", "ftp://x.example/", "https://user@x.example/"] {
+        set(bad).exits(1).done_with("an instance address is");
+    }
+    set(&format!("{}/i1/", thief.url().trim_end_matches('/'))).exits(0).done();
+    project.run("status").exits(3).prints("bad address").done_with("--trust-host");
+    assert!(thief.asked().is_empty());
+    set(&format!("{}/i1/", server.url().trim_end_matches('/'))).exits(0).done();
+    for _ in 0..2 {
+        project.run("status").exits(0).prints("1 authenticated").done();
+        project.run("state compact").exits(0).done();
+    }
+}
+
+/// An address that the create has told stays as it is.
+#[test]
+fn p11_an_address_of_a_create_is_not_set_by_hand() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let set =
+        project.call(["token", "set", "a", "--replace", "--api-url", "https://x.example/i1/"]).input("aokentokentoken1").run();
+    set.exits(1).done_with("has told its address, http://127.0.0.1");
+    assert!(!project.run("state show a").exits(0).stdout.contains("x.example"));
+}
+
 /// T11: what a server or a file has written is one word to a shell.
 #[test]
 fn t11_a_host_in_a_command_that_is_told_is_one_word() {
