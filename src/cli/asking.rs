@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::args::{IdentityArgs, ReachArgs, ServerArgs, WitnessArg};
-use super::context::{Context, Server, limits};
+use super::context::{Context, Server, limits, typed_word};
 use super::error::CliError;
 use super::identity::identities;
 use super::{output, witness};
@@ -38,12 +38,12 @@ pub(super) enum Silence {
     #[error("its token is missing: `chatapi token set NAME` gives it one")]
     NoToken,
     /// Nobody knows its address.
-    #[error("its address is not known: no answer has told it")]
+    #[error("its address is not known: no answer has told it; `chatapi token set NAME --replace --api-url URL` does")]
     NoAddress,
     /// Its address is on a host that no answer of ours has named.
     #[error(
         "no answer to a create has told its address, which is on another host than the account's server: no token goes there unless \
-         `--trust-host {0}` says so"
+         `--trust-host {}` says so", typed_word(.0)
     )]
     Foreign(String),
     /// It was asked.

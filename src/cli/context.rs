@@ -22,7 +22,7 @@ use super::reports::Reports;
 use super::{saved, witness};
 use crate::apply::RunInfo;
 use crate::emulator::{Emulator, EmulatorConfig};
-use crate::manifest::{Given, Manifest, ProviderKind, Stdin};
+use crate::manifest::{Confidential, Given, Manifest, ProviderKind, Stdin};
 use crate::plan::Settling;
 use crate::provider::{ApiKey, BaseUrl, HttpProvider, Limits, Provider};
 use crate::report::MessageDocument;
@@ -54,6 +54,8 @@ pub(super) struct Context {
     pub(super) state_dir: PathBuf,
     /// The environment that was chosen.
     pub(super) environment: Option<Chosen>,
+    /// What no manifest and nothing beside one may hold.
+    pub(super) confidential: Confidential,
     /// Whether its file system may be one whose locks do not hold.
     is_any_disk_good: bool,
     pub(super) is_ci: bool,
@@ -78,17 +80,26 @@ impl Server {
 
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
-        Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
+        let origin = self.provider.origin().clone();
+        Binding { key: self.key.as_ref().map(|key| key.fingerprint(lineage, &origin)), origin }
+    }
+
+    /// Whether a state of `lineage` that is `bound` may be used with this server: the same one, and the same account where one is
+    /// known. An early fingerprint is believed here, for this server's address was told from outside.
+    pub(super) fn is_of(&self, bound: &Binding, lineage: &Lineage) -> bool {
+        let mine = self.binding(lineage);
+        let early = self.key.as_ref().map(|key| key.early_fingerprint(lineage));
+        bound.origin == mine.origin && (bound.key.is_none() || bound.key == mine.key || bound.key == early)
     }
 }
 
 impl Context {
-    pub(super) fn new(global: &Global, environment: Option<Chosen>, console: Console) -> Self {
+    pub(super) fn new(global: &Global, (environment, confidential): (Option<Chosen>, Confidential), console: Console) -> Self {
         let format = if global.json { Format::Json } else { global.format };
         let own = environment.as_ref().map(Chosen::state).or_else(|| global.state.clone());
         let (state_dir, is_any_disk_good) = (own.unwrap_or_else(|| PathBuf::from(STATE)), global.unsafe_fs);
         let (has_created, reports) = (AtomicBool::new(false), Reports::default());
-        Self { console, format, state_dir, environment, is_any_disk_good, is_ci: is_ci(), has_created, reports }
+        Self { console, format, state_dir, environment, confidential, is_any_disk_good, is_ci: is_ci(), has_created, reports }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -156,7 +167,9 @@ impl Context {
 
     /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
     pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
-        check_binding(bound, &server.binding(lineage))?;
+        if let Some(bound) = bound.filter(|bound| !server.is_of(bound, lineage)) {
+            return Err(other_server(bound, server.provider.origin()));
+        }
         match &self.environment {
             Some(chosen) => chosen.check_account(bound, server),
             None => Ok(()),
@@ -215,7 +228,8 @@ impl Context {
     pub(super) async fn connect_bound(&self, bound: Option<&Binding>, args: &ServerArgs) -> Result<Server, CliError> {
         match bound.filter(|bound| !bound.origin.is_emulator()) {
             Some(bound) if self.url()?.is_none() => {
-                let export = format!("export CHATAPI_URL={}/ (this state belongs to it)", bound.origin);
+                let url = typed_word(&format!("{}/", bound.origin));
+                let export = format!("export CHATAPI_URL={url} (this state belongs to it)");
                 Err(CliError::message(Exit::Error, "the server's address is not set").hint(export).hint(KEY_HINT))
             }
             _ => self.connect(kind_of(bound), args).await,
@@ -257,9 +271,13 @@ impl Context {
 
 /// A path as it has to be typed in a shell.
 pub(super) fn typed(path: &Path) -> String {
-    let text = path.to_string_lossy();
+    typed_word(&path.to_string_lossy())
+}
+
+/// A word as it has to be typed in a shell, whoever has written it: a server's host, an address out of a file.
+pub(super) fn typed_word(text: &str) -> String {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(&byte));
-    if is_plain { text.into_owned() } else { format!("'{}'", escape(&text).replace('\'', r"'\''")) }
+    if is_plain { text.to_owned() } else { format!("'{}'", escape(text).replace('\'', r"'\''")) }
 }
 
 /// The kind of provider that a state is bound to.
@@ -270,21 +288,20 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
     }
 }
 
-/// Refuses another server or account than the state's, before a byte is sent.
-fn check_binding(bound: Option<&Binding>, mine: &Binding) -> Result<(), CliError> {
-    let Some(bound) = bound.filter(|bound| !bound.admits(mine)) else { return Ok(()) };
+/// Another server or account than the state's.
+fn other_server(bound: &Binding, mine: &Origin) -> CliError {
     let other = CliError::message(
         Exit::Error,
-        if bound.origin == mine.origin {
-            format!("the state belongs to another account on {}: the API key differs", bound.origin)
+        if bound.origin == *mine {
+            format!("the state belongs to another account on {mine}: the API key differs")
         } else {
-            format!("the state belongs to {}, not to {}", bound.origin, mine.origin)
+            format!("the state belongs to {}, not to {mine}", bound.origin)
         },
     );
-    Err(other
+    other
         .hint("nothing was sent")
         .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)")
-        .hint("if it is the same account under another key or address: `chatapi state rebind`"))
+        .hint("if it is the same account under another key or address: `chatapi state rebind`")
 }
 
 /// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.

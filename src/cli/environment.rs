@@ -4,15 +4,19 @@
 //! state is bound to that very gateway already: whoever changes the file cannot send a key elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+mod account;
 
 use super::args::{Global, Verb};
-use super::context::{LOCK_FILE, STATE, Server, typed};
+use super::context::{typed, typed_word};
 use super::error::CliError;
 use super::exit::Exit;
-use crate::manifest::{Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load};
+use super::kept;
+use super::reserved::real;
+use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded, neighbour};
 use crate::provider::{ApiKey, BaseUrl};
-use crate::state::{Binding, Origin};
+use crate::state::{Binding, KeyFingerprint, Lineage, Origin};
 use crate::store::{self, Reading};
 use crate::text::escape;
 
@@ -35,16 +39,22 @@ pub(super) struct Chosen {
     file: PathBuf,
     gateway: Option<Gateway>,
     own: Environment,
-    /// The state directories of the other ones with which it may not share an account.
-    others: Vec<(String, PathBuf)>,
+    /// The other ones with which it may not share an account: state directories and lock files.
+    others: Vec<(String, PathBuf, PathBuf)>,
     /// Those of all other ones.
     neighbours: Vec<(String, PathBuf)>,
+    /// The lock files and files of values of them all.
+    files: Vec<PathBuf>,
 }
 
 /// The environment that the command line, the process's environment or the file's `default` names. None where there are none, and for
 /// verbs that have nothing to do with a state.
-pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, CliError> {
-    let Some(path) = global.environments.clone().or_else(|| beside(verb)).filter(|_| has_state(verb)) else {
+pub(super) fn choose(global: &Global, verb: &Verb, confidential: &Confidential) -> Result<Option<Chosen>, CliError> {
+    let path = global.environments.clone().or_else(|| beside(verb));
+    if path.is_none() && has_state(verb) && (global.env.is_some() || global.state.is_none()) {
+        check_spelling(verb)?;
+    }
+    let Some(path) = path.filter(|_| has_state(verb)) else {
         let message = |name| format!("there is no {FILE}, which would say what environment `{name}` is");
         return match &global.env {
             Some(name) if has_state(verb) => Err(CliError::message(Exit::Error, message(name))
@@ -55,7 +65,7 @@ pub(super) fn choose(global: &Global, verb: &Verb) -> Result<Option<Chosen>, Cli
     if global.env.is_none() && global.state.is_some() {
         return Ok(None);
     }
-    let Environments { default, mut all } = read(&path)?;
+    let Environments { default, mut all } = read(&path, confidential)?;
     let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let Some(name) = global.env.clone().or(default) else {
         if matches!(verb, Verb::Validate(_) | Verb::Show(_)) {
@@ -122,14 +132,33 @@ fn manifest(verb: &Verb) -> Option<&Path> {
 
 /// The file beside the manifests of a verb, else here.
 fn beside(verb: &Verb) -> Option<PathBuf> {
+    places(verb).find(|path| path.exists())
+}
+
+/// Where the file is looked for.
+fn places(verb: &Verb) -> impl Iterator<Item = PathBuf> {
     let near = manifest(verb)
         .filter(|first| first.as_os_str() != "-")
         .map(|first| if first.is_dir() { first.join(FILE) } else { first.with_file_name(FILE) });
-    near.into_iter().chain([PathBuf::from(FILE)]).find(|path| path.exists())
+    near.into_iter().chain([PathBuf::from(FILE)])
 }
 
-fn read(path: &Path) -> Result<Environments, CliError> {
-    let Loaded { sources, problems } = load(&[path.to_owned()], Stdin::Terminal);
+/// Refuses what is nearly the file, and declares environments: none of them would be used.
+fn check_spelling(verb: &Verb) -> Result<(), CliError> {
+    let Some((meant, found)) = places(verb).find_map(|meant| {
+        let found = neighbour(&meant).filter(|found| kept::declares_environments(found))?;
+        Some((meant, found))
+    }) else {
+        return Ok(());
+    };
+    let (meant, found) = (typed(&meant), typed(&found));
+    Err(CliError::message(Exit::Error, format!("{found} declares environments, and they are read from {FILE} only"))
+        .hint("nothing was sent: none of its environments would be used, and another state would be begun")
+        .hint(format!("`mv {found} {meant}`; or name it: `--environments {found}`")))
+}
+
+fn read(path: &Path, confidential: &Confidential) -> Result<Environments, CliError> {
+    let Loaded { sources, problems } = load_guarded(&[path.to_owned()], Stdin::Terminal, confidential);
     match sources.first() {
         Some(source) if problems.is_empty() => Ok(Environments::parse(source)?),
         _ => Err(problems.into()),
@@ -143,9 +172,11 @@ impl Chosen {
         let is_apart = |other: &str, it: &Environment| {
             !own.same_account_as.iter().any(|o| o == other) && !it.same_account_as.contains(&name)
         };
-        let others = all.iter().filter(|(other, it)| is_apart(other, it)).map(|(other, it)| (other.clone(), near(&it.state)));
-        let others = others.collect();
+        let others = all.iter().filter(|(other, it)| is_apart(other, it));
+        let others = others.map(|(other, it)| (other.clone(), near(&it.state), near(&it.lock_file))).collect();
         let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
+        let every = all.values().chain([&own]);
+        let files = every.flat_map(|it| it.var_files.iter().chain([&it.lock_file])).map(|path| near(path)).collect();
         let gateway = match own.gateway.as_deref() {
             None => None,
             Some(EMULATOR) => Some(Gateway::Emulator),
@@ -157,7 +188,7 @@ impl Chosen {
                 Some(Gateway::Server(Box::new(base), text.to_owned()))
             }
         };
-        Ok(Self { name, file, gateway, own, others, neighbours })
+        Ok(Self { name, file, gateway, own, others, neighbours, files })
     }
 
     /// Refuses a state or lock file that is another one's behind a symbolic link: their texts were compared when the file was read.
@@ -185,7 +216,22 @@ impl Chosen {
     }
 
     fn near(&self, path: &Path) -> PathBuf {
-        self.file.with_file_name("").join(path)
+        self.home().join(path)
+    }
+
+    /// The directory of its file.
+    pub(super) fn home(&self) -> PathBuf {
+        self.file.with_file_name("")
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that declares it, as it has to be typed.
+    pub(super) fn file(&self) -> String {
+        typed(&self.file)
     }
 
     /// Its state directory.
@@ -201,6 +247,11 @@ impl Chosen {
     /// Its files with values of variables.
     pub(super) fn var_files(&self) -> impl Iterator<Item = PathBuf> {
         self.own.var_files.iter().map(|file| self.near(file))
+    }
+
+    /// The file that declares it, and the lock files and files of values of all that it declares.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().chain([&self.file])
     }
 
     /// The words of a command that mean it again.
@@ -270,64 +321,26 @@ impl Chosen {
             None if base.is_bare() && key.is_some_and(|key| self.is_bound_by(key, base)) => Ok(Some(text.clone())),
             None => {
                 let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
-                Err(CliError::message(Exit::Error, why)
+                let refused = CliError::message(Exit::Error, why)
                     .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-                    .hint(format!("export CHATAPI_URL={text} (as {} has it), if that is right", typed(&self.file))))
+                    .hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
+                let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
+                let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
+                Err(if is_early { refused.hint(once) } else { refused })
             }
         }
     }
 
     fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {
-        let Ok(Reading { state, .. }) = store::read(&self.state(), None) else { return false };
-        let mine = Some(key.fingerprint(&state.lineage));
-        state.binding.is_some_and(|bound| bound.origin == base.origin() && bound.key == mine)
+        let origin = base.origin();
+        let is_mine =
+            |(bound, lineage): (Binding, _)| bound.key == Some(key.fingerprint(&lineage, &origin)) && bound.origin == origin;
+        self.binding().is_some_and(is_mine)
     }
 
-    /// Refuses the key of another environment, before the first request of this one binds it.
-    pub(super) fn check_account(&self, bound: Option<&Binding>, server: &Server) -> Result<(), CliError> {
-        if bound.is_some() {
-            return Ok(());
-        }
-        let (name, file) = (&self.name, typed(&self.file));
-        let refused = |dir: &Path| {
-            let message = format!("the key opens the account of the state in {}, and this is environment `{name}`", typed(dir));
-            CliError::message(Exit::Guard, message)
-                .hint("nothing was sent: what exists there would be created a second time")
-                .hint(format!("use the key of `{name}`"))
-        };
-        if let Some((other, dir)) = self.others.iter().find(|(_, dir)| is_of(server, dir)) {
-            let shared = format!("if both share an account: `same_account_as: [{other}]` under `{name}` in {file}");
-            return Err(refused(dir).hint(shared));
-        }
-        let before = self.near(Path::new(STATE));
-        // What is another environment's by now was looked at above, unless both say that they share the account.
-        let is_declared = self.neighbours.iter().any(|(_, dir)| real(dir) == real(&before));
-        if before != self.state() && !is_declared && is_of(server, &before) {
-            let moved = format!(
-                "if that state is this environment's: `state: {STATE}` and `lock_file: {LOCK_FILE}` under `{name}` in {file}"
-            );
-            return Err(refused(&before).hint(moved));
-        }
-        Ok(())
+    /// What its state is bound to, and the lineage of that.
+    fn binding(&self) -> Option<(Binding, Lineage)> {
+        let Reading { state, .. } = store::read(&self.state(), None).ok()?;
+        Some((state.binding?, state.lineage))
     }
-}
-
-/// Where `path` really is: links are followed as far as it exists.
-fn real(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let found = whole.ancestors().find_map(|there| Some((there.canonicalize().ok()?, whole.strip_prefix(there).ok()?)));
-    let Some((there, rest)) = found else { return whole };
-    rest.components().fold(there, |mut whole, part| {
-        match part {
-            Component::ParentDir => drop(whole.pop()),
-            part => whole.push(part),
-        }
-        whole
-    })
-}
-
-/// Whether the state in `dir` belongs to this server and key. The emulator has no accounts.
-fn is_of(server: &Server, dir: &Path) -> bool {
-    let Ok(Reading { state, .. }) = store::read(dir, None) else { return false };
-    state.binding.is_some_and(|theirs| !theirs.origin.is_emulator() && theirs.admits(&server.binding(&state.lineage)))
 }

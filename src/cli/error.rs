@@ -250,6 +250,17 @@ fn remedy(place: &Path, why: Hazard) -> Vec<String> {
 
 impl From<LockFileError> for CliError {
     fn from(error: LockFileError) -> Self {
+        if matches!(error, LockFileError::Two { .. }) {
+            return Self::new(Exit::Error, &error)
+                .hint("say one of the two; `lock_file:` in chatapi.yaml says which one an environment has");
+        }
+        if matches!(error, LockFileError::InState(_)) {
+            return Self::new(Exit::Error, &error)
+                .hint("nothing was sent and nothing was written: it would take the place of what the state keeps")
+                .hint(
+                    "a lock file is committed, beside the manifest: `--lock-file chatapi.lock`, or `lock_file:` in chatapi.yaml",
+                );
+        }
         let shown = Self::new(Exit::State, &error);
         if matches!(error, LockFileError::Absent(_)) {
             return shown

@@ -17,7 +17,7 @@ use super::process::child_command;
 use crate::provider::certainty::{CreatedInstance, Verdict, judge};
 use crate::seal::{Identity, OpenError, SECRET};
 use crate::secret::Secret;
-use crate::state::{Entry, Event, Lineage, TokenAt, about_answer, about_token};
+use crate::state::{Entry, Event, Instance, Lineage, TokenAt, about_answer, about_token};
 
 /// The key itself, for a CI job that may read tokens.
 const VARIABLE: &str = "CHATAPI_IDENTITY";
@@ -102,14 +102,45 @@ fn run(command: &str, limit: Duration) -> Result<Secret, CliError> {
 
 /// A token out of the entry that holds it.
 pub(super) fn token_in(entry: &Entry, at: &TokenAt, lineage: &Lineage, keys: &[Identity]) -> Result<Secret, TokenError> {
+    opened(entry, at, lineage, keys).map(|(token, _)| token)
+}
+
+/// The token of `instance`, to be used at its address: where a sealed answer has brought both, it has brought this very address. The
+/// state tells the address in the clear, and whoever can write to it could have the token sent to another.
+pub(super) fn token_for(
+    instance: &Instance,
+    (entry, at): (&Entry, &TokenAt),
+    lineage: &Lineage,
+    keys: &[Identity],
+) -> Result<Secret, TokenError> {
+    let (token, answer) = opened(entry, at, lineage, keys)?;
+    match answer {
+        // An address that a list has told may be another by now, and gets a token by rules of its own.
+        Some(answer) if !instance.is_address_listed => {
+            let is_same = answer.id == instance.id && (instance.api_url.is_none() || answer.api_url == instance.api_url);
+            if is_same { Ok(token) } else { Err(TokenError::Elsewhere) }
+        }
+        _ => Ok(token),
+    }
+}
+
+/// A token, and the answer that has brought it.
+fn opened(
+    entry: &Entry,
+    at: &TokenAt,
+    lineage: &Lineage,
+    keys: &[Identity],
+) -> Result<(Secret, Option<CreatedInstance>), TokenError> {
     match &entry.event {
         Event::TokenSet { token, .. } | Event::Created { token: Some(token), .. } => {
-            Ok(token.open(keys, &about_token(lineage, &at.name))?)
+            Ok((token.open(keys, &about_token(lineage, &at.name))?, None))
         }
         Event::Received { attempt, answer } => {
             let answer = answer.open(keys, &about_answer(lineage, &at.name, attempt))?;
             match judge(&answer) {
-                Verdict::Created(CreatedInstance { token: Some(token), .. }) => Ok(token),
+                Verdict::Created(created @ CreatedInstance { token: Some(_), .. }) => {
+                    created.token.clone().map(|token| (token, Some(created))).ok_or(TokenError::Absent)
+                }
                 _ => Err(TokenError::Absent),
             }
         }
@@ -123,6 +154,11 @@ pub(super) enum TokenError {
     /// It is sealed, and stays so.
     #[error("the token is sealed")]
     Sealed(#[from] OpenError),
+    /// The answer that brought it told another id or address than the state does.
+    #[error(
+        "the answer that brought the token is about another address or id than the state has: somebody has changed the state"
+    )]
+    Elsewhere,
     /// The entry has none.
     #[error("the journal holds no token where it should")]
     Absent,
@@ -135,6 +171,9 @@ impl From<TokenError> for CliError {
                 .hint("name the secret key: `--identity FILE`, `--identity-command COMMAND`, or CHATAPI_IDENTITY")
                 .hint("if no such key is left, the token is lost: get another from the provider, `chatapi token set NAME --replace`"),
             TokenError::Sealed(OpenError::Newer) => Self::new(Exit::Error, &error).hint("use that version of chatapi"),
+            TokenError::Elsewhere => Self::new(Exit::State, &error)
+                .hint("nothing was sent; bring the newest intact copy of the state directory back")
+                .hint("`chatapi token get NAME` prints the token by itself"),
             TokenError::Sealed(OpenError::Altered) | TokenError::Absent => {
                 Self::new(Exit::State, &error).hint("`chatapi state verify` tells more; a backup of the state may be whole")
             }

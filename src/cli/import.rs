@@ -54,7 +54,7 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     store.append(adopted, Timestamp::now())?;
     let has_token = kept.is_some() || store.state().record(name).is_some_and(|record| record.token().is_some());
     if let Some(token) = kept {
-        store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
+        store.append(Event::TokenSet { name: name.clone(), token, api_url: None }, Timestamp::now())?;
     }
     store.sync()?;
     let closed = witness.close(store);

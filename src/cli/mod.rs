@@ -6,6 +6,7 @@ mod apply;
 mod args;
 mod asking;
 mod completions;
+mod confidential;
 mod console;
 mod context;
 mod deletes;
@@ -36,6 +37,7 @@ mod progress;
 mod prompt;
 mod qr;
 mod reports;
+mod reserved;
 mod resolve;
 mod saved;
 mod schema;
@@ -48,6 +50,7 @@ mod status;
 mod stream;
 mod table;
 mod token;
+mod unnamed;
 mod usage;
 mod validate;
 mod variables;
@@ -81,7 +84,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::refuse(error),
     };
     let console = Console::new(colour(&cli.global), loudness(&cli.global));
-    let chosen = match environment::choose(&cli.global, &cli.verb) {
+    let confidential = confidential::known();
+    let chosen = match environment::choose(&cli.global, &cli.verb, &confidential) {
         Ok(chosen) => chosen,
         Err(error) => {
             console.error(&error);
@@ -93,7 +97,7 @@ pub fn main() -> ExitCode {
     if let Err(wrong) = logging::start(&cli.global) {
         console.warn(wrong);
     }
-    let context = Arc::new(Context::new(&cli.global, chosen, console));
+    let context = Arc::new(Context::new(&cli.global, (chosen, confidential), console));
     if let Some(chosen) = &context.environment {
         context.console.note(chosen.told());
     }

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::delivery;
 use super::error::CliError;
 use super::exit::Exit;
-use super::identity::{TokenError, identities, token_in};
+use super::identity::{TokenError, identities, token_for};
 use super::kept::Kept;
 use super::planning::chosen;
 use super::state::meant;
@@ -199,7 +199,7 @@ fn credentials(
             (Some(_), None) => Token::Hidden,
             (Some(at), Some(keys)) => {
                 let entry = entries.get(&at.entry).ok_or(StoreError::NoEntry(at.entry))?;
-                match token_in(entry, at, &state.lineage, keys) {
+                match token_for(instance, (entry, at), &state.lineage, keys) {
                     Ok(token) => Token::Revealed(token),
                     Err(error @ TokenError::Sealed(OpenError::NotForUs(_))) => {
                         closed.push((&record.name, error));

@@ -18,7 +18,7 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{neighbours, saved, sealing, settled, variables};
+use super::{neighbours, saved, sealing, settled, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
@@ -95,7 +95,12 @@ impl Made {
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
-        let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
+        let lock_file = args.lock_file.lock_file.clone().unwrap_or_else(|| witness::beside_manifest(&args.manifests.files));
+        let elsewhere = match state {
+            Some(state) => check_server(context, state.binding.as_ref(), manifest.provider),
+            None => unnamed::check(context, &lock_file, manifest.provider),
+        };
+        let elsewhere = elsewhere.err();
         let owners = || neighbours::owners_beside(context, state, manifest.provider);
         let taken = neighbours::check_settled(&settled, owners).err();
         let drift = verified.map(|verified| verified.drift);

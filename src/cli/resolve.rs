@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         aside: old.name.clone(),
     });
     if let Some(token) = token {
-        store.append(Event::TokenSet { name: args.name.clone(), token }, Timestamp::now())?;
+        store.append(Event::TokenSet { name: args.name.clone(), token, api_url: None }, Timestamp::now())?;
     }
     store.sync()?;
     let closed = witness.close(store);

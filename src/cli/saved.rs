@@ -226,7 +226,8 @@ pub(super) fn check_manifest(context: &Context, plan: &SavedPlan) -> Result<(), 
     if let Some(absent) = files.iter().find(|file| !file.exists()) {
         return Err(Stale::NoManifest(typed(absent)));
     }
-    let manifest = context.manifest(&files, &Given::exactly(&plan.manifest.variables)).map_err(|_| Stale::BadManifest)?;
+    let given = Given { confidential: context.confidential.clone(), ..Given::exactly(&plan.manifest.variables) };
+    let manifest = context.manifest(&files, &given).map_err(|_| Stale::BadManifest)?;
     plan.check_manifest(&manifest)
 }
 

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::state::record;
 use super::{sealing, witness};
-use crate::instance::InstanceName;
+use crate::instance::{ApiUrl, InstanceName};
 use crate::report::TokenDocument;
 use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
@@ -84,17 +84,18 @@ pub(super) fn answer(
 }
 
 pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliError> {
-    let TokenSetArgs { name, replace, lock_file, lock } = args;
+    let TokenSetArgs { name, replace, api_url, lock_file, lock } = args;
     let token = from_stdin()?;
     let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
     check_settable(store.state(), name, *replace)?;
+    check_address(store.state(), name, api_url.as_ref())?;
     let pin = sealing::for_token(context, store.state(), &witness)?;
     let token = keep(store.state(), pin.as_ref(), name, token)?;
     store.append(context.run_info("token set").event(), Timestamp::now())?;
     if let Some(to) = pin {
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
-    store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
+    store.append(Event::TokenSet { name: name.clone(), token, api_url: api_url.clone() }, Timestamp::now())?;
     store.sync()?;
     let closed = witness.close(store);
     context.done(format!("The token of `{name}` is kept."))?;
@@ -121,6 +122,18 @@ fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(
                 .hint("`--replace` puts another in its place"))
         }
         Some(_) => Ok(()),
+    }
+}
+
+/// Refuses an address where the create has told one: that is the instance's.
+fn check_address(state: &State, name: &InstanceName, api_url: Option<&ApiUrl>) -> Result<(), CliError> {
+    let told = record(state, name)?.instance().filter(|instance| !instance.is_address_listed);
+    match (told.and_then(|instance| instance.api_url.as_ref()), api_url) {
+        (Some(told), Some(typed)) if told != typed => {
+            let message = format!("the answer to the create of `{name}` has told its address, {told}: no other is taken");
+            Err(CliError::message(Exit::Error, message).hint("leave `--api-url` out; nothing was written"))
+        }
+        _ => Ok(()),
     }
 }
 

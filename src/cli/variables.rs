@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use super::args::VariableArgs;
 use super::context::Context;
-use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
-use crate::manifest::{Given, Loaded, Source, Stdin, load};
+use crate::manifest::{Given, Loaded, Source, Stdin, load_beside, load_guarded};
 
 /// What the variables of the environment begin with.
 const PREFIX: &str = "CHATAPI_VAR_";
@@ -25,7 +24,7 @@ impl VariableArgs {
 /// Everything that is said.
 pub(super) fn given(context: &Context, args: &VariableArgs) -> Result<Given, CliError> {
     let mut given = surrounding(context)?;
-    given.files.extend(read(&args.var_file)?);
+    given.files.extend(read(load_guarded(&args.var_file, Stdin::Terminal, &context.confidential))?);
     Ok(Given { flags: args.var.clone(), ..given })
 }
 
@@ -41,11 +40,13 @@ pub(super) fn surrounding(context: &Context) -> Result<Given, CliError> {
         let value = value.map_err(|_| CliError::message(Exit::Error, format!("{PREFIX}{name} is not UTF-8")))?;
         environment.insert(name.to_ascii_lowercase(), value);
     }
-    let own: Vec<PathBuf> = context.environment.iter().flat_map(Chosen::var_files).collect();
-    Ok(Given { environment, files: read(&own)?, ..Given::default() })
+    let files = context.environment.as_ref().map_or(Ok(Vec::new()), |chosen| {
+        let own: Vec<PathBuf> = chosen.var_files().collect();
+        read(load_beside(&chosen.home(), &own, &context.confidential))
+    })?;
+    Ok(Given { environment, files, confidential: context.confidential.clone(), ..Given::default() })
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<Source>, CliError> {
-    let Loaded { sources, problems } = load(files, Stdin::Terminal);
+fn read(Loaded { sources, problems }: Loaded) -> Result<Vec<Source>, CliError> {
     if problems.is_empty() { Ok(sources) } else { Err(problems.into()) }
 }

@@ -14,6 +14,7 @@ use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::reports::whole;
+use super::reserved;
 use crate::manifest::ProviderKind;
 use crate::state::{Head, Lineage, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, Reading, StateStore as _, StoreError};
@@ -208,12 +209,31 @@ fn check_named(context: &Context, named: Option<&PathBuf>) -> Result<(), LockFil
 fn look_for(
     context: &Context,
     named: Option<&PathBuf>,
+    places: [PathBuf; 2],
+    default: PathBuf,
+) -> Result<Witness, LockFileError> {
+    let own = context.environment.as_ref().map(Chosen::lock_file);
+    let named = named.cloned().or_else(set_path);
+    let is_misplaced = |path: &&PathBuf| reserved::is_in_state(context, path);
+    let mut all = places.iter().chain([&default]).chain(&named).chain(&own);
+    if let Some(path) = all.find(is_misplaced).cloned() {
+        return Err(LockFileError::InState(path));
+    }
+    drop(all);
+    match (own, named) {
+        (Some(own), Some(named)) if reserved::real(&own) != reserved::real(&named) => Err(LockFileError::Two { own, named }),
+        (own, named) => found(context, own.or(named), places, default),
+    }
+}
+
+fn found(
+    context: &Context,
+    named: Option<PathBuf>,
     [first, second]: [PathBuf; 2],
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
     let alone = |path: PathBuf, lock, is_guess| Witness { path, lock, other: None, is_other_newer: false, is_guess };
-    let own = context.environment.as_ref().map(Chosen::lock_file);
-    if let Some(path) = named.cloned().or(own).or_else(set_path) {
+    if let Some(path) = named {
         return Ok(alone(path.clone(), LockFile::read(&path)?, false));
     }
     let found = LockFile::read(&first)?;
@@ -282,7 +302,9 @@ fn is_of_another(lock: &LockFile, dir: &Path) -> bool {
 pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = match Witness::of_state(context, named.lock_file.as_ref()) {
         Ok(witness) => witness,
-        Err(absent @ LockFileError::Absent(_)) => return Err(absent.into()),
+        Err(wrong @ (LockFileError::Absent(_) | LockFileError::InState(_) | LockFileError::Two { .. })) => {
+            return Err(wrong.into());
+        }
         Err(error) => {
             context.forewarn("a plan and an apply will stop", &error.into());
             return Ok(store::read(&context.state_dir, None)?);

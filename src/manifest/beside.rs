@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::confidential::Confidential;
 use super::document::{self, Node, Value};
 use super::repeat::named_file;
 use super::report::{Page, Report};
@@ -82,8 +83,15 @@ fn name_in(entry: &Node<'_>) -> Option<String> {
     fields.iter().find_map(|field| named_file(&field.value)?.text().map(str::to_owned))
 }
 
+/// Where `path` really is, links followed; none: outside of `directory`.
+pub(super) fn within(directory: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let (home, path) = (fs::canonicalize(directory)?, fs::canonicalize(path)?);
+    Ok(path.starts_with(&home).then_some(path))
+}
+
 /// Reads the file `name` beside a manifest in `directory`, at most `left` bytes.
-pub(super) fn read(directory: &Path, name: &str, left: usize) -> Result<Beside, Refusal> {
+pub(super) fn read(directory: &Path, name: &str, left: usize, confidential: &Confidential) -> Result<Beside, Refusal> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => (MISSING.to_owned(), MISSING_HELP.to_owned()),
         io::ErrorKind::PermissionDenied => {
@@ -92,18 +100,18 @@ pub(super) fn read(directory: &Path, name: &str, left: usize) -> Result<Beside, 
         _ => (format!("the file cannot be read: {error}"), "check what stands there".to_owned()),
     };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let home = fs::canonicalize(directory).map_err(unreadable)?;
-    let path = fs::canonicalize(home.join(name)).map_err(unreadable)?;
-    if !path.starts_with(&home) {
+    let Some(path) = within(directory, &directory.join(name)).map_err(unreadable)? else {
         return Err((
             "the file leads out of the manifest's directory by a link".to_owned(),
             "put the file itself beside the manifest".to_owned(),
         ));
-    }
+    };
     let mut file = open(&path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(("it is not a regular file".to_owned(), "name a file of CSV or JSON".to_owned()));
     }
+    confidential.check_file(&path, &metadata)?;
     let limit = FILE_MAX.min(left);
     let mut bytes = Vec::new();
     let wanted = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -111,6 +119,7 @@ pub(super) fn read(directory: &Path, name: &str, left: usize) -> Result<Beside, 
     if bytes.len() > limit {
         return Err((too_long(limit == FILE_MAX).summary().to_owned(), "take out what is not needed".to_owned()));
     }
+    confidential.check_bytes(&bytes)?;
     let label = if directory == Path::new(".") { Path::new(name).to_owned() } else { directory.join(name) };
     Ok(Beside { label: label.to_string_lossy().into(), bytes })
 }

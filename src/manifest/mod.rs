@@ -23,6 +23,7 @@ use crate::seal::Recipients;
 
 mod attributes;
 mod beside;
+mod confidential;
 mod document;
 mod encoding;
 mod entry;
@@ -49,13 +50,14 @@ mod target;
 mod validate;
 mod variables;
 
+pub use confidential::Confidential;
 pub use document::DEPTH_MAX;
 pub use environments::{Environment, Environments};
 pub(crate) use scalar::is_text;
 pub use schema::schema;
 pub use settlements::{Import, Move, Resolution, Settlements};
 pub(crate) use source::neighbour;
-pub use source::{Loaded, Source, Stdin, load};
+pub use source::{Loaded, Source, Stdin, load, load_beside, load_guarded};
 pub use target::{Target, TargetError};
 pub use variables::Given;
 
@@ -151,9 +153,9 @@ impl Manifest {
         reading::read(sources, given)
     }
 
-    /// [`load`] and [`Manifest::parse_with`]: the problems of files that cannot be read come with those of the others.
+    /// [`load_guarded`] and [`Manifest::parse_with`]: the problems of files that cannot be read come with those of the others.
     pub fn read(paths: &[PathBuf], stdin: Stdin<'_>, given: &Given) -> Result<Self, Diagnostics> {
-        let Loaded { sources, mut problems } = load(paths, stdin);
+        let Loaded { sources, mut problems } = load_guarded(paths, stdin, &given.confidential);
         if problems.is_empty() {
             return Self::parse_with(&sources, given);
         }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use super::beside::{self, Beside, Refusal};
+use super::confidential::{Confidential, told};
 use super::{FILE_MAX, TOTAL_MAX};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::text::closest;
@@ -86,9 +87,30 @@ pub struct Loaded {
 
 /// Reads the files that `paths` name. A directory stands for the `*.yaml` and `*.yml` files directly in it, sorted by name,
 /// hidden ones and `chatapi.yaml` left out; `-` stands for standard input. A file that is named twice is read once.
-pub fn load(paths: &[PathBuf], mut stdin: Stdin<'_>) -> Loaded {
+pub fn load(paths: &[PathBuf], stdin: Stdin<'_>) -> Loaded {
+    load_guarded(paths, stdin, &Confidential::default())
+}
+
+/// As [`load`], of files that must lie in the directory `home`, links followed: for those that stand in a file which comes with pull
+/// requests.
+pub fn load_beside(home: &Path, paths: &[PathBuf], confidential: &Confidential) -> Loaded {
+    let is_inside = |path: &&PathBuf| !matches!(beside::within(home, path), Ok(None));
+    let (inside, outside): (Vec<_>, Vec<_>) = paths.iter().partition(is_inside);
+    let inside: Vec<PathBuf> = inside.into_iter().cloned().collect();
+    let mut loaded = load_guarded(&inside, Stdin::Terminal, confidential);
+    for path in outside {
+        let problem = Diagnostic::error("the file lies outside of the directory of the file that names it, or a link leads out");
+        let problem = problem.help("put the file itself there; on the command line `--var-file` names any file");
+        loaded.problems.push(problem.in_file(&Arc::from(path.to_string_lossy()), 0));
+    }
+    loaded
+}
+
+/// As [`load`], but for what is `confidential`.
+pub fn load_guarded(paths: &[PathBuf], mut stdin: Stdin<'_>, confidential: &Confidential) -> Loaded {
     let mut loader = Loader {
         loaded: Loaded { sources: Vec::new(), problems: Diagnostics::new() },
+        confidential,
         seen: HashSet::new(),
         bytes: 0,
         others: 0,
@@ -104,8 +126,9 @@ pub fn load(paths: &[PathBuf], mut stdin: Stdin<'_>) -> Loaded {
     loader.loaded
 }
 
-struct Loader {
+struct Loader<'c> {
     loaded: Loaded,
+    confidential: &'c Confidential,
     /// Device and inode of what was read; standard input as nothing.
     seen: HashSet<Option<(u64, u64)>>,
     bytes: usize,
@@ -113,7 +136,7 @@ struct Loader {
     others: usize,
 }
 
-impl Loader {
+impl Loader<'_> {
     fn stdin(&mut self, stdin: &mut Stdin<'_>) -> Result<(), Box<Diagnostic>> {
         let Stdin::Piped(reader) = stdin else {
             let problem = Diagnostic::error("a manifest is expected from standard input, and that is a terminal");
@@ -145,6 +168,7 @@ impl Loader {
         let mut file = open(path).map_err(|error| unreadable(&error))?;
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;
         regular(&metadata)?;
+        self.confidential.check_file(path, &metadata).map_err(told)?;
         if !self.seen.insert(Some((metadata.dev(), metadata.ino()))) {
             return Ok(());
         }
@@ -163,6 +187,7 @@ impl Loader {
         if bytes.len() > limit {
             return Err(Box::new(too_long(limit == FILE_MAX)));
         }
+        self.confidential.check_bytes(&bytes).map_err(told)?;
         self.bytes += bytes.len();
         let mut source = Source::new(label, bytes);
         self.beside(&mut source, directory);
@@ -177,7 +202,7 @@ impl Loader {
             let file = if self.others > FILES_MAX {
                 Err((format!("more than {FILES_MAX} files"), "make fewer of them".to_owned()))
             } else {
-                beside::read(directory, &name, TOTAL_MAX.saturating_sub(self.bytes))
+                beside::read(directory, &name, TOTAL_MAX.saturating_sub(self.bytes), self.confidential)
             };
             self.bytes += file.as_ref().map_or(0, |file| file.bytes.len());
             source.beside.insert(name, file);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 use std::sync::Arc;
 
+use super::confidential::Confidential;
 use super::document::{Entry, Node, Value};
 use super::report::{Page, Report};
 use super::scalar::Meaning;
@@ -79,6 +80,8 @@ pub struct Given {
     pub files: Vec<Source>,
     /// By the variable's name; what is not declared is not looked at.
     pub environment: BTreeMap<String, String>,
+    /// What no value and no file may hold.
+    pub confidential: Confidential,
 }
 
 impl Given {
@@ -168,7 +171,12 @@ impl Variables {
     pub(super) fn resolve(&mut self, given: &Given, files: (&[Option<Node<'_>>], &mut [Page]), problems: &mut Diagnostics) {
         let mut values = BTreeMap::new();
         for (name, text) in &given.flags {
-            self.flag(name, text, &mut values, problems);
+            if given.confidential.finds(name) || given.confidential.finds(text) {
+                problems.push(with_key("a value of `--var`"));
+                values.insert(name.clone(), None);
+            } else {
+                self.flag(name, text, &mut values, problems);
+            }
         }
         let mut written = BTreeMap::new();
         for (root, page) in files.0.iter().zip(files.1) {
@@ -268,6 +276,7 @@ impl Declared {
         let said = given.environment.get(name);
         // CI systems set what nobody has defined to the empty text.
         let problem = match (said.filter(|text| !text.is_empty()), &self.default) {
+            (Some(text), _) if given.confidential.finds(text) => with_key(&variable),
             (Some(text), _) if self.kind.admits(text) => return Some(text.clone()),
             (Some(_), _) => self.kind.refused(&variable),
             (None, Some(default)) => return Some(default.clone()),
@@ -280,6 +289,12 @@ impl Declared {
         problems.push(problem.at(self.span).in_file(&self.file, self.order));
         None
     }
+}
+
+/// A value becomes a name or a label: it would be shown, and sent.
+fn with_key(what: &str) -> Diagnostic {
+    Diagnostic::error(&format!("{what} holds the API key, and is not shown"))
+        .help("say another value: it stands in names, plans and messages")
 }
 
 fn declared(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Declared> {

@@ -217,7 +217,7 @@ mod tests {
         let entry = Entry {
             serial: done.serial.next(),
             at: jiff::Timestamp::UNIX_EPOCH,
-            event: Event::TokenSet { name: name("a"), token },
+            event: Event::TokenSet { name: name("a"), token, api_url: None },
         };
         let mut usable = done.clone();
         usable.apply(&entry).unwrap();

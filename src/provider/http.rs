@@ -81,11 +81,27 @@ impl ApiKey {
         }
     }
 
-    /// Tells this key from others in a state of `lineage`, and gives nothing away: an HMAC, cut to 16 bytes.
-    pub fn fingerprint(&self, lineage: &Lineage) -> KeyFingerprint {
+    /// Tells this key from others in a state of `lineage` on the server at `origin`, and gives nothing away. Whoever has not got the key
+    /// can make none for another server.
+    pub fn fingerprint(&self, lineage: &Lineage, origin: &Origin) -> KeyFingerprint {
+        let length = (origin.0.len() as u64).to_be_bytes();
+        let tag = self.tag(lineage, &[b"origin and key", &length, origin.0.as_bytes()]);
+        KeyFingerprint(format!("{}{tag}", KeyFingerprint::OF_ORIGIN))
+    }
+
+    /// What stands in states that were bound before the fingerprint was of a server too: it proves the key, and no address.
+    pub fn early_fingerprint(&self, lineage: &Lineage) -> KeyFingerprint {
+        KeyFingerprint(self.tag(lineage, &[]))
+    }
+
+    /// An HMAC, cut to 16 bytes.
+    fn tag(&self, lineage: &Lineage, before: &[&[u8]]) -> String {
         let salt = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, lineage.as_str().as_bytes());
-        let tag = ring::hmac::sign(&salt, self.0.expose().as_bytes());
-        KeyFingerprint(hex(tag.as_ref().get(..16).unwrap_or_default()))
+        let mut tag = ring::hmac::Context::with_key(&salt);
+        for part in before.iter().chain([&self.0.expose().as_bytes()]) {
+            tag.update(part);
+        }
+        hex(tag.sign().as_ref().get(..16).unwrap_or_default())
     }
 }
 

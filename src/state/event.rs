@@ -195,6 +195,9 @@ pub enum Event {
         name: InstanceName,
         /// The token.
         token: KeptSecret,
+        /// Where the instance is, by an operator, where nobody else has told it. A program that does not know this knows no address.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        api_url: Option<ApiUrl>,
     },
     /// An instance that this state did not create, taken over as it is. Its token is missing.
     Adopted {

@@ -153,10 +153,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A keyed hash of the API key, salted with the lineage: tells two keys apart and gives neither away.
+/// A keyed hash of the API key and the server's origin, salted with the lineage: tells two keys apart and gives neither away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyFingerprint(pub String);
+
+impl KeyFingerprint {
+    /// What it begins with, if it is of an origin too.
+    pub const OF_ORIGIN: &'static str = "2:";
+
+    /// Whether it is of the key alone: whoever can write to the state can put another server beside it.
+    pub fn is_early(&self) -> bool {
+        !self.0.starts_with(Self::OF_ORIGIN)
+    }
+}
 
 /// What a state belongs to. Another origin or key is refused before a byte is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,10 +178,12 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Whether a state bound like this may be used with `other`: the same server, and the same account where one is known. A
-    /// state that was rebuilt knows its server only.
+    /// Whether a state bound like this may be bound as `other`: the same server, and the same account where one is known. A
+    /// state that was rebuilt knows its server only. Whether an early fingerprint is of the same key is known to who has that.
     pub fn admits(&self, other: &Self) -> bool {
-        self.origin == other.origin && (self.key.is_none() || self.key == other.key)
+        let is_early = |key: &Option<KeyFingerprint>| key.as_ref().is_some_and(KeyFingerprint::is_early);
+        let is_renewed = is_early(&self.key) && other.key.is_some() && !is_early(&other.key);
+        self.origin == other.origin && (self.key.is_none() || self.key == other.key || is_renewed)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run, Serial, State,
     TokenAt, Verdict,
 };
-use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 
 /// A step that the table does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +148,7 @@ impl State {
                 self.mark(protected, |record| record.is_protected = true)?;
                 self.mark(unprotected, |record| record.is_protected = false)
             }
-            Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
+            Event::TokenSet { name, api_url, .. } => self.set_token(name, entry.serial, api_url.as_ref()),
             Event::Adopted { name, kind, id, api_url, .. } => {
                 self.adopt(name, *kind, Instance::listed(id, api_url.as_ref(), entry.at))
             }
@@ -305,11 +305,15 @@ impl State {
         owner.map_or(Ok(()), |owner| Err(Illegal::IdTaken { id: id.clone(), owner: owner.clone() }))
     }
 
-    fn set_token(&mut self, name: &InstanceName, at: Serial) -> Result<(), Illegal> {
+    fn set_token(&mut self, name: &InstanceName, at: Serial, api_url: Option<&ApiUrl>) -> Result<(), Illegal> {
         let record = self.records.get_mut(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
         match &mut record.phase {
             Phase::Created(instance) => {
                 instance.token = Some(TokenAt { entry: at, name: name.clone() });
+                // What was typed is as foreign as what was listed: no answer to a create has told it.
+                if let Some(api_url) = api_url {
+                    (instance.api_url, instance.is_address_listed) = (Some(api_url.clone()), true);
+                }
                 Ok(())
             }
             _ => Err(illegal(record, "token_set")),
@@ -323,7 +327,9 @@ impl State {
         // What was called gone and exists after all is what it was, with its token.
         let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
         let instance = match lost {
-            Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
+            // An address of its own answer is its answer's still; another one is known from the list only, whatever had told the first.
+            Some(lost) if instance.api_url.is_none() || instance.api_url == lost.api_url => lost,
+            Some(lost) => Instance { api_url: instance.api_url, is_address_listed: instance.is_address_listed, ..lost },
             None => instance,
         };
         self.put(Record::new(name.clone(), kind, Phase::Created(instance)));

@@ -55,7 +55,7 @@ fn event(word: &str) -> Event {
         "protect" => Event::Protection { protected: vec![name("a")], unprotected: vec![] },
         "unprotect" => Event::Protection { protected: vec![], unprotected: vec![name("a")] },
         "release" => Event::Released { name: name("a") },
-        "token" => Event::TokenSet { name: name("a"), token: kept() },
+        "token" => Event::TokenSet { name: name("a"), token: kept(), api_url: None },
         _ => unreachable!("{word}"),
     }
 }
@@ -175,8 +175,13 @@ fn a_binding_names_its_account_once_and_never_another() {
         Event::Bound(super::Binding { origin: super::Origin(origin.into()), key })
     };
     assert!(replay(&[bound("a", None), bound("a", Some("k")), bound("a", Some("k"))]).is_ok());
-    for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None)] {
+    for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None), bound("b", Some("2:k"))] {
         assert_eq!(replay(&[bound("a", Some("k")), other]), Err(Illegal::Bound));
+    }
+    // A fingerprint of the key alone is followed by one of the address too, once.
+    assert!(replay(&[bound("a", Some("k")), bound("a", Some("2:k")), bound("a", Some("2:k"))]).is_ok());
+    for other in [bound("a", Some("k")), bound("a", Some("2:l")), bound("b", Some("2:k")), bound("a", None)] {
+        assert_eq!(replay(&[bound("a", Some("2:k")), other]), Err(Illegal::Bound));
     }
 }
 
@@ -311,4 +316,24 @@ fn the_mark_of_a_replacement_follows_both_names_and_ends_with_the_old_record() {
     let gone = Event::Gone { name: name("a.100"), id: InstanceId::parse("100").unwrap(), grounds: "a test".to_owned() };
     let forgotten = after(&[adopted("a", "101"), gone, Event::Forgotten { name: name("a.100") }, adopted("z", "100")]);
     assert_eq!(replaced(&forgotten, "a"), None);
+}
+
+/// P11: whoever writes the list could collect tokens by an address else.
+#[test]
+fn p11_an_address_that_only_a_list_has_told_is_marked_though_the_instance_was_known_before() {
+    let (id, kind) = (InstanceId::parse("100").unwrap(), InstanceType::WhatsApp);
+    let address = |text: &str| crate::instance::ApiUrl::parse(text).unwrap();
+    let (first, other) = (address("https://one.example/i100/"), address("https://two.example/i100/"));
+    let begun = ["intent", "sent", "received"].map(event).to_vec();
+    let created =
+        Event::Created { attempt: attempt(), id: id.clone(), api_url: Some(first.clone()), token_in: None, token: None };
+    let gone = Event::Gone { name: name("a"), id: id.clone(), grounds: "a test".into() };
+    for (listed, expected, is_listed) in
+        [(None, &first, false), (Some(first.clone()), &first, false), (Some(other.clone()), &other, true)]
+    {
+        let adopted = Event::Adopted { name: name("a"), kind, id: id.clone(), api_url: listed, source: "a test".into() };
+        let state = replay(&[&begun[..], &[created.clone(), gone.clone(), adopted]].concat()).unwrap();
+        let instance = state.record(&name("a")).unwrap().instance().unwrap();
+        assert_eq!((instance.api_url.as_ref(), instance.is_address_listed), (Some(expected), is_listed));
+    }
 }

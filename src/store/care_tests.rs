@@ -97,7 +97,7 @@ fn t23_a_rotation_leaves_no_secret_in_the_past_and_every_file_private() {
     let (dir, ..) = closed();
     let mut store = open(dir.path());
     let replaced = KeptSecret::Clear(Secret::new("another-token".into()));
-    store.append(Event::TokenSet { name: name("one"), token: replaced }, AT).unwrap();
+    store.append(Event::TokenSet { name: name("one"), token: replaced, api_url: None }, AT).unwrap();
     store.append(Event::Released { name: name("two") }, AT).unwrap();
     store.rotate(AT, None, &mut same).unwrap();
     Box::new(store).close().unwrap();
@@ -316,7 +316,7 @@ fn write_the_fixture_of_format_2() {
     let token_in = Some(store.head().serial);
     for event in [
         Event::Created { attempt, id: InstanceId::parse("5").unwrap(), api_url: None, token_in, token: None },
-        Event::TokenSet { name: name("moved"), token },
+        Event::TokenSet { name: name("moved"), token, api_url: None },
         Event::Adopted {
             name: name("released"),
             kind,

@@ -150,7 +150,9 @@ fn the_index_follows_change_by_change() {
     }
     store.append(Event::Moved { from: name("one"), to: name("uno") }, AT).unwrap();
     store.append(Event::Noted { orphaned: vec![name("two")], returned: vec![] }, AT).unwrap();
-    store.append(Event::TokenSet { name: name("two"), token: KeptSecret::Clear(Secret::new("t".into())) }, AT).unwrap();
+    store
+        .append(Event::TokenSet { name: name("two"), token: KeptSecret::Clear(Secret::new("t".into())), api_url: None }, AT)
+        .unwrap();
     store.append(Event::Unsent { attempt: AttemptId::typed("a-three"), reason: "why".into() }, AT).unwrap();
     let state = store.state().clone();
     Box::new(store).close().unwrap();

@@ -93,6 +93,17 @@ pub enum LockFileError {
     /// It was named, and is not there.
     #[error("there is no lock file {}, which was named", .0.display())]
     Absent(PathBuf),
+    /// It would take the place of what a state keeps.
+    #[error("{} is in a state directory, where no lock file belongs", .0.display())]
+    InState(PathBuf),
+    /// Its environment has another one.
+    #[error("the environment's lock file is {}, and `--lock-file` or CHATAPI_LOCK_FILE names {}", .own.display(), .named.display())]
+    Two {
+        /// The environment's.
+        own: PathBuf,
+        /// The one that was named.
+        named: PathBuf,
+    },
     /// It is not one.
     #[error("{} is not a lock file of chatapi", .path.display())]
     Content {

@@ -57,7 +57,7 @@ pub use hold::{Hold, Holder};
 pub use journal::{Medium, Witness};
 pub use lockfile::{LockFile, LockFileError, LockedDoubt, LockedInstance};
 pub use memory::MemoryStore;
-pub use place::{Hazard, check_file_system};
+pub use place::{Hazard, check_file_system, is_of_state};
 pub use reader::{Reading, Source, has_state, read, read_entries};
 pub use receipts::{Delivered, Receipt, Receipts};
 pub use rotate::{Reseal, Rotated};

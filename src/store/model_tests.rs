@@ -93,7 +93,7 @@ impl Try {
             "adopted" => Event::Adopted { name: name(self.name), kind, id: id(self.id), api_url: None, source: "test".into() },
             "adopted_doubt" => Event::AdoptedDoubt { attempt, name: name(self.name), kind },
             "moved" => Event::Moved { from: name(self.name), to: name(self.to) },
-            "token_set" => Event::TokenSet { name: name(self.name), token: kept() },
+            "token_set" => Event::TokenSet { name: name(self.name), token: kept(), api_url: None },
             "noted" => Event::Noted { orphaned: vec![name(self.name)], returned: vec![] },
             "listed" => Event::Listed { ids: vec![id(self.id)] },
             _ => Event::Genesis { format: 1, lineage: Lineage::from_bytes([7; 16]) },

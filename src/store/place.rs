@@ -53,6 +53,16 @@ impl fmt::Display for Hazard {
     }
 }
 
+/// Whether the file at `path`, links followed, is one of a state: its journal, or what stands beside that and is the state's own.
+pub fn is_of_state(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let is_own = |name: &str| name.starts_with(JOURNAL) || FILES.contains(&name);
+    path.ancestors().skip(1).any(|dir| {
+        let first = path.strip_prefix(dir).ok().and_then(|below| below.components().next());
+        first.is_some_and(|first| first.as_os_str().to_str().is_some_and(is_own)) && dir.join(JOURNAL).exists()
+    })
+}
+
 /// What somebody is going to do with a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::file::{JOURNAL, check_lock, missing, witnesses};
@@ -56,7 +56,9 @@ pub fn read(dir: &Path, lock: Option<&LockFile>) -> Result<Reading, StoreError> 
 
 /// Whether there is a state in `dir`, in whatever shape.
 pub fn has_state(dir: &Path) -> bool {
-    dir.join(JOURNAL).exists()
+    let found = dir.join(JOURNAL).try_exists();
+    // Where nobody may look there may be one: reading it says why not.
+    found.unwrap_or_else(|error| error.kind() != ErrorKind::NotADirectory)
 }
 
 /// Reads entries of the journal in `dir` in one pass: tokens, or raw answers.

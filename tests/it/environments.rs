@@ -1,8 +1,9 @@
 //! `--env`: several states from one directory, each with its gateway and values, that nobody can mix up.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
-use crate::stage::{Gateway, KEY, Project};
+use crate::stage::{Gateway, KEY, Project, Run, hex, manifest, rechained};
 
 const MANIFEST: &str = "variables: {region: {type: text}}\ninstances:\n  - {name: 'shop-{var.region}', type: whatsapp}\n";
 const OTHER_KEY: &str = "Other0key0of0another0account";
@@ -113,6 +114,73 @@ fn p11_a_state_that_somebody_made_up_sends_no_key_anywhere() {
     }
 }
 
+/// The journal's chain has no key: whoever may change the file and the state, in git, can say everything in both but the fingerprint.
+#[test]
+fn p11_a_state_that_is_moved_to_another_server_sends_no_key_there() {
+    let (gateway, thief) = (Gateway::start(&[]), Gateway::start(&[]));
+    let project = Project::at(&gateway.url(), &["a"]);
+    let file = |url: &str| format!("environments: {{prod: {{gateway: '{url}', state: state, lock_file: chatapi.lock}}}}\n");
+    project.write("chatapi.yaml", file(&gateway.url()));
+    project.run("apply --env prod").exits(0).done();
+    let moved = |text: &str| text.replace(gateway.url().trim_end_matches('/'), thief.url().trim_end_matches('/'));
+    let without = |line: &str| project.call(line.split(' ')).without("CHATAPI_URL").run();
+    without("drift --env prod").exits(0).done();
+    let fingerprint = format!("\"key\":\"{}", "2:");
+    let (journal, lineage) = (project.read("state/journal.jsonl"), lineage(&project));
+    assert!(journal.contains(&fingerprint), "{journal}");
+    // As it was before: of the key alone.
+    let bound = journal.split(&fingerprint).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let early = journal.replace(&format!("2:{bound}"), &early_fingerprint(&lineage));
+    for journal in [&journal, &early] {
+        project.write("chatapi.yaml", file(&thief.url()));
+        project.write("state/journal.jsonl", rechained(&moved(journal)));
+        fs::remove_dir_all(project.path("state/index")).unwrap_or_default();
+        fs::remove_file(project.lock_file()).unwrap_or_default();
+        for line in ["drift", "apply", "plan --verify", "doubts --refresh", "import --discover", "destroy -y --max-deletes 1 a"] {
+            let run = without(&format!("{line} --env prod"));
+            assert_eq!(thief.requests(), 0, "{line}: {run}");
+        }
+        without("drift --env prod").exits(1).warns("its address has to be told from outside").done_with("CHATAPI_URL");
+    }
+}
+
+/// A state from before is used where the address is told from outside, and its fingerprint is of that too from then on.
+#[test]
+fn p15_a_fingerprint_of_the_key_alone_names_no_address() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", format!("environments: {{prod: {{gateway: '{}', state: state}}}}\n", gateway.url()));
+    project.run("apply --env prod").exits(0).done();
+    let journal = project.read("state/journal.jsonl");
+    let bound = journal.split("\"key\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let early = rechained(&journal.replace(&bound, &early_fingerprint(&lineage(&project))));
+    for renew in ["state rebind --env prod", "apply --env prod --allow-unknown all"] {
+        project.write("state/journal.jsonl", &early);
+        fs::remove_dir_all(project.path("state/index")).unwrap_or_default();
+        fs::remove_file(project.path("chatapi.prod.lock")).unwrap_or_default();
+        let unset = || project.call(["drift", "--env", "prod"]).without("CHATAPI_URL").run();
+        unset().exits(1).warns("`chatapi --env prod state rebind`, with CHATAPI_URL").done_with("told from outside");
+        project.run("drift --env prod").exits(0).done();
+        let other = project.call(["drift", "--env", "prod"]).env("CHATAPI_API_KEY", OTHER_KEY).run();
+        other.exits(1).done_with("the API key differs");
+        project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+        project.run(renew).exits(0).done();
+        assert!(project.read("state/journal.jsonl").contains(&bound));
+        unset().done_or_doubtful();
+    }
+}
+
+/// The fingerprint of [`KEY`] as it was made before it was of an address too.
+fn early_fingerprint(lineage: &str) -> String {
+    let salt = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, lineage.as_bytes());
+    hex("", &ring::hmac::sign(&salt, KEY.as_bytes()).as_ref()[..16])
+}
+
+fn lineage(project: &Project) -> String {
+    let journal = project.read("state/journal.jsonl");
+    journal.split("\"lineage\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
 /// A state knows its gateway's host and no path: what stands behind the host is told from outside.
 #[test]
 fn p11_another_path_on_the_same_host_gets_no_key() {
@@ -141,6 +209,34 @@ fn p1_the_key_of_another_environment_begins_none() {
     other.exits(0).prints("Apply: 1 created, 0 unchanged.");
     // And a state that is bound takes no other key.
     project.call(["apply", "--env", "prod"]).env("CHATAPI_API_KEY", OTHER_KEY).run().exits(1).warns("the API key differs");
+}
+
+/// P1: where nobody can tell whether another environment has the account, none begins on it.
+#[test]
+fn p1_no_environment_begins_beside_a_state_that_cannot_be_read() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway.url(), &gateway.url()).with("CHATAPI_URL", gateway.url());
+    project.run("apply --env prod").exits(0).done();
+    let (before, journal) = (gateway.requests(), project.read("kept/prod/journal.jsonl"));
+    let begin = || project.run("apply --env staging");
+    for damaged in [journal.replace("\"id\"", "\"is\""), journal.replacen('{', "[", 1), String::new()] {
+        project.write("kept/prod/journal.jsonl", damaged);
+        fs::remove_dir_all(project.path("kept/prod/index")).unwrap_or_default();
+        let run = begin().exits(8).warns("the state of `prod` cannot be read, and the key may be of its account");
+        run.done_with("would be paid for twice");
+    }
+    // It is elsewhere: the lock file tells of it.
+    fs::rename(project.path("kept"), project.path("away")).unwrap();
+    let run = begin().exits(6).warns("whether the key opens the account of environment `prod` is not known");
+    run.warns("by chatapi.prod.lock it has instances on that server").done_with("same_account_as: [prod]");
+    assert_eq!(gateway.requests(), before);
+    let text = project.read("chatapi.yaml");
+    project.write(
+        "chatapi.yaml",
+        text.replace("var_files: [vars/staging.yaml]", "same_account_as: [prod], var_files: [vars/staging.yaml]"),
+    );
+    begin().exits(0).done();
+    assert_eq!(gateway.creates(), 2);
 }
 
 #[test]
@@ -456,7 +552,7 @@ fn an_empty_variable_names_nothing() {
 fn p1_one_state_behind_a_link_is_no_second_one() {
     let project = Project::new(MANIFEST).with("CHATAPI_API_KEY", KEY);
     fs::create_dir_all(project.path("s/deep")).unwrap();
-    std::os::unix::fs::symlink("s", project.path("link")).unwrap();
+    symlink("s", project.path("link")).unwrap();
     let refused = |text: &str, why: &str| {
         project.write("chatapi.yaml", format!("environments: {text}\n"));
         for env in ["one", "two"] {
@@ -472,4 +568,177 @@ fn p1_one_state_behind_a_link_is_no_second_one() {
     for env in ["one", "two"] {
         project.run(&format!("apply --env {env} --var region=x")).exits(0).prints("1 created");
     }
+}
+
+/// P5: the lock file would take the place of the journal, and of every token in it.
+#[test]
+fn p5_a_lock_file_lies_in_no_state() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let file =
+        |lock: &str| format!("environments: {{prod: {{state: kept/prod, lock_file: {lock}}}, dev: {{lock_file: d.lock}}}}\n");
+    project.write("chatapi.yaml", file("p.lock"));
+    fs::create_dir(project.path("links")).unwrap();
+    symlink("../kept/prod", project.path("links/dir")).unwrap();
+    symlink("../kept/prod/journal.jsonl", project.path("links/file")).unwrap();
+    let places = [
+        "kept/prod/journal.jsonl",
+        "kept/prod",
+        "kept/prod/lock",
+        "x/../kept/prod/index/db",
+        "links/dir/journal.jsonl",
+        "links/file",
+        "state/dev/journal.jsonl",
+    ];
+    let refused =
+        |run: Run| run.exits(1).warns("is in a state directory, where no lock file belongs").warns("nothing was written");
+    for is_begun in [false, true] {
+        for place in places {
+            project.write("chatapi.yaml", file(place));
+            for line in ["apply --env prod", "plan --env prod", "state list --env prod", "init --env prod"] {
+                refused(project.run(line)).done_with(place);
+            }
+            project.write("chatapi.yaml", file("p.lock"));
+            refused(project.run(&format!("apply --env prod --lock-file {place}"))).done_with(place);
+            fs::rename(project.path("chatapi.yaml"), project.path("away")).unwrap();
+            let set = project.call(["--state", "kept/prod", "apply"]).env("CHATAPI_LOCK_FILE", place);
+            if !place.starts_with("state/") {
+                refused(set.run()).done_with(place);
+            }
+            fs::rename(project.path("away"), project.path("chatapi.yaml")).unwrap();
+        }
+        assert_eq!(gateway.creates(), usize::from(is_begun));
+        project.run("apply --env prod").exits(0).done();
+    }
+    assert!(project.run("--env prod token get a").exits(0).stdout.len() > 8);
+}
+
+/// P3: what other environments have is no place for an output either.
+#[test]
+fn p3_no_output_takes_the_place_of_what_another_environment_has() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let text = "environments: {prod: {state: kept, lock_file: p.lck, var_files: [v.txt]}, dev: {lock_file: d.lck, var_files: [w.txt]}}\n";
+    project.write("chatapi.yaml", text);
+    project.write("v.txt", "{}\n");
+    project.write("w.txt", "{}\n");
+    project.write("other.yml", text);
+    project.run("apply --env prod").exits(0).done();
+    fs::copy(project.path("p.lck"), project.path("copied")).unwrap();
+    let before = |project: &Project| {
+        let files = Project::files(project.dir()).into_iter();
+        files
+            .filter(|(path, _)| !path.ends_with("lock") && !path.components().any(|part| part.as_os_str() == "index"))
+            .collect::<Vec<_>>()
+    };
+    let files = before(&project);
+    let here = ["kept/journal.jsonl", "p.lck", "chatapi.yaml", "other.yml", "copied"];
+    for target in here {
+        project.run(&format!("schema --out {target}")).exits(1).done_with(target);
+    }
+    for target in here.into_iter().chain(["kept/new", "state/dev/new", "d.lck", "v.txt", "w.txt"]) {
+        for line in [
+            format!("apply --env prod --json-into {target}"),
+            format!("apply --env prod --write-outputs json={target}"),
+            format!("plan --env prod --out {target}"),
+            format!("output --env prod --out {target}"),
+            format!("qr a --env prod --png {target}"),
+            format!("qr a --env prod --svg {target}"),
+        ] {
+            project.run(&line).exits(1).done_with(target);
+        }
+    }
+    assert_eq!(before(&project), files);
+    assert!(!project.path("d.lck").exists() && !project.path("state/dev/new").exists());
+}
+
+/// P1: under another name everything would be created again.
+#[test]
+fn p1_an_environment_that_was_renamed_begins_nothing_anew() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let file = |of: &str| project.write("chatapi.yaml", format!("environments: {{{of}}}\n"));
+    file("prod: ");
+    project.run("apply --env prod").exits(0).done();
+    file("production: ");
+    let told = "`production` was never used, and there is what no environment of chatapi.yaml names: `prod`";
+    for is_ci in ["true", "false"] {
+        let before = gateway.requests();
+        let run = project.call(["apply", "--env", "production"]).env("CI", is_ci).env("CHATAPI_API_KEY", OTHER_KEY).run();
+        run.exits(6)
+            .warns(told)
+            .warns("`state: state/prod` and `lock_file: chatapi.prod.lock` under `production`")
+            .done_with("--init");
+        let plan = project.call(["plan", "--env", "production"]).env("CI", is_ci).run().exits(0).warns("an apply will stop");
+        plan.done_with(told);
+        assert_eq!((gateway.requests(), gateway.creates()), (before, 1));
+    }
+    // A runner has the lock files alone.
+    fs::rename(project.path("state"), project.path("away")).unwrap();
+    project.run("apply --env production").exits(6).done_with(told);
+    fs::rename(project.path("away"), project.path("state")).unwrap();
+    file("production: {state: state/prod, lock_file: chatapi.prod.lock}");
+    project.run("apply --env production").exits(0).prints("Nothing to do").done();
+    // On the emulator nothing costs money, and another server has none of it.
+    file("dev: {gateway: emulator}, other: {gateway: 'https://other.example/'}");
+    project.run("apply --env dev").exits(0).done();
+    let other = project.call(["plan", "--env", "other"]).without("CHATAPI_URL").run().exits(0);
+    assert!(!other.stderr.contains("was never used"), "{other}");
+    // One that is new says so.
+    file("fresh: ");
+    project.run("apply --env fresh").exits(6).done_with("`fresh` was never used");
+    let fresh = project.call(["apply", "--env", "fresh", "--init"]).env("CHATAPI_API_KEY", OTHER_KEY).run();
+    fresh.exits(0).prints("1 created").done();
+    assert_eq!(gateway.creates(), 2);
+    // And without the file nothing is of any environment.
+    fs::remove_file(project.path("chatapi.yaml")).unwrap();
+    let run = project.run("apply").exits(6).warns("no state was begun in state, and there is what belongs to environments: ");
+    run.warns("`--env fresh`").done_with("`prod`");
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// P1: nobody would see that none of its environments is used.
+#[test]
+fn p1_a_file_of_environments_that_is_misspelt_is_told() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    fs::create_dir(project.path("team")).unwrap();
+    project.write("team/instances.yaml", manifest("{kind: chatapi}", &["a"]));
+    for (name, line) in
+        [("chatapi.yml", "apply"), ("chatapi.yml", "state list"), ("team/chatapi.yml", "apply team/instances.yaml")]
+    {
+        project.write(name, "default: prod\nenvironments:\n  prod: {}\n");
+        let meant = name.replace(".yml", ".yaml");
+        for line in [line.to_owned(), format!("{line} --env prod")] {
+            let run = project.run(&line).exits(1).warns(&format!("{name} declares environments"));
+            run.done_with(&format!("`mv {name} {meant}`; or name it: `--environments {name}`"));
+        }
+        project.run(&format!("plan --environments {name}")).exits(0).done_with("environment prod");
+        fs::remove_file(project.path(name)).unwrap();
+    }
+    assert_eq!(gateway.requests(), 0);
+    // A manifest may have that name.
+    project.write("chatapi.yml", manifest("{kind: chatapi}", &["a"]));
+    project.run("plan chatapi.yml").exits(0).prints("1 to create").done();
+}
+
+/// P5: another lock file would be asked what is lost, and would say nothing.
+#[test]
+fn p5_a_lock_file_that_is_named_is_the_environments() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", "environments: {prod: {lock_file: p.lock}}\n");
+    let (told, before) =
+        ("the environment's lock file is p.lock, and `--lock-file` or CHATAPI_LOCK_FILE names other.lock", "other.lock");
+    for line in ["apply", "plan", "state list", "init", "token get a"] {
+        let run = project.call(line.split(' ').chain(["--env", "prod"])).env("CHATAPI_LOCK_FILE", before).run();
+        run.exits(1).warns(told).done_with("say one of the two");
+        if !line.contains("get") {
+            project.run(&format!("{line} --env prod --lock-file other.lock")).exits(1).done_with(told);
+        }
+    }
+    assert!(!project.path(before).exists() && gateway.requests() == 0);
+    let same = project.path("./p.lock");
+    project.call(["apply", "--env", "prod"]).env("CHATAPI_LOCK_FILE", same).run().exits(0).done();
+    assert!(project.path("p.lock").exists());
 }

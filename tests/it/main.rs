@@ -26,6 +26,7 @@ mod cli_signals;
 mod cli_state_care;
 mod cli_words;
 mod clocks;
+mod confidential;
 #[cfg(feature = "failpoints")]
 mod crash_points;
 mod credentials;

@@ -1,11 +1,12 @@
 //! `status`: each instance is asked at its own address with its own token, which goes nowhere else and is never shown.
 
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest};
+use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest, rechained};
 
 /// What each name says, or why it says nothing.
 fn words(document: &Value) -> Vec<String> {
@@ -55,6 +56,97 @@ fn sealed_tokens_are_opened_with_a_key_and_not_without_one() {
     assert_eq!(gateway.requests(), asked);
     gateway.instance(&project.ids()["a"], "emulatorLink");
     project.run("status --identity key.txt").exits(0).prints("1 authenticated").done();
+}
+
+/// A state may come with a pull request, and tells addresses in the clear; what is sealed with a token says where that belongs.
+#[test]
+fn p11_a_sealed_token_goes_to_no_address_that_somebody_has_put_into_the_state() {
+    let gateway = Gateway::start(&[]);
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let project = Project::at(&gateway.url(), &["a"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout;
+    project.declare(&format!("seal_to: [{}]\n{}", public.trim(), manifest("{kind: chatapi}", &["a"])));
+    project.run("apply").exits(0).done();
+    let journal = project.read("state/journal.jsonl");
+    let theirs = thief.url().trim_end_matches("/v1/api").trim_end_matches('/').to_owned();
+    project.write("state/journal.jsonl", rechained(&journal.replace(gateway.url().trim_end_matches('/'), &theirs)));
+    fs::remove_dir_all(project.path("state/index")).unwrap();
+    fs::remove_file(project.lock_file()).unwrap();
+    assert!(project.run("state show a").exits(0).stdout.contains(&theirs));
+    for line in ["status", "qr a --print", "output --reveal"] {
+        project.run(&format!("{line} --identity key.txt")).exits(8).done_with("somebody has changed the state");
+    }
+    assert!(thief.asked().is_empty());
+    project.run("token get a --identity key.txt").exits(0).done();
+}
+
+/// What the account's list does not say an operator can; a token goes there by the rules for addresses of a list.
+#[test]
+fn p11_an_address_that_nobody_has_told_is_set_with_the_token() {
+    let thief = OtherGateway::start(|_| Reply::new(200, r#"{"accountStatus":"authenticated"}"#));
+    let server = OtherGateway::start(|asked| match asked.function() {
+        "status" => Reply::new(200, r#"{"accountStatus":"authenticated"}"#),
+        _ => Reply::new(200, r#"{"result":[{"id":"1","name":"","type":"whatsapp"}]}"#),
+    });
+    let project = Project::at(&server.url(), &[]);
+    project.run("init").exits(0).done();
+    project.call(["import", "a", "--id", "1", "--token-stdin"]).input("aokentokentoken1").run().exits(0).done();
+    let hint = "`chatapi token set NAME --replace --api-url URL`".replace("NAME", "a");
+    project.run("status").exits(3).prints("no address").done_with(&hint);
+    project.run("qr a --print").exits(3).done_with(&hint);
+    let set = |url: &str| project.call(["token", "set", "a", "--replace", "--api-url", url]).input("aokentokentoken1").run();
+    for bad in ["there", "ftp://x.example/", "https://user@x.example/"] {
+        set(bad).exits(1).done_with("an instance address is");
+    }
+    set(&format!("{}/i1/", thief.url().trim_end_matches('/'))).exits(0).done();
+    project.run("status").exits(3).prints("bad address").done_with("--trust-host");
+    assert!(thief.asked().is_empty());
+    set(&format!("{}/i1/", server.url().trim_end_matches('/'))).exits(0).done();
+    for _ in 0..2 {
+        project.run("status").exits(0).prints("1 authenticated").done();
+        project.run("state compact").exits(0).done();
+    }
+}
+
+/// An address that the create has told stays as it is.
+#[test]
+fn p11_an_address_of_a_create_is_not_set_by_hand() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let set =
+        project.call(["token", "set", "a", "--replace", "--api-url", "https://x.example/i1/"]).input("aokentokentoken1").run();
+    set.exits(1).done_with("has told its address, http://127.0.0.1");
+    assert!(!project.run("state show a").exits(0).stdout.contains("x.example"));
+}
+
+/// T11: what a server or a file has written is one word to a shell.
+#[test]
+fn t11_a_host_in_a_command_that_is_told_is_one_word() {
+    let server = OtherGateway::start(|_| {
+        let item = r#"{"id":"1","name":"","type":"whatsapp","apiUrl":"https://$(reboot)'`id`;x.example/i1/"}"#;
+        Reply::new(200, format!(r#"{{"result":[{item}]}}"#))
+    });
+    let project = Project::at(&server.url(), &[]);
+    project.run("init").exits(0).done();
+    project.call(["import", "a", "--id", "1", "--token-stdin"]).input("aokentokentoken1").run().exits(0).done();
+    let quoted = r"`--trust-host '$(reboot)'\''`id`;x.example'` says so";
+    project.run("qr a --print").exits(1).done_with(quoted);
+    let document = project.run("status --format json").exits(3).json();
+    assert!(document["instances"][0]["message"].as_str().unwrap().contains(quoted), "{document}");
+    project.write("chatapi.yaml", "environments: {prod: {gateway: 'https://$(reboot).example/'}}\n");
+    let run = project.call(["apply", "--env", "prod"]).without("CHATAPI_URL").run().exits(1);
+    run.done_with("export CHATAPI_URL='https://$(reboot).example/' (as chatapi.yaml has it)");
+    // What a state says of itself is not the operator's word either.
+    fs::remove_file(project.path("chatapi.yaml")).unwrap();
+    let journal = project.read("state/journal.jsonl");
+    let (bound, _) = server.url().split_once("/v1").map(|(bound, rest)| (bound.to_owned(), rest.to_owned())).unwrap_or_default();
+    let bound = if bound.is_empty() { server.url().trim_end_matches('/').to_owned() } else { bound };
+    project.write("state/journal.jsonl", rechained(&journal.replace(&bound, "https://$(reboot).example:443")));
+    fs::remove_dir_all(project.path("state/index")).unwrap_or_default();
+    fs::remove_file(project.lock_file()).unwrap_or_default();
+    let run = project.call(["drift"]).without("CHATAPI_URL").run().exits(1);
+    run.done_with("export CHATAPI_URL='https://$(reboot).example:443/' (this state belongs to it)");
 }
 
 #[test]

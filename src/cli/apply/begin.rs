@@ -11,7 +11,7 @@ use crate::cli::args::ApplyArgs;
 use crate::cli::context::{Context, draw_lineage};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::saved;
+use crate::cli::{saved, unnamed};
 use crate::manifest::ProviderKind;
 use crate::saved::{SavedPlan, Stale};
 use crate::store::{self, FileStore, Hold, LockFile, StateStore, StoreError};
@@ -26,6 +26,9 @@ pub(super) async fn open(
     let lock = subject.witness.lock();
     if let Some(saved) = &subject.saved {
         return open_for(context, args, saved, lock, stop).await;
+    }
+    if !args.init {
+        unnamed::check(context, &subject.witness.path, subject.manifest.provider)?;
     }
     let may_begin = args.init || !context.is_ci || subject.manifest.provider == ProviderKind::Emulator;
     if !may_begin && !context.state_dir.exists() && !lock.is_some_and(LockFile::records_anything) {

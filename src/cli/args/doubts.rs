@@ -57,6 +57,6 @@ pub(in crate::cli) struct ResolveArgs {
     pub(in crate::cli) server: ServerArgs,
 }
 
-fn api_url(text: &str) -> Result<ApiUrl, crate::instance::ApiUrlError> {
+pub(super) fn api_url(text: &str) -> Result<ApiUrl, crate::instance::ApiUrlError> {
     ApiUrl::parse(text)
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::doubts::api_url;
 use super::{LockArgs, WitnessArg, duration, name};
-use crate::instance::InstanceName;
+use crate::instance::{ApiUrl, InstanceName};
 
 /// Where the secret key comes from. Besides these: `CHATAPI_IDENTITY` holds the key itself.
 #[derive(Debug, Clone, Args)]
@@ -80,6 +81,9 @@ pub(in crate::cli) struct TokenSetArgs {
     /// Put it in the place of the one that is kept.
     #[arg(long)]
     pub(in crate::cli) replace: bool,
+    /// Where the instance is, if neither its create nor the account's list has told that.
+    #[arg(long, value_name = "URL", value_parser = api_url)]
+    pub(in crate::cli) api_url: Option<ApiUrl>,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]

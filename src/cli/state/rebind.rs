@@ -30,7 +30,7 @@ pub(super) fn run(
     let witness = Witness::of_state(context, None)?;
     let mut store = witness.open(context, "state rebind", lock.lock_timeout)?;
     check(store.state())?;
-    let (to, listing) = ask(context, store.state(), server)?;
+    let (to, listing, is_known) = ask(context, store.state(), server)?;
     if store.state().binding.as_ref() == Some(&to) {
         Box::new(store).close()?;
         context.done(format!("The state belongs to {} and this key already.", to.origin))?;
@@ -46,6 +46,8 @@ pub(super) fn run(
             .hint("if that is gone: `chatapi resolve … --offline`, by what the provider says"));
     }
     let shown = match evidence(store.state(), &listing) {
+        // Bound before a fingerprint was of an address: nothing changes but that.
+        _ if is_known => "it was bound to both before".to_owned(),
         Ok(shown) => shown,
         Err(shown) if is_despite_list => shown,
         Err(against) => {
@@ -77,12 +79,14 @@ fn check(state: &State) -> Result<(), CliError> {
     }
 }
 
-fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<(Binding, Listing), CliError> {
+/// What it would be bound to, what is listed there, and whether it was bound to the very same by the key before.
+fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result<(Binding, Listing, bool), CliError> {
     signals::runtime()?.block_on(async {
         let server = context.connect(ProviderKind::Chatapi, args).await?;
         let listing = server.provider.list().await;
         let listing = listing.map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was changed"))?;
-        Ok((server.binding(&state.lineage), listing))
+        let is_same = |bound: &Binding| bound.key.is_some() && server.is_of(bound, &state.lineage);
+        Ok((server.binding(&state.lineage), listing, state.binding.as_ref().is_some_and(is_same)))
     })
 }
 

@@ -99,7 +99,7 @@ pub(super) fn run(
     }
     for (_, name, token) in tokens {
         let token = token::keep(store.state(), None, &name, token)?;
-        store.append(Event::TokenSet { name: name.clone(), token }, Timestamp::now())?;
+        store.append(Event::TokenSet { name: name.clone(), token, api_url: None }, Timestamp::now())?;
         told_of.push(name);
     }
     store.sync()?;

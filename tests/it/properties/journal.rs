@@ -132,7 +132,7 @@ fn token_comes_back(data: &[u8]) {
     let about = about_token(&lineage, &name);
     for recipients in [Recipients::none(), recipients()] {
         let kept = KeptSecret::keep(Secret::new(token.clone()), &recipients, &about).unwrap();
-        let event = Event::TokenSet { name: name.clone(), token: kept };
+        let event = Event::TokenSet { name: name.clone(), token: kept, api_url: None };
         let line = serde_json::to_string(&Entry { serial: Serial(1), at: Timestamp::UNIX_EPOCH, event }).unwrap();
         let Event::TokenSet { token: read, .. } = serde_json::from_str::<Entry>(&line).unwrap().event else {
             panic!("another event: {line}")
