@@ -8,6 +8,7 @@
 mod applier;
 mod attempt;
 mod doubts;
+mod foresee;
 mod keep;
 mod lose;
 mod pace;
@@ -34,6 +35,7 @@ use jiff::Timestamp;
 
 pub use applier::Applier;
 pub use doubts::{Examination, examine};
+pub use foresee::{Foreseen, foresee, unread};
 pub use recorder::{RecordError, Recorder};
 pub use rescue::{NoRescue, Packet, Rescue};
 pub use retire::{Departure, Departures};

@@ -13,6 +13,9 @@ use crate::provider::ListError;
 use crate::state::{AttemptId, Event, Grounds, KeptAnswer, Phase, Serial, Verdict};
 use crate::store::StoreError;
 
+/// Why an intent without a `sent` record is no proof.
+pub(super) const MAY_BE_LOST: &str = "the machine restarted in the middle, and its file system may have lost what was synced";
+
 /// An attempt that an earlier run left open.
 enum Left {
     /// Its answer is recorded.
@@ -78,7 +81,7 @@ impl Applier {
                 Outcome::NotSent { reason: proof.to_owned() }
             }
             Left::Intent(attempt, None) => {
-                let reason = "the machine restarted in the middle, and its file system may have lost what was synced".to_owned();
+                let reason = MAY_BE_LOST.to_owned();
                 self.shared.pen.note(Event::Doubted { attempt: attempt.clone(), reason: reason.clone() }).await?;
                 Outcome::InDoubt { attempt, reason }
             }

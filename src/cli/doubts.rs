@@ -8,7 +8,7 @@ use super::context::{Context, kind_of, settling};
 use super::error::CliError;
 use super::exit::Exit;
 use super::neighbours::{self, Owners};
-use super::{signals, witness};
+use super::{foreseen, signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
@@ -17,7 +17,12 @@ use crate::state::State;
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = witness::look(context, &args.lock_file)?;
     let asks = args.refresh && reading.state.doubts().next().is_some();
-    let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
+    let examination = if asks {
+        let foreseen = foreseen::of(context, &context.state_dir, &reading.state)?;
+        Some(ask(context, &foreseen.state, &args.server)?)
+    } else {
+        None
+    };
     let bound = reading.state.binding.as_ref();
     let owners = if asks { neighbours::owners_beside(context, Some(&reading.state), kind_of(bound)) } else { Owners::new() };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);

@@ -19,6 +19,7 @@ mod emulator;
 mod environment;
 mod error;
 mod exit;
+mod foreseen;
 mod identity;
 mod import;
 mod init;

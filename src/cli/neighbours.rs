@@ -7,6 +7,7 @@ use super::context::{Context, Server};
 use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
+use super::foreseen;
 use crate::instance::InstanceId;
 use crate::manifest::{Import, ProviderKind, Resolution};
 use crate::plan::{Elsewhere, Settled, Settlement};
@@ -78,7 +79,14 @@ fn of_states(context: &Context, is_meant: impl Fn(&State) -> bool) -> Owners {
         if !is_meant(&state) {
             continue;
         }
-        for record in state.records().values() {
+        let foreseen = match foreseen::of(context, &dir, &state) {
+            Ok(foreseen) => foreseen,
+            Err(error) => {
+                context.forewarn(&format!("what environment `{environment}` has is not known"), &error);
+                continue;
+            }
+        };
+        for record in foreseen.state.records().values() {
             if let Phase::Created(instance) | Phase::Retiring(instance, _) = &record.phase {
                 let at = Elsewhere { environment: environment.to_owned(), name: record.name.clone() };
                 owners.insert(instance.id.clone(), Owner { at, command: command.clone() });

@@ -17,7 +17,7 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{drift, neighbours, saved, sealing, settled, variables};
+use super::{drift, foreseen, neighbours, saved, sealing, settled, variables};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
@@ -83,6 +83,10 @@ impl Made {
         let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
         let consent = args.answers.consent(args.budget.max_creates);
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
+        if let Some(state) = recorded.filter(|state| !crate::apply::unread(state).is_empty()) {
+            // An apply reads the recorded answers first, and what they say may speak against it.
+            planning::settled(&manifest, &foreseen::of(context, &context.state_dir, state)?.state, &consent.targets)?;
+        }
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
             remark_spent(context, &plan, &consent.replace, (state, &BTreeSet::new()));

@@ -37,6 +37,9 @@ mod disk_full;
 mod drift;
 mod emulator;
 mod environments;
+mod environments_apart;
+#[cfg(feature = "failpoints")]
+mod evidence;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
 mod fuzz;
