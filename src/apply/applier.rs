@@ -1,5 +1,6 @@
 //! The run as a whole: a queue of names, a number of workers, and one place that decides to stop.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +136,11 @@ impl Applier {
             self.shared.keep_survey(listing.clone());
         }
         Some(listed)
+    }
+
+    /// Everything that any list of this run has shown.
+    pub fn seen(&self) -> BTreeSet<InstanceId> {
+        self.shared.all_seen()
     }
 
     /// Whether any list of this run has shown it.

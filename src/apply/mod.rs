@@ -37,6 +37,7 @@ pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use foresee::{Foreseen, foresee, unread};
 pub use recorder::{RecordError, Recorder};
+pub use recover::{Absent, ByList};
 pub use rescue::{NoRescue, Packet, Rescue};
 pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};

@@ -12,19 +12,15 @@ use super::{foreseen, signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
-use crate::state::State;
+use crate::state::{Record, State};
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = witness::look(context, &args.lock_file)?;
     let asks = args.refresh && reading.state.doubts().next().is_some();
-    let examination = if asks {
-        let foreseen = foreseen::of(context, &context.state_dir, &reading.state)?;
-        Some(ask(context, &foreseen.state, &args.server)?)
-    } else {
-        None
-    };
+    let state = &foreseen::of(context, &context.state_dir, &reading.state)?.state;
+    let examination = if asks { Some(ask(context, state, &args.server)?) } else { None };
     let bound = reading.state.binding.as_ref();
-    let owners = if asks { neighbours::owners_beside(context, Some(&reading.state), kind_of(bound)) } else { Owners::new() };
+    let owners = if asks { neighbours::beside(context, Some(&reading.state), kind_of(bound)).owners } else { Owners::new() };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
     let creates = reading
         .state
@@ -37,8 +33,9 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
         context.console.line("No doubts.");
     } else {
         for doubt in &doubts {
-            let new = examination.as_ref().map_or(&[][..], |seen| seen.candidates.of_kind(doubt.kind));
-            show(context, doubt, (proposal(&doubt.name), new), &owners);
+            let attempt = state.record(&doubt.name).and_then(Record::open_attempt);
+            let new = examination.as_ref().zip(attempt).map(|(seen, attempt)| seen.candidates.new_to(state, attempt, doubt.kind));
+            show(context, doubt, (proposal(&doubt.name), &new.unwrap_or_default()), &owners);
         }
     }
     Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
@@ -55,7 +52,7 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[Candidate]), owners: &Owners) {
+fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));

@@ -184,6 +184,11 @@ impl Chosen {
         self.neighbours.iter().map(|(name, dir)| (name.as_str(), dir.clone(), format!("chatapi {}", self.words_of(name))))
     }
 
+    /// Whether the file says that it shares its account with `other`.
+    pub(super) fn shares_with(&self, other: &str) -> bool {
+        self.others.iter().all(|(apart, _)| apart != other)
+    }
+
     fn near(&self, path: &Path) -> PathBuf {
         self.file.with_file_name("").join(path)
     }

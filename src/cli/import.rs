@@ -121,7 +121,7 @@ fn find(context: &Context, args: &ImportArgs, state: &State, id: &InstanceId) ->
         });
         Ok::<_, CliError>((binding, listed?))
     })?;
-    neighbours::check_free(&neighbours::owners(context, Some(&binding.origin)), id)?;
+    neighbours::check_unclaimed(&neighbours::at(context, Some(&binding.origin)), id)?;
     let command = context.command();
     let admission = Admission::new(state, &listing).map_err(|why| unlistable(&command, &why, state))?;
     let fitting = admission.of(id, args.kind).map_err(|why| refusal(&command, (id, args.kind), &why, state));

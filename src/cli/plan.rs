@@ -99,8 +99,7 @@ impl Made {
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
-        let owners = || neighbours::owners_beside(context, state, manifest.provider);
-        let taken = neighbours::check_settled(&settled, owners).err();
+        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider)).err();
         let drift = verified.map(|verified| verified.drift);
         Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })
     }

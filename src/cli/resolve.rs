@@ -23,10 +23,12 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     let attempt = find(state, args)?;
     if let Some(id) = &args.created {
         check_free(state, (&args.name, id))?;
-        let provider = kind_of(state.binding.as_ref());
-        neighbours::check_free(&neighbours::owners_beside(context, Some(state), provider), id)?;
     }
     let examination = if args.offline { None } else { Some(list(context, state, args)?) };
+    if let Some(id) = &args.created {
+        let provider = kind_of(state.binding.as_ref());
+        neighbours::check_free(&neighbours::beside(context, Some(state), provider).owners, id)?;
+    }
     if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
         check(args, examination, state)?;
     }
@@ -110,7 +112,7 @@ fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result
     match objection(args.created.as_ref(), &args.name, examination, state) {
         None => Ok(()),
         Some(message) => {
-            Err(CliError::message(Exit::Error, message)
+            Err(CliError::message(Exit::Guard, message)
                 .hint("if you know better than the list: `--despite-list`, with a `--reason`"))
         }
     }
@@ -123,8 +125,9 @@ pub(super) fn objection(
     examination: &Examination,
     state: &State,
 ) -> Option<String> {
-    let kind = state.record(name).map(|record| record.kind);
-    let candidates = kind.map_or(&[][..], |kind| examination.candidates.of_kind(kind));
+    let record = state.record(name);
+    let new = record.and_then(|record| Some(examination.candidates.new_to(state, record.open_attempt()?, record.kind)));
+    let candidates = new.unwrap_or_default();
     match created {
         Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
             Some(format!("the server does not list {id} as new since the attempt"))

@@ -4,6 +4,7 @@
 //! or indexing a state cannot leak one. It knows nothing of files, clocks or the network.
 
 mod event;
+mod fences;
 mod identity;
 mod kept;
 mod replacement;
@@ -48,7 +49,7 @@ pub struct State {
     open: BTreeMap<AttemptId, InstanceName>,
     /// Of the instances that exist.
     ids: BTreeMap<InstanceId, InstanceName>,
-    /// Of the listings that an open attempt refers to, and the newest.
+    /// Of the listings that an open attempt refers to, the newest, and those since an open attempt that show what the newest does not.
     fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
 }
 
@@ -266,16 +267,6 @@ impl State {
         self.open.get(attempt)
     }
 
-    /// The newest list that is on record, with its entry; none: none was ever had.
-    pub fn newest_fence(&self) -> Option<(Serial, &BTreeSet<InstanceId>)> {
-        self.fences.last_key_value().map(|(serial, ids)| (*serial, ids))
-    }
-
-    /// The ids that were listed just before `attempt`; none: there was no list.
-    pub fn fence_of(&self, attempt: &Attempt) -> Option<&BTreeSet<InstanceId>> {
-        self.fences.get(&attempt.fence?)
-    }
-
     /// The ids of the instances that are managed, and so must be in a list that can be believed.
     pub fn managed_ids(&self) -> impl Iterator<Item = &InstanceId> {
         self.records.values().filter_map(|record| record.instance().map(|instance| &instance.id))
@@ -343,6 +334,11 @@ impl Record {
     /// Whether it was deleted.
     pub const fn is_retired(&self) -> bool {
         matches!(self.phase, Phase::Retired { .. })
+    }
+
+    /// Whether its last attempt was sent, and called not created because a list did not show what it created.
+    pub fn is_called_absent(&self) -> bool {
+        matches!(&self.phase, Phase::Absent { closed } if closed == table::NOT_LISTED)
     }
 
     /// The attempt that is not closed, if there is one.

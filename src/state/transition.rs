@@ -1,5 +1,6 @@
 //! What each entry makes of a state, or why it is refused. The steps of one attempt are in [`super::table`].
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
@@ -115,8 +116,9 @@ impl State {
                 Ok(())
             }
             Event::Listed { ids } => {
-                self.forget_old_fences();
-                self.fences.insert(entry.serial, ids.iter().cloned().collect());
+                let ids: BTreeSet<InstanceId> = ids.iter().cloned().collect();
+                self.forget_old_fences(&ids);
+                self.fences.insert(entry.serial, ids);
                 Ok(())
             }
             Event::Intent { attempt, name, kind, fence } => self.begin(entry.at, attempt, name, *kind, *fence),
@@ -133,11 +135,11 @@ impl State {
             }
             Event::Refused { attempt, reason } => self.step(entry, attempt, &Step::Refused(reason)),
             Event::Doubted { attempt, reason } => self.step(entry, attempt, &Step::Doubted(reason)),
-            Event::Resolved { attempt, verdict, .. } => {
+            Event::Resolved { attempt, verdict, grounds } => {
                 if let Verdict::Created { id, .. } = verdict {
                     self.check_id(id)?;
                 }
-                self.step(entry, attempt, &Step::Resolved(verdict))
+                self.step(entry, attempt, &Step::Resolved(verdict, grounds))
             }
             Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
             Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
@@ -391,12 +393,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    fn forget_old_fences(&mut self) {
-        let open = self.records.values().filter_map(|record| record.open_attempt()?.fence);
-        let used: std::collections::BTreeSet<Serial> = open.collect();
-        self.fences.retain(|serial, _| used.contains(serial));
     }
 }
 

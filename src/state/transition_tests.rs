@@ -160,10 +160,18 @@ fn a_renamed_instance_keeps_its_id_and_frees_its_name() {
 
 #[test]
 fn a_fence_lives_as_long_as_an_attempt_refers_to_it() {
-    let listed = |id: &str| Event::Listed { ids: vec![InstanceId::parse(id).unwrap()] };
+    let listed = |ids: &str| Event::Listed { ids: ids.split(' ').map(|id| InstanceId::parse(id).unwrap()).collect() };
     let intent = Event::Intent { attempt: attempt(), name: name("a"), kind: InstanceType::WhatsApp, fence: Some(Serial(2)) };
-    let state = replay(&[listed("1"), intent, event("sent"), listed("2"), listed("3")]).unwrap();
-    assert_eq!(state.fences().keys().copied().collect::<Vec<_>>(), [Serial(2), Serial(6)]);
+    let begun = [listed("1"), intent, event("sent")];
+    let fences = |lists: &[&str]| {
+        let state = replay(&[begun.to_vec(), lists.iter().map(|ids| listed(ids)).collect()].concat()).unwrap();
+        state.fences().keys().map(|serial| serial.0).collect::<Vec<_>>()
+    };
+    assert_eq!(fences(&["1 2", "1 2 3"]), [2, 6], "the newer one shows all of it");
+    assert_eq!(fences(&["1", "3"]), [2, 6], "it shows nothing that the attempt may have created");
+    assert_eq!(fences(&["2", "3"]), [2, 5, 6], "2 may be what the attempt created, and no other list shows it");
+    assert_eq!(fences(&["2", "3", "2 3"]), [2, 7]);
+    let state = replay(&begun).unwrap();
     let (_, attempt, _) = state.doubts().next().unwrap();
     assert!(state.fence_of(attempt).unwrap().contains(&InstanceId::parse("1").unwrap()));
 }

@@ -210,8 +210,8 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
         return Err(unnamed(context, &listing));
     }
     check_adopted(args, lock.as_ref())?;
-    let owners = neighbours::owners(context, Some(server.provider.origin()));
-    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&owners, id))?;
+    let theirs = neighbours::at(context, Some(server.provider.origin()));
+    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs.owners, id))?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);
