@@ -257,10 +257,21 @@ impl Applier {
     /// Says what server and account the state belongs to.
     pub(super) async fn bind(&self, binding: Binding) -> Result<(), RecordError> {
         let bound = self.look(|store| store.state().binding.clone()).await?;
-        if bound.as_ref() != Some(&binding) {
+        if !bound.is_some_and(|bound| bound.knows(&binding)) {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
         Ok(())
+    }
+
+    /// Says whose environment the state is, where it is bound and does not say so yet.
+    pub async fn name_environment(&self, binding: Binding) -> Result<(), RecordError> {
+        let bound = self.look(|store| store.state().binding.clone()).await?;
+        if binding.environment.is_none() || bound.is_none_or(|bound| bound.environment.is_some()) {
+            return Ok(());
+        }
+        self.shared.begin().await?;
+        self.bind(binding).await?;
+        self.sync().await
     }
 
     async fn note_orphans(&self, plan: &Plan) -> Result<(), RecordError> {

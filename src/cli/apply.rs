@@ -298,6 +298,8 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
+        let binding = self.server.binding(&task.settled.state.lineage);
+        applier.name_environment(binding).await.map_err(unrecorded)?;
         if task.plan.acts() {
             applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
             let binding = self.server.binding(&task.settled.state.lineage);

@@ -68,6 +68,8 @@ pub(super) struct Server {
     pub(super) provider: Arc<HttpProvider>,
     key: Option<ApiKey>,
     emulator: Option<Emulator>,
+    /// Of the environment that was chosen. The embedded emulator has none: what it plays belongs to its state.
+    environment: Option<String>,
 }
 
 impl Server {
@@ -78,7 +80,8 @@ impl Server {
 
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
-        Binding { origin: self.provider.origin().clone(), key: self.key.as_ref().map(|key| key.fingerprint(lineage)) }
+        let key = self.key.as_ref().map(|key| key.fingerprint(lineage));
+        Binding { origin: self.provider.origin().clone(), key, environment: self.environment.clone() }
     }
 }
 
@@ -157,10 +160,16 @@ impl Context {
     /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
     pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
         check_binding(bound, &server.binding(lineage))?;
+        self.check_environment(bound, lineage)?;
         match &self.environment {
             Some(chosen) => chosen.check_account(bound, server),
             None => Ok(()),
         }
+    }
+
+    /// Refuses the state of another environment, and one that is another environment's too.
+    pub(super) fn check_environment(&self, bound: Option<&Binding>, lineage: &Lineage) -> Result<(), CliError> {
+        self.environment.as_ref().map_or(Ok(()), |chosen| chosen.check_own(bound, lineage))
     }
 
     /// Takes the state's lock, telling now and then that it waits.
@@ -233,7 +242,8 @@ impl Context {
         let key = api_key()?;
         let provider =
             HttpProvider::new(base, key.clone(), limits(&args.timeouts)).map_err(|error| CliError::new(Exit::Error, &error))?;
-        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None })
+        let environment = self.environment.as_ref().map(|chosen| chosen.name().to_owned());
+        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None, environment })
     }
 
     async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
@@ -246,7 +256,7 @@ impl Context {
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(&args.timeouts)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
-        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator) })
+        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator), environment: None })
     }
 
     /// What the journal says of this run.

@@ -45,7 +45,7 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     let kept = token.map(|token| token::keep(store.state(), pin.as_ref(), name, token)).transpose()?;
     store.append(context.run_info("import").event(), Timestamp::now())?;
     foreseen::finish(&mut store, &foreseen)?;
-    if store.state().binding.as_ref() != Some(&found.binding) {
+    if !store.state().binding.as_ref().is_some_and(|bound| bound.knows(&found.binding)) {
         store.append(Event::Bound(found.binding), Timestamp::now())?;
     }
     if let Some(to) = pin {

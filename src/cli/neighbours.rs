@@ -12,7 +12,7 @@ use super::foreseen;
 use crate::instance::{InstanceId, InstanceName};
 use crate::manifest::{Import, ProviderKind, Resolution};
 use crate::plan::{Elsewhere, Settled, Settlement};
-use crate::state::{Origin, Phase, State};
+use crate::state::{Binding, Origin, Phase, State};
 use crate::store;
 
 /// Whose an instance is.
@@ -104,11 +104,13 @@ pub(super) fn beside(context: &Context, state: Option<&State>, provider: Provide
 /// Of what others manage, what is in states that were bound by the very key of `server`: nobody makes such a state up who does not
 /// have the key. A state that comes with a pull request must not explain away what a lost run has created.
 pub(super) fn proven(context: &Context, server: &Server) -> Owners {
-    let is_ours = |state: &State| {
+    let is_its = |environment: &str, theirs: &Binding| theirs.environment.as_ref().is_none_or(|it| it == environment);
+    let is_ours = |environment: &str, state: &State| {
         let mine = server.binding(&state.lineage);
-        state.binding.as_ref().is_some_and(|theirs| theirs.key.is_some() && *theirs == mine)
+        let theirs = state.binding.as_ref().filter(|theirs| is_its(environment, theirs));
+        theirs.is_some_and(|theirs| theirs.key.is_some() && theirs.admits(&mine))
     };
-    of_states(context, |_, state| is_ours(state)).owners
+    of_states(context, is_ours).owners
 }
 
 fn of_states(context: &Context, is_meant: impl Fn(&str, &State) -> bool) -> Neighbours {

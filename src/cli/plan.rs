@@ -98,7 +98,11 @@ impl Made {
         let guards = plan.guards(&limits, manifest.prices.as_ref());
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
-        let elsewhere = state.and_then(|state| check_server(context, state.binding.as_ref(), manifest.provider).err());
+        let is_here = |state: &State| {
+            check_server(context, state.binding.as_ref(), manifest.provider)?;
+            context.check_environment(state.binding.as_ref(), &state.lineage)
+        };
+        let elsewhere = state.and_then(|state| is_here(state).err());
         let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider)).err();
         let drift = verified.map(|verified| verified.drift);
         Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })

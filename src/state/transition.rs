@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::table::{Step, next_phase};
 use super::{
-    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run, Serial, State,
-    TokenAt, Verdict,
+    Attempt, AttemptId, Begun, Binding, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run,
+    Serial, State, TokenAt, Verdict,
 };
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 
@@ -99,9 +99,10 @@ impl State {
                 Ok(())
             }
             Event::Bound(binding) => match &self.binding {
-                Some(bound) if !bound.admits(binding) => Err(Illegal::Bound),
-                _ => {
-                    self.binding = Some(binding.clone());
+                Some(bound) if !bound.admits(binding) || bound.of_another_environment(binding).is_some() => Err(Illegal::Bound),
+                before => {
+                    let known = before.as_ref().and_then(|before| before.environment.clone());
+                    self.binding = Some(Binding { environment: binding.environment.clone().or(known), ..binding.clone() });
                     Ok(())
                 }
             },

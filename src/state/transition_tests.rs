@@ -180,7 +180,7 @@ fn a_fence_lives_as_long_as_an_attempt_refers_to_it() {
 fn a_binding_names_its_account_once_and_never_another() {
     let bound = |origin: &str, key: Option<&str>| {
         let key = key.map(|key| super::KeyFingerprint(key.into()));
-        Event::Bound(super::Binding { origin: super::Origin(origin.into()), key })
+        Event::Bound(super::Binding { origin: super::Origin(origin.into()), key, environment: None })
     };
     assert!(replay(&[bound("a", None), bound("a", Some("k")), bound("a", Some("k"))]).is_ok());
     for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None)] {

@@ -357,7 +357,7 @@ impl Pieces {
     /// The server and the keys, where the lines that named them are gone: a copy elsewhere is newer than what is left.
     fn add_settings(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) {
         let bound = index.and_then(|index| index.binding.clone());
-        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None });
+        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None, environment: None });
         if let (None, Some(binding)) = (&state.binding, bound.or_else(origin)) {
             self.add(state, Event::Bound(binding));
         }

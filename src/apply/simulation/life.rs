@@ -268,7 +268,7 @@ impl Life {
 }
 
 fn binding() -> Binding {
-    Binding { origin: Origin("https://simulated".into()), key: None }
+    Binding { origin: Origin("https://simulated".into()), key: None, environment: None }
 }
 
 fn operator_run() -> Event {

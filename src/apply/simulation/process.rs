@@ -178,7 +178,7 @@ impl Start {
                 return Err("no lock file".into());
             }
         }
-        let binding = Binding { origin: Origin("https://simulated".into()), key: None };
+        let binding = Binding { origin: Origin("https://simulated".into()), key: None, environment: None };
         let report = applier.create(&plan, binding).await;
         let (state, head) = position().await?;
         let now = LockFile::of(&state, head, []);

@@ -166,7 +166,7 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
     };
     let mut store = empty(context, args, Some((known, source)))?;
     if let Some(origin) = known.origin.clone() {
-        store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
+        store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
     add_known(&mut store, known)?;
     finish(context, store, path)
