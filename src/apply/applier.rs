@@ -278,11 +278,14 @@ impl Applier {
         let gone: Vec<_> = plan.with(Action::Orphan).chain(plan.with(Action::Delete)).map(|change| change.name.clone()).collect();
         let stays = [Action::NoOp, Action::Protect, Action::Unprotect];
         let here: Vec<_> = stays.into_iter().flat_map(|action| plan.with(action)).map(|change| change.name.clone()).collect();
+        // What is left aside was not held against what has been taken in.
+        let is_whole = plan.with(Action::Aside).next().is_none();
         let changed = self.look(move |store| {
             let records = store.state().records();
             let noted = |name: &InstanceName| records.get(name).is_some_and(|record| record.orphan_noted);
             let orphaned: Vec<_> = gone.into_iter().filter(|name| !noted(name)).collect();
-            let returned: Vec<_> = here.into_iter().filter(noted).collect();
+            let is_foreign = |name: &InstanceName| records.get(name).is_some_and(|record| record.is_foreign);
+            let returned: Vec<_> = here.into_iter().filter(|name| noted(name) || is_whole && is_foreign(name)).collect();
             (orphaned, returned)
         });
         let (orphaned, returned) = changed.await?;

@@ -52,7 +52,8 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
     let source = "the server's list, named by an operator".to_owned();
-    let adopted = Event::Adopted { name: name.clone(), kind: found.kind, id: id.clone(), api_url: found.api_url, source };
+    let adopted =
+        Event::Adopted { name: name.clone(), kind: found.kind, id: id.clone(), api_url: found.api_url, source, is_foreign: true };
     store.append(adopted, Timestamp::now())?;
     let has_token = kept.is_some() || store.state().record(name).is_some_and(|record| record.token().is_some());
     if let Some(token) = kept {

@@ -20,7 +20,7 @@ use super::wrap::broken;
 use super::{drift, foreseen, neighbours, saved, sealing, settled, variables};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Limits, Plan, PlanSummary, Reason, Settled};
+use crate::plan::{Action, Change, Cost, Drift, Finding, Guard, Left, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -427,17 +427,25 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
             ids.len()
         ),
-        Guard::ProbableRename { from, to, exists: true, .. } => {
+        Guard::ProbableRename { from, to, left: Left::Exists, .. } => {
             format!(
                 "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
             )
         }
-        Guard::ProbableRename { from, to, exists: false, .. } => format!(
+        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id } } => format!(
+            "if it is: `import: [{{name: {to}, id: \"{id}\", type: {kind}}}]` without `{from}`, or `{command} state mv {from} {to}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
+        ),
+        Guard::ProbableRename { from, to, left: Left::PresumedGone, .. } => format!(
+            "if it is listed: `{command} import {to} --id ID`, as `{command} drift` tells; if `{from}` is not wanted, `{command} state rm {from}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
+        ),
+        Guard::ProbableRename { from, to, left: Left::InDoubt, .. } => format!(
             "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
         ),
     };
     let elsewhere = match guard {
-        Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        Guard::ProbableRename { from, left: Left::Exists | Left::InDoubt, .. } => {
+            Some(format!("if another manifest declares `{from}`: name both in one command"))
+        }
         Guard::Strangers { .. } => {
             Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
         }

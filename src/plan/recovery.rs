@@ -227,7 +227,14 @@ mod tests {
         };
         for known in known {
             let name = InstanceName::parse(&format!("known-{known}")).unwrap();
-            add(Event::Adopted { name, kind: InstanceType::WhatsApp, id: id(known), api_url: None, source: "test".into() });
+            add(Event::Adopted {
+                name,
+                kind: InstanceType::WhatsApp,
+                id: id(known),
+                api_url: None,
+                source: "test".into(),
+                is_foreign: false,
+            });
         }
         let fence = fence.map(|ids| add(Event::Listed { ids: ids.iter().map(|text| id(text)).collect() }));
         for doubt in doubts {

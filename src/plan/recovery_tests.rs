@@ -76,7 +76,11 @@ fn draw(dice: &mut fastrand::Rng) -> Drawn {
             exists.insert(id(next));
         }
         if dice.u8(0..4) == 0 {
-            add(dice, &mut state, Event::Adopted { name: name(index), kind, id: id(next), api_url: None, source: "test".into() });
+            add(
+                dice,
+                &mut state,
+                Event::Adopted { name: name(index), kind, id: id(next), api_url: None, source: "test".into(), is_foreign: false },
+            );
             continue;
         }
         let attempt = AttemptId::typed(&format!("a-{index}"));

@@ -90,6 +90,13 @@ pub struct Record {
     pub attempts: u32,
     /// An apply has shown it as no longer declared: no candidate for a rename any more.
     pub orphan_noted: bool,
+    /// It was taken in under a name that was none before, and no apply has met it as declared since: what is to be created beside it
+    /// may be it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_foreign: bool,
+    /// What it had was deleted, and has another name of ours since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken: Option<Former>,
     /// The manifest says that it must not be deleted; taking its declaration out does not change that.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_protected: bool,
@@ -112,6 +119,9 @@ pub struct Former {
     pub id: InstanceId,
     /// When its end was recorded.
     pub since: Timestamp,
+    /// As it was on record, where only lists of the account said that it is gone: it may exist after all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost: Option<Box<Instance>>,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -319,6 +329,8 @@ impl Record {
             phase,
             attempts: 0,
             orphan_noted: false,
+            is_foreign: false,
+            taken: None,
             is_protected: false,
             is_replaced: false,
             replaces: None,
@@ -379,6 +391,27 @@ impl Record {
         }
     }
 
+    /// The instance of this id, if only lists called it gone, whatever was tried under the name since.
+    pub fn lost_as(&self, id: &InstanceId) -> Option<&Instance> {
+        let former = self.former.iter().filter_map(|former| former.lost.as_deref());
+        self.lost().into_iter().chain(former).find(|lost| lost.id == *id)
+    }
+
+    /// The id of what only lists called gone, where nothing was created in its place yet.
+    pub fn presumed_gone(&self) -> Option<&InstanceId> {
+        match &self.phase {
+            Phase::Retired { lost, .. } => lost.as_ref().map(|lost| &lost.id),
+            Phase::Absent { .. } | Phase::Intent(_) => self.former.last().and_then(|former| Some(&former.lost.as_ref()?.id)),
+            _ => None,
+        }
+    }
+
+    /// Where the token in this entry is sealed, if it is one of the record's.
+    pub fn token_at(&self, entry: Serial) -> Option<&TokenAt> {
+        let former = self.former.iter().filter_map(|former| former.lost.as_ref()?.token.as_ref());
+        self.token().into_iter().chain(former).find(|token| token.entry == entry)
+    }
+
     /// Where its token is, of an instance that is managed or was.
     pub fn token(&self) -> Option<&TokenAt> {
         match &self.phase {
@@ -388,17 +421,22 @@ impl Record {
         }
     }
 
-    /// The journal entries that it refers to: a token, an answer.
+    /// The journal entries that it refers to: a token, an answer, and tokens of what was called gone.
     pub fn entries(&self) -> impl Iterator<Item = Serial> {
-        let entry = match &self.phase {
+        let former = self.former.iter().filter_map(|former| Some(former.lost.as_ref()?.token.as_ref()?.entry));
+        self.entry().into_iter().chain(former)
+    }
+
+    /// The journal entry with its token, or with the answer to its open attempt.
+    pub fn entry(&self) -> Option<Serial> {
+        match &self.phase {
             Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) | Phase::Retired { .. } => {
                 self.token().map(|token| token.entry)
             }
             Phase::Received(_, answer) => Some(*answer),
             Phase::InDoubt(_, doubt) => doubt.answer,
             Phase::Absent { .. } | Phase::Intent(_) => None,
-        };
-        entry.into_iter()
+        }
     }
 
     /// The instance, if it exists and is managed.

@@ -152,8 +152,8 @@ impl State {
                 self.mark(unprotected, |record| record.is_protected = false)
             }
             Event::TokenSet { name, .. } => self.set_token(name, entry.serial),
-            Event::Adopted { name, kind, id, api_url, .. } => {
-                self.adopt(name, *kind, Instance::listed(id, api_url.as_ref(), entry.at))
+            Event::Adopted { name, kind, id, api_url, is_foreign, .. } => {
+                self.adopt((name, *kind), Instance::listed(id, api_url.as_ref(), entry.at), *is_foreign)
             }
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
             Event::Released { name } => self.release(name, "released"),
@@ -163,7 +163,10 @@ impl State {
             Event::Forgotten { name } => self.forget(name),
             Event::Noted { orphaned, returned } => {
                 self.mark(orphaned, |record| record.orphan_noted = true)?;
-                self.mark(returned, |record| record.orphan_noted = false)
+                self.mark(returned, |record| {
+                    record.orphan_noted = false;
+                    record.is_foreign = false;
+                })
             }
         }
     }
@@ -252,9 +255,9 @@ impl State {
             } else {
                 record.replaces = record.replaces.or(replaces);
             }
-            if let Phase::Retired { id, since, .. } = phase {
+            if let Phase::Retired { id, since, lost } = phase {
                 self.ids.remove(&id);
-                former.push(Former { id, since });
+                former.push(Former { id, since, lost });
             }
             former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
             record.former.extend(former);
@@ -266,6 +269,9 @@ impl State {
     fn own(&mut self, id: &InstanceId, name: &InstanceName) {
         let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
         if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
+            if let Phase::Retired { id, since, .. } = &record.phase {
+                record.taken = Some(Former { id: id.clone(), since: *since, lost: None });
+            }
             record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
         }
     }
@@ -319,19 +325,39 @@ impl State {
         }
     }
 
-    fn adopt(&mut self, name: &InstanceName, kind: InstanceType, instance: Instance) -> Result<(), Illegal> {
+    fn adopt(
+        &mut self,
+        (name, kind): (&InstanceName, InstanceType),
+        instance: Instance,
+        is_foreign: bool,
+    ) -> Result<(), Illegal> {
         self.check_vacant(name)?;
         self.check_id(&instance.id)?;
         let id = instance.id.clone();
         // What was called gone and exists after all is what it was, with its token.
-        let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
+        let lost = self.records.values().find_map(|record| record.lost_as(&id)).cloned();
+        // What a name was declared with, or an apply has seen, is not new.
+        let is_known = self.records.contains_key(name) || self.newest_fence().is_some_and(|(_, seen)| seen.contains(&id));
+        let is_foreign = is_foreign && !is_known && lost.is_none();
         let instance = match lost {
             Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
             None => instance,
         };
-        self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
+        self.put(Record { is_foreign, ..Record::new(name.clone(), kind, Phase::Created(instance)) });
         self.own(&id, name);
+        self.disown(&id, name);
         Ok(())
+    }
+
+    /// `id` was recorded as deleted under other names than `owner`, and exists. A name that has nothing now asks before it gets a new one.
+    fn disown(&mut self, id: &InstanceId, owner: &InstanceName) {
+        for record in self.records.values_mut().filter(|record| record.name != *owner) {
+            let Some(at) = record.former.iter().position(|former| former.id == *id) else { continue };
+            let former = record.former.remove(at);
+            if matches!(record.phase, Phase::Absent { .. }) {
+                record.taken = Some(Former { lost: None, ..former });
+            }
+        }
     }
 
     fn adopt_doubt(
@@ -368,6 +394,7 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
+            record.is_foreign = false;
             self.put(record);
         }
         Ok(())

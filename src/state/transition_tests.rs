@@ -143,7 +143,14 @@ fn p1_a_refused_entry_leaves_the_state_as_it_was() {
 fn an_id_belongs_to_one_name_only() {
     let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
     let id = InstanceId::parse("100").unwrap();
-    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, api_url: None, source: "test".into() });
+    events.push(Event::Adopted {
+        name: name("b"),
+        kind: InstanceType::WhatsApp,
+        id,
+        api_url: None,
+        source: "test".into(),
+        is_foreign: false,
+    });
     assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
 }
 
@@ -203,8 +210,14 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
     let state = replay(&gone).unwrap();
     assert_eq!(state.known_ids()[&id], name("a"));
     assert_eq!(state.managed_ids().count(), 0, "a list that does not show it can be believed");
-    let adopted =
-        Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id: id.clone(), api_url: None, source: "test".into() };
+    let adopted = Event::Adopted {
+        name: name("b"),
+        kind: InstanceType::WhatsApp,
+        id: id.clone(),
+        api_url: None,
+        source: "test".into(),
+        is_foreign: false,
+    };
     let state = replay(&[&gone[..], &[adopted]].concat()).unwrap();
     assert_eq!(state.known_ids()[&id], name("b"));
     assert_eq!(state.records()[&name("a")].status(), "absent");
@@ -295,6 +308,7 @@ fn the_mark_of_a_replacement_follows_both_names_and_ends_with_the_old_record() {
         id: InstanceId::parse(id).unwrap(),
         api_url: None,
         source: "a test".to_owned(),
+        is_foreign: false,
     };
     let moved = |from: &str, to: &str| Event::Moved { from: name(from), to: name(to) };
     let after = |more: &[Event]| replay(&[&begun[..], more].concat()).unwrap();

@@ -383,8 +383,14 @@ impl Pieces {
         let Some(lock) = lock else { return added };
         for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
-            let event =
-                Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), api_url: None, source };
+            let event = Event::Adopted {
+                name: name.clone(),
+                kind: instance.kind,
+                id: instance.id.clone(),
+                api_url: None,
+                source,
+                is_foreign: false,
+            };
             let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
             if let Some(attempt) = held {
                 added += usize::from(
@@ -439,7 +445,7 @@ impl Pieces {
         }
         if let Some(id) = record.id() {
             let source = "the index, after the journal was damaged".to_owned();
-            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source });
+            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source, is_foreign: false });
         }
         match record.open_attempt() {
             Some(attempt) => self.add(state, Event::AdoptedDoubt { attempt: attempt.id.clone(), name, kind }),

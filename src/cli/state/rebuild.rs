@@ -182,7 +182,14 @@ fn add_known(store: &mut FileStore, known: &LockFile) -> Result<(), CliError> {
             continue;
         }
         let source = "a lock file, after the state was lost".to_owned();
-        let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), api_url: None, source };
+        let event = Event::Adopted {
+            name: name.clone(),
+            kind: instance.kind,
+            id: instance.id.clone(),
+            api_url: None,
+            source,
+            is_foreign: false,
+        };
         store.append(event, Timestamp::now())?;
         if known.released.contains_key(name) {
             store.append(Event::Released { name: name.clone() }, Timestamp::now())?;
@@ -227,7 +234,8 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
     store.append(Event::Bound(binding), Timestamp::now())?;
     for (name, kind, id) in &adopted {
         let source = "the server's list, named by an operator".to_owned();
-        let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), api_url: None, source };
+        let event =
+            Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), api_url: None, source, is_foreign: false };
         store.append(event, Timestamp::now())?;
     }
     if let Some(known) = lock {
