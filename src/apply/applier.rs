@@ -1,5 +1,6 @@
 //! The run as a whole: a queue of names, a number of workers, and one place that decides to stop.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +138,11 @@ impl Applier {
         Some(listed)
     }
 
+    /// Everything that any list of this run has shown.
+    pub fn seen(&self) -> BTreeSet<InstanceId> {
+        self.shared.all_seen()
+    }
+
     /// Whether any list of this run has shown it.
     pub fn has_seen(&self, id: &InstanceId) -> bool {
         self.shared.has_seen(id)
@@ -251,21 +257,35 @@ impl Applier {
     /// Says what server and account the state belongs to.
     pub(super) async fn bind(&self, binding: Binding) -> Result<(), RecordError> {
         let bound = self.look(|store| store.state().binding.clone()).await?;
-        if bound.as_ref() != Some(&binding) {
+        if !bound.is_some_and(|bound| bound.knows(&binding)) {
             self.shared.pen.note(Event::Bound(binding)).await?;
         }
         Ok(())
+    }
+
+    /// Says whose environment the state is, where it is bound and does not say so yet.
+    pub async fn name_environment(&self, binding: Binding) -> Result<(), RecordError> {
+        let bound = self.look(|store| store.state().binding.clone()).await?;
+        if binding.environment.is_none() || bound.is_none_or(|bound| bound.environment.is_some()) {
+            return Ok(());
+        }
+        self.shared.begin().await?;
+        self.bind(binding).await?;
+        self.sync().await
     }
 
     async fn note_orphans(&self, plan: &Plan) -> Result<(), RecordError> {
         let gone: Vec<_> = plan.with(Action::Orphan).chain(plan.with(Action::Delete)).map(|change| change.name.clone()).collect();
         let stays = [Action::NoOp, Action::Protect, Action::Unprotect];
         let here: Vec<_> = stays.into_iter().flat_map(|action| plan.with(action)).map(|change| change.name.clone()).collect();
+        // What is left aside was not held against what has been taken in.
+        let is_whole = plan.with(Action::Aside).next().is_none();
         let changed = self.look(move |store| {
             let records = store.state().records();
             let noted = |name: &InstanceName| records.get(name).is_some_and(|record| record.orphan_noted);
             let orphaned: Vec<_> = gone.into_iter().filter(|name| !noted(name)).collect();
-            let returned: Vec<_> = here.into_iter().filter(noted).collect();
+            let is_foreign = |name: &InstanceName| records.get(name).is_some_and(|record| record.is_foreign);
+            let returned: Vec<_> = here.into_iter().filter(|name| noted(name) || is_whole && is_foreign(name)).collect();
             (orphaned, returned)
         });
         let (orphaned, returned) = changed.await?;

@@ -11,7 +11,12 @@ use crate::state::{Answer, AttemptId, KeptAnswer, KeptBody, Lineage, Outline, ab
 
 /// What an answer proves, without its token. A panic of the reader is caught: it must cost neither the token nor the run.
 pub(super) fn outline(provider: &dyn Provider, answer: &Answer) -> Option<Outline> {
-    catch_unwind(AssertUnwindSafe(|| provider.judge(answer).outline())).ok()
+    unpanicked(|| provider.judge(answer).outline())
+}
+
+/// What `read` gives, if it does not panic.
+pub(super) fn unpanicked(read: impl FnOnce() -> Outline) -> Option<Outline> {
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
 /// Keeps the answers of one run.

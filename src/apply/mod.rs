@@ -8,6 +8,7 @@
 mod applier;
 mod attempt;
 mod doubts;
+mod foresee;
 mod keep;
 mod lose;
 mod pace;
@@ -34,7 +35,9 @@ use jiff::Timestamp;
 
 pub use applier::Applier;
 pub use doubts::{Examination, examine};
+pub use foresee::{Foreseen, foresee, unread};
 pub use recorder::{RecordError, Recorder};
+pub use recover::{Absent, ByList};
 pub use rescue::{NoRescue, Packet, Rescue};
 pub use retire::{Departure, Departures};
 pub use stop::{Signal, StopHandle, StopSignal};

@@ -1,17 +1,20 @@
 //! Before anything new: what earlier runs left open is finished from the journal, closed where that is provable, or held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::applier::Applier;
 use super::doubts::examine;
 use super::recorder::RecordError;
 use super::{Outcome, Progress};
 use crate::failpoint;
-use crate::instance::InstanceName;
+use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Proposal, unsent_proof};
 use crate::provider::ListError;
-use crate::state::{AttemptId, Event, Grounds, KeptAnswer, Phase, Serial, Verdict};
+use crate::state::{AttemptId, Event, Grounds, KeptAnswer, Phase, Record, Serial, Verdict};
 use crate::store::StoreError;
+
+/// Why an intent without a `sent` record is no proof.
+pub(super) const MAY_BE_LOST: &str = "the machine restarted in the middle, and its file system may have lost what was synced";
 
 /// An attempt that an earlier run left open.
 enum Left {
@@ -19,6 +22,25 @@ enum Left {
     Received(AttemptId, Serial, Result<KeptAnswer, StoreError>),
     /// It has no `sent` record; and what proves that it was not sent, if anything does.
     Intent(AttemptId, Option<&'static str>),
+}
+
+/// A create that is called absent, by lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Whose.
+    pub name: InstanceName,
+    /// What these lists showed, or one before the attempt: none of that speaks against it. Whatever another list of the run shows
+    /// may be it.
+    pub weighed: BTreeSet<InstanceId>,
+}
+
+/// What the server's list alone has settled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByList {
+    /// What is called absent.
+    pub absent: Vec<Absent>,
+    /// Names that stay in doubt, since what may be theirs is somebody else's.
+    pub others: Vec<(InstanceName, InstanceId)>,
 }
 
 impl Applier {
@@ -78,7 +100,7 @@ impl Applier {
                 Outcome::NotSent { reason: proof.to_owned() }
             }
             Left::Intent(attempt, None) => {
-                let reason = "the machine restarted in the middle, and its file system may have lost what was synced".to_owned();
+                let reason = MAY_BE_LOST.to_owned();
                 self.shared.pen.note(Event::Doubted { attempt: attempt.clone(), reason: reason.clone() }).await?;
                 Outcome::InDoubt { attempt, reason }
             }
@@ -87,18 +109,23 @@ impl Applier {
         Ok(())
     }
 
-    /// Settles doubts by the server's list alone. Only for an account that the operator calls exclusive.
-    pub async fn settle_doubts(&self) -> Result<Result<(), ListError>, RecordError> {
+    /// Settles doubts by the server's list alone. Only for an account that the operator calls exclusive. `others` is asked after the
+    /// list what on it is of others who create there; none: that is not known, and nothing is settled.
+    pub async fn settle_doubts(
+        &self,
+        others: impl FnOnce() -> Option<BTreeSet<InstanceId>>,
+    ) -> Result<Result<ByList, ListError>, RecordError> {
         let state = self.look(|store| store.state().clone()).await?;
+        let mut settled = ByList::default();
         if !self.shared.options.is_exclusive || state.doubts().next().is_none() {
-            return Ok(Ok(()));
+            return Ok(Ok(settled));
         }
         let settling = self.shared.options.settling;
         let clocks = (&self.shared.options.run, self.shared.options.clock);
         let mut stop = self.shared.stop.clone();
         let examined = tokio::select! {
             biased;
-            _ = stop.wait() => return Ok(Ok(())),
+            _ = stop.wait() => return Ok(Ok(settled)),
             examined = examine(&*self.shared.provider, &state, settling, clocks) => examined,
         };
         let examination = match examined {
@@ -106,9 +133,14 @@ impl Applier {
             Err(error) => return Ok(Err(error)),
         };
         self.shared.saw(&examination.listed);
+        let Some(others) = others() else { return Ok(Ok(settled)) };
         let candidates = examination.candidates.ids();
         for (name, (attempt, proposal)) in examination.proposals {
             let (verdict, outcome, rule) = match proposal {
+                Proposal::Exists(found) if others.contains(&found.id) => {
+                    settled.others.push((name, found.id));
+                    continue;
+                }
                 Proposal::Exists(found) => (
                     Verdict::Created { id: found.id.clone(), api_url: found.api_url },
                     Outcome::Created { id: found.id, has_token: false },
@@ -121,11 +153,16 @@ impl Applier {
                 ),
                 Proposal::NotYetSettled { .. } | Proposal::Unknown { .. } => continue,
             };
+            if verdict == Verdict::NotCreated {
+                let fence = state.record(&name).and_then(Record::open_attempt).and_then(|attempt| state.fence_of(attempt));
+                let weighed = examination.listed.iter().chain(fence.into_iter().flatten()).cloned().collect();
+                settled.absent.push(Absent { name: name.clone(), weighed });
+            }
             let grounds = Grounds { by: rule.to_owned(), reason: None, candidates: Some(candidates.clone()) };
             self.shared.begin().await?;
             self.shared.pen.record(Event::Resolved { attempt, verdict, grounds }).await?;
             self.shared.observer.tell(Progress::Recovered { name, outcome });
         }
-        Ok(Ok(()))
+        Ok(Ok(settled))
     }
 }

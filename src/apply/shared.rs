@@ -75,6 +75,11 @@ impl Shared {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(ids.into_iter().cloned());
     }
 
+    /// What lists of the run showed.
+    pub(super) fn all_seen(&self) -> BTreeSet<InstanceId> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether any list of the run showed it.
     pub(super) fn has_seen(&self, id: &InstanceId) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(id)

@@ -1,5 +1,6 @@
 //! `chatapi apply`.
 
+mod absent;
 mod begin;
 mod ending;
 mod evidence;
@@ -232,11 +233,9 @@ impl Run<'_> {
 
     async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
-        if let Err(error) = applier.settle_doubts().await.map_err(unrecorded)? {
-            self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
-        }
+        let absent = self.settle_by_list(applier).await?;
         let (state, head) = look(applier).await?;
-        let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state).await?;
+        let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state, &absent).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if guards.is_empty() {
@@ -299,6 +298,8 @@ impl Run<'_> {
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
+        let binding = self.server.binding(&task.settled.state.lineage);
+        applier.name_environment(binding).await.map_err(unrecorded)?;
         if task.plan.acts() {
             applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
             let binding = self.server.binding(&task.settled.state.lineage);

@@ -70,6 +70,8 @@ pub(super) struct Server {
     pub(super) provider: Arc<HttpProvider>,
     key: Option<ApiKey>,
     emulator: Option<Emulator>,
+    /// Of the environment that was chosen. The embedded emulator has none: what it plays belongs to its state.
+    environment: Option<String>,
 }
 
 impl Server {
@@ -81,7 +83,8 @@ impl Server {
     /// What a state of `lineage` is bound to when it uses this server.
     pub(super) fn binding(&self, lineage: &Lineage) -> Binding {
         let origin = self.provider.origin().clone();
-        Binding { key: self.key.as_ref().map(|key| key.fingerprint(lineage, &origin)), origin }
+        let key = self.key.as_ref().map(|key| key.fingerprint(lineage, &origin));
+        Binding { origin, key, environment: self.environment.clone() }
     }
 
     /// Whether a state of `lineage` that is `bound` may be used with this server: the same one, and the same account where one is
@@ -170,10 +173,16 @@ impl Context {
         if let Some(bound) = bound.filter(|bound| !server.is_of(bound, lineage)) {
             return Err(other_server(bound, server.provider.origin()));
         }
+        self.check_environment(bound, lineage)?;
         match &self.environment {
             Some(chosen) => chosen.check_account(bound, server),
             None => Ok(()),
         }
+    }
+
+    /// Refuses the state of another environment, and one that is another environment's too.
+    pub(super) fn check_environment(&self, bound: Option<&Binding>, lineage: &Lineage) -> Result<(), CliError> {
+        self.environment.as_ref().map_or(Ok(()), |chosen| chosen.check_own(bound, lineage))
     }
 
     /// Takes the state's lock, telling now and then that it waits.
@@ -247,7 +256,8 @@ impl Context {
         let key = api_key()?;
         let provider =
             HttpProvider::new(base, key.clone(), limits(&args.timeouts)).map_err(|error| CliError::new(Exit::Error, &error))?;
-        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None })
+        let environment = self.environment.as_ref().map(|chosen| chosen.name().to_owned());
+        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None, environment })
     }
 
     async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
@@ -260,7 +270,7 @@ impl Context {
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(&args.timeouts)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
-        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator) })
+        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator), environment: None })
     }
 
     /// What the journal says of this run.

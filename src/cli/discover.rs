@@ -8,7 +8,8 @@ use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::witness::MANIFEST;
-use super::{neighbours, variables, witness};
+use super::{foreseen, neighbours, variables, witness};
+use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::missing;
@@ -22,6 +23,9 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
     let manifest = manifest(context, file, &args.variables)?;
     let has_state = store::has_state(&context.state_dir);
     let state = has_state.then(|| witness::look(context, &args.lock_file)).transpose()?.map(|reading| reading.state);
+    let foreseen = state.as_ref().map(|state| foreseen::of(context, &context.state_dir, state)).transpose()?;
+    foreseen.iter().for_each(|foreseen| foreseen::tell(context, foreseen));
+    let state = foreseen.map(|foreseen| foreseen.state);
     let listing = list(context, args, (state.as_ref(), manifest.as_ref()))?;
     let gone = state.as_ref().map(|state| missing(state, &listing)).unwrap_or_default();
     if let Some(first) = gone.first() {
@@ -31,8 +35,12 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
             .warn(format_args!("the server's list lacks {all} that the state has ({first}, …): more may be missing in it"));
     }
     let bound = state.as_ref().and_then(|state| state.binding.as_ref());
-    let owners = neighbours::owners_beside(context, state.as_ref(), provider(context, bound, manifest.as_ref())).into_iter();
-    let elsewhere = owners.map(|(id, owner)| (id, owner.at.environment)).collect();
+    let theirs = neighbours::beside(context, state.as_ref(), provider(context, bound, manifest.as_ref()));
+    let doubtful = |id: &InstanceId| theirs.doubt_of(id).map(|owner| format!("{owner} is in doubt, and may have created it"));
+    let of_doubts = listing.instances.iter().filter_map(|it| Some((it.id.clone(), doubtful(&it.id)?)));
+    let owned =
+        theirs.owners.iter().map(|(id, owner)| (id.clone(), format!("it belongs to environment {}", owner.at.environment)));
+    let elsewhere = of_doubts.chain(owned).collect();
     let found = Discovery::of(&listing, state.as_ref(), manifest.as_ref(), &elsewhere);
     if context.is_json() {
         context.document(&found)?;

@@ -8,18 +8,19 @@ use super::context::{Context, kind_of, settling};
 use super::error::CliError;
 use super::exit::Exit;
 use super::neighbours::{self, Owners};
-use super::{signals, witness};
+use super::{foreseen, signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
-use crate::state::State;
+use crate::state::{Record, State};
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = witness::look(context, &args.lock_file)?;
     let asks = args.refresh && reading.state.doubts().next().is_some();
-    let examination = if asks { Some(ask(context, &reading.state, &args.server)?) } else { None };
+    let state = &foreseen::of(context, &context.state_dir, &reading.state)?.state;
+    let examination = if asks { Some(ask(context, state, &args.server)?) } else { None };
     let bound = reading.state.binding.as_ref();
-    let owners = if asks { neighbours::owners_beside(context, Some(&reading.state), kind_of(bound)) } else { Owners::new() };
+    let owners = if asks { neighbours::beside(context, Some(&reading.state), kind_of(bound)).owners } else { Owners::new() };
     let proposal = |name| examination.as_ref().and_then(|seen| seen.proposals.get(name)).map(|(_, proposal)| proposal);
     let creates = reading
         .state
@@ -32,8 +33,9 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
         context.console.line("No doubts.");
     } else {
         for doubt in &doubts {
-            let new = examination.as_ref().map_or(&[][..], |seen| seen.candidates.of_kind(doubt.kind));
-            show(context, doubt, (proposal(&doubt.name), new), &owners);
+            let attempt = state.record(&doubt.name).and_then(Record::open_attempt);
+            let new = examination.as_ref().zip(attempt).map(|(seen, attempt)| seen.candidates.new_to(state, attempt, doubt.kind));
+            show(context, doubt, (proposal(&doubt.name), &new.unwrap_or_default()), &owners);
         }
     }
     Ok(if doubts.is_empty() { Exit::Done } else { Exit::InDoubt })
@@ -50,7 +52,7 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[Candidate]), owners: &Owners) {
+fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));

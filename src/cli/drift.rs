@@ -19,7 +19,7 @@ use super::machine::steady_now;
 use super::planning::declared;
 use super::table::{Column, painted};
 use super::witness::Witness;
-use super::{neighbours, signals, variables};
+use super::{foreseen, neighbours, signals, variables};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
@@ -47,13 +47,15 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
         Some(_) => Witness::of_manifests(context, &args.files, args.lock_file.lock_file.as_ref())?,
     };
     let state = store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))?.state;
+    let foreseen = foreseen::of(context, &context.state_dir, &state)?;
+    let state = &foreseen.state;
     let provider = match &manifest {
         None => kind_of(state.binding.as_ref()),
         Some(manifest) => manifest.provider,
     };
-    let seen = list(context, &state, provider, &args.server)?;
+    let seen = list(context, state, provider, &args.server)?;
     let now = steady_now();
-    let drift = compare(&state, &seen, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
+    let drift = compare(state, &seen, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
     let command = context.command();
     let advice = Advice::new(&command, manifest.as_ref());
     if context.is_json() {
@@ -62,6 +64,7 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
     } else {
         show(context, &drift, &advice);
     }
+    foreseen::tell(context, &foreseen);
     if seen.listing.odd_items > 0 {
         context.console.warn(format_args!("{} of the server's list cannot be read", items(seen.listing.odd_items)));
     }
@@ -130,8 +133,9 @@ pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args
     let now = steady_now();
     let names: Vec<InstanceName> = args.answers.recreate.iter().filter(|name| manifest.get(name).is_some()).cloned().collect();
     let lost = losses(context, state, &seen.listing, (&names, args.server.settle_after))?;
-    let state = after(state, &lost)?;
-    let drift = compare(&state, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
+    let (recorded, state) = (state, after(state, &lost)?);
+    let shown = after(&foreseen::of(context, &context.state_dir, recorded)?.state, &lost)?;
+    let drift = compare(&shown, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
     Ok(Verified { drift, state })
 }
 

@@ -215,6 +215,11 @@ impl Chosen {
         self.neighbours.iter().map(|(name, dir)| (name.as_str(), dir.clone(), format!("chatapi {}", self.words_of(name))))
     }
 
+    /// Whether the file says that it shares its account with `other`.
+    pub(super) fn shares_with(&self, other: &str) -> bool {
+        self.others.iter().all(|(apart, ..)| apart != other)
+    }
+
     fn near(&self, path: &Path) -> PathBuf {
         self.home().join(path)
     }
@@ -224,14 +229,14 @@ impl Chosen {
         self.file.with_file_name("")
     }
 
-    /// Its name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The file that declares it, as it has to be typed.
     pub(super) fn file(&self) -> String {
         typed(&self.file)
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its state directory.

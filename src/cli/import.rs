@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settled::{refusal, unlistable};
-use super::{discover, neighbours, sealing, signals, token, witness};
+use super::{discover, foreseen, neighbours, sealing, signals, token, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::manifest::ProviderKind;
 use crate::plan::Admission;
@@ -34,23 +34,26 @@ struct Found {
 fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &InstanceId)) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "import", args.lock.lock_timeout, &args.lock_file)?;
-    check_has_account(context, args, store.state())?;
-    check_vacant(context, store.state(), (name, id))?;
-    let found = find(context, args, store.state(), id)?;
+    let foreseen = foreseen::of_held(context, &mut store)?;
+    check_has_account(context, args, &foreseen.state)?;
+    check_vacant(context, (store.state(), &foreseen.state), (name, id))?;
+    let found = find(context, args, &foreseen.state, id)?;
     let pin = match token {
         Some(_) => sealing::for_token(context, store.state(), &witness)?,
         None => sealing::for_adoption(context, store.state(), &witness)?,
     };
     let kept = token.map(|token| token::keep(store.state(), pin.as_ref(), name, token)).transpose()?;
     store.append(context.run_info("import").event(), Timestamp::now())?;
-    if store.state().binding.as_ref() != Some(&found.binding) {
+    foreseen::finish(&mut store, &foreseen)?;
+    if !store.state().binding.as_ref().is_some_and(|bound| bound.knows(&found.binding)) {
         store.append(Event::Bound(found.binding), Timestamp::now())?;
     }
     if let Some(to) = pin {
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
     let source = "the server's list, named by an operator".to_owned();
-    let adopted = Event::Adopted { name: name.clone(), kind: found.kind, id: id.clone(), api_url: found.api_url, source };
+    let adopted =
+        Event::Adopted { name: name.clone(), kind: found.kind, id: id.clone(), api_url: found.api_url, source, is_foreign: true };
     store.append(adopted, Timestamp::now())?;
     let has_token = kept.is_some() || store.state().record(name).is_some_and(|record| record.token().is_some());
     if let Some(token) = kept {
@@ -62,14 +65,20 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     closed.tell(context)
 }
 
-/// Refuses an id or a name that is recorded.
-fn check_vacant(context: &Context, state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), CliError> {
+/// Refuses an id or a name that is recorded in `state`, which is the one that is `kept` with what is open concluded.
+fn check_vacant(
+    context: &Context,
+    (kept, state): (&State, &State),
+    (name, id): (&InstanceName, &InstanceId),
+) -> Result<(), CliError> {
     let command = context.command();
     let refused = |message: String| CliError::message(Exit::Error, message).hint("nothing was changed");
     let owner = state.known_ids().get(id).and_then(|owner| state.record(owner)).filter(|record| !record.is_retired());
     if let Some(owner) = owner {
         let wrong = refused(format!("{id} is recorded already, as `{}`", owner.name));
+        let is_unread = kept.record(&owner.name).is_some_and(|record| matches!(record.phase, Phase::Received(..)));
         return Err(match &owner.phase {
+            _ if is_unread => wrong.hint(format!("the answer to its create is on record: `{command} apply` finishes it")),
             Phase::Released(_) => wrong.hint(format!("`{command} release --undo {}` manages it again", owner.name)),
             _ if owner.name == *name && owner.token().is_none() => {
                 wrong.hint(format!("its token is missing: `{command} token set {name} < FILE`"))
@@ -113,7 +122,7 @@ fn find(context: &Context, args: &ImportArgs, state: &State, id: &InstanceId) ->
         });
         Ok::<_, CliError>((binding, listed?))
     })?;
-    neighbours::check_free(&neighbours::owners(context, Some(&binding.origin)), id)?;
+    neighbours::check_unclaimed(&neighbours::at(context, Some(&binding.origin)), id)?;
     let command = context.command();
     let admission = Admission::new(state, &listing).map_err(|why| unlistable(&command, &why, state))?;
     let fitting = admission.of(id, args.kind).map_err(|why| refusal(&command, (id, args.kind), &why, state));

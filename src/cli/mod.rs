@@ -20,6 +20,7 @@ mod emulator;
 mod environment;
 mod error;
 mod exit;
+mod foreseen;
 mod identity;
 mod import;
 mod init;

@@ -1,16 +1,18 @@
-//! What other environments of `chatapi.yaml` record as theirs: nobody takes that in a second time, for a delete here would be theirs.
+//! What other environments of `chatapi.yaml` record as theirs, and what they may have created: nobody takes that in a second time, for
+//! a delete here would be theirs, and a doubt here is not settled by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use super::context::{Context, Server};
-use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
-use crate::instance::InstanceId;
+use super::foreseen;
+use crate::instance::{InstanceId, InstanceName};
 use crate::manifest::{Import, ProviderKind, Resolution};
 use crate::plan::{Elsewhere, Settled, Settlement};
-use crate::state::{Origin, Phase, State};
+use crate::state::{Binding, Origin, Phase, State};
 use crate::store;
 
 /// Whose an instance is.
@@ -31,61 +33,108 @@ impl fmt::Display for Owner {
 /// By their ids, what is not of this environment.
 pub(super) type Owners = BTreeMap<InstanceId, Owner>;
 
-/// What the other environments manage on the server at `origin` (none: wherever that is), as far as their states are here. What they
+/// A create of another environment of which nobody knows what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// Whose.
+    pub(super) of: Owner,
+    /// What was listed before it; none: no list.
+    fence: Option<BTreeSet<InstanceId>>,
+}
+
+/// What the other environments have, and may have.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    /// What they manage.
+    pub(super) owners: Owners,
+    /// Their open doubts, of those that share the account.
+    pub(super) doubts: Vec<Doubt>,
+    /// Those whose states cannot be read.
+    pub(super) unread: Vec<String>,
+}
+
+impl Neighbours {
+    /// The doubt that may have created `id`.
+    pub(super) fn doubt_of(&self, id: &InstanceId) -> Option<&Owner> {
+        let is_its = |doubt: &&Doubt| doubt.fence.as_ref().is_none_or(|fence| !fence.contains(id));
+        self.doubts.iter().find(is_its).map(|doubt| &doubt.of)
+    }
+
+    fn take(&mut self, (environment, command, shares): (&str, &str, bool), state: &State) {
+        let owner = |name: &InstanceName| Owner {
+            at: Elsewhere { environment: environment.to_owned(), name: name.clone() },
+            command: command.to_owned(),
+        };
+        for record in state.records().values() {
+            match &record.phase {
+                Phase::Created(instance) | Phase::Retiring(instance, _) => {
+                    self.owners.insert(instance.id.clone(), owner(&record.name));
+                }
+                Phase::InDoubt(attempt, _) if shares => {
+                    let fence = state.fence_of(attempt).cloned();
+                    self.doubts.push(Doubt { of: owner(&record.name), fence });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What the other environments have on the server at `origin` (none: wherever that is), as far as their states are here. What they
 /// have released is free. Ids are of one server, whatever the account: the emulator's are of one state.
-pub(super) fn owners(context: &Context, origin: Option<&Origin>) -> Owners {
+pub(super) fn at(context: &Context, origin: Option<&Origin>) -> Neighbours {
     if origin.is_some_and(Origin::is_emulator) {
-        return Owners::new();
+        return Neighbours::default();
     }
     let is_same = |theirs: &Origin| !theirs.is_emulator() && origin.is_none_or(|origin| origin == theirs);
-    of_states(context, |state| state.binding.as_ref().is_some_and(|theirs| is_same(&theirs.origin)))
+    of_states(context, |_, state| state.binding.as_ref().is_some_and(|theirs| is_same(&theirs.origin)))
 }
 
 /// The same for `state`, or for the one that begins with the first instance of `provider`.
-pub(super) fn owners_beside(context: &Context, state: Option<&State>, provider: ProviderKind) -> Owners {
+pub(super) fn beside(context: &Context, state: Option<&State>, provider: ProviderKind) -> Neighbours {
     let bound = state.and_then(|state| state.binding.as_ref()).map(|binding| binding.origin.clone());
     let origin = match provider {
         _ if bound.is_some() => bound,
         ProviderKind::Emulator => Some(Origin(Origin::EMULATOR.to_owned())),
         ProviderKind::Chatapi => context.origin(),
     };
-    owners(context, origin.as_ref())
+    at(context, origin.as_ref())
 }
 
-/// Of those, what is in states that were bound by the very key of `server`: nobody makes such a state up who does not have the key. A
-/// state that comes with a pull request must not explain away what a lost run has created.
+/// Of what others manage, what is in states that were bound by the very key of `server`: nobody makes such a state up who does not
+/// have the key. A state that comes with a pull request must not explain away what a lost run has created.
 pub(super) fn proven(context: &Context, server: &Server) -> Owners {
-    let is_ours = |state: &State| {
-        let mine = server.binding(&state.lineage);
-        state.binding.as_ref().is_some_and(|theirs| theirs.key.is_some() && *theirs == mine)
+    let is_its = |environment: &str, theirs: &Binding| theirs.environment.as_ref().is_none_or(|it| it == environment);
+    let is_ours = |environment: &str, state: &State| {
+        let theirs = state.binding.as_ref().filter(|theirs| is_its(environment, theirs));
+        theirs.is_some_and(|theirs| theirs.key.is_some() && server.is_of(theirs, &state.lineage))
     };
-    of_states(context, is_ours)
+    of_states(context, is_ours).owners
 }
 
-fn of_states(context: &Context, is_meant: impl Fn(&State) -> bool) -> Owners {
-    let mut owners = Owners::new();
-    for (environment, dir, command) in context.environment.iter().flat_map(Chosen::neighbours) {
-        if !store::has_state(&dir) {
-            continue;
-        }
-        let state = match store::read(&dir, None) {
-            Ok(reading) => reading.state,
+fn of_states(context: &Context, is_meant: impl Fn(&str, &State) -> bool) -> Neighbours {
+    let mut all = Neighbours::default();
+    let Some(chosen) = &context.environment else { return all };
+    for (environment, dir, command) in chosen.neighbours().filter(|(_, dir, _)| store::has_state(dir)) {
+        match read(context, &dir, |state| is_meant(environment, state)) {
+            Ok(None) => {}
+            Ok(Some(state)) => all.take((environment, &command, chosen.shares_with(environment)), &state),
             Err(error) => {
-                context.console.warn(format_args!("what environment `{environment}` has is not known: {error}"));
-                continue;
-            }
-        };
-        if !is_meant(&state) {
-            continue;
-        }
-        for record in state.records().values() {
-            if let Phase::Created(instance) | Phase::Retiring(instance, _) = &record.phase {
-                let at = Elsewhere { environment: environment.to_owned(), name: record.name.clone() };
-                owners.insert(instance.id.clone(), Owner { at, command: command.clone() });
+                context.forewarn(&format!("what environment `{environment}` has is not known"), &error);
+                all.unread.push(environment.to_owned());
             }
         }
     }
-    owners
+    all
+}
+
+/// The state in `dir`, if it is meant, with its recorded answers read.
+fn read(context: &Context, dir: &Path, is_meant: impl Fn(&State) -> bool) -> Result<Option<State>, CliError> {
+    let state = store::read(dir, None)?.state;
+    if !is_meant(&state) {
+        return Ok(None);
+    }
+    foreseen::of(context, dir, &state).map(|foreseen| Some(foreseen.state))
 }
 
 /// Refuses to take in what another environment has.
@@ -96,23 +145,34 @@ pub(super) fn check_free(owners: &Owners, id: &InstanceId) -> Result<(), CliErro
         .hint(format!("to hand it over: `{command} release {name}`, then again")))
 }
 
-/// Refuses a settlement by what another environment has.
-pub(super) fn check_step(owners: &Owners, settlement: &Settlement) -> Result<(), CliError> {
-    let refused = |id, what: String| check_free(owners, id).map_err(|refused| refused.context(what));
+/// Refuses to take in what another environment has, or may have created.
+pub(super) fn check_unclaimed(neighbours: &Neighbours, id: &InstanceId) -> Result<(), CliError> {
+    check_free(&neighbours.owners, id)?;
+    let Some(Owner { at: Elsewhere { environment, name }, command }) = neighbours.doubt_of(id) else { return Ok(()) };
+    let message = format!("`{name}` of environment `{environment}` is in doubt, and {id} is new since: it may have created that");
+    Err(CliError::message(Exit::Guard, message)
+        .hint("nothing was changed: it would be created there a second time")
+        .hint(format!("settle it there first: `{command} doubts --refresh`")))
+}
+
+/// Refuses a settlement by what another environment has, or may have.
+fn check_step(neighbours: &Neighbours, settlement: &Settlement) -> Result<(), CliError> {
+    let told = |refused: CliError, what: String| refused.context(what);
     match settlement {
-        Settlement::Import(Import { name, id, place, .. }) => refused(id, format!("{place}: `{name}` is not taken in")),
-        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => {
-            refused(id, format!("{place}: `{name}` is not settled that way"))
+        Settlement::Import(Import { name, id, place, .. }) => {
+            check_unclaimed(neighbours, id).map_err(|refused| told(refused, format!("{place}: `{name}` is not taken in")))
         }
+        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => check_free(&neighbours.owners, id)
+            .map_err(|refused| told(refused, format!("{place}: `{name}` is not settled that way"))),
         Settlement::Resolve(Resolution { created: None, .. }) | Settlement::Move(_) => Ok(()),
     }
 }
 
-/// Refuses the first of `settled` that takes in what another environment has. `owners` is asked where there is something to take in.
-pub(super) fn check_settled(settled: &Settled, owners: impl FnOnce() -> Owners) -> Result<(), CliError> {
+/// Refuses the first of `settled` that takes in what another environment has. They are asked where there is something to take in.
+pub(super) fn check_settled(settled: &Settled, neighbours: impl FnOnce() -> Neighbours) -> Result<(), CliError> {
     if !settled.steps.iter().any(|(settlement, _)| settlement.needs_list()) {
         return Ok(());
     }
-    let owners = owners();
-    settled.steps.iter().try_for_each(|(settlement, _)| check_step(&owners, settlement))
+    let neighbours = neighbours();
+    settled.steps.iter().try_for_each(|(settlement, _)| check_step(&neighbours, settlement))
 }

@@ -18,10 +18,10 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{neighbours, saved, sealing, settled, unnamed, variables, witness};
+use super::{foreseen, neighbours, saved, sealing, settled, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
+use crate::plan::{Action, Change, Cost, Drift, Guard, Left, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -84,6 +84,10 @@ impl Made {
         let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
         let consent = args.answers.consent(args.budget.max_creates);
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
+        if let Some(state) = recorded.filter(|state| !crate::apply::unread(state).is_empty()) {
+            // An apply reads the recorded answers first, and what they say may speak against it.
+            planning::settled(&manifest, &foreseen::of(context, &context.state_dir, state)?.state, &consent.targets)?;
+        }
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
             remark_spent(context, &plan, &consent.replace, (state, &BTreeSet::new()));
@@ -96,13 +100,16 @@ impl Made {
         let wanted = sealing::wanted(&manifest)?;
         let sealing = state.and_then(|state| sealing::check(&wanted, state, &context.command()).err());
         let lock_file = args.lock_file.lock_file.clone().unwrap_or_else(|| witness::beside_manifest(&args.manifests.files));
+        let is_here = |state: &State| {
+            check_server(context, state.binding.as_ref(), manifest.provider)?;
+            context.check_environment(state.binding.as_ref(), &state.lineage)
+        };
         let elsewhere = match state {
-            Some(state) => check_server(context, state.binding.as_ref(), manifest.provider),
+            Some(state) => is_here(state),
             None => unnamed::check(context, &lock_file, manifest.provider),
         };
         let elsewhere = elsewhere.err();
-        let owners = || neighbours::owners_beside(context, state, manifest.provider);
-        let taken = neighbours::check_settled(&settled, owners).err();
+        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider)).err();
         let drift = verified.map(|verified| verified.drift);
         Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })
     }
@@ -428,17 +435,25 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
             ids.len()
         ),
-        Guard::ProbableRename { from, to, exists: true, .. } => {
+        Guard::ProbableRename { from, to, left: Left::Exists, .. } => {
             format!(
                 "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
             )
         }
-        Guard::ProbableRename { from, to, exists: false, .. } => format!(
+        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id } } => format!(
+            "if it is: `import: [{{name: {to}, id: \"{id}\", type: {kind}}}]` without `{from}`, or `{command} state mv {from} {to}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
+        ),
+        Guard::ProbableRename { from, to, left: Left::PresumedGone, .. } => format!(
+            "if it is listed: `{command} import {to} --id ID`, as `{command} drift` tells; if `{from}` is not wanted, `{command} state rm {from}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
+        ),
+        Guard::ProbableRename { from, to, left: Left::InDoubt, .. } => format!(
             "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
         ),
     };
     let elsewhere = match guard {
-        Guard::ProbableRename { from, .. } => Some(format!("if another manifest declares `{from}`: name both in one command")),
+        Guard::ProbableRename { from, left: Left::Exists | Left::InDoubt, .. } => {
+            Some(format!("if another manifest declares `{from}`: name both in one command"))
+        }
         Guard::Strangers { .. } => {
             Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
         }

@@ -7,7 +7,7 @@ use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::guard_hints;
-use super::{doubts, neighbours, sealing, token, witness};
+use super::{doubts, foreseen, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Guard, Proposal};
@@ -18,14 +18,19 @@ use crate::store::StateStore;
 pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliError> {
     let token = if args.token_stdin { Some(token::from_stdin()?) } else { None };
     let (mut store, witness) = witness::open(context, "resolve", args.lock.lock_timeout, &args.lock_file)?;
-    let attempt = find(store.state(), args)?;
+    let foreseen = foreseen::of_held(context, &mut store)?;
+    let state = &foreseen.state;
+    let attempt = find(state, args)?;
     if let Some(id) = &args.created {
-        let provider = kind_of(store.state().binding.as_ref());
-        neighbours::check_free(&neighbours::owners_beside(context, Some(store.state()), provider), id)?;
+        check_free(state, (&args.name, id))?;
     }
-    let examination = if args.offline { None } else { Some(list(context, store.state(), args)?) };
+    let examination = if args.offline { None } else { Some(list(context, state, args)?) };
+    if let Some(id) = &args.created {
+        let provider = kind_of(state.binding.as_ref());
+        neighbours::check_free(&neighbours::beside(context, Some(state), provider).owners, id)?;
+    }
     if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
-        check(args, examination, store.state())?;
+        check(args, examination, state)?;
     }
     let grounds = Grounds {
         by: "operator".to_owned(),
@@ -49,6 +54,7 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
         None => None,
     };
     store.append(context.run_info("resolve").event(), Timestamp::now())?;
+    foreseen::finish(&mut store, &foreseen)?;
     if let Some(to) = pin {
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
@@ -86,6 +92,15 @@ fn find(state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
     Ok(attempt.id.clone())
 }
 
+/// Refuses an id that another name has.
+fn check_free(state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), CliError> {
+    let owner = state.known_ids().get(id).and_then(|owner| state.record(owner)).filter(|owner| !owner.is_retired());
+    owner.map_or(Ok(()), |owner| {
+        let message = format!("the attempt of `{name}` cannot have created {id}, which is `{}`", owner.name);
+        Err(CliError::message(Exit::Guard, message).hint("nothing was changed"))
+    })
+}
+
 fn list(context: &Context, state: &State, args: &ResolveArgs) -> Result<Examination, CliError> {
     doubts::ask(context, state, &args.server).map_err(|error| {
         error.hint("the server's list is asked before a doubt is closed; `--offline` closes it on your word alone")
@@ -97,7 +112,7 @@ fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result
     match objection(args.created.as_ref(), &args.name, examination, state) {
         None => Ok(()),
         Some(message) => {
-            Err(CliError::message(Exit::Error, message)
+            Err(CliError::message(Exit::Guard, message)
                 .hint("if you know better than the list: `--despite-list`, with a `--reason`"))
         }
     }
@@ -110,8 +125,9 @@ pub(super) fn objection(
     examination: &Examination,
     state: &State,
 ) -> Option<String> {
-    let kind = state.record(name).map(|record| record.kind);
-    let candidates = kind.map_or(&[][..], |kind| examination.candidates.of_kind(kind));
+    let record = state.record(name);
+    let new = record.and_then(|record| Some(examination.candidates.new_to(state, record.open_attempt()?, record.kind)));
+    let candidates = new.unwrap_or_default();
     match created {
         Some(id) if !candidates.iter().any(|candidate| candidate.id == *id) => {
             Some(format!("the server does not list {id} as new since the attempt"))

@@ -67,7 +67,7 @@ pub(super) fn answer(
         Phase::Created(instance) | Phase::Released(instance) => {
             instance.token.as_ref().map(|at| (at.entry, at.name.clone())).ok_or_else(none)?
         }
-        _ => (record.entries().next().ok_or_else(none)?, name.clone()),
+        _ => (record.entry().ok_or_else(none)?, name.clone()),
     };
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([serial]))?;
     let Some(Event::Received { attempt, answer }) = entries.get(&serial).map(|entry| &entry.event) else { return Err(none()) };

@@ -328,7 +328,9 @@ pub(super) fn look(context: &Context, named: &WitnessArg) -> Result<Reading, Cli
 /// Reads the state to pass on what it holds: a state that the lock file speaks against is refused.
 pub(super) fn read(context: &Context, named: &WitnessArg) -> Result<Reading, CliError> {
     let witness = Witness::of_state(context, named.lock_file.as_ref())?;
-    store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))
+    let reading = store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))?;
+    context.check_environment(reading.state.binding.as_ref(), &reading.state.lineage)?;
+    Ok(reading)
 }
 
 /// Opens the state to write to it, if the lock file does not speak against it.
@@ -340,6 +342,7 @@ pub(super) fn open(
 ) -> Result<(FileStore, Witness), CliError> {
     let witness = Witness::of_state(context, named.lock_file.as_ref())?;
     let store = witness.open(context, verb, timeout)?;
+    context.check_environment(store.state().binding.as_ref(), &store.state().lineage)?;
     Ok((store, witness))
 }
 

@@ -91,7 +91,14 @@ mod tests {
             entry.serial
         };
         let name = |text: &str| InstanceName::parse(text).unwrap();
-        add(Event::Adopted { name: name("ours"), kind: WA, id: id("1"), api_url: None, source: "test".into() });
+        add(Event::Adopted {
+            name: name("ours"),
+            kind: WA,
+            id: id("1"),
+            api_url: None,
+            source: "test".into(),
+            is_foreign: false,
+        });
         if fence == Some(&[]) {
             return state;
         }

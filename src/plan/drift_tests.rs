@@ -28,7 +28,14 @@ fn state(words: &str) -> State {
     for word in words.split_whitespace() {
         let (mark, text) = word.split_at(if word.starts_with("seen:") { 5 } else { 1 });
         let of = name(&format!("n{}", text.replace(',', "-")));
-        let adopted = || Event::Adopted { name: of.clone(), kind: WA, id: id(text), api_url: None, source: "test".into() };
+        let adopted = || Event::Adopted {
+            name: of.clone(),
+            kind: WA,
+            id: id(text),
+            api_url: None,
+            source: "test".into(),
+            is_foreign: false,
+        };
         let attempt = AttemptId::typed(&format!("a-{text}"));
         match mark {
             "+" => drop(add(adopted())),

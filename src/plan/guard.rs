@@ -86,8 +86,8 @@ pub enum Guard {
         to: InstanceName,
         /// Their type.
         kind: InstanceType,
-        /// Whether the one that left has an instance; else that is in doubt.
-        exists: bool,
+        /// What is known of the one that left.
+        left: Left,
     },
     /// It is to be deleted, or replaced, and may not be.
     Protected {
@@ -121,6 +121,22 @@ pub enum Guard {
         allowed: usize,
         /// All of them, sorted.
         ids: Vec<InstanceId>,
+    },
+}
+
+/// What is known of a name that a new one may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It has left the manifest, and has an instance.
+    Exists,
+    /// It has left the manifest, and whether it has an instance is in doubt.
+    InDoubt,
+    /// It has left the manifest, and only lists called its instance gone.
+    PresumedGone,
+    /// It is declared, and was taken in as this just now: a lost run may have created it for the new name.
+    TakenIn {
+        /// Its id.
+        id: InstanceId,
     },
 }
 
@@ -160,16 +176,11 @@ impl Plan {
             }
             _ => None,
         });
-        let doubtful: BTreeSet<_> = self
-            .changes
-            .iter()
-            .filter(|change| matches!(change.reason, Reason::InDoubt { .. }))
-            .map(|change| &change.name)
-            .collect();
+        let of: BTreeMap<_, _> = self.changes.iter().map(|change| (&change.name, change)).collect();
         let renames = self.changes.iter().filter_map(|change| {
             let from = change.renamed_from.clone()?;
-            let exists = !doubtful.contains(&from);
-            Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, exists })
+            let left = left(of.get(&from).copied());
+            Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, left })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
         let leaving = self.protected().chain(self.too_many_deletes(limits));
@@ -222,6 +233,19 @@ impl Plan {
         let over = cost.filter(|cost| cost.total > most);
         let over = over.map(|cost| Guard::Cost { total: cost.total, most, currency: cost.currency });
         unpriced.chain(over).collect()
+    }
+}
+
+/// What the plan has of a name that a new one may be; none: it changes nothing of it.
+fn left(change: Option<&Change>) -> Left {
+    let is_declared = |action| matches!(action, Action::NoOp | Action::Protect | Action::Unprotect | Action::Aside);
+    match change.map(|change| (change.action, &change.reason)) {
+        None => Left::PresumedGone,
+        Some((_, Reason::InDoubt { .. })) => Left::InDoubt,
+        Some((action, Reason::Exists { id } | Reason::TokenMissing { id })) if is_declared(action) => {
+            Left::TakenIn { id: id.clone() }
+        }
+        Some(_) => Left::Exists,
     }
 }
 

@@ -53,7 +53,7 @@ pub fn revived(state: &State, names: &[InstanceName]) -> Result<State, Illegal> 
     let lost = names.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|name| {
         let record = state.record(name)?;
         let (id, source) = (record.lost()?.id.clone(), "a question".to_owned());
-        Some(Event::Adopted { name: name.clone(), kind: record.kind, id, api_url: None, source })
+        Some(Event::Adopted { name: name.clone(), kind: record.kind, id, api_url: None, source, is_foreign: false })
     });
     with_events(state, &lost.collect::<Vec<_>>(), Timestamp::UNIX_EPOCH)
 }

@@ -17,7 +17,8 @@ pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> P
     }
     let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
     let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
-    suspect_renames(&mut changes, &orphans, &half_replaced(declared, state));
+    let suspects = left_by(&orphans, &half_replaced(declared, state)).chain(unsettled(declared, state));
+    suspect_renames(&mut changes, suspects);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
     Plan { settlements: Vec::new(), changes }
 }
@@ -29,6 +30,10 @@ fn change(name: &InstanceName, kind: InstanceType, state: &State) -> Change {
         Some(_) if let Some((old, instance)) = state.half_replaced(name) => {
             let (id, aside) = (instance.id.clone(), old.name.clone());
             (Action::Create, Reason::Replacing { id, aside, was_asked: false })
+        }
+        Some(Record { phase: Phase::Absent { .. }, taken: Some(former), orphan_noted, .. }) => {
+            let (id, since, was_declared) = (former.id.clone(), former.since, !orphan_noted);
+            (Action::Create, Reason::Retired { id, since, was_declared })
         }
         Some(Record { phase: Phase::Absent { closed }, attempts, .. }) => {
             (Action::Create, Reason::TriedBefore { attempts: *attempts, closed: closed.clone() })
@@ -84,20 +89,38 @@ fn half_replaced<'s>(declared: &BTreeMap<InstanceName, InstanceType>, state: &'s
     left.filter_map(|record| state.half_replaced(&record.name)).map(|(old, _)| &old.name).collect()
 }
 
-/// Pairs the names that have just left with the new names of their type. What is in the place of one that has left, is `aside`.
-fn suspect_renames(changes: &mut [Change], orphans: &[(&Record, Change)], aside: &BTreeSet<&InstanceName>) {
+/// The names that have just left, and what is in the place of one that has left: that is `aside`.
+fn left_by<'s>(orphans: &[(&'s Record, Change)], aside: &BTreeSet<&InstanceName>) -> impl Iterator<Item = &'s Record> + use<'s> {
+    let is_left = |(record, change): &&(&Record, Change)| {
+        let has_just_left = !record.orphan_noted || aside.contains(&record.name);
+        change.action == Action::Orphan && has_just_left && !matches!(record.phase, Phase::Retiring(..))
+    };
+    orphans.iter().filter(is_left).map(|(record, _)| *record).collect::<Vec<_>>().into_iter()
+}
+
+/// What has not left and may be what is to be created all the same: an instance that was taken in under a new name, for a lost run may
+/// have created it; and one that only lists called gone, whose name is declared no longer.
+fn unsettled<'s>(
+    declared: &BTreeMap<InstanceName, InstanceType>,
+    state: &'s State,
+) -> impl Iterator<Item = &'s Record> + use<'s> {
+    let is_meant = |record: &&Record| {
+        let is_declared = declared.contains_key(&record.name);
+        if is_declared { record.is_foreign && record.instance().is_some() } else { record.presumed_gone().is_some() }
+    };
+    state.records().values().filter(is_meant).collect::<Vec<_>>().into_iter()
+}
+
+/// Pairs each of `suspects` with a new name of its type.
+fn suspect_renames<'s>(changes: &mut [Change], suspects: impl Iterator<Item = &'s Record>) {
     let mut new: BTreeMap<InstanceType, Vec<&mut Change>> = BTreeMap::new();
     // What was tried before was declared beside the one that left.
     let is_new = |change: &&mut Change| change.action == Action::Create && change.reason == Reason::New;
     for change in changes.iter_mut().filter(is_new) {
         new.entry(change.kind).or_default().push(change);
     }
-    let is_left = |(record, change): &&(&Record, Change)| {
-        let has_just_left = !record.orphan_noted || aside.contains(&record.name);
-        change.action == Action::Orphan && has_just_left && !matches!(record.phase, Phase::Retiring(..))
-    };
     let mut left: BTreeMap<InstanceType, Vec<&InstanceName>> = BTreeMap::new();
-    for (record, _) in orphans.iter().filter(is_left) {
+    for record in suspects {
         left.entry(record.kind).or_default().push(&record.name);
     }
     for (kind, left) in left {
@@ -132,7 +155,7 @@ fn pair(left: Vec<&InstanceName>, new: Vec<&mut Change>) {
 mod tests {
     use super::*;
     use crate::instance::InstanceId;
-    use crate::plan::{Guard, Limits};
+    use crate::plan::{Guard, Left, Limits};
     use crate::state::{AttemptId, Entry, Event, KeptSecret, Lineage, Serial};
 
     fn name(text: &str) -> InstanceName {
@@ -313,7 +336,7 @@ mod tests {
     fn guards_name_what_stops_the_run_and_the_operator_can_answer_a_rename() {
         let plan = planned(&[("a", "dev"), ("c", "wa")], &[("a", "wa", "created"), ("b", "wa", "created")]);
         let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
-        let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), exists: true };
+        let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), left: Left::Exists };
         assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
         let plan = plan.answered(&[name("c")], &[]);
         assert_eq!(plan.guards(&Limits::default(), None), [type_change]);

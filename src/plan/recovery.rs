@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::settling::{Moment, Settling, absence};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::listing::Listing;
-use crate::state::{Attempt, AttemptId, Doubt, Record, State};
+use crate::state::{Attempt, AttemptId, Doubt, Record, Serial, State};
 
 /// Why the intent of `attempt` without a `sent` record proves that nothing was sent; none: it does not prove it.
 ///
@@ -79,17 +79,17 @@ impl Candidates {
         self.of.get(&kind).map_or(&[], Vec::as_slice)
     }
 
+    /// Those of `kind` that are new since `attempt`.
+    pub fn new_to(&self, state: &State, attempt: &Attempt, kind: InstanceType) -> Vec<&Candidate> {
+        self.of_kind(kind).iter().filter(|candidate| state.is_new_to(attempt, &candidate.id)).collect()
+    }
+
     /// Every new id, all types, sorted.
     pub fn ids(&self) -> Vec<InstanceId> {
         let known = self.of.values().flatten().map(|candidate| &candidate.id);
         let ids: BTreeSet<_> = known.chain(&self.strange).cloned().collect();
         ids.into_iter().collect()
     }
-}
-
-/// Whether `id` was not listed before `attempt`. Without a fence it may have been: then it is not called new.
-fn is_new_to(state: &State, attempt: &Attempt, id: &InstanceId) -> bool {
-    state.fence_of(attempt).is_some_and(|fence| !fence.contains(id))
 }
 
 /// What the evidence proposes for one doubt. Carried out by itself only where the operator declared the account exclusive.
@@ -126,16 +126,26 @@ pub fn propose(
     doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
     let mut left = candidates.clone();
     let matched: Vec<_> = doubts.into_iter().map(|doubt| (doubt, take(state, &mut left, doubt))).collect();
-    let left = unexplained(state, left.ids(), &matched);
+    let new: BTreeSet<InstanceId> = candidates.ids().into_iter().collect();
+    let mut gone = state.seen();
+    gone.retain(|(_, id)| !candidates.old.contains(*id) && !new.contains(*id));
+    let is_haunted = |attempt: &Attempt| {
+        let is_since = |list: Serial| attempt.fence.is_some_and(|before| list > before);
+        gone.iter().any(|(list, id)| is_since(*list) && state.is_new_to(attempt, id))
+    };
+    let taken = matched.iter().filter(|((_, attempt, _), _)| is_haunted(attempt));
+    let taken: Vec<InstanceId> = taken.filter_map(|(_, found)| Some(found.as_ref()?.id.clone())).collect();
+    let left = unexplained(state, left.ids().into_iter().chain(taken).collect(), &matched);
     let proposal = |((record, attempt, doubt), found): (OpenDoubt<'_>, Option<Candidate>)| {
-        let proposal = match (obstacle(state, candidates, attempt, is_crowded(state, attempt, &left)), found) {
-            (Some(why), _) => Proposal::Unknown { why },
-            (None, Some(candidate)) => Proposal::Exists(candidate),
-            (None, None) if candidates.old.is_empty() => {
-                Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
-            }
-            (None, None) => absence((attempt, doubt), is_agreeing, now, settling),
-        };
+        let proposal =
+            match (obstacle(state, candidates, (attempt, is_haunted(attempt)), is_crowded(state, attempt, &left)), found) {
+                (Some(why), _) => Proposal::Unknown { why },
+                (None, Some(candidate)) => Proposal::Exists(candidate),
+                (None, None) if candidates.old.is_empty() => {
+                    Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
+                }
+                (None, None) => absence((attempt, doubt), is_agreeing, now, settling),
+            };
         (record.name.clone(), (attempt.id.clone(), proposal))
     };
     matched.into_iter().map(proposal).collect()
@@ -159,23 +169,31 @@ fn unexplained(state: &State, mut left: Vec<InstanceId>, matched: &[(OpenDoubt<'
 
 /// Whether one of `left` may be the instance of `attempt`.
 fn is_crowded(state: &State, attempt: &Attempt, left: &[InstanceId]) -> bool {
-    left.iter().any(|id| is_new_to(state, attempt, id))
+    left.iter().any(|id| state.is_new_to(attempt, id))
 }
 
 /// Takes the first candidate of the doubt's type that is new to it.
 fn take(state: &State, left: &mut Candidates, (record, attempt, _): OpenDoubt<'_>) -> Option<Candidate> {
     let of_kind = left.of.get_mut(&record.kind)?;
-    let at = of_kind.iter().position(|candidate| is_new_to(state, attempt, &candidate.id))?;
+    let at = of_kind.iter().position(|candidate| state.is_new_to(attempt, &candidate.id))?;
     Some(of_kind.remove(at))
 }
 
-/// Why the list tells nothing about an attempt.
-fn obstacle(state: &State, candidates: &Candidates, attempt: &Attempt, is_crowded: bool) -> Option<&'static str> {
+/// Why the list tells nothing about an attempt. `is_haunted`: a list since has shown what may be it, and this one does not.
+fn obstacle(
+    state: &State,
+    candidates: &Candidates,
+    (attempt, is_haunted): (&Attempt, bool),
+    is_crowded: bool,
+) -> Option<&'static str> {
     if !candidates.is_credible {
         return Some("the list cannot be believed: it is incomplete, or does not show what exists");
     }
     if state.fence_of(attempt).is_none() {
         return Some("nothing was listed before the attempt, so any listed instance may be older");
+    }
+    if is_haunted {
+        return Some("a list since the attempt has shown an instance that may be it, and is not listed now");
     }
     // Whatever its type: a server may call it otherwise than we asked for.
     is_crowded.then_some("more new instances than doubts: somebody else creates on this account, or types have other names here")
@@ -209,7 +227,14 @@ mod tests {
         };
         for known in known {
             let name = InstanceName::parse(&format!("known-{known}")).unwrap();
-            add(Event::Adopted { name, kind: InstanceType::WhatsApp, id: id(known), api_url: None, source: "test".into() });
+            add(Event::Adopted {
+                name,
+                kind: InstanceType::WhatsApp,
+                id: id(known),
+                api_url: None,
+                source: "test".into(),
+                is_foreign: false,
+            });
         }
         let fence = fence.map(|ids| add(Event::Listed { ids: ids.iter().map(|text| id(text)).collect() }));
         for doubt in doubts {
@@ -303,7 +328,7 @@ mod tests {
         add(Event::Sent { attempt });
         assert_eq!(proposals(&state, &listing(&["1", "2"]), true, 1_000), ["x=2", "y=absent"]);
         assert_eq!(proposals(&state, &listing(&["1", "2", "3"]), true, 1_000), ["x=2", "y=3"]);
-        assert_eq!(proposals(&state, &listing(&["1", "3"]), true, 1_000), ["x=absent", "y=3"]);
+        assert_eq!(proposals(&state, &listing(&["1", "3"]), true, 1_000), ["x=?", "y=3"], "2 was listed since, and may be x");
     }
 
     #[test]
@@ -368,7 +393,9 @@ mod tests {
         let mut listed = listing(&["1", "3", "2"]);
         assert_eq!(proposals(&state, &listed, true, 1_000), ["x=?", "y=?"]);
         listed.instances.pop();
-        assert_eq!(proposals(&state, &listed, true, 1_000), ["x=3", "y=absent"]);
+        assert_eq!(proposals(&state, &listed, true, 1_000), ["x=?", "y=?"], "2 was listed since, and may be x");
+        let nothing = listing(&["1", "2"]);
+        assert_eq!(proposals(&state, &nothing, true, 1_000), ["x=2", "y=absent"]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ struct Doubted {
     /// What was listed before it; none: no list.
     fence: Option<BTreeSet<InstanceId>>,
     since: i64,
+    /// What was listed after it began.
+    later: BTreeSet<InstanceId>,
 }
 
 /// A drawn world.
@@ -65,6 +67,7 @@ fn draw(dice: &mut fastrand::Rng) -> Drawn {
         if dice.u8(0..3) == 0 {
             let listed: Vec<InstanceId> = exists.iter().filter(|_| dice.u8(0..8) > 0).cloned().collect();
             let (serial, _) = add(dice, &mut state, Event::Listed { ids: listed.clone() });
+            doubts.values_mut().for_each(|doubt: &mut Doubted| doubt.later.extend(listed.iter().cloned()));
             fence = Some((serial, listed.into_iter().collect::<BTreeSet<_>>()));
         }
         let kind = dice.choice(InstanceType::ALL).unwrap();
@@ -73,7 +76,11 @@ fn draw(dice: &mut fastrand::Rng) -> Drawn {
             exists.insert(id(next));
         }
         if dice.u8(0..4) == 0 {
-            add(dice, &mut state, Event::Adopted { name: name(index), kind, id: id(next), api_url: None, source: "test".into() });
+            add(
+                dice,
+                &mut state,
+                Event::Adopted { name: name(index), kind, id: id(next), api_url: None, source: "test".into(), is_foreign: false },
+            );
             continue;
         }
         let attempt = AttemptId::typed(&format!("a-{index}"));
@@ -81,7 +88,10 @@ fn draw(dice: &mut fastrand::Rng) -> Drawn {
             Event::Intent { attempt: attempt.clone(), name: name(index), kind, fence: fence.as_ref().map(|(serial, _)| *serial) };
         add(dice, &mut state, intent);
         let (_, since) = add(dice, &mut state, Event::Sent { attempt });
-        doubts.insert(name(index), Doubted { kind, fence: fence.as_ref().map(|(_, ids)| ids.clone()), since });
+        doubts.insert(
+            name(index),
+            Doubted { kind, fence: fence.as_ref().map(|(_, ids)| ids.clone()), since, later: BTreeSet::new() },
+        );
     }
     for stranger in 0..dice.u32(0..3) {
         exists.insert(id(100 + stranger));
@@ -160,6 +170,12 @@ fn check(drawn: &Drawn) -> [u32; 2] {
                 assert!(drawn.is_agreeing && drawn.now >= doubt.since + 100, "{name} is absent too early");
                 assert!(doubt.fence.is_some(), "{name} is absent without a fence");
                 assert_eq!(left, 0, "{name} is absent although something new is listed");
+                let was_seen = |id: &&InstanceId| {
+                    !known.contains_key(*id)
+                        && !listed.contains(*id)
+                        && !doubt.fence.as_ref().is_some_and(|fence| fence.contains(*id))
+                };
+                assert_eq!(doubt.later.iter().find(was_seen), None, "{name} is absent although a list since has shown one");
             }
             Proposal::NotYetSettled { at: settles } => {
                 assert!(is_credible && left == 0);

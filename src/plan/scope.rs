@@ -159,6 +159,7 @@ mod tests {
             id: InstanceId::parse(id).unwrap(),
             api_url: None,
             source: "a test".to_owned(),
+            is_foreign: false,
         });
         let protected = Event::Protection { protected: vec![name("c")], unprotected: Vec::new() };
         for event in adopted.into_iter().chain([protected]).chain(more) {
@@ -208,6 +209,7 @@ mod tests {
             id: InstanceId::parse("9").unwrap(),
             api_url: None,
             source: "a test".to_owned(),
+            is_foreign: false,
         };
         let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
         let again = of(&["a"], &done).replacing(&names, |_| false, &done);

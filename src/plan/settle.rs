@@ -55,7 +55,7 @@ impl Settlement {
         match self {
             Self::Import(Import { name, id, kind, .. }) => {
                 let source = "the server's list, named by the manifest".to_owned();
-                Event::Adopted { name: name.clone(), kind: *kind, id: id.clone(), api_url, source }
+                Event::Adopted { name: name.clone(), kind: *kind, id: id.clone(), api_url, source, is_foreign: true }
             }
             Self::Move(Move { from, to, .. }) => Event::Moved { from: from.clone(), to: to.clone() },
             Self::Resolve(Resolution { attempt, created, .. }) => {
@@ -201,6 +201,13 @@ impl Work<'_> {
         if let Some(aside) = self.settled.state.half_replaced(from).map(|(old, _)| old.name.clone()) {
             let help = format!("what it had is `{aside}` now: move that, `{{from: {aside}, to: {to}}}`");
             return self.wrong(place, &format!("`{from}` is half replaced and has no instance"), &help);
+        }
+        if let Some(id) = self.record(from).and_then(Record::presumed_gone).filter(|_| there.is_none_or(|to| to.id().is_none())) {
+            let summary = format!("`{from}` is recorded as gone, by lists alone: {id} may exist");
+            let help = format!(
+                "`chatapi apply --recreate {from}` asks the lists again, under its old name; if {id} is listed, `import` has it as `{to}`"
+            );
+            return self.wrong(place, &summary, &help);
         }
         let (kind, id) = match self.record(from).map(|record| (record.kind, record.phase.clone())) {
             None | Some((_, Phase::Absent { .. } | Phase::Intent(_) | Phase::Retired { .. })) => {

@@ -28,7 +28,7 @@ fn state(words: &str) -> State {
         let (phase, of_id) = phase.split_once(':').unwrap_or((phase, "0"));
         let (of, kind, api_url, attempt) = (name(of), InstanceType::WhatsApp, None, AttemptId::typed(&format!("a-{of}")));
         if let "created" | "released" | "retiring" | "retired" | "replaced" = phase {
-            add(Event::Adopted { name: of.clone(), kind, id: id(of_id), api_url, source: "test".into() });
+            add(Event::Adopted { name: of.clone(), kind, id: id(of_id), api_url, source: "test".into(), is_foreign: false });
         } else {
             add(Event::Intent { attempt: attempt.clone(), name: of.clone(), kind, fence: None });
         }

@@ -23,7 +23,7 @@ pub struct Discovery {
     doubtful: Vec<DoubtfulData>,
     /// What is of a type that cannot be declared.
     other_types: Vec<OtherTypeData>,
-    /// What other environments have, with their names.
+    /// What other environments have or may have, each with what is said of that.
     #[serde(skip)]
     elsewhere: Vec<(InstanceId, String)>,
     /// What the state knows and does not manage.
@@ -79,7 +79,7 @@ fn let_go(state: &State) -> BTreeMap<&InstanceId, LetGo> {
 
 impl Discovery {
     /// What `listing` shows and `state` does not know, and `manifest` does not import already; its names are taken. What is
-    /// `elsewhere` belongs to other environments, which are named there.
+    /// `elsewhere` belongs to other environments, or may: in words.
     pub fn of(
         listing: &Listing,
         state: Option<&State>,
@@ -101,8 +101,8 @@ impl Discovery {
             if how.is_none() && is_ours(id) {
                 continue;
             }
-            if let Some(environment) = elsewhere.get(id) {
-                found.elsewhere.push((id.clone(), environment.clone()));
+            if let Some(why) = elsewhere.get(id) {
+                found.elsewhere.push((id.clone(), why.clone()));
                 continue;
             }
             if let Some(how) = how {
@@ -147,8 +147,8 @@ impl Discovery {
         for OtherTypeData { id, kind } in &self.other_types {
             writeln!(text, "# {id} is left out: its type, {kind}, is not known here.")?;
         }
-        for (id, environment) in &self.elsewhere {
-            writeln!(text, "# {id} is left out: it belongs to environment {environment}.")?;
+        for (id, why) in &self.elsewhere {
+            writeln!(text, "# {id} is left out: {why}.")?;
         }
         for (id, how) in &self.let_go {
             match how {

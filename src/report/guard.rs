@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::instance::{InstanceId, InstanceName};
-use crate::plan::Guard;
+use crate::plan::{Guard, Left};
 use crate::text::counted;
 
 /// Ids that a message names.
@@ -75,6 +75,16 @@ pub fn guard_text(guard: &Guard) -> String {
         }
         Guard::Unpriced { kind } => {
             format!("the cost is limited, and nobody has said what an instance of type {kind} costs")
+        }
+        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id } } => {
+            format!(
+                "`{to}` is new and `{from}`, taken in as {id}, too, both {kind}: a run that was lost may have created it as `{to}`"
+            )
+        }
+        Guard::ProbableRename { from, to, kind, left: Left::PresumedGone } => {
+            format!(
+                "`{to}` is new and `{from}` has left, both {kind}: what that had is called gone by lists alone, and may exist"
+            )
         }
         Guard::ProbableRename { from, to, kind, .. } => {
             format!("`{to}` is new and `{from}` has left, both {kind}: a rename would pay for a second instance")

@@ -7,7 +7,7 @@ use super::FORMAT_VERSION;
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::seal::{KeyId, Recipients};
 use crate::secret::Secret;
-use crate::state::{AttemptId, Entry, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State, Verdict};
+use crate::state::{AttemptId, Binding, Entry, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State, Verdict};
 use crate::store::{Finding, Severity};
 use crate::text::counted;
 
@@ -164,6 +164,7 @@ impl Happening {
 
 fn detail(event: &Event) -> String {
     match event {
+        Event::Bound(Binding { origin, environment: Some(environment), .. }) => format!("{origin}, environment {environment}"),
         Event::Bound(binding) => binding.origin.to_string(),
         Event::Rebound { to, grounds } => format!("{}: {grounds}", to.origin),
         Event::Run { verb, version, plan: Some(plan), .. } => format!("{verb} of {plan}, version {version}"),

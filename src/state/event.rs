@@ -212,6 +212,9 @@ pub enum Event {
         api_url: Option<ApiUrl>,
         /// Where the id is known from, for people.
         source: String,
+        /// The server's list showed it, and somebody has given it its name just now: what is to be created may be it.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        is_foreign: bool,
     },
     /// A name for an instance whose create was in doubt when its state was lost; it stays held.
     AdoptedDoubt {

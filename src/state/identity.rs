@@ -175,6 +175,9 @@ pub struct Binding {
     pub origin: Origin,
     /// The account; none on the embedded emulator.
     pub key: Option<KeyFingerprint>,
+    /// The environment whose state it is; none: no run has said one yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<String>,
 }
 
 impl Binding {
@@ -184,6 +187,19 @@ impl Binding {
         let is_early = |key: &Option<KeyFingerprint>| key.as_ref().is_some_and(KeyFingerprint::is_early);
         let is_renewed = is_early(&self.key) && other.key.is_some() && !is_early(&other.key);
         self.origin == other.origin && (self.key.is_none() || self.key == other.key || is_renewed)
+    }
+
+    /// The environment that this is of, where `other` is of another one.
+    pub fn of_another_environment(&self, other: &Self) -> Option<&str> {
+        let (mine, theirs) = (self.environment.as_deref()?, other.environment.as_deref()?);
+        (mine != theirs).then_some(mine)
+    }
+
+    /// Whether nothing of `other` is new.
+    pub fn knows(&self, other: &Self) -> bool {
+        self.origin == other.origin
+            && self.key == other.key
+            && (other.environment.is_none() || self.environment == other.environment)
     }
 }
 

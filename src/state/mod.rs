@@ -5,6 +5,7 @@
 
 mod copy_on_write;
 mod event;
+mod fences;
 mod identity;
 mod kept;
 mod replacement;
@@ -51,7 +52,7 @@ pub struct State {
     open: BTreeMap<AttemptId, InstanceName>,
     /// Of the instances that exist.
     ids: CopyOnWrite<BTreeMap<InstanceId, InstanceName>>,
-    /// Of the listings that an open attempt refers to, and the newest.
+    /// Of the listings that an open attempt refers to, the newest, and those since an open attempt that show what the newest does not.
     fences: CopyOnWrite<BTreeMap<Serial, BTreeSet<InstanceId>>>,
 }
 
@@ -92,6 +93,13 @@ pub struct Record {
     pub attempts: u32,
     /// An apply has shown it as no longer declared: no candidate for a rename any more.
     pub orphan_noted: bool,
+    /// It was taken in under a name that was none before, and no apply has met it as declared since: what is to be created beside it
+    /// may be it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_foreign: bool,
+    /// What it had was deleted, and has another name of ours since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken: Option<Former>,
     /// The manifest says that it must not be deleted; taking its declaration out does not change that.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_protected: bool,
@@ -114,6 +122,9 @@ pub struct Former {
     pub id: InstanceId,
     /// When its end was recorded.
     pub since: Timestamp,
+    /// As it was on record, where only lists of the account said that it is gone: it may exist after all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost: Option<Box<Instance>>,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -269,16 +280,6 @@ impl State {
         self.open.get(attempt)
     }
 
-    /// The newest list that is on record, with its entry; none: none was ever had.
-    pub fn newest_fence(&self) -> Option<(Serial, &BTreeSet<InstanceId>)> {
-        self.fences.last_key_value().map(|(serial, ids)| (*serial, ids))
-    }
-
-    /// The ids that were listed just before `attempt`; none: there was no list.
-    pub fn fence_of(&self, attempt: &Attempt) -> Option<&BTreeSet<InstanceId>> {
-        self.fences.get(&attempt.fence?)
-    }
-
     /// The ids of the instances that are managed, and so must be in a list that can be believed.
     pub fn managed_ids(&self) -> impl Iterator<Item = &InstanceId> {
         self.records.values().filter_map(|record| record.instance().map(|instance| &instance.id))
@@ -331,6 +332,8 @@ impl Record {
             phase,
             attempts: 0,
             orphan_noted: false,
+            is_foreign: false,
+            taken: None,
             is_protected: false,
             is_replaced: false,
             replaces: None,
@@ -346,6 +349,11 @@ impl Record {
     /// Whether it was deleted.
     pub const fn is_retired(&self) -> bool {
         matches!(self.phase, Phase::Retired { .. })
+    }
+
+    /// Whether its last attempt was sent, and called not created because a list did not show what it created.
+    pub fn is_called_absent(&self) -> bool {
+        matches!(&self.phase, Phase::Absent { closed } if closed == table::NOT_LISTED)
     }
 
     /// The attempt that is not closed, if there is one.
@@ -386,6 +394,27 @@ impl Record {
         }
     }
 
+    /// The instance of this id, if only lists called it gone, whatever was tried under the name since.
+    pub fn lost_as(&self, id: &InstanceId) -> Option<&Instance> {
+        let former = self.former.iter().filter_map(|former| former.lost.as_deref());
+        self.lost().into_iter().chain(former).find(|lost| lost.id == *id)
+    }
+
+    /// The id of what only lists called gone, where nothing was created in its place yet.
+    pub fn presumed_gone(&self) -> Option<&InstanceId> {
+        match &self.phase {
+            Phase::Retired { lost, .. } => lost.as_ref().map(|lost| &lost.id),
+            Phase::Absent { .. } | Phase::Intent(_) => self.former.last().and_then(|former| Some(&former.lost.as_ref()?.id)),
+            _ => None,
+        }
+    }
+
+    /// Where the token in this entry is sealed, if it is one of the record's.
+    pub fn token_at(&self, entry: Serial) -> Option<&TokenAt> {
+        let former = self.former.iter().filter_map(|former| former.lost.as_ref()?.token.as_ref());
+        self.token().into_iter().chain(former).find(|token| token.entry == entry)
+    }
+
     /// Where its token is, of an instance that is managed or was.
     pub fn token(&self) -> Option<&TokenAt> {
         match &self.phase {
@@ -395,17 +424,22 @@ impl Record {
         }
     }
 
-    /// The journal entries that it refers to: a token, an answer.
+    /// The journal entries that it refers to: a token, an answer, and tokens of what was called gone.
     pub fn entries(&self) -> impl Iterator<Item = Serial> {
-        let entry = match &self.phase {
+        let former = self.former.iter().filter_map(|former| Some(former.lost.as_ref()?.token.as_ref()?.entry));
+        self.entry().into_iter().chain(former)
+    }
+
+    /// The journal entry with its token, or with the answer to its open attempt.
+    pub fn entry(&self) -> Option<Serial> {
+        match &self.phase {
             Phase::Created(_) | Phase::Released(_) | Phase::Retiring(..) | Phase::Retired { .. } => {
                 self.token().map(|token| token.entry)
             }
             Phase::Received(_, answer) => Some(*answer),
             Phase::InDoubt(_, doubt) => doubt.answer,
             Phase::Absent { .. } | Phase::Intent(_) => None,
-        };
-        entry.into_iter()
+        }
     }
 
     /// The instance, if it exists and is managed.

@@ -13,7 +13,10 @@
 //! created  -- gone --> retired (somebody else has deleted it)
 //! ```
 
-use super::{Doubt, Entry, Instance, Phase, Retirement, Verdict};
+use super::{Doubt, Entry, Grounds, Instance, Phase, Retirement, Verdict};
+
+/// Why an attempt is closed that a list of the server was held against, which did not show what it created.
+pub(super) const NOT_LISTED: &str = "resolved as not created, by the server's list";
 
 /// One attempt's step: its word and what it brings.
 pub(super) enum Step<'a> {
@@ -23,7 +26,7 @@ pub(super) enum Step<'a> {
     Created(Instance),
     Refused(&'a str),
     Doubted(&'a str),
-    Resolved(&'a Verdict),
+    Resolved(&'a Verdict, &'a Grounds),
     RetireSent,
     Retired,
     Kept,
@@ -55,8 +58,9 @@ pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Optio
             let holds = holder.is_none_or(|holder| holder == *answer || holder == entry.serial);
             holds.then(|| Phase::Created(instance.clone()))
         }
-        (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated)) => closed("resolved as not created"),
-        (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url })) => {
+        (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated, Grounds { candidates: Some(_), .. })) => closed(NOT_LISTED),
+        (Phase::InDoubt(..), Step::Resolved(Verdict::NotCreated, _)) => closed("resolved as not created"),
+        (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url }, _)) => {
             Some(Phase::Created(Instance::listed(id, api_url.as_ref(), entry.at)))
         }
         (Phase::Retiring(instance, open @ Retirement { sent: None, .. }), Step::RetireSent) => {

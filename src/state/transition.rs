@@ -1,13 +1,14 @@
 //! What each entry makes of a state, or why it is refused. The steps of one attempt are in [`super::table`].
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as Slot;
 
 use jiff::Timestamp;
 
 use super::table::{Step, next_phase};
 use super::{
-    Attempt, AttemptId, Begun, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run, Serial, State,
-    TokenAt, Verdict,
+    Attempt, AttemptId, Begun, Binding, Checkpoint, Doubt, Entry, Event, Former, Instance, Phase, Record, Retirement, Run,
+    Serial, State, TokenAt, Verdict,
 };
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 
@@ -98,9 +99,10 @@ impl State {
                 Ok(())
             }
             Event::Bound(binding) => match &self.binding {
-                Some(bound) if !bound.admits(binding) => Err(Illegal::Bound),
-                _ => {
-                    self.binding = Some(binding.clone());
+                Some(bound) if !bound.admits(binding) || bound.of_another_environment(binding).is_some() => Err(Illegal::Bound),
+                before => {
+                    let known = before.as_ref().and_then(|before| before.environment.clone());
+                    self.binding = Some(Binding { environment: binding.environment.clone().or(known), ..binding.clone() });
                     Ok(())
                 }
             },
@@ -115,8 +117,9 @@ impl State {
                 Ok(())
             }
             Event::Listed { ids } => {
-                self.forget_old_fences();
-                self.fences.insert(entry.serial, ids.iter().cloned().collect());
+                let ids: BTreeSet<InstanceId> = ids.iter().cloned().collect();
+                self.forget_old_fences(&ids);
+                self.fences.insert(entry.serial, ids);
                 Ok(())
             }
             Event::Intent { attempt, name, kind, fence } => self.begin(entry.at, attempt, name, *kind, *fence),
@@ -133,11 +136,11 @@ impl State {
             }
             Event::Refused { attempt, reason } => self.step(entry, attempt, &Step::Refused(reason)),
             Event::Doubted { attempt, reason } => self.step(entry, attempt, &Step::Doubted(reason)),
-            Event::Resolved { attempt, verdict, .. } => {
+            Event::Resolved { attempt, verdict, grounds } => {
                 if let Verdict::Created { id, .. } = verdict {
                     self.check_id(id)?;
                 }
-                self.step(entry, attempt, &Step::Resolved(verdict))
+                self.step(entry, attempt, &Step::Resolved(verdict, grounds))
             }
             Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
             Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
@@ -149,8 +152,8 @@ impl State {
                 self.mark(unprotected, |record| record.is_protected = false)
             }
             Event::TokenSet { name, api_url, .. } => self.set_token(name, entry.serial, api_url.as_ref()),
-            Event::Adopted { name, kind, id, api_url, .. } => {
-                self.adopt(name, *kind, Instance::listed(id, api_url.as_ref(), entry.at))
+            Event::Adopted { name, kind, id, api_url, is_foreign, .. } => {
+                self.adopt((name, *kind), Instance::listed(id, api_url.as_ref(), entry.at), *is_foreign)
             }
             Event::AdoptedDoubt { attempt, name, kind } => self.adopt_doubt(entry.at, attempt, name, *kind),
             Event::Released { name } => self.release(name, "released"),
@@ -160,7 +163,10 @@ impl State {
             Event::Forgotten { name } => self.forget(name),
             Event::Noted { orphaned, returned } => {
                 self.mark(orphaned, |record| record.orphan_noted = true)?;
-                self.mark(returned, |record| record.orphan_noted = false)
+                self.mark(returned, |record| {
+                    record.orphan_noted = false;
+                    record.is_foreign = false;
+                })
             }
         }
     }
@@ -249,9 +255,9 @@ impl State {
             } else {
                 record.replaces = record.replaces.or(replaces);
             }
-            if let Phase::Retired { id, since, .. } = phase {
+            if let Phase::Retired { id, since, lost } = phase {
                 self.ids.remove(&id);
-                former.push(Former { id, since });
+                former.push(Former { id, since, lost });
             }
             former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
             record.former.extend(former);
@@ -263,6 +269,9 @@ impl State {
     fn own(&mut self, id: &InstanceId, name: &InstanceName) {
         let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
         if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
+            if let Phase::Retired { id, since, .. } = &record.phase {
+                record.taken = Some(Former { id: id.clone(), since: *since, lost: None });
+            }
             record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
         }
     }
@@ -320,21 +329,41 @@ impl State {
         }
     }
 
-    fn adopt(&mut self, name: &InstanceName, kind: InstanceType, instance: Instance) -> Result<(), Illegal> {
+    fn adopt(
+        &mut self,
+        (name, kind): (&InstanceName, InstanceType),
+        instance: Instance,
+        is_foreign: bool,
+    ) -> Result<(), Illegal> {
         self.check_vacant(name)?;
         self.check_id(&instance.id)?;
         let id = instance.id.clone();
         // What was called gone and exists after all is what it was, with its token.
-        let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
+        let lost = self.records.values().find_map(|record| record.lost_as(&id)).cloned();
+        // What a name was declared with, or an apply has seen, is not new.
+        let is_known = self.records.contains_key(name) || self.newest_fence().is_some_and(|(_, seen)| seen.contains(&id));
+        let is_foreign = is_foreign && !is_known && lost.is_none();
         let instance = match lost {
             // An address of its own answer is its answer's still; another one is known from the list only, whatever had told the first.
             Some(lost) if instance.api_url.is_none() || instance.api_url == lost.api_url => lost,
             Some(lost) => Instance { api_url: instance.api_url, is_address_listed: instance.is_address_listed, ..lost },
             None => instance,
         };
-        self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
+        self.put(Record { is_foreign, ..Record::new(name.clone(), kind, Phase::Created(instance)) });
         self.own(&id, name);
+        self.disown(&id, name);
         Ok(())
+    }
+
+    /// `id` was recorded as deleted under other names than `owner`, and exists. A name that has nothing now asks before it gets a new one.
+    fn disown(&mut self, id: &InstanceId, owner: &InstanceName) {
+        for record in self.records.values_mut().filter(|record| record.name != *owner) {
+            let Some(at) = record.former.iter().position(|former| former.id == *id) else { continue };
+            let former = record.former.remove(at);
+            if matches!(record.phase, Phase::Absent { .. }) {
+                record.taken = Some(Former { lost: None, ..former });
+            }
+        }
     }
 
     fn adopt_doubt(
@@ -371,6 +400,7 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
+            record.is_foreign = false;
             self.put(record);
         }
         Ok(())
@@ -397,12 +427,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    fn forget_old_fences(&mut self) {
-        let open = self.records.values().filter_map(|record| record.open_attempt()?.fence);
-        let used: std::collections::BTreeSet<Serial> = open.collect();
-        self.fences.retain(|serial, _| used.contains(serial));
     }
 }
 

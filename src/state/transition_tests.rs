@@ -143,7 +143,14 @@ fn p1_a_refused_entry_leaves_the_state_as_it_was() {
 fn an_id_belongs_to_one_name_only() {
     let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
     let id = InstanceId::parse("100").unwrap();
-    events.push(Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id, api_url: None, source: "test".into() });
+    events.push(Event::Adopted {
+        name: name("b"),
+        kind: InstanceType::WhatsApp,
+        id,
+        api_url: None,
+        source: "test".into(),
+        is_foreign: false,
+    });
     assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
 }
 
@@ -160,10 +167,18 @@ fn a_renamed_instance_keeps_its_id_and_frees_its_name() {
 
 #[test]
 fn a_fence_lives_as_long_as_an_attempt_refers_to_it() {
-    let listed = |id: &str| Event::Listed { ids: vec![InstanceId::parse(id).unwrap()] };
+    let listed = |ids: &str| Event::Listed { ids: ids.split(' ').map(|id| InstanceId::parse(id).unwrap()).collect() };
     let intent = Event::Intent { attempt: attempt(), name: name("a"), kind: InstanceType::WhatsApp, fence: Some(Serial(2)) };
-    let state = replay(&[listed("1"), intent, event("sent"), listed("2"), listed("3")]).unwrap();
-    assert_eq!(state.fences().keys().copied().collect::<Vec<_>>(), [Serial(2), Serial(6)]);
+    let begun = [listed("1"), intent, event("sent")];
+    let fences = |lists: &[&str]| {
+        let state = replay(&[begun.to_vec(), lists.iter().map(|ids| listed(ids)).collect()].concat()).unwrap();
+        state.fences().keys().map(|serial| serial.0).collect::<Vec<_>>()
+    };
+    assert_eq!(fences(&["1 2", "1 2 3"]), [2, 6], "the newer one shows all of it");
+    assert_eq!(fences(&["1", "3"]), [2, 6], "it shows nothing that the attempt may have created");
+    assert_eq!(fences(&["2", "3"]), [2, 5, 6], "2 may be what the attempt created, and no other list shows it");
+    assert_eq!(fences(&["2", "3", "2 3"]), [2, 7]);
+    let state = replay(&begun).unwrap();
     let (_, attempt, _) = state.doubts().next().unwrap();
     assert!(state.fence_of(attempt).unwrap().contains(&InstanceId::parse("1").unwrap()));
 }
@@ -172,7 +187,7 @@ fn a_fence_lives_as_long_as_an_attempt_refers_to_it() {
 fn a_binding_names_its_account_once_and_never_another() {
     let bound = |origin: &str, key: Option<&str>| {
         let key = key.map(|key| super::KeyFingerprint(key.into()));
-        Event::Bound(super::Binding { origin: super::Origin(origin.into()), key })
+        Event::Bound(super::Binding { origin: super::Origin(origin.into()), key, environment: None })
     };
     assert!(replay(&[bound("a", None), bound("a", Some("k")), bound("a", Some("k"))]).is_ok());
     for other in [bound("b", Some("k")), bound("a", Some("l")), bound("a", None), bound("b", Some("2:k"))] {
@@ -200,8 +215,14 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
     let state = replay(&gone).unwrap();
     assert_eq!(state.known_ids()[&id], name("a"));
     assert_eq!(state.managed_ids().count(), 0, "a list that does not show it can be believed");
-    let adopted =
-        Event::Adopted { name: name("b"), kind: InstanceType::WhatsApp, id: id.clone(), api_url: None, source: "test".into() };
+    let adopted = Event::Adopted {
+        name: name("b"),
+        kind: InstanceType::WhatsApp,
+        id: id.clone(),
+        api_url: None,
+        source: "test".into(),
+        is_foreign: false,
+    };
     let state = replay(&[&gone[..], &[adopted]].concat()).unwrap();
     assert_eq!(state.known_ids()[&id], name("b"));
     assert_eq!(state.records()[&name("a")].status(), "absent");
@@ -292,6 +313,7 @@ fn the_mark_of_a_replacement_follows_both_names_and_ends_with_the_old_record() {
         id: InstanceId::parse(id).unwrap(),
         api_url: None,
         source: "a test".to_owned(),
+        is_foreign: false,
     };
     let moved = |from: &str, to: &str| Event::Moved { from: name(from), to: name(to) };
     let after = |more: &[Event]| replay(&[&begun[..], more].concat()).unwrap();
@@ -331,7 +353,8 @@ fn p11_an_address_that_only_a_list_has_told_is_marked_though_the_instance_was_kn
     for (listed, expected, is_listed) in
         [(None, &first, false), (Some(first.clone()), &first, false), (Some(other.clone()), &other, true)]
     {
-        let adopted = Event::Adopted { name: name("a"), kind, id: id.clone(), api_url: listed, source: "a test".into() };
+        let adopted =
+            Event::Adopted { name: name("a"), kind, id: id.clone(), api_url: listed, source: "a test".into(), is_foreign: false };
         let state = replay(&[&begun[..], &[created.clone(), gone.clone(), adopted]].concat()).unwrap();
         let instance = state.record(&name("a")).unwrap().instance().unwrap();
         assert_eq!((instance.api_url.as_ref(), instance.is_address_listed), (Some(expected), is_listed));

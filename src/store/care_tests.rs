@@ -323,6 +323,7 @@ fn write_the_fixture_of_format_2() {
             id: InstanceId::parse("6").unwrap(),
             api_url: None,
             source: "a test".into(),
+            is_foreign: false,
         },
         Event::Released { name: name("released") },
     ] {

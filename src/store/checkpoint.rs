@@ -47,8 +47,7 @@ pub fn referred(state: &State) -> BTreeSet<Serial> {
 impl Snapshot {
     /// `state` at `after`; `kept` holds the entries that it refers to ([`referred`]).
     pub fn of(state: &State, after: Head, kept: &BTreeMap<Serial, Entry>, history: Option<History>) -> Self {
-        let of_attempts = state.records().values().filter_map(|record| record.open_attempt()?.fence);
-        let used: BTreeSet<_> = of_attempts.chain(state.fences().keys().next_back().copied()).collect();
+        let used = state.used_fences();
         let fences: BTreeMap<_, _> =
             state.fences().iter().filter(|(serial, _)| used.contains(serial)).map(|(at, ids)| (*at, ids.clone())).collect();
         let records: Vec<_> = state

@@ -50,7 +50,9 @@ pub(super) fn life(of: &str, id: &str) -> Vec<Event> {
 }
 
 pub(super) fn fill(store: &mut dyn StateStore) {
-    store.append(Event::Bound(Binding { origin: Origin("https://a.example:443".into()), key: None }), AT).unwrap();
+    store
+        .append(Event::Bound(Binding { origin: Origin("https://a.example:443".into()), key: None, environment: None }), AT)
+        .unwrap();
     for event in life("one", "1").into_iter().chain(life("two", "2")).chain(life("three", "3").into_iter().take(2)) {
         store.append(event, AT).unwrap();
     }

@@ -18,7 +18,7 @@ fn events() -> Vec<Event> {
     let attempt = |of: &str| AttemptId::typed(&format!("a-{of}"));
     let adopted = |of: &str, text: &str| {
         let (kind, source) = (crate::instance::InstanceType::WhatsApp, "a test".to_owned());
-        Event::Adopted { name: name(of), kind, id: id(text), api_url: None, source }
+        Event::Adopted { name: name(of), kind, id: id(text), api_url: None, source, is_foreign: false }
     };
     let retiring = |of: &str, text: &str| Event::Retiring { attempt: attempt(of), name: name(of), id: id(text) };
     let sent = |of: &str| Event::RetireSent { attempt: attempt(of) };
@@ -102,6 +102,7 @@ fn what_format_3_brings_is_in_the_index() {
         id: id(text),
         api_url: None,
         source: "a test".to_owned(),
+        is_foreign: false,
     };
     // Entries that change another record than the one that they name.
     let more = [

@@ -357,7 +357,7 @@ impl Pieces {
     /// The server and the keys, where the lines that named them are gone: a copy elsewhere is newer than what is left.
     fn add_settings(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) {
         let bound = index.and_then(|index| index.binding.clone());
-        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None });
+        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None, environment: None });
         if let (None, Some(binding)) = (&state.binding, bound.or_else(origin)) {
             self.add(state, Event::Bound(binding));
         }
@@ -383,8 +383,14 @@ impl Pieces {
         let Some(lock) = lock else { return added };
         for (name, instance) in lock.known() {
             let source = "the lock file, after the journal was damaged".to_owned();
-            let event =
-                Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), api_url: None, source };
+            let event = Event::Adopted {
+                name: name.clone(),
+                kind: instance.kind,
+                id: instance.id.clone(),
+                api_url: None,
+                source,
+                is_foreign: false,
+            };
             let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
             if let Some(attempt) = held {
                 added += usize::from(
@@ -439,7 +445,7 @@ impl Pieces {
         }
         if let Some(id) = record.id() {
             let source = "the index, after the journal was damaged".to_owned();
-            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source });
+            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source, is_foreign: false });
         }
         match record.open_attempt() {
             Some(attempt) => self.add(state, Event::AdoptedDoubt { attempt: attempt.id.clone(), name, kind }),

@@ -44,7 +44,7 @@ fn p7_p16_created_then_its_token_and_apply_is_done() {
     let (id, token) = gateway.tokens().pop_last().unwrap();
     let created = |attempt: &str, id: &str| project.run(&format!("resolve b --attempt {attempt} --created {id} --reason seen"));
     created("a-wrong", &id).exits(1).warns("another one than typed");
-    created(&attempt, "999999").exits(1).warns("does not list 999999").warns("--despite-list");
+    created(&attempt, "999999").exits(6).warns("does not list 999999").warns("--despite-list");
     project.run(&format!("resolve a --attempt {attempt} --created {id}")).exits(1).warns("not in doubt");
     project.run(&format!("resolve z --attempt {attempt} --created {id}")).exits(1).warns("nothing is recorded under `z`");
     created(&attempt, &id).exits(0).prints("its token is missing");
@@ -75,7 +75,7 @@ fn p1_p16_not_created_then_the_next_apply_creates_it_once() {
     let (gateway, project, attempt) = doubtful("drop-before");
     project.run("doubts --refresh").exits(3).prints("shows nothing new yet");
     let not_created = format!("resolve b --attempt {attempt} --not-created");
-    project.run(&not_created).exits(1).warns("that counts only from").warns("--despite-list");
+    project.run(&not_created).exits(6).warns("that counts only from").warns("--despite-list");
     project.run(&format!("{not_created} --settle-after 0s")).exits(0).prints("the next apply tries again");
     project.run("plan --detailed-exitcode").exits(2).prints("1 to create, 1 unchanged");
     project.run("apply").exits(0).prints("Apply: 1 created, 1 unchanged.");
@@ -88,7 +88,7 @@ fn p16_a_verdict_against_the_list_is_refused_unless_it_is_meant() {
     let (gateway, project, attempt) = doubtful("reset-after");
     let not_created = format!("resolve b --attempt {attempt} --not-created");
     let id = gateway.tokens().pop_last().unwrap().0;
-    project.run(&not_created).exits(1).warns(&format!("the server lists what may be it: {id}")).warns("--despite-list");
+    project.run(&not_created).exits(6).warns(&format!("the server lists what may be it: {id}")).warns("--despite-list");
     project.run(&format!("{not_created} --despite-list --offline")).exits(1);
     project.run("doubts").exits(3);
     project.run(&format!("{not_created} --despite-list --reason sure")).done();

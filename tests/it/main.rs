@@ -38,6 +38,9 @@ mod disk_full;
 mod drift;
 mod emulator;
 mod environments;
+mod environments_apart;
+#[cfg(feature = "failpoints")]
+mod evidence;
 mod fuzz;
 mod hardening;
 mod import;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+mod account;
 mod canary;
 mod gateway;
 mod other;
@@ -11,6 +12,7 @@ mod run;
 mod snapshot;
 mod terminal;
 
+pub(crate) use account::{Account, Create};
 pub(crate) use canary::is_free_of;
 pub(crate) use gateway::Gateway;
 pub(crate) use other::{Asked, OtherGateway, Reply};

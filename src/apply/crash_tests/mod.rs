@@ -58,7 +58,7 @@ fn name(index: usize) -> InstanceName {
 }
 
 fn binding() -> Binding {
-    Binding { origin: Origin("oracle".into()), key: None }
+    Binding { origin: Origin("oracle".into()), key: None, environment: None }
 }
 
 fn options(parallelism: usize, boot: &str) -> Options {

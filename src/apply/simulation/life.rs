@@ -178,6 +178,7 @@ impl Life {
             id: instance.id.clone(),
             api_url: None,
             source: "a lock file".into(),
+            is_foreign: false,
         }));
         events.extend(lock.in_doubt.iter().map(|(name, doubt)| Event::AdoptedDoubt {
             attempt: doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}"))),
@@ -268,7 +269,7 @@ impl Life {
 }
 
 fn binding() -> Binding {
-    Binding { origin: Origin("https://simulated".into()), key: None }
+    Binding { origin: Origin("https://simulated".into()), key: None, environment: None }
 }
 
 fn operator_run() -> Event {

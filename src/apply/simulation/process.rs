@@ -162,7 +162,7 @@ impl Start {
             applier.recover().await.map_err(|error| error.to_string())?;
         }
         // A list that cannot be had leaves the doubts as they are.
-        let _ = applier.settle_doubts().await.map_err(|error| error.to_string())?;
+        let _ = applier.settle_doubts(|| Some(std::collections::BTreeSet::new())).await.map_err(|error| error.to_string())?;
         let position =
             async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
         let (state, _) = position().await?;
@@ -178,7 +178,7 @@ impl Start {
                 return Err("no lock file".into());
             }
         }
-        let binding = Binding { origin: Origin("https://simulated".into()), key: None };
+        let binding = Binding { origin: Origin("https://simulated".into()), key: None, environment: None };
         let report = applier.create(&plan, binding).await;
         let (state, head) = position().await?;
         let now = LockFile::of(&state, head, []);

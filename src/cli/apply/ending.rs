@@ -21,8 +21,10 @@ pub(super) fn exit(report: &Report, guards: &[Guard], summary: &ApplySummary) ->
     let created = summary.created + summary.recovered + summary.deleted;
     let failed = summary.kept + summary.refused + summary.not_sent + summary.not_tried + summary.unfinished;
     match &report.halt {
-        _ if summary.in_doubt + summary.token_missing > 0 => Exit::InDoubt,
+        _ if summary.in_doubt > 0 => Exit::InDoubt,
+        // A missing token does not hide that nothing was done.
         _ if !guards.is_empty() => Exit::Guard,
+        _ if summary.token_missing > 0 => Exit::InDoubt,
         Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
         halt if failed > 0 || halt.is_some() => {
             if created + summary.unfinished > 0 {

@@ -1,6 +1,8 @@
 //! What a manifest settles, held against the server's list before anything is written: what is taken in is listed, and no list speaks
 //! against what is said of a doubt.
 
+use std::collections::BTreeSet;
+
 use super::Run;
 use super::strangers::{Strictness, unlisted};
 use crate::apply::{Applier, Examination};
@@ -9,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::resolve::{address, objection};
 use crate::cli::settled::{check_reviewed, refusal, remark, unlistable};
 use crate::cli::{neighbours, planning};
+use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::manifest::{Import, Resolution};
 use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
@@ -17,6 +20,13 @@ use crate::state::{Event, State};
 
 /// What is recorded before the creates: each entry with the change that a plan shows of it.
 pub(super) type Steps = Vec<(Event, Change)>;
+
+/// The steps, and what was listed for those that call a create absent.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    pub(super) steps: Steps,
+    pub(super) listed: BTreeSet<InstanceId>,
+}
 
 /// What was asked of the server, each once and only where it is needed.
 struct Seen {
@@ -43,9 +53,10 @@ impl Run<'_> {
         &self,
         applier: &Applier,
         (state, settled): (&State, &Settled),
-    ) -> Result<Option<Steps>, CliError> {
-        neighbours::check_settled(settled, || neighbours::owners(self.context, Some(self.server.provider.origin())))?;
+    ) -> Result<Option<Settling>, CliError> {
         let Some(seen) = self.seen(applier, (state, settled)).await? else { return Ok(None) };
+        // After the list: what another environment creates meanwhile is on record there before it is listed.
+        neighbours::check_settled(settled, || neighbours::at(self.context, Some(self.server.provider.origin())))?;
         // What is taken in shows itself; doubts are those that are left.
         let left = settled.part(state.clone(), |it| !matches!(it, Settlement::Import(_)));
         let admission = seen.listing.as_ref().map(|listing| Admission::new(&left, listing)).transpose();
@@ -59,7 +70,8 @@ impl Run<'_> {
             };
             events.push((settlement.event(evidence), change.clone()));
         }
-        Ok(Some(events))
+        let listed = seen.rest.map(|examination| examination.listed).unwrap_or_default();
+        Ok(Some(Settling { steps: events, listed }))
     }
 
     async fn seen(&self, applier: &Applier, (state, settled): (&State, &Settled)) -> Result<Option<Seen>, CliError> {

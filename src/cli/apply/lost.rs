@@ -1,9 +1,9 @@
 //! Names that are to have another instance because theirs is gone: the server's lists have to show that, every one of them.
 
-use super::evidence::Steps;
+use super::evidence::{Settling, Steps};
 use super::strangers::{Strictness, unlisted};
 use super::{Run, Task};
-use crate::apply::Applier;
+use crate::apply::{Absent, Applier};
 use crate::cli::drift::{self, listed, losses};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -24,12 +24,13 @@ pub(super) struct Prepared {
 
 impl Run<'_> {
     /// What is to be done in `state`. What any list shows is not gone, and the plan is made again without that.
-    pub(super) async fn prepared(&self, applier: &Applier, state: &State) -> Result<Prepared, CliError> {
+    /// `absent`: what the list alone has called not created.
+    pub(super) async fn prepared(&self, applier: &Applier, state: &State, absent: &[Absent]) -> Result<Prepared, CliError> {
         let mut lost = self.lost(applier, state).await?;
         loop {
             let foreseen = drift::after(state, &lost)?;
             let task = self.task(&foreseen)?;
-            let (guards, steps) = self.guarded(applier, (&foreseen, &task)).await?;
+            let (guards, steps) = self.guarded(applier, (&foreseen, &task), absent).await?;
             let still = self.unseen(applier, (state, &lost))?;
             if still.len() == lost.len() {
                 return Ok(Prepared { task, guards, steps, lost });
@@ -39,15 +40,24 @@ impl Run<'_> {
     }
 
     /// What stops it, and if nothing does, what is settled before.
-    async fn guarded(&self, applier: &Applier, (state, task): (&State, &Task)) -> Result<(Vec<Guard>, Steps), CliError> {
+    async fn guarded(
+        &self,
+        applier: &Applier,
+        (state, task): (&State, &Task),
+        absent: &[Absent],
+    ) -> Result<(Vec<Guard>, Steps), CliError> {
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
-        let mut steps = Vec::new();
+        let mut settling = Settling::default();
         if guards.is_empty() {
             // None: a signal came, and nothing is settled.
-            steps = self.evidence(applier, (state, &task.settled)).await?.unwrap_or_default();
+            settling = self.evidence(applier, (state, &task.settled)).await?.unwrap_or_default();
         }
         if guards.is_empty() && task.plan.with(Action::Create).next().is_some() {
             guards.extend(self.look_for_strangers(applier, &task.settled.state).await?);
+        }
+        let Settling { steps, listed } = settling;
+        if guards.is_empty() {
+            self.check_absent(applier, (state, task), (absent, &steps, &listed)).await?;
         }
         Ok((guards, steps))
     }

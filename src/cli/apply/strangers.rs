@@ -14,7 +14,7 @@ use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
 use crate::provider::ListError;
 use crate::report;
-use crate::state::{Phase, State};
+use crate::state::{Phase, Record, State};
 
 /// Names that a message lists.
 const SHOWN: usize = 5;
@@ -71,7 +71,8 @@ impl Run<'_> {
         match () {
             () if self.is_strict() => Strictness::Stop,
             () if prompt::is_answered(self.context) && !self.args.auto_approve => Strictness::Ask,
-            () if state.records().values().all(|record| matches!(record.phase, Phase::Absent { .. })) => Strictness::Warn,
+            // What was called absent may be what appears now.
+            () if state.records().values().all(|record| is_refused(record)) => Strictness::Warn,
             () => Strictness::Stop,
         }
     }
@@ -125,6 +126,11 @@ impl Run<'_> {
         let ask = |console: &Console| prompt::ask(console, "Are they somebody else's, and shall it go on?", "no", yes_or_no);
         matches!(prompt::unless_stopped(self.context, self.stop.clone(), ask).await, Some(Ok(true)))
     }
+}
+
+/// Whether nothing exists under the name for certain.
+fn is_refused(record: &Record) -> bool {
+    matches!(record.phase, Phase::Absent { .. }) && !record.is_called_absent()
 }
 
 fn yes_or_no(answer: &str) -> Option<bool> {

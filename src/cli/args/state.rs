@@ -62,9 +62,9 @@ pub(in crate::cli) enum StateVerb {
         #[command(flatten)]
         lock: LockArgs,
     },
-    /// The same account has another key or another address: use that from now on.
+    /// The same account has another key or another address, or the environment another name: use that from now on.
     #[command(
-        after_help = "Example:\n  CHATAPI_API_KEY_FILE=/run/secrets/new-key chatapi state rebind\n\nThe server is asked first: it has to list, for that key, every instance that this state records."
+        after_help = "Examples:\n  CHATAPI_API_KEY_FILE=/run/secrets/new-key chatapi state rebind\n  chatapi --env live state rebind\n\nThe second one is for an environment that has another name from now on. The server is asked first: it has to list, for that key, every instance that this state records."
     )]
     Rebind {
         /// Rebind although the server does not list all of them; nothing may be in doubt then.

@@ -8,10 +8,32 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::reserved::real;
 use crate::provider::Provider as _;
-use crate::state::Binding;
+use crate::state::{Binding, Lineage};
 use crate::store::{self, LockFile, Reading, StoreError};
 
 impl Chosen {
+    /// Refuses a state that says that it is another environment's, and one that another environment has too.
+    pub(in crate::cli) fn check_own(&self, bound: Option<&Binding>, lineage: &Lineage) -> Result<(), CliError> {
+        let (name, file) = (&self.name, typed(&self.file));
+        let is_copy = |dir: &Path| store::has_state(dir) && store::read(dir, None).is_ok_and(|it| it.state.lineage == *lineage);
+        if let Some((other, dir)) = self.neighbours.iter().find(|(_, dir)| is_copy(dir)) {
+            let (own, theirs) = (typed(&self.state()), typed(dir));
+            let message =
+                format!("the states of `{name}` and `{other}` are one: a copy of {own} is in {theirs}, or the other way round");
+            return Err(CliError::message(Exit::Guard, message)
+                .hint("nothing was sent: each would create, and delete, what the other one has")
+                .hint("move the one away that was copied; an environment begins with a state of its own"));
+        }
+        let is_named = bound.and_then(|bound| bound.environment.as_ref()).filter(|said| *said != name);
+        is_named.map_or(Ok(()), |said| {
+            let message = format!("the state in {} is that of environment `{said}`, and this is `{name}`", typed(&self.state()));
+            Err(CliError::message(Exit::Error, message)
+                .hint("nothing was sent")
+                .hint(format!("look at `state` and `lock_file` of both in {file}: they may have changed places"))
+                .hint(format!("if `{said}` is called `{name}` from now on: `chatapi {} state rebind`", self.words())))
+        })
+    }
+
     /// Refuses the key of another environment, before the first request of this one binds it.
     pub(in crate::cli) fn check_account(&self, bound: Option<&Binding>, server: &Server) -> Result<(), CliError> {
         if bound.is_some() || server.provider.origin().is_emulator() {

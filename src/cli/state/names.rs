@@ -101,7 +101,7 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
     }
     if *undo {
         let state = store.state();
-        let owners = neighbours::owners_beside(context, Some(state), kind_of(state.binding.as_ref()));
+        let owners = neighbours::beside(context, Some(state), kind_of(state.binding.as_ref())).owners;
         let ids = names.iter().filter_map(|name| state.record(name)?.id());
         ids.into_iter().try_for_each(|id| neighbours::check_free(&owners, id))?;
     }

@@ -30,13 +30,16 @@ pub(super) fn run(
     let witness = Witness::of_state(context, None)?;
     let mut store = witness.open(context, "state rebind", lock.lock_timeout)?;
     check(store.state())?;
-    let (to, listing, is_known) = ask(context, store.state(), server)?;
-    if store.state().binding.as_ref() == Some(&to) {
+    let (mut to, listing, is_known) = ask(context, store.state(), server)?;
+    let bound = store.state().binding.clone();
+    to.environment = to.environment.or_else(|| bound.as_ref()?.environment.clone());
+    if bound.as_ref() == Some(&to) {
         Box::new(store).close()?;
         context.done(format!("The state belongs to {} and this key already.", to.origin))?;
         return Ok(Exit::Done);
     }
-    let is_moved = store.state().binding.as_ref().is_some_and(|bound| bound.origin != to.origin);
+    let is_renamed = bound.as_ref().is_some_and(|bound| (&bound.origin, &bound.key) == (&to.origin, &to.key));
+    let is_moved = bound.as_ref().is_some_and(|bound| bound.origin != to.origin);
     let is_open = store.state().records().values().any(|record| record.open_attempt().is_some());
     // On one server an id is one instance, whatever key shows it; another server may have the same ids.
     if is_open && (is_moved || is_despite_list) {
@@ -49,6 +52,8 @@ pub(super) fn run(
         // Bound before a fingerprint was of an address: nothing changes but that.
         _ if is_known => "it was bound to both before".to_owned(),
         Ok(shown) => shown,
+        // The account stays what it is.
+        Err(_) if is_renamed => "the same account".to_owned(),
         Err(shown) if is_despite_list => shown,
         Err(against) => {
             return Err(CliError::message(Exit::Guard, against)
@@ -57,7 +62,10 @@ pub(super) fn run(
         }
     };
     let grounds = reason.map_or_else(|| shown.clone(), |reason| format!("{shown}; {reason}"));
-    let origin = to.origin.clone();
+    let origin = match &to.environment {
+        Some(environment) => format!("environment `{environment}`, {}", to.origin),
+        None => to.origin.to_string(),
+    };
     store.append(context.run_info("state rebind").event(), Timestamp::now())?;
     store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
     store.sync()?;

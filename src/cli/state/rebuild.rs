@@ -166,7 +166,7 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
     };
     let mut store = empty(context, args, Some((known, source)))?;
     if let Some(origin) = known.origin.clone() {
-        store.append(Event::Bound(Binding { origin, key: None }), Timestamp::now())?;
+        store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
     add_known(&mut store, known)?;
     finish(context, store, path)
@@ -182,7 +182,14 @@ fn add_known(store: &mut FileStore, known: &LockFile) -> Result<(), CliError> {
             continue;
         }
         let source = "a lock file, after the state was lost".to_owned();
-        let event = Event::Adopted { name: name.clone(), kind: instance.kind, id: instance.id.clone(), api_url: None, source };
+        let event = Event::Adopted {
+            name: name.clone(),
+            kind: instance.kind,
+            id: instance.id.clone(),
+            api_url: None,
+            source,
+            is_foreign: false,
+        };
         store.append(event, Timestamp::now())?;
         if known.released.contains_key(name) {
             store.append(Event::Released { name: name.clone() }, Timestamp::now())?;
@@ -210,8 +217,8 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
         return Err(unnamed(context, &listing));
     }
     check_adopted(args, lock.as_ref())?;
-    let owners = neighbours::owners(context, Some(server.provider.origin()));
-    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&owners, id))?;
+    let theirs = neighbours::at(context, Some(server.provider.origin()));
+    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs.owners, id))?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);
@@ -227,7 +234,8 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
     store.append(Event::Bound(binding), Timestamp::now())?;
     for (name, kind, id) in &adopted {
         let source = "the server's list, named by an operator".to_owned();
-        let event = Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), api_url: None, source };
+        let event =
+            Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), api_url: None, source, is_foreign: false };
         store.append(event, Timestamp::now())?;
     }
     if let Some(known) = lock {

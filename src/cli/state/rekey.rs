@@ -111,7 +111,7 @@ fn is_sealed_so(dir: &Path, state: &State, wanted: &Recipients) -> Result<bool, 
 }
 
 fn sealed(record: &Record, mut entry: Entry, lineage: &Lineage, keys: &[Identity], to: &Recipients) -> Result<Entry, CliError> {
-    let name = record.token().map_or(&record.name, |token| &token.name);
+    let name = record.token_at(entry.serial).map_or(&record.name, |token| &token.name);
     let closed = |error| {
         CliError::from(TokenError::from(error))
             .context(format!("`{}`", record.name))

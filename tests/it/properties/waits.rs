@@ -92,7 +92,7 @@ async fn run(server: &Arc<Server>, waits: Arc<Mutex<Vec<Duration>>>) -> Report {
     let (_handle, stop) = StopSignal::new();
     let provider: Arc<dyn Provider> = Arc::clone(server) as Arc<dyn Provider>;
     let applier = Applier::new(Box::new(store), provider, Arc::new(tell), options(), stop);
-    let report = applier.create(&plan, Binding { origin: server.origin.clone(), key: None }).await;
+    let report = applier.create(&plan, Binding { origin: server.origin.clone(), key: None, environment: None }).await;
     applier.close().await.unwrap();
     report
 }
