@@ -9,7 +9,7 @@ mod strangers;
 mod subject;
 mod telling;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,6 +132,8 @@ struct Task {
     hash: Hash,
     /// What could be created now and was not reviewed.
     unreviewed: BTreeSet<InstanceName>,
+    /// What was replaced before and may go, each with the name that has another one since.
+    remainders: BTreeMap<InstanceName, InstanceName>,
     /// What is settled before.
     settled: Settled,
 }
@@ -334,7 +336,11 @@ impl Run<'_> {
         let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
         match self.args.checksum {
             Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
-            _ => Ok(Task { plan, hash, unreviewed, settled }),
+            _ => {
+                let remainders = plan.remainders().map(|(old, by)| (old.clone(), by.clone())).collect();
+                let plan = if self.is_asked_about_remainders() { plan } else { plan.keeping_remainders() };
+                Ok(Task { plan, hash, unreviewed, remainders, settled })
+            }
         }
     }
 

@@ -85,7 +85,8 @@ impl Made {
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
-            remark_spent(context, &plan, &consent.replace, (state, &BTreeSet::new()));
+            let leaving: BTreeSet<_> = plan.remainders().map(|(old, _)| old.clone()).collect();
+            remark_spent(context, &plan, &consent.replace, (state, &leaving));
         }
         let hash = plan_hash(&plan, state, manifest.provider)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);

@@ -11,6 +11,7 @@ mod planner;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod replacing;
 mod scope;
 mod settle;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use guard::{Doubts, Guard, Limits, missing, strangers};
 pub use lost::{TooYoung, existing, lost, revived, unrecorded, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use replacing::{Irreplaceable, Replace};
 pub use scope::is_usable;
 pub use settle::{Evidence, Settled, Settlement, settle};
 pub use settling::{Moment, Settling};
@@ -177,6 +179,13 @@ pub enum Reason {
         /// It was said that the new one is still wanted.
         was_asked: bool,
     },
+    /// It was replaced before, and nobody has given it a place of its own: it is to be deleted, as was said.
+    Replaced {
+        /// Its id.
+        id: InstanceId,
+        /// The name that has another instance since.
+        by: InstanceName,
+    },
     /// It is no longer declared, and what is not is to be deleted, as was said.
     Pruned {
         /// Its id.
@@ -235,6 +244,7 @@ impl fmt::Display for Reason {
             Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
             Self::Replaces { id, aside, .. } => write!(f, "replaces {id}, which is {aside} then"),
             Self::Replacing { id, aside, .. } => write!(f, "replaces {id}, which is {aside} already: begun and not finished"),
+            Self::Replaced { id, by } => write!(f, "replaced by what is {by} now; exists as {id}"),
             Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),

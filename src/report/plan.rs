@@ -130,7 +130,7 @@ pub struct ChangeData {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed_from: Option<InstanceName>,
-    /// Of what is settled: the instance, where there is one.
+    /// Of what is settled, replaced or deleted: the instance, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<InstanceId>,
     /// The name until now of what is moved.
@@ -152,6 +152,9 @@ impl From<&Change> for ChangeData {
     fn from(change: &Change) -> Self {
         let (id, moved_from, attempt) = match &change.reason {
             Reason::Foreign { id } => (Some(id), None, None),
+            Reason::Pruned { id, .. } | Reason::Replaced { id, .. } | Reason::Replaces { id, .. } | Reason::Replacing { id, .. } => {
+                (Some(id), None, None)
+            }
             Reason::Renamed { from, id } => (Some(id), Some(from), None),
             Reason::Verdict { attempt, created } => (created.as_ref(), None, Some(attempt)),
             _ => (None, None, None),

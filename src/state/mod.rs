@@ -95,6 +95,9 @@ pub struct Record {
     /// Its name has got a new instance, or is to have one. That name's record has its id.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_replaced: bool,
+    /// It was replaced, and has been given a name of its own since: it is no remainder.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_kept: bool,
     /// What the name had before it got a new instance on purpose. It counts only while that one's record says so too, for a
     /// server may give an id again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -330,6 +333,7 @@ impl Record {
             orphan_noted: false,
             is_protected: false,
             is_replaced: false,
+            is_kept: false,
             replaces: None,
             former: Vec::new(),
         }

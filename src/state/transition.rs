@@ -245,7 +245,7 @@ impl State {
         if let Some(Record { phase, mut former, replaces, .. }) = self.records.remove(&record.name) {
             // Whatever the name gets is in the place of what it had, unless it gets that back.
             if replaces.is_some() && replaces.as_ref() == record.id() {
-                record.is_replaced = false;
+                (record.is_replaced, record.is_kept) = (false, false);
             } else {
                 record.replaces = record.replaces.or(replaces);
             }
@@ -365,6 +365,7 @@ impl State {
             }
             record.name = to.clone();
             record.orphan_noted = false;
+            record.is_kept = record.is_replaced;
             self.put(record);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! refuses the create, the old one has its name again. The order is that of `cli::apply`, which is repeated here.
 
 use super::*;
-use crate::plan::{is_usable, plan};
+use crate::plan::{Replace, is_usable, plan};
 
 /// How far an earlier run came with the first name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,8 @@ impl Case for Cell {
         applier.recover().await?;
         let state = applier.look(|store| store.state().clone()).await?;
         let names: Vec<_> = self.names().collect();
-        let plan = plan(&self.declared(), &state).replacing(&names, |_| false, &state);
+        let asked: Vec<_> = names.iter().map(|name| Replace { name: name.clone(), id: None }).collect();
+        let plan = plan(&self.declared(), &state).replacing(&asked, |_| false, &state);
         let mut replaced: Vec<_> = plan.set_asides().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         let replacements: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         *lock(&world.first) = replaced.iter().map(|(name, _)| (name.to_string(), Step::Replacing)).collect();

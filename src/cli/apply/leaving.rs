@@ -13,9 +13,9 @@ use crate::cli::planning::remark_spent;
 use crate::cli::prompt;
 use crate::failpoint;
 use crate::instance::InstanceName;
-use crate::plan::{Action, Change, Guard, is_usable};
+use crate::plan::{Action, Guard, is_usable};
 use crate::report::account::Notice;
-use crate::state::{Phase, State};
+use crate::state::State;
 
 /// How many names were protected, and are protected no longer.
 pub(super) type Marks = (usize, usize);
@@ -32,6 +32,14 @@ impl Run<'_> {
             return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
         }
         self.ask(state, &names).await.map(|()| None)
+    }
+
+    /// Whether anybody may say that what was replaced before goes.
+    pub(super) fn is_asked_about_remainders(&self) -> bool {
+        match self.args.auto_approve {
+            true => self.args.budget.max_deletes.is_some(),
+            false => prompt::is_answered(self.context),
+        }
     }
 
     /// Asks a person. A signal is no answer: what follows sees it, and does nothing.
@@ -142,17 +150,15 @@ impl Run<'_> {
         report.halt = departures.halt;
     }
 
-    /// What was replaced, by this run or by one before, and still exists beside a new one that can be used. Of what was reviewed: what
-    /// that shows as replaced, and nothing else.
+    /// What this run has replaced, and what was before and the plan shows, if it still exists beside a new one that can be used. What is
+    /// declared is none of it, whatever it is called.
     fn replaced(&self, state: &State, task: &Task, report: &Report) -> BTreeSet<InstanceName> {
-        let is_reviewed = self.saved.is_some() || self.args.checksum.is_some();
-        let is_shown = |name: &InstanceName| !is_reviewed || task.plan.replacements().any(|(replaced, _)| replaced == name);
-        let is_aside = |change: &Change| change.action == Action::Aside;
-        let aside: BTreeSet<_> = task.plan.changes.iter().filter(|it| is_aside(it)).map(|it| &it.name).collect();
-        let is_meant = |name: &&InstanceName| is_usable(state, name) && is_shown(name) && !aside.contains(name);
-        let olds = self.consent.replace.iter().filter(is_meant).filter_map(|name| state.replaced(name));
-        let exists = olds.filter(|old| matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)) && !old.is_protected);
-        exists.map(|old| old.name.clone()).filter(|name| !report.departures.contains_key(name)).collect()
+        let is_declared = |name: &InstanceName| self.manifest.get(name).is_some();
+        let remains = |name: &InstanceName| state.remainder(name).filter(|_| is_usable(state, name)).map(|old| &old.name);
+        let new = task.plan.replacements().filter_map(|(name, _)| remains(name));
+        let before = task.remainders.iter().filter_map(|(old, by)| remains(by).filter(|it| *it == old));
+        let names = new.chain(before).filter(|name| !is_declared(name) && !report.departures.contains_key(*name));
+        names.cloned().collect()
     }
 
     /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
@@ -178,8 +184,9 @@ impl Run<'_> {
 }
 
 impl Task {
-    /// The names whose instances are to be deleted after the creates.
+    /// The names whose instances are to be deleted after the creates; about what was replaced it is asked then.
     pub(super) fn deletes(&self) -> BTreeSet<InstanceName> {
-        self.plan.with(Action::Delete).map(|change| change.name.clone()).collect()
+        let deleted = self.plan.with(Action::Delete).map(|change| &change.name);
+        deleted.filter(|name| !self.remainders.contains_key(*name)).cloned().collect()
     }
 }
