@@ -165,7 +165,8 @@ impl SavedPlan {
 
     /// Refuses what no version would have written.
     fn check(self) -> Result<Self, SavedPlanError> {
-        let hash = |lineage| self.plan.checksum(lineage, self.manifest.provider.as_str()).map_err(SavedPlanError::Content);
+        let footing = self.manifest.manifest().footing();
+        let hash = |lineage| self.plan.checksum(lineage, &footing).map_err(SavedPlanError::Content);
         let most = self.made.at.checked_add(VALIDITY_MAX).unwrap_or(self.made.at);
         match () {
             // A state that records nothing has no part in it.

@@ -36,7 +36,8 @@ pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use recorder::{RecordError, Recorder};
 pub use rescue::{NoRescue, Packet, Rescue};
-pub use retire::{Departure, Departures};
+pub use recover::Proven;
+pub use retire::{Departure, Departures, Terms};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
@@ -222,6 +223,13 @@ pub enum Progress {
     Deleting {
         /// Whose.
         name: InstanceName,
+    },
+    /// What became of one that was to be deleted, as far as its answer tells.
+    Departed {
+        /// Whose.
+        name: InstanceName,
+        /// What became of it.
+        departure: Departure,
     },
     /// A request did not leave; it is tried again.
     Retrying {

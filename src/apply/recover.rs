@@ -13,6 +13,16 @@ use crate::provider::ListError;
 use crate::state::{AttemptId, Event, Grounds, KeptAnswer, Phase, Serial, Verdict};
 use crate::store::StoreError;
 
+/// A doubt that a list settles.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// Whose.
+    pub name: InstanceName,
+    /// What is to be recorded.
+    pub event: Event,
+    outcome: Outcome,
+}
+
 /// An attempt that an earlier run left open.
 enum Left {
     /// Its answer is recorded.
@@ -87,18 +97,18 @@ impl Applier {
         Ok(())
     }
 
-    /// Settles doubts by the server's list alone. Only for an account that the operator calls exclusive.
-    pub async fn settle_doubts(&self) -> Result<Result<(), ListError>, RecordError> {
+    /// What the server's list alone proves of doubts: nothing is written yet. Only for an account that the operator calls exclusive.
+    pub async fn proven(&self) -> Result<Result<Vec<Proven>, ListError>, RecordError> {
         let state = self.look(|store| store.state().clone()).await?;
         if !self.shared.options.is_exclusive || state.doubts().next().is_none() {
-            return Ok(Ok(()));
+            return Ok(Ok(Vec::new()));
         }
         let settling = self.shared.options.settling;
         let clocks = (&self.shared.options.run, self.shared.options.clock);
         let mut stop = self.shared.stop.clone();
         let examined = tokio::select! {
             biased;
-            _ = stop.wait() => return Ok(Ok(())),
+            _ = stop.wait() => return Ok(Ok(Vec::new())),
             examined = examine(&*self.shared.provider, &state, settling, clocks) => examined,
         };
         let examination = match examined {
@@ -107,7 +117,7 @@ impl Applier {
         };
         self.shared.saw(&examination.listed);
         let candidates = examination.candidates.ids();
-        for (name, (attempt, proposal)) in examination.proposals {
+        let proven = examination.proposals.into_iter().filter_map(|(name, (attempt, proposal))| {
             let (verdict, outcome, rule) = match proposal {
                 Proposal::Exists(found) => (
                     Verdict::Created { id: found.id.clone(), api_url: found.api_url },
@@ -119,13 +129,21 @@ impl Applier {
                     Outcome::NotCreated { reason: "two lists agree after the settling time".to_owned() },
                     "exclusive account: absent from two lists after the settling time",
                 ),
-                Proposal::NotYetSettled { .. } | Proposal::Unknown { .. } => continue,
+                Proposal::NotYetSettled { .. } | Proposal::Unknown { .. } => return None,
             };
             let grounds = Grounds { by: rule.to_owned(), reason: None, candidates: Some(candidates.clone()) };
+            Some(Proven { name, event: Event::Resolved { attempt, verdict, grounds }, outcome })
+        });
+        Ok(Ok(proven.collect()))
+    }
+
+    /// Settles doubts as the list has proven.
+    pub async fn settle_doubts(&self, proven: Vec<Proven>) -> Result<(), RecordError> {
+        for Proven { name, event, outcome } in proven {
             self.shared.begin().await?;
-            self.shared.pen.record(Event::Resolved { attempt, verdict, grounds }).await?;
+            self.shared.pen.record(event).await?;
             self.shared.observer.tell(Progress::Recovered { name, outcome });
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

@@ -29,7 +29,7 @@ use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
 use super::{saved, signals, stream};
-use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
+use crate::apply::{Applier, Departure, Halt, Options, Outcome, Proven, RecordError, Report, RunInfo, Signal, StopSignal};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -134,6 +134,8 @@ struct Task {
     unreviewed: BTreeSet<InstanceName>,
     /// What was replaced before and may go, each with the name that has another one since.
     remainders: BTreeMap<InstanceName, InstanceName>,
+    /// What is to be deleted, and the server does not list.
+    unlisted: BTreeSet<InstanceName>,
     /// What is settled before.
     settled: Settled,
 }
@@ -234,10 +236,9 @@ impl Run<'_> {
 
     async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
-        if let Err(error) = applier.settle_doubts().await.map_err(unrecorded)? {
-            self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
-        }
         let (state, head) = look(applier).await?;
+        // Nothing is settled before the guards have passed and the plan is the reviewed one.
+        let (state, proven) = self.foreseen(applier, state).await?;
         let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
@@ -253,6 +254,8 @@ impl Run<'_> {
         let mut settled = Vec::new();
         if stopped.is_none() {
             settled.extend(steps.iter().map(|(_, change)| change.clone()));
+            self.pin(applier).await?;
+            applier.settle_doubts(proven).await.map_err(unrecorded)?;
             applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
             self.commit(applier, &task, (&wanted, steps)).await?;
         }
@@ -279,6 +282,28 @@ impl Run<'_> {
         Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, marks, state, head })
     }
 
+    /// The state as it will be when those doubts are settled that a list proves, and what proves them.
+    async fn foreseen(&self, applier: &Applier, state: State) -> Result<(State, Vec<Proven>), CliError> {
+        let proven = match applier.proven().await.map_err(unrecorded)? {
+            Ok(proven) => proven,
+            Err(error) => {
+                self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
+                return Ok((state, Vec::new()));
+            }
+        };
+        let events: Vec<_> = proven.iter().map(|proven| proven.event.clone()).collect();
+        let foreseen = plan::with_events(&state, &events, Timestamp::now());
+        Ok((foreseen.map_err(|error| CliError::new(Exit::Error, &error))?, proven))
+    }
+
+    async fn pin(&self, applier: &Applier) -> Result<(), CliError> {
+        match &self.pin {
+            // The trail says who pinned them.
+            Some(to) => applier.pin(to.clone()).await.map_err(unrecorded),
+            None => Ok(()),
+        }
+    }
+
     /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, the names that it creates, and what is
     /// settled before.
     async fn commit(
@@ -293,10 +318,6 @@ impl Run<'_> {
             let probed = store::probe(&self.witness.path);
             let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
-        }
-        if let Some(to) = &self.pin {
-            // The trail says who pinned them.
-            applier.pin(to.clone()).await.map_err(unrecorded)?;
         }
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
@@ -333,13 +354,13 @@ impl Run<'_> {
             }
             None => (plan, BTreeSet::new()),
         };
-        let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
+        let hash = plan_hash(&plan, Some(state), self.manifest)?;
         match self.args.checksum {
             Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
             _ => {
                 let remainders = plan.remainders().map(|(old, by)| (old.clone(), by.clone())).collect();
                 let plan = if self.is_asked_about_remainders() { plan } else { plan.keeping_remainders() };
-                Ok(Task { plan, hash, unreviewed, remainders, settled })
+                Ok(Task { plan, hash, unreviewed, remainders, unlisted: BTreeSet::new(), settled })
             }
         }
     }

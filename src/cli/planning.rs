@@ -31,6 +31,7 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
     check_recreated(manifest, consent)?;
     let is_protected = |name: &InstanceName| manifest.get(name).is_some_and(|declared| declared.is_protected);
     let state = &settled.state;
+    check_not_moved(settled, consent)?;
     consent.replace.iter().try_for_each(|asked| check_replaced(manifest, asked, state))?;
     let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
     let plan = plan.protecting(is_protected, state);
@@ -61,6 +62,18 @@ pub(super) fn check_recreated(manifest: &Manifest, consent: &Consent) -> Result<
             Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"))
         }
     }
+}
+
+/// Refuses a new instance for a name that gets another one's by the same manifest.
+fn check_not_moved(settled: &Settled, consent: &Consent) -> Result<(), CliError> {
+    let given = settled.steps.iter().find_map(|(step, _)| match step {
+        Settlement::Move(step) if consent.recreate.contains(&step.to) => Some(step),
+        _ => None,
+    });
+    given.map_or(Ok(()), |Move { from, to, place }| {
+        let message = format!("`{to}` is to be recreated, and {place} gives it what `{from}` has");
+        Err(CliError::message(Exit::Error, message).hint("nothing was sent; say one of the two"))
+    })
 }
 
 /// Refuses a replacement of what is not declared, or is not as it was said.

@@ -365,16 +365,23 @@ impl Plan {
         !self.settlements.is_empty() || self.changes.iter().any(scope::acts)
     }
 
-    /// What was reviewed, in one number: what would be settled, created and deleted, by which kind of provider, for the state of
-    /// `lineage`; none: for one that records nothing. Two plans with the same one settle, create and delete the same.
-    pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
+    /// What was reviewed, in one number: what would be settled, created, deleted and protected, for the state of `lineage`; none: for one
+    /// that records nothing; and what else the manifest says that changes what a run does ([`Manifest::footing`]). Two plans with the
+    /// same one do the same.
+    ///
+    /// [`Manifest::footing`]: crate::manifest::Manifest::footing
+    pub fn checksum(&self, lineage: Option<&Lineage>, footing: &str) -> Result<Hash, serde_json::Error> {
         let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         let replaced: Vec<_> = self.replacements().collect();
         let deletes: Vec<_> = self.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
-        let bytes = if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
-            serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates))
+        let named = |action| self.with(action).map(|change| &change.name).collect::<Vec<_>>();
+        let marks = (named(Action::Protect), named(Action::Unprotect));
+        let bytes = if !(marks.0.is_empty() && marks.1.is_empty()) {
+            serde_json::to_vec(&("chatapi plan 3", lineage, footing, creates, replaced, deletes, &self.settlements, marks))
+        } else if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
+            serde_json::to_vec(&("chatapi plan 1", lineage, footing, creates))
         } else {
-            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, replaced, deletes, &self.settlements))
+            serde_json::to_vec(&("chatapi plan 2", lineage, footing, creates, replaced, deletes, &self.settlements))
         };
         bytes.map(|bytes| Hash::of(&bytes))
     }

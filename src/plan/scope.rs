@@ -41,6 +41,10 @@ impl Plan {
                     change.action = Action::Delete;
                     change.reason = Reason::Pruned { id: instance.id.clone(), is_protected: record.is_protected };
                 }
+                Phase::Retiring(instance, _) if record.is_protected => {
+                    change.action = Action::Delete;
+                    change.reason = Reason::Pruned { id: instance.id.clone(), is_protected: true };
+                }
                 Phase::Retiring(..) => change.action = Action::Delete,
                 _ => {}
             }

@@ -92,8 +92,8 @@ pub(super) struct ResultData {
 /// Why a run stopped before its end.
 #[derive(Debug, Serialize)]
 pub(super) struct StoppedData {
-    cause: &'static str,
-    reason: String,
+    pub(super) cause: &'static str,
+    pub(super) reason: String,
 }
 
 impl From<&Halt> for StoppedData {

@@ -48,6 +48,8 @@ pub struct State {
     open: BTreeMap<AttemptId, InstanceName>,
     /// Of the instances that exist.
     ids: BTreeMap<InstanceId, InstanceName>,
+    /// Of the former ones that only lists called gone: whose name's they were.
+    lost: BTreeMap<InstanceId, InstanceName>,
     /// Of the listings that an open attempt refers to, and the newest.
     fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
 }
@@ -114,6 +116,12 @@ pub struct Former {
     pub id: InstanceId,
     /// When its end was recorded.
     pub since: Timestamp,
+    /// As it was on record, where only lists of the account said that it is gone: should it be taken in again, it is what it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost: Option<Box<Instance>>,
+    /// It must not be deleted, should it exist after all.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_protected: bool,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -223,6 +231,7 @@ impl State {
             records: BTreeMap::new(),
             open: BTreeMap::new(),
             ids: BTreeMap::new(),
+            lost: BTreeMap::new(),
             fences: BTreeMap::new(),
         }
     }
@@ -231,9 +240,11 @@ impl State {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let open = parts.records.values().filter_map(|record| Some((record.open_id()?.clone(), record.name.clone())));
         let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
+        let lost = parts.records.values().flat_map(|record| record.lost_before().map(|(id, _)| (id.clone(), record.name.clone())));
         Self {
             open: open.collect(),
             ids: ids.collect(),
+            lost: lost.collect(),
             lineage: parts.lineage,
             serial: parts.serial,
             format: parts.format,
@@ -387,6 +398,11 @@ impl Record {
         }
     }
 
+    /// What the name had before, and only lists called gone.
+    pub(super) fn lost_before(&self) -> impl Iterator<Item = (&InstanceId, (&Instance, bool))> {
+        self.former.iter().filter_map(|former| Some((&former.id, (former.lost.as_deref()?, former.is_protected))))
+    }
+
     /// Where its token is, of an instance that is managed or was.
     pub fn token(&self) -> Option<&TokenAt> {
         match &self.phase {
@@ -406,7 +422,8 @@ impl Record {
             Phase::InDoubt(_, doubt) => doubt.answer,
             Phase::Absent { .. } | Phase::Intent(_) => None,
         };
-        entry.into_iter()
+        let lost = self.lost_before().filter_map(|(_, (instance, _))| Some(instance.token.as_ref()?.entry));
+        entry.into_iter().chain(lost)
     }
 
     /// The instance, if it exists and is managed.

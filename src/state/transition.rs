@@ -139,7 +139,7 @@ impl State {
                 }
                 self.step(entry, attempt, &Step::Resolved(verdict))
             }
-            Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
+            Event::Retiring { attempt, name, id, unprotected } => self.retire(entry.at, attempt, (name, id), *unprotected),
             Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
             Event::Retired { attempt, .. } => self.step(entry, attempt, &Step::Retired),
             Event::Kept { attempt, .. } => self.step(entry, attempt, &Step::Kept),
@@ -199,7 +199,7 @@ impl State {
         if let Some(attempt) = record.open_id() {
             return self.open(&attempt.clone(), record.clone());
         }
-        self.records.insert(record.name.clone(), record.clone());
+        self.keep(record.clone());
         Ok(())
     }
 
@@ -242,21 +242,47 @@ impl State {
 
     /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
     pub(super) fn put(&mut self, mut record: Record) {
-        if let Some(Record { phase, mut former, replaces, .. }) = self.records.remove(&record.name) {
+        if let Some(Record { phase, mut former, replaces, is_protected, .. }) = self.take_out(&record.name.clone()) {
             // Whatever the name gets is in the place of what it had, unless it gets that back.
             if replaces.is_some() && replaces.as_ref() == record.id() {
                 (record.is_replaced, record.is_kept) = (false, false);
             } else {
                 record.replaces = record.replaces.or(replaces);
             }
-            if let Phase::Retired { id, since, .. } = phase {
+            if let Phase::Retired { id, since, lost } = phase {
                 self.ids.remove(&id);
-                former.push(Former { id, since });
+                former.push(Former { id, since, lost, is_protected });
             }
             former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
             record.former.extend(former);
         }
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: Record) {
+        self.lost.extend(record.lost_before().map(|(id, _)| (id.clone(), record.name.clone())));
         self.records.insert(record.name.clone(), record);
+    }
+
+    fn take_out(&mut self, name: &InstanceName) -> Option<Record> {
+        let record = self.records.remove(name)?;
+        for (id, _) in record.lost_before() {
+            if self.lost.get(id) == Some(name) {
+                self.lost.remove(id);
+            }
+        }
+        Some(record)
+    }
+
+    /// What is on record of an instance that only lists called gone, and whether it was protected.
+    fn lost_instance(&self, id: &InstanceId) -> Option<(Instance, bool)> {
+        let retired = self.ids.get(id).and_then(|owner| self.records.get(owner));
+        let now = retired.and_then(|record| Some((record.lost()?.clone(), record.is_protected)));
+        now.or_else(|| {
+            let record = self.records.get(self.lost.get(id)?)?;
+            let (_, (instance, is_protected)) = record.lost_before().find(|(former, _)| *former == id)?;
+            Some((instance.clone(), is_protected))
+        })
     }
 
     /// `id` is `name`'s from now on. What had it before was deleted: [`State::check_id`] has seen to that.
@@ -267,9 +293,15 @@ impl State {
         }
     }
 
-    fn retire(&mut self, at: Timestamp, attempt: &AttemptId, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+    fn retire(
+        &mut self,
+        at: Timestamp,
+        attempt: &AttemptId,
+        (name, id): (&InstanceName, &InstanceId),
+        is_unprotected: bool,
+    ) -> Result<(), Illegal> {
         let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
-        let instance = record.instance().filter(|instance| instance.id == *id && !record.is_protected);
+        let instance = record.instance().filter(|instance| instance.id == *id && (is_unprotected || !record.is_protected));
         let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
         let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
         self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
@@ -321,12 +353,11 @@ impl State {
         self.check_id(&instance.id)?;
         let id = instance.id.clone();
         // What was called gone and exists after all is what it was, with its token.
-        let lost = self.records.get(name).and_then(Record::lost).filter(|lost| lost.id == id).cloned();
-        let instance = match lost {
-            Some(lost) => Instance { api_url: instance.api_url.or(lost.api_url), ..lost },
-            None => instance,
+        let (instance, is_protected) = match self.lost_instance(&id) {
+            Some((lost, is_protected)) => (Instance { api_url: instance.api_url.or(lost.api_url), ..lost }, is_protected),
+            None => (instance, false),
         };
-        self.put(Record::new(name.clone(), kind, Phase::Created(instance)));
+        self.put(Record { is_protected, ..Record::new(name.clone(), kind, Phase::Created(instance)) });
         self.own(&id, name);
         Ok(())
     }
@@ -359,7 +390,7 @@ impl State {
             Some(record) if record.instance().is_none() => return Err(illegal(record, "moved")),
             Some(_) => {}
         }
-        if let Some(mut record) = self.records.remove(from) {
+        if let Some(mut record) = self.take_out(from) {
             if let Some(instance) = record.instance() {
                 self.ids.insert(instance.id.clone(), to.clone());
             }
@@ -376,7 +407,7 @@ impl State {
         if !record.has_nothing_to_lose() {
             return Err(illegal(record, "forgotten"));
         }
-        if let Some(id) = self.records.remove(name).as_ref().and_then(Record::id) {
+        if let Some(id) = self.take_out(name).as_ref().and_then(Record::id) {
             self.ids.remove(id);
         }
         Ok(())

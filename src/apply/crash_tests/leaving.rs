@@ -9,7 +9,7 @@ use crate::plan::{Action, plan};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prior {
     Created,
-    /// Protected, and the operator lifts that.
+    /// Protected, and the operator says that it goes all the same.
     Protected,
     /// It had another name once, which is now that of the one that stays.
     Renamed,
@@ -105,11 +105,11 @@ impl Case for Cell {
                 plan.with(Action::Delete).map(|change| change.name.clone()).collect()
             }
         };
-        let unprotected: Vec<_> = self.doomed(&state, |record| record.is_protected).into_iter().collect();
-        if !unprotected.is_empty() {
-            applier.protect(vec![], unprotected).await?;
-        }
-        retire(applier, world, &named).await?;
+        let is_unprotecting = self.prior == Prior::Protected;
+        // What a run before has not deleted is as protected as it was.
+        let lifted = self.doomed(&state, |record| !record.is_retired() && !record.is_protected);
+        world.demand(!is_unprotecting || !lifted.contains(&name(0)), || format!("P9: nobody protects {lifted:?} any more"));
+        retire(applier, world, &named, is_unprotecting).await?;
         applier.sync().await
     }
 
@@ -155,14 +155,14 @@ fn declared(more: impl Iterator<Item = InstanceName>) -> BTreeMap<InstanceName, 
 
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    let steps = [Step::Run, Step::Protection].into_iter().chain(DELETE);
+    let steps = [Step::Run].into_iter().chain(DELETE);
     let troubles = [Trouble::Nothing, Trouble::DeleteLost, Trouble::DeleteRefused, Trouble::DeleteUnlisted];
     for (step, when) in steps.flat_map(|step| WHENS.map(|when| (step, when))) {
         for (mode, prior) in MODES.into_iter().flat_map(|mode| PRIORS.map(|prior| (mode, prior))) {
             for (trouble, (parallel, nth)) in troubles.into_iter().flat_map(|trouble| [(trouble, (1, 1)), (trouble, (3, 2))]) {
                 // What the server does besides is told by one shape.
                 let is_told = trouble == Trouble::Nothing || (parallel, nth) == (1, 1);
-                if is_told && is_reached(step, when, prior, trouble) {
+                if is_told && is_reached(step, when, trouble) {
                     let crash = Crash { step, when, mode, nth };
                     cells.push(Cell { crash, trouble, prior, parallel, verb: Verb::Destroy });
                 }
@@ -178,7 +178,7 @@ fn prunes() -> Vec<Cell> {
     for (step, when) in CREATE.into_iter().chain(DELETE).flat_map(|step| WHENS.map(|when| (step, when))) {
         let priors = [Prior::Created, Prior::Begun, Prior::CarriedOut, Prior::Gone];
         for (mode, prior) in MODES.into_iter().flat_map(|mode| priors.map(|prior| (mode, prior))) {
-            if is_reached(step, when, prior, Trouble::Nothing) {
+            if is_reached(step, when, Trouble::Nothing) {
                 let crash = Crash { step, when, mode, nth: 1 };
                 cells.push(Cell { crash, trouble: Trouble::Nothing, prior, parallel: 3, verb: Verb::Prune });
             }
@@ -188,9 +188,8 @@ fn prunes() -> Vec<Cell> {
 }
 
 /// Whether a story can come to this step at all.
-fn is_reached(step: Step, when: When, prior: Prior, trouble: Trouble) -> bool {
+fn is_reached(step: Step, when: When, trouble: Trouble) -> bool {
     match step {
-        Step::Protection => prior == Prior::Protected,
         Step::Kept => trouble == Trouble::DeleteRefused,
         Step::List => when != When::Written,
         _ => true,

@@ -100,7 +100,7 @@ impl Case for Cell {
             applier.set_aside(name, aside).await?;
         }
         if world.defect == Some(Defect::OldDeletedFirst) {
-            retire(applier, world, &replaced.iter().map(|(_, aside)| aside.clone()).collect()).await?;
+            retire(applier, world, &replaced.iter().map(|(_, aside)| aside.clone()).collect(), false).await?;
         }
         let plan = match world.defect {
             Some(Defect::ReplacedAgain) => {
@@ -120,7 +120,7 @@ impl Case for Cell {
         let olds = names.iter().filter(|name| is_usable(&state, name)).filter_map(|name| state.replaced(name));
         let olds: BTreeSet<_> = olds.filter(|old| !old.is_retired()).map(|old| old.name.clone()).collect();
         if report.halt.is_none() {
-            retire(applier, world, &olds).await?;
+            retire(applier, world, &olds, false).await?;
         }
         applier.sync().await
     }

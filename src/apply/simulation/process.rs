@@ -162,7 +162,9 @@ impl Start {
             applier.recover().await.map_err(|error| error.to_string())?;
         }
         // A list that cannot be had leaves the doubts as they are.
-        let _ = applier.settle_doubts().await.map_err(|error| error.to_string())?;
+        if let Ok(proven) = applier.proven().await.map_err(|error| error.to_string())? {
+            applier.settle_doubts(proven).await.map_err(|error| error.to_string())?;
+        }
         let position =
             async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
         let (state, _) = position().await?;
