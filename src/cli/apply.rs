@@ -254,10 +254,8 @@ impl Run<'_> {
         let mut settled = Vec::new();
         if stopped.is_none() {
             settled.extend(steps.iter().map(|(_, change)| change.clone()));
-            self.pin(applier).await?;
-            applier.settle_doubts(proven).await.map_err(unrecorded)?;
             applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
-            self.commit(applier, &task, (&wanted, steps)).await?;
+            self.commit(applier, &task, (&wanted, proven, steps)).await?;
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
@@ -296,32 +294,29 @@ impl Run<'_> {
         Ok((foreseen.map_err(|error| CliError::new(Exit::Error, &error))?, proven))
     }
 
-    async fn pin(&self, applier: &Applier) -> Result<(), CliError> {
-        match &self.pin {
-            // The trail says who pinned them.
-            Some(to) => applier.pin(to.clone()).await.map_err(unrecorded),
-            None => Ok(()),
-        }
-    }
-
     /// From here on the run is on record: its keys, its outputs, its plan, which is spent now, the names that it creates, and what is
     /// settled before.
     async fn commit(
         &self,
         applier: &Applier,
         task: &Task,
-        (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
+        (wanted, proven, steps): (&[(&InstanceName, InstanceType)], Vec<Proven>, Steps),
     ) -> Result<(), CliError> {
-        let is_writing = !wanted.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
+        let is_writing = !wanted.is_empty() || !proven.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if is_writing {
             let probed = store::probe(&self.witness.path);
             let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
         }
+        if let Some(to) = &self.pin {
+            // The trail says who pinned them.
+            applier.pin(to.clone()).await.map_err(unrecorded)?;
+        }
         if let Some(delivery) = &self.delivery {
             delivery.owe(self.context)?;
         }
+        applier.settle_doubts(proven).await.map_err(unrecorded)?;
         if task.plan.acts() {
             applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
             let binding = self.server.binding(&task.settled.state.lineage);

@@ -250,3 +250,30 @@ fn exit(departures: &Departures, summary: &DestroySummary) -> Exit {
         _ => Exit::Error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_whether_some_are_deleted() {
+        let deleted = || Departure::Deleted { id: InstanceId::parse("1").unwrap(), grounds: String::new() };
+        let kept = || Departure::Kept { reason: "the server asks to wait".to_owned() };
+        let limited = || Some(Halt::RateLimited("status 429".to_owned()));
+        let rows = [
+            (vec![deleted()], None, 0),
+            (vec![deleted(), kept()], None, 4),
+            (vec![deleted(), kept()], limited(), 4),
+            (vec![deleted(), kept(), Departure::NotTried], limited(), 4),
+            (vec![kept(), Departure::NotTried], limited(), 1),
+            (vec![kept()], None, 1),
+            (vec![deleted(), Departure::InDoubt { reason: String::new() }], limited(), 3),
+        ];
+        for (all, halt, code) in rows {
+            let name = |number| InstanceName::parse(&format!("n{number}")).unwrap();
+            let outcomes = all.into_iter().enumerate().map(|(number, departure)| (name(number), departure)).collect();
+            let departures = Departures { outcomes, halt };
+            assert_eq!(exit(&departures, &DestroySummary::of(&departures)).code(), code, "{departures:?}");
+        }
+    }
+}
