@@ -35,8 +35,8 @@ use jiff::Timestamp;
 pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use recorder::{RecordError, Recorder};
-pub use rescue::{NoRescue, Packet, Rescue};
 pub use recover::Proven;
+pub use rescue::{NoRescue, Packet, Rescue};
 pub use retire::{Departure, Departures, Terms};
 pub use stop::{Signal, StopHandle, StopSignal};
 

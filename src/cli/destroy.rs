@@ -67,12 +67,7 @@ fn stopped(context: &Context, args: &DestroyArgs, head: (&Lineage, Serial), erro
 }
 
 /// The names whose instances are to be deleted, or every reason why that cannot be.
-fn doomed(
-    context: &Context,
-    state: &State,
-    args: &DestroyArgs,
-    before: &mut Before,
-) -> Result<BTreeSet<InstanceName>, CliError> {
+fn doomed(context: &Context, state: &State, args: &DestroyArgs, before: &mut Before) -> Result<BTreeSet<InstanceName>, CliError> {
     let mut names = BTreeSet::new();
     for name in &chosen(context, &args.names, &args.selection, state)? {
         let record = state::record(state, name)?;

@@ -159,8 +159,8 @@ impl Manifest {
             footing += " exclusive";
         }
         if let Some(keys) = &self.seal_to {
-            footing += " seal_to";
-            keys.iter().for_each(|key| footing += &format!(" {key}"));
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            footing = format!("{footing} seal_to {}", keys.join(" "));
         }
         let protected = self.declarations().iter().filter(|declared| declared.is_protected);
         let names: Vec<&str> = protected.map(|declared| declared.name.as_str()).collect();

@@ -332,7 +332,8 @@ mod tests {
         let twice = with(&done, [Event::Replacing { name: name("a"), to: name("a.9") }, adopted("a", "11"), token_of("a")]);
         assert_eq!(planned("a=9", &twice), "a no-op, a.1 orphan, a.9 delete, b orphan, c orphan");
         assert_eq!(planned("a=1", &twice), "a no-op, a.1 orphan, a.9 orphan, b orphan, c orphan");
-        let check = |text: &str, state: &State| asked(text)[0].check(|name| name.as_str() == "b.2", state).map_err(|it| it.to_string());
+        let check =
+            |text: &str, state: &State| asked(text)[0].check(|name| name.as_str() == "b.2", state).map_err(|it| it.to_string());
         for spent in ["a=1", "a=9", "a=11", "a", "d"] {
             assert_eq!(check(spent, &twice), Ok(()), "{spent}");
         }

@@ -167,8 +167,7 @@ impl Line {
             Some(Self::new(level, message, Event::ApplyProgress(data)))
         };
         match progress {
-            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. }
-            | Progress::Rescued { .. } => None,
+            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. } | Progress::Rescued { .. } => None,
             Progress::Deleting { name } => {
                 Some(Self::new(Level::Info, format!("{name}: deleting"), Event::DeleteStart { name: name.clone() }))
             }

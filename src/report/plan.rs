@@ -151,10 +151,11 @@ pub struct ChangeData {
 impl From<&Change> for ChangeData {
     fn from(change: &Change) -> Self {
         let (id, moved_from, attempt) = match &change.reason {
-            Reason::Foreign { id } => (Some(id), None, None),
-            Reason::Pruned { id, .. } | Reason::Replaced { id, .. } | Reason::Replaces { id, .. } | Reason::Replacing { id, .. } => {
-                (Some(id), None, None)
-            }
+            Reason::Foreign { id }
+            | Reason::Pruned { id, .. }
+            | Reason::Replaced { id, .. }
+            | Reason::Replaces { id, .. }
+            | Reason::Replacing { id, .. } => (Some(id), None, None),
             Reason::Renamed { from, id } => (Some(id), Some(from), None),
             Reason::Verdict { attempt, created } => (created.as_ref(), None, Some(attempt)),
             _ => (None, None, None),

@@ -80,6 +80,7 @@ pub struct Begun {
 
 /// What is known of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is stored")]
 pub struct Record {
     /// Our name.
     pub name: InstanceName,
@@ -240,7 +241,8 @@ impl State {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let open = parts.records.values().filter_map(|record| Some((record.open_id()?.clone(), record.name.clone())));
         let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
-        let lost = parts.records.values().flat_map(|record| record.lost_before().map(|(id, _)| (id.clone(), record.name.clone())));
+        let lost =
+            parts.records.values().flat_map(|record| record.lost_before().map(|(id, _)| (id.clone(), record.name.clone())));
         Self {
             open: open.collect(),
             ids: ids.collect(),

@@ -208,7 +208,12 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
 #[test]
 fn only_the_named_id_is_deleted() {
     let exists = ["intent", "sent", "exists"].map(event);
-    let other = Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id: InstanceId::parse("7").unwrap(), unprotected: false };
+    let other = Event::Retiring {
+        attempt: AttemptId::typed("a-2"),
+        name: name("a"),
+        id: InstanceId::parse("7").unwrap(),
+        unprotected: false,
+    };
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
     let other = Event::Gone { name: name("a"), id: InstanceId::parse("7").unwrap(), grounds: "test".into() };
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));

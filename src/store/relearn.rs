@@ -78,10 +78,18 @@ pub(super) fn relearn(
     let mut lesson = Lesson { state, source, at, is_newer, events: Vec::new(), added: 0 };
     // What replaces another one comes before that: it passes its name on.
     let known = in_order(known);
-    known.iter().for_each(|one| lesson.rename(one));
-    known.iter().for_each(|one| lesson.supersede(one));
-    known.iter().for_each(|one| lesson.add(one));
-    known.iter().for_each(|one| lesson.mark(one));
+    for one in &known {
+        lesson.rename(one);
+    }
+    for one in &known {
+        lesson.supersede(one);
+    }
+    for one in &known {
+        lesson.add(one);
+    }
+    for one in &known {
+        lesson.mark(one);
+    }
     (lesson.events, lesson.added)
 }
 

@@ -378,10 +378,14 @@ fn p4_the_delete_of_a_remainder_is_planned() {
     project.run("plan --replace a --detailed-exitcode").exits(2).prints("1 to delete").done_with("replaced before");
     let reviewed = plan["plan_hash"].as_str().unwrap().to_owned();
     assert_ne!(reviewed, without.trim());
-    let plain = project.run("plan --checksum").exits(0).stdout;
+    let unasked = project.run("plan --checksum").exits(0).stdout;
     let line = |hash: &str| format!("apply --replace a --yes --max-deletes 1 --checksum {}", hash.trim());
-    project.run(&line(&plain)).exits(7).done_with("nothing was sent");
-    project.run("apply --replace a --replace b --yes --max-deletes 1").exits(6).warns("2 instances would be deleted").done_with("6");
+    project.run(&line(&unasked)).exits(7).done_with("nothing was sent");
+    project
+        .run("apply --replace a --replace b --yes --max-deletes 1")
+        .exits(6)
+        .warns("2 instances would be deleted")
+        .done_with("6");
     project.run("apply --replace a=7 --yes").exits(1).warns("`a` is to be replaced as 7, and has").done_with("nothing was sent");
     assert!(gateway.deleted().is_empty());
     project.run(&line(&reviewed)).exits(0).prints("1 deleted").done();

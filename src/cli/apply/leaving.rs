@@ -40,10 +40,7 @@ impl Run<'_> {
 
     /// Whether anybody may say that what was replaced before goes.
     pub(super) fn is_asked_about_remainders(&self) -> bool {
-        match self.args.auto_approve {
-            true => self.args.budget.max_deletes.is_some(),
-            false => prompt::is_answered(self.context),
-        }
+        if self.args.auto_approve { self.args.budget.max_deletes.is_some() } else { prompt::is_answered(self.context) }
     }
 
     /// Asks a person. A signal is no answer: what follows sees it, and does nothing.
@@ -156,7 +153,9 @@ impl Run<'_> {
             let told = format!("the server does not list `{name}`: nothing was sent for it");
             let hint = format!("if it is gone: `{} destroy {name}` records that", self.context.command());
             self.context.remark(Notice::warning(&told).about(&name).hint(&hint));
-            report.departures.insert(name, Departure::Kept { reason: "the server does not list it: nothing was sent".to_owned() });
+            report
+                .departures
+                .insert(name, Departure::Kept { reason: "the server does not list it: nothing was sent".to_owned() });
         }
         let departures = applier.retire(&listed, Terms::default()).await;
         report.departures.extend(departures.outcomes);

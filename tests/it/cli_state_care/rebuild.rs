@@ -430,7 +430,10 @@ fn p9_what_an_older_lock_file_brings_back_is_protected() {
     lock["version"] = json!(1);
     fs::write(project.lock_file(), lock.to_string()).unwrap();
     fs::remove_dir_all(project.state()).unwrap();
-    project.run("state rebuild --from-lock chatapi.lock").exits(0).warns("does not say what was protected: everything is protected");
+    project
+        .run("state rebuild --from-lock chatapi.lock")
+        .exits(0)
+        .warns("does not say what was protected: everything is protected");
     project.declare(&manifest("{kind: chatapi}", &["a"]));
     let prune = project.run("apply --prune --yes --max-deletes 1").exits(3).prints("nothing was sent");
     let _ = prune.warns("`b` is protected, and would be deleted");
