@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::InstanceName;
 use crate::manifest::Target;
-use crate::plan::{Action, Change, Plan, Reason};
+use crate::plan::{Action, Change, Plan, Reason, Replace};
 use crate::state::{Hash, Head, Lineage, Origin, PlanId, Who};
 pub use manifest::SavedManifest;
 use manifest::is_false;
@@ -83,7 +83,7 @@ pub struct Consent {
     pub recreate: Vec<InstanceName>,
     /// Names that get a new instance in the place of the one that they have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replace: Vec<InstanceName>,
+    pub replace: Vec<Replace>,
     /// What is no longer declared is deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prune: bool,
@@ -165,7 +165,8 @@ impl SavedPlan {
 
     /// Refuses what no version would have written.
     fn check(self) -> Result<Self, SavedPlanError> {
-        let hash = |lineage| self.plan.checksum(lineage, self.manifest.provider.as_str()).map_err(SavedPlanError::Content);
+        let footing = self.manifest.manifest().footing();
+        let hash = |lineage| self.plan.checksum(lineage, &footing).map_err(SavedPlanError::Content);
         let most = self.made.at.checked_add(VALIDITY_MAX).unwrap_or(self.made.at);
         match () {
             // A state that records nothing has no part in it.
@@ -187,8 +188,11 @@ impl SavedPlan {
             && planned.len() == self.plan.changes.len()
             && self.manifest.settlements.has_all(&self.plan.settlements)
             && self.plan.with(Action::Create).all(|change| declared.get(&change.name) == Some(&change.kind))
-            && self.plan.with(Action::Delete).all(|change| self.consent.prune && !declared.contains_key(&change.name))
-            && self.plan.replacements().all(|(name, _)| self.consent.replace.contains(name))
+            && self.plan.with(Action::Delete).all(|change| {
+                let was_asked = self.consent.prune || change.is_remainder_of(&self.consent.replace);
+                was_asked && !declared.contains_key(&change.name)
+            })
+            && self.plan.replacements().all(|(name, _)| self.consent.replace.iter().any(|asked| asked.name == *name))
     }
 
     /// Of `plan`, made again when this one is applied: the same without the creates and deletes that nobody reviewed, and their

@@ -37,9 +37,9 @@ pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use foresee::{Foreseen, foresee, unread};
 pub use recorder::{RecordError, Recorder};
-pub use recover::{Absent, ByList};
+pub use recover::{Absent, ByList, Proven};
 pub use rescue::{NoRescue, Packet, Rescue};
-pub use retire::{Departure, Departures};
+pub use retire::{Departure, Departures, Terms};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};
@@ -225,6 +225,13 @@ pub enum Progress {
     Deleting {
         /// Whose.
         name: InstanceName,
+    },
+    /// What became of one that was to be deleted, as far as its answer tells.
+    Departed {
+        /// Whose.
+        name: InstanceName,
+        /// What became of it.
+        departure: Departure,
     },
     /// A request did not leave; it is tried again.
     Retrying {

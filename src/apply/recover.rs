@@ -16,6 +16,16 @@ use crate::store::StoreError;
 /// Why an intent without a `sent` record is no proof.
 pub(super) const MAY_BE_LOST: &str = "the machine restarted in the middle, and its file system may have lost what was synced";
 
+/// A doubt that a list settles.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// Whose.
+    pub name: InstanceName,
+    /// What is to be recorded.
+    pub event: Event,
+    outcome: Outcome,
+}
+
 /// An attempt that an earlier run left open.
 enum Left {
     /// Its answer is recorded.
@@ -34,9 +44,11 @@ pub struct Absent {
     pub weighed: BTreeSet<InstanceId>,
 }
 
-/// What the server's list alone has settled.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What the server's list alone settles.
+#[derive(Debug, Clone, Default)]
 pub struct ByList {
+    /// Doubts that are closed by it.
+    pub proven: Vec<Proven>,
     /// What is called absent.
     pub absent: Vec<Absent>,
     /// Names that stay in doubt, since what may be theirs is somebody else's.
@@ -109,23 +121,23 @@ impl Applier {
         Ok(())
     }
 
-    /// Settles doubts by the server's list alone. Only for an account that the operator calls exclusive. `others` is asked after the
-    /// list what on it is of others who create there; none: that is not known, and nothing is settled.
-    pub async fn settle_doubts(
+    /// What the server's list alone proves of doubts: nothing is written yet. Only for an account that the operator calls exclusive.
+    /// `others` is asked after the list what on it is of others who create there; none: that is not known, and nothing is proven.
+    pub async fn proven(
         &self,
         others: impl FnOnce() -> Option<BTreeSet<InstanceId>>,
     ) -> Result<Result<ByList, ListError>, RecordError> {
         let state = self.look(|store| store.state().clone()).await?;
-        let mut settled = ByList::default();
+        let mut by_list = ByList::default();
         if !self.shared.options.is_exclusive || state.doubts().next().is_none() {
-            return Ok(Ok(settled));
+            return Ok(Ok(by_list));
         }
         let settling = self.shared.options.settling;
         let clocks = (&self.shared.options.run, self.shared.options.clock);
         let mut stop = self.shared.stop.clone();
         let examined = tokio::select! {
             biased;
-            _ = stop.wait() => return Ok(Ok(settled)),
+            _ = stop.wait() => return Ok(Ok(by_list)),
             examined = examine(&*self.shared.provider, &state, settling, clocks) => examined,
         };
         let examination = match examined {
@@ -133,12 +145,12 @@ impl Applier {
             Err(error) => return Ok(Err(error)),
         };
         self.shared.saw(&examination.listed);
-        let Some(others) = others() else { return Ok(Ok(settled)) };
+        let Some(others) = others() else { return Ok(Ok(by_list)) };
         let candidates = examination.candidates.ids();
         for (name, (attempt, proposal)) in examination.proposals {
             let (verdict, outcome, rule) = match proposal {
                 Proposal::Exists(found) if others.contains(&found.id) => {
-                    settled.others.push((name, found.id));
+                    by_list.others.push((name, found.id));
                     continue;
                 }
                 Proposal::Exists(found) => (
@@ -156,13 +168,21 @@ impl Applier {
             if verdict == Verdict::NotCreated {
                 let fence = state.record(&name).and_then(Record::open_attempt).and_then(|attempt| state.fence_of(attempt));
                 let weighed = examination.listed.iter().chain(fence.into_iter().flatten()).cloned().collect();
-                settled.absent.push(Absent { name: name.clone(), weighed });
+                by_list.absent.push(Absent { name: name.clone(), weighed });
             }
             let grounds = Grounds { by: rule.to_owned(), reason: None, candidates: Some(candidates.clone()) };
+            by_list.proven.push(Proven { name, event: Event::Resolved { attempt, verdict, grounds }, outcome });
+        }
+        Ok(Ok(by_list))
+    }
+
+    /// Settles doubts as the list has proven.
+    pub async fn settle_doubts(&self, proven: Vec<Proven>) -> Result<(), RecordError> {
+        for Proven { name, event, outcome } in proven {
             self.shared.begin().await?;
-            self.shared.pen.record(Event::Resolved { attempt, verdict, grounds }).await?;
+            self.shared.pen.record(event).await?;
             self.shared.observer.tell(Progress::Recovered { name, outcome });
         }
-        Ok(Ok(settled))
+        Ok(())
     }
 }

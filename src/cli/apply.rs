@@ -10,7 +10,7 @@ mod strangers;
 mod subject;
 mod telling;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +30,9 @@ use super::sealing::{self, Pinning};
 use super::state::Elsewhere;
 use super::witness::Witness;
 use super::{saved, signals, stream};
-use crate::apply::{Applier, Departure, Halt, Options, Outcome, RecordError, Report, RunInfo, Signal, StopSignal};
+use crate::apply::{
+    Applier, ByList, Departure, Halt, Options, Outcome, Proven, RecordError, Report, RunInfo, Signal, StopSignal,
+};
 use crate::failpoint;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
@@ -133,6 +135,10 @@ struct Task {
     hash: Hash,
     /// What could be created now and was not reviewed.
     unreviewed: BTreeSet<InstanceName>,
+    /// What was replaced before and may go, each with the name that has another one since.
+    remainders: BTreeMap<InstanceName, InstanceName>,
+    /// What is to be deleted, and the server does not list.
+    unlisted: BTreeSet<InstanceName>,
     /// What is settled before.
     settled: Settled,
 }
@@ -233,8 +239,9 @@ impl Run<'_> {
 
     async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
-        let absent = self.settle_by_list(applier).await?;
         let (state, head) = look(applier).await?;
+        // Nothing is settled before the guards have passed and the plan is the reviewed one.
+        let (state, ByList { proven, absent, .. }) = self.foreseen(applier, state).await?;
         let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state, &absent).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
@@ -251,7 +258,7 @@ impl Run<'_> {
         if stopped.is_none() {
             settled.extend(steps.iter().map(|(_, change)| change.clone()));
             applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
-            self.commit(applier, &task, (&wanted, steps)).await?;
+            self.commit(applier, &task, (&wanted, proven, steps)).await?;
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
@@ -282,9 +289,9 @@ impl Run<'_> {
         &self,
         applier: &Applier,
         task: &Task,
-        (wanted, steps): (&[(&InstanceName, InstanceType)], Steps),
+        (wanted, proven, steps): (&[(&InstanceName, InstanceType)], Vec<Proven>, Steps),
     ) -> Result<(), CliError> {
-        let is_writing = !wanted.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
+        let is_writing = !wanted.is_empty() || !proven.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if is_writing {
             let probed = store::probe(&self.witness.path);
@@ -300,6 +307,7 @@ impl Run<'_> {
         }
         let binding = self.server.binding(&task.settled.state.lineage);
         applier.name_environment(binding).await.map_err(unrecorded)?;
+        applier.settle_doubts(proven).await.map_err(unrecorded)?;
         if task.plan.acts() {
             applier.begin(task.plan.aim()).await.map_err(unrecorded)?;
             let binding = self.server.binding(&task.settled.state.lineage);
@@ -332,10 +340,14 @@ impl Run<'_> {
             }
             None => (plan, BTreeSet::new()),
         };
-        let hash = plan_hash(&plan, Some(state), self.manifest.provider)?;
+        let hash = plan_hash(&plan, Some(state), self.manifest)?;
         match self.args.checksum {
             Some(reviewed) if reviewed != hash => Err(self.not_reviewed(reviewed, hash)),
-            _ => Ok(Task { plan, hash, unreviewed, settled }),
+            _ => {
+                let remainders = plan.remainders().map(|(old, by)| (old.clone(), by.clone())).collect();
+                let plan = if self.is_asked_about_remainders() { plan } else { plan.keeping_remainders() };
+                Ok(Task { plan, hash, unreviewed, remainders, unlisted: BTreeSet::new(), settled })
+            }
         }
     }
 

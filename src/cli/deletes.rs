@@ -1,32 +1,61 @@
 //! Deletes: the question before them, and what became of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::console::{BAD, Console, DIM, DOUBT};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::prompt;
-use crate::apply::Departure;
+use crate::apply::{Applier, Departure};
 use crate::instance::InstanceName;
+use crate::plan::Guard;
 use crate::state::{Record, State};
-use crate::text::counted;
+use crate::text::{counted, escape};
 
 /// Names that a question lists.
 const LISTED: usize = 10;
 
-/// Tells a person what is to be deleted.
+/// Tells what is to be deleted: a person some of it, a log all of it.
 pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<InstanceName>) {
-    let count = names.len();
-    let instances = counted(count, "instance", "instances");
+    let count = if prompt::is_answered(context) { names.len() } else { 0 };
+    let instances = counted(names.len(), "instance", "instances");
     context.console.warn(format_args!("{instances} will be deleted on the server, for good:"));
-    for name in names.iter().take(LISTED) {
+    for name in names.iter().take(if count == 0 { usize::MAX } else { LISTED }) {
         let id = state.record(name).and_then(Record::id).map(ToString::to_string).unwrap_or_default();
         context.console.note(format_args!("  {BAD}-{BAD:#} {name}  {DIM}{id}{DIM:#}"));
     }
     if count > LISTED {
         context.console.note(format_args!("  and {} more", count - LISTED));
     }
+}
+
+/// What the server's list says of those that are to be deleted. Where there is no list, it says nothing.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// One is listed as something else than is on record.
+    pub(super) mistaken: Option<Guard>,
+    /// These are not listed, and no delete of them is on record.
+    pub(super) unlisted: BTreeSet<InstanceName>,
+}
+
+/// Lists the account before anything is deleted.
+pub(super) async fn look(applier: &Applier, state: &State, names: &BTreeSet<InstanceName>) -> Looked {
+    let mut looked = Looked::default();
+    let Some(Ok(listing)) = applier.survey().await else { return looked };
+    let listed: BTreeMap<_, _> = listing.instances.iter().map(|it| (&it.id, it)).collect();
+    for record in names.iter().filter_map(|name| state.record(name)) {
+        let Some(id) = record.id() else { continue };
+        match listed.get(id) {
+            Some(found) if found.kind.is_some_and(|kind| kind != record.kind) => {
+                let (name, listed) = (record.name.clone(), escape(&found.type_text).into_owned());
+                looked.mistaken.get_or_insert(Guard::Mistaken { name, id: id.clone(), recorded: record.kind, listed });
+            }
+            None if record.instance().is_some() => drop(looked.unlisted.insert(record.name.clone())),
+            _ => {}
+        }
+    }
+    looked
 }
 
 /// Asks whether so many are to be deleted: the answer is the number, which no habit types.

@@ -3,10 +3,8 @@
 //! Everything is looked at before anything is written or sent: each name has an instance that is managed and not protected, and
 //! somebody has said how many are meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::args::DestroyArgs;
 use super::console::BOLD;
@@ -15,33 +13,61 @@ use super::deletes::{self, line};
 use super::error::CliError;
 use super::exit::Exit;
 use super::machine::steady_now;
+use super::plan::guard_hints;
 use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};
 use super::{prompt, signals, state};
-use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Options, RecordError};
-use crate::instance::InstanceName;
+use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Options, RecordError, Terms};
+use crate::instance::{InstanceId, InstanceName};
+use crate::plan::Guard;
 use crate::provider::Provider;
-use crate::report::{DestroyDocument, DestroySummary, halt_text};
-use crate::state::{Event, Phase, Record, State};
+use crate::report::{DestroyDocument, DestroySummary, guard_text, halt_text};
+use crate::state::{Lineage, Phase, Record, Serial, State};
 use crate::store::{FileStore, StateStore};
 use crate::text::counted;
 
+/// What was deleted before, of what was named.
+type Before = BTreeMap<InstanceName, InstanceId>;
+
 pub(super) fn run(context: &Arc<Context>, args: &DestroyArgs) -> Result<Exit, CliError> {
-    let (mut store, witness) = witness::open(context, "destroy", args.lock.lock_timeout, &args.lock_file)?;
-    let names = doomed(context, store.state(), args)?;
+    let (store, witness) = witness::open(context, "destroy", args.lock.lock_timeout, &args.lock_file)?;
+    let mut before = Before::new();
+    let names = doomed(context, store.state(), args, &mut before);
+    let names = names.and_then(|names| confirm(context, store.state(), &names, args).map(|()| names));
+    let names = names.map_err(|error| stopped(context, args, (&store.state().lineage, store.head().serial), error))?;
     if names.is_empty() {
+        if context.is_json() {
+            let (departures, head) = (Departures::default(), (&store.state().lineage, store.head().serial));
+            let document = DestroyDocument::new(&departures, DestroySummary::default(), head, Exit::Done.code());
+            context.document(&document.deleted_before(&before))?;
+        }
         Box::new(store).close()?;
-        context.done("Nothing to delete.".to_owned())?;
+        if context.is_text() {
+            context.done("Nothing to delete.".to_owned())?;
+        }
         return Ok(Exit::Done);
     }
-    confirm(context, store.state(), &names, args)?;
-    lift_protection(context, &mut store, &names)?;
-    signals::runtime()?.block_on(go(context, args, (store, witness), names))
+    signals::runtime()?.block_on(go(context, args, (store, witness), (names, before)))
+}
+
+/// A run that is stopped before anything was sent has a document too.
+fn stopped(context: &Context, args: &DestroyArgs, head: (&Lineage, Serial), error: CliError) -> CliError {
+    if !context.is_json() {
+        return error;
+    }
+    let outcomes = args.names.iter().map(|name| (name.clone(), Departure::NotTried)).collect();
+    let departures = Departures { outcomes, halt: None };
+    let document = DestroyDocument::new(&departures, DestroySummary::of(&departures), head, error.exit.code());
+    let cause = if error.exit == Exit::Guard { "guard" } else { "error" };
+    match context.document(&document.stopped_by(cause, error.first())) {
+        Ok(()) => error,
+        Err(unwritten) => unwritten,
+    }
 }
 
 /// The names whose instances are to be deleted, or every reason why that cannot be.
-fn doomed(context: &Context, state: &State, args: &DestroyArgs) -> Result<BTreeSet<InstanceName>, CliError> {
+fn doomed(context: &Context, state: &State, args: &DestroyArgs, before: &mut Before) -> Result<BTreeSet<InstanceName>, CliError> {
     let mut names = BTreeSet::new();
     for name in &chosen(context, &args.names, &args.selection, state)? {
         let record = state::record(state, name)?;
@@ -51,6 +77,7 @@ fn doomed(context: &Context, state: &State, args: &DestroyArgs) -> Result<BTreeS
         }
         if let Phase::Retired { id, .. } = &record.phase {
             context.console.note(format_args!("{name} was deleted before, as {id}"));
+            before.insert(name.clone(), id.clone());
             continue;
         }
         check(context, record, args.unprotect)?;
@@ -92,6 +119,7 @@ fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, arg
             .hint(format!("if they are meant: `--max-deletes {count}`")));
     }
     if args.deletes.yes && args.deletes.max_deletes.is_some() {
+        deletes::announce(context, state, names);
         return Ok(());
     }
     if args.deletes.yes || !prompt::is_answered(context) {
@@ -104,27 +132,17 @@ fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, arg
     deletes::ask(&context.console, count)
 }
 
-/// What was protected and is to be deleted all the same, as was said.
-fn lift_protection(context: &Context, store: &mut FileStore, names: &BTreeSet<InstanceName>) -> Result<(), CliError> {
-    let is_protected = |name: &&InstanceName| store.state().record(name).is_some_and(|record| record.is_protected);
-    let unprotected: Vec<_> = names.iter().filter(is_protected).cloned().collect();
-    if !unprotected.is_empty() {
-        store.append(context.run_info("destroy").event(), Timestamp::now())?;
-        store.append(Event::Protection { protected: Vec::new(), unprotected }, Timestamp::now())?;
-    }
-    Ok(())
-}
-
 async fn go(
     context: &Arc<Context>,
     args: &DestroyArgs,
     (store, witness): (FileStore, Witness),
-    names: BTreeSet<InstanceName>,
+    (names, before): (BTreeSet<InstanceName>, Before),
 ) -> Result<Exit, CliError> {
     let stop = signals::listen()?;
-    let bound = store.state().binding.clone();
+    let recorded = store.state().clone();
+    let bound = recorded.binding.clone();
     let server = context.connect_bound(bound.as_ref(), &args.server).await?;
-    context.check_binding(bound.as_ref(), &server, &store.state().lineage)?;
+    context.check_binding(bound.as_ref(), &server, &recorded.lineage)?;
     let options = Options {
         parallelism: usize::from(args.parallelism),
         is_exclusive: false,
@@ -138,7 +156,15 @@ async fn go(
     let display = Arc::new(Display::new(Arc::clone(context)));
     let provider: Arc<dyn Provider> = server.provider.clone();
     let applier = Applier::new(Box::new(store), provider, Arc::clone(&display) as Arc<dyn Observer>, options, stop);
-    let departures = applier.retire(&names, args.despite_list).await;
+    let terms = Terms { is_refusal_enough: args.despite_list, is_unprotecting: args.unprotect };
+    let looked = deletes::look(&applier, &recorded, &names).await;
+    if let Some(guard) = looked.mistaken {
+        return Err(mistaken(context, args, applier, &guard).await);
+    }
+    for name in &looked.unlisted {
+        context.console.warn(format_args!("the server does not list `{name}`: it may be gone already"));
+    }
+    let departures = applier.retire(&names, terms).await;
     display.settle();
     let looked = applier.look(|store| (store.state().clone(), store.head())).await.map_err(unrecorded);
     let renewed = match (&looked, applier.sync().await) {
@@ -150,10 +176,24 @@ async fn go(
     }
     display.end();
     let (state, head) = looked?;
-    let exit = tell(context, &departures, (&state, head.serial))?;
+    let exit = tell(context, (&departures, &before), (&state, head.serial))?;
     match renewed.map(|renewed| renewed.tell(context)) {
         Some(unwritten) if exit == Exit::Done => Ok(unwritten),
         _ => Ok(exit),
+    }
+}
+
+/// The server shows another instance than the record has: nothing is sent.
+async fn mistaken(context: &Context, args: &DestroyArgs, applier: Applier, guard: &Guard) -> CliError {
+    let error = CliError::message(Exit::Guard, guard_text(guard)).hint("nothing was sent");
+    let error = guard_hints(guard, &context.command(), "destroy").into_iter().fold(error, CliError::hint);
+    let looked = applier.look(|store| (store.state().lineage.clone(), store.head().serial)).await;
+    if let Err(error) = applier.close().await {
+        context.complain(&CliError::from(&error));
+    }
+    match looked {
+        Ok((lineage, serial)) => stopped(context, args, (&lineage, serial), error),
+        Err(_) => error,
     }
 }
 
@@ -161,12 +201,16 @@ fn unrecorded(error: RecordError) -> CliError {
     CliError::from(&*error.into_store_error())
 }
 
-fn tell(context: &Context, departures: &Departures, (state, serial): (&State, crate::state::Serial)) -> Result<Exit, CliError> {
+fn tell(
+    context: &Context,
+    (departures, before): (&Departures, &Before),
+    (state, serial): (&State, Serial),
+) -> Result<Exit, CliError> {
     let summary = DestroySummary::of(departures);
     let exit = exit(departures, &summary);
     if context.is_json() {
         let document = DestroyDocument::new(departures, summary, (&state.lineage, serial), exit.code());
-        context.document(&document)?;
+        context.document(&document.deleted_before(before))?;
     }
     if context.is_text() {
         departures.outcomes.iter().for_each(|(name, departure)| line(context, name, departure));
@@ -197,7 +241,34 @@ fn exit(departures: &Departures, summary: &DestroySummary) -> Exit {
         _ if summary.in_doubt > 0 => Exit::InDoubt,
         Some(Halt::Interrupted(signal)) => Exit::Signal(*signal),
         None if is_all => Exit::Done,
-        None if summary.deleted > 0 => Exit::Partly,
-        Some(_) | None => Exit::Error,
+        _ if summary.deleted > 0 => Exit::Partly,
+        _ => Exit::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_whether_some_are_deleted() {
+        let deleted = || Departure::Deleted { id: InstanceId::parse("1").unwrap(), grounds: String::new() };
+        let kept = || Departure::Kept { reason: "the server asks to wait".to_owned() };
+        let limited = || Some(Halt::RateLimited("status 429".to_owned()));
+        let rows = [
+            (vec![deleted()], None, 0),
+            (vec![deleted(), kept()], None, 4),
+            (vec![deleted(), kept()], limited(), 4),
+            (vec![deleted(), kept(), Departure::NotTried], limited(), 4),
+            (vec![kept(), Departure::NotTried], limited(), 1),
+            (vec![kept()], None, 1),
+            (vec![deleted(), Departure::InDoubt { reason: String::new() }], limited(), 3),
+        ];
+        for (all, halt, code) in rows {
+            let name = |number| InstanceName::parse(&format!("n{number}")).unwrap();
+            let outcomes = all.into_iter().enumerate().map(|(number, departure)| (name(number), departure)).collect();
+            let departures = Departures { outcomes, halt };
+            assert_eq!(exit(&departures, &DestroySummary::of(&departures)).code(), code, "{departures:?}");
+        }
     }
 }

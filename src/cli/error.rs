@@ -49,6 +49,14 @@ impl CliError {
         Self { exit, content: Content::Chain(vec![message.into()]), hints: Vec::new(), behind: None, is_damaged: false }
     }
 
+    /// Its first message.
+    pub(super) fn first(&self) -> &str {
+        match &self.content {
+            Content::Chain(chain) => chain.first().map_or("", String::as_str),
+            Content::Problems(_) => "the manifest has problems",
+        }
+    }
+
     /// A lock file that cannot be written. Nothing is wrong with the state.
     pub(super) fn unwritten(error: &LockFileError) -> Self {
         Self::new(Exit::Error, error)

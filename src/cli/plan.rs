@@ -90,9 +90,10 @@ impl Made {
         }
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
-            remark_spent(context, &plan, &consent.replace, (state, &BTreeSet::new()));
+            let leaving: BTreeSet<_> = plan.remainders().map(|(old, _)| old.clone()).collect();
+            remark_spent(context, &plan, &consent.replace, (state, &leaving));
         }
-        let hash = plan_hash(&plan, state, manifest.provider)?;
+        let hash = plan_hash(&plan, state, &manifest)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
         let is_nothing_declared = manifest.declarations().is_empty();
         let limits = Limits { aim, is_nothing_declared, ..args.budget.limits(context.is_ci) };
@@ -223,8 +224,8 @@ impl Made {
 }
 
 /// The plan's hash.
-pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, provider: ProviderKind) -> Result<Hash, CliError> {
-    let hash = plan.checksum(saved::recorded_lineage(state), provider.as_str());
+pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, manifest: &Manifest) -> Result<Hash, CliError> {
+    let hash = plan.checksum(saved::recorded_lineage(state), &manifest.footing());
     hash.map_err(|error| CliError::new(Exit::Error, &error))
 }
 
@@ -426,6 +427,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             format!(
                 "to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand"
             )
+        }
+        Guard::Mistaken { name, .. } => {
+            format!("look at both: `{command} state show {name}`, `{command} drift`; the state may be an older or another one")
         }
         Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
             format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")

@@ -10,10 +10,10 @@ use super::state::meant;
 use super::variables;
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest, Move, Target};
-use crate::plan::{Action, Plan, Settled, Settlement, settle};
+use crate::plan::{Action, Irreplaceable, Plan, Replace, Settled, Settlement, settle};
 use crate::report::account::Notice;
 use crate::saved::Consent;
-use crate::state::{Phase, State};
+use crate::state::{Phase, Record, State};
 
 /// Values of labels, and owners, that an error lists at the most.
 const LISTED: usize = 8;
@@ -30,13 +30,9 @@ pub(super) fn settled(manifest: &Manifest, state: &State, targets: &[Target]) ->
 pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent) -> Result<Plan, CliError> {
     check_recreated(manifest, consent)?;
     let is_protected = |name: &InstanceName| manifest.get(name).is_some_and(|declared| declared.is_protected);
-    for name in &consent.replace {
-        if manifest.get(name).is_none() {
-            let absent = CliError::message(Exit::Error, format!("`{name}` is to be replaced, and is not declared"));
-            return Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"));
-        }
-    }
     let state = &settled.state;
+    check_not_moved(settled, consent)?;
+    consent.replace.iter().try_for_each(|asked| check_replaced(manifest, asked, state))?;
     let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
     let plan = plan.protecting(is_protected, state);
     let plan = if consent.prune { plan.pruning(state) } else { plan };
@@ -66,6 +62,35 @@ pub(super) fn check_recreated(manifest: &Manifest, consent: &Consent) -> Result<
             Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"))
         }
     }
+}
+
+/// Refuses a new instance for a name that gets another one's by the same manifest.
+fn check_not_moved(settled: &Settled, consent: &Consent) -> Result<(), CliError> {
+    let given = settled.steps.iter().find_map(|(step, _)| match step {
+        Settlement::Move(step) if consent.recreate.contains(&step.to) => Some(step),
+        _ => None,
+    });
+    given.map_or(Ok(()), |Move { from, to, place }| {
+        let message = format!("`{to}` is to be recreated, and {place} gives it what `{from}` has");
+        Err(CliError::message(Exit::Error, message).hint("nothing was sent; say one of the two"))
+    })
+}
+
+/// Refuses a replacement of what is not declared, or is not as it was said.
+fn check_replaced(manifest: &Manifest, asked: &Replace, state: &State) -> Result<(), CliError> {
+    let name = &asked.name;
+    if manifest.get(name).is_none() {
+        let absent = CliError::message(Exit::Error, format!("`{name}` is to be replaced, and is not declared"));
+        return Err(meant(absent, name, manifest.declarations().iter().map(|it| &it.name)).hint("nothing was sent"));
+    }
+    asked.check(|name| manifest.get(name).is_some(), state).map_err(|why| {
+        let error = CliError::new(Exit::Error, &why).hint("nothing was sent");
+        match &why {
+            Irreplaceable::OtherId { has: Some(id), .. } => error.hint(format!("for what it has: `--replace {name}={id}`")),
+            Irreplaceable::OtherId { has: None, .. } => error,
+            Irreplaceable::Taken { aside, .. } => error.hint(format!("give what is called `{aside}` another name first")),
+        }
+    })
 }
 
 /// The declared names and types.
@@ -163,32 +188,37 @@ fn selects_nothing(target: &Target, declarations: &[Declaration], state: &State)
     }
 }
 
-/// Says which of `names` were replaced before, so that nothing is done for them but what happens to `leaving`.
+/// Says which of those `asked` for were replaced before, so that nothing is done for them but what happens to `leaving`.
 pub(super) fn remark_spent(
     context: &Context,
     plan: &Plan,
-    names: &[InstanceName],
+    asked: &[Replace],
     (state, leaving): (&State, &BTreeSet<InstanceName>),
 ) {
-    let command = context.command();
     let is_aside = |name: &InstanceName| plan.with(Action::Aside).any(|change| change.name == *name);
-    for name in names.iter().filter(|name| is_aside(name)) {
+    for Replace { name, .. } in asked.iter().filter(|asked| is_aside(&asked.name)) {
         let told = format!("`{name}` is to be replaced, and is not among those selected: nothing is done for it");
         context.remark(Notice::warning(&told).about(name));
     }
-    for name in names.iter().filter(|name| plan.replacements().all(|(replaced, _)| replaced != *name)) {
-        let Some(old) = state.replaced(name).filter(|_| state.record(name).is_some_and(|record| record.instance().is_some()))
-        else {
-            continue;
-        };
+    for Replace { name, .. } in asked.iter().filter(|asked| plan.replacements().all(|(replaced, _)| *replaced != asked.name)) {
+        let exists = state.record(name).and_then(Record::instance);
+        let Some((old, instance)) = state.replaced(name).zip(exists) else { continue };
         let told = format!("`{name}` was replaced before: the one that it had is `{}`", old.name);
-        let notice = Notice::warning(&told).about(name);
-        context.remark(match old.phase {
-            _ if leaving.contains(&old.name) => notice,
-            Phase::Retired { .. } => {
-                notice.hint(&format!("`{command} state rm {}` forgets that; then it can be replaced again", old.name))
-            }
-            _ => notice.hint(&format!("`{command} destroy {}` deletes that one", old.name)),
-        });
+        let notice = hinted(Notice::warning(&told).about(name), old, (context, plan, leaving));
+        let again = format!("to replace what it has now, too: `--replace {name}={}`", instance.id);
+        context.remark(notice.hint(&again));
+    }
+}
+
+/// With what can be done about `old`. What is declared, or has a name of its own, has its place.
+fn hinted(notice: Notice, old: &Record, (context, plan, leaving): (&Context, &Plan, &BTreeSet<InstanceName>)) -> Notice {
+    let (name, command) = (&old.name, context.command());
+    let is_left = plan.changes.iter().any(|change| change.name == *name && change.action == Action::Orphan);
+    match old.phase {
+        Phase::Retired { .. } => notice.hint(&format!("`{command} state rm {name}` forgets that; then it can be replaced again")),
+        _ if is_left && !old.is_kept && !leaving.contains(name) => {
+            notice.hint(&format!("`{command} destroy {name}` deletes that one"))
+        }
+        _ => notice,
     }
 }

@@ -188,6 +188,7 @@ impl Screen {
             }
             Progress::Settled { .. } => {}
             Progress::Deleting { name } => tracing::info!(%name, "deleting"),
+            Progress::Departed { name, .. } => tracing::info!(%name, "concluded its delete"),
             Progress::Started { name } => tracing::info!(%name, "creating"),
             Progress::Retrying { name, reason, wait } => {
                 console.note(format_args!("{name} was not sent ({reason}); next try in {}", in_words(wait)));

@@ -153,6 +153,22 @@ impl Manifest {
         reading::read(sources, given)
     }
 
+    /// What it says besides names, types and settlements that changes what an apply does, for the hash of a plan: the kind of provider alone
+    /// where that is all.
+    pub fn footing(&self) -> String {
+        let mut footing = self.provider.as_str().to_owned();
+        if self.exclusive {
+            footing += " exclusive";
+        }
+        if let Some(keys) = &self.seal_to {
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            footing = format!("{footing} seal_to {}", keys.join(" "));
+        }
+        let protected = self.declarations().iter().filter(|declared| declared.is_protected);
+        let names: Vec<&str> = protected.map(|declared| declared.name.as_str()).collect();
+        if names.is_empty() { footing } else { format!("{footing} protect {}", names.join(" ")) }
+    }
+
     /// [`load_guarded`] and [`Manifest::parse_with`]: the problems of files that cannot be read come with those of the others.
     pub fn read(paths: &[PathBuf], stdin: Stdin<'_>, given: &Given) -> Result<Self, Diagnostics> {
         let Loaded { sources, mut problems } = load_guarded(paths, stdin, &given.confidential);

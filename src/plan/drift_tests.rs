@@ -45,7 +45,7 @@ fn state(words: &str) -> State {
             }
             "-" => {
                 add(adopted());
-                add(Event::Retiring { attempt: attempt.clone(), name: of.clone(), id: id(text) });
+                add(Event::Retiring { attempt: attempt.clone(), name: of.clone(), id: id(text), unprotected: false });
                 add(Event::RetireSent { attempt: attempt.clone() });
                 add(Event::Retired { attempt, grounds: "test".into() });
             }

@@ -98,6 +98,17 @@ pub enum Guard {
         /// It is declared, and to be replaced; else it is to be pruned.
         is_declared: bool,
     },
+    /// It is to be deleted, and the server lists another thing under its id than is on record.
+    Mistaken {
+        /// The name.
+        name: InstanceName,
+        /// The id.
+        id: InstanceId,
+        /// The recorded type.
+        recorded: InstanceType,
+        /// The listed one, in the server's words.
+        listed: String,
+    },
     /// More deletes than the operator allows one run.
     Deletes {
         /// How many the plan asks for.

@@ -11,6 +11,7 @@ mod planner;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod replacing;
 mod scope;
 mod settle;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use guard::{Doubts, Guard, Left, Limits, missing, strangers};
 pub use lost::{TooYoung, existing, lost, revived, unrecorded, with_events};
 pub use planner::plan;
 pub use recovery::{Candidate, Candidates, Proposal, propose, unsent_proof};
+pub use replacing::{Irreplaceable, Replace};
 pub use scope::is_usable;
 pub use settle::{Evidence, Settled, Settlement, settle};
 pub use settling::{Moment, Settling};
@@ -177,6 +179,13 @@ pub enum Reason {
         /// It was said that the new one is still wanted.
         was_asked: bool,
     },
+    /// It was replaced before, and nobody has given it a place of its own: it is to be deleted, as was said.
+    Replaced {
+        /// Its id.
+        id: InstanceId,
+        /// The name that has another instance since.
+        by: InstanceName,
+    },
     /// It is no longer declared, and what is not is to be deleted, as was said.
     Pruned {
         /// Its id.
@@ -235,6 +244,7 @@ impl fmt::Display for Reason {
             Self::Retired { id, since, .. } => write!(f, "deleted as {id} at {}", to_the_second(*since)),
             Self::Replaces { id, aside, .. } => write!(f, "replaces {id}, which is {aside} then"),
             Self::Replacing { id, aside, .. } => write!(f, "replaces {id}, which is {aside} already: begun and not finished"),
+            Self::Replaced { id, by } => write!(f, "replaced by what is {by} now; exists as {id}"),
             Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
@@ -355,16 +365,23 @@ impl Plan {
         !self.settlements.is_empty() || self.changes.iter().any(scope::acts)
     }
 
-    /// What was reviewed, in one number: what would be settled, created and deleted, by which kind of provider, for the state of
-    /// `lineage`; none: for one that records nothing. Two plans with the same one settle, create and delete the same.
-    pub fn checksum(&self, lineage: Option<&Lineage>, provider: &str) -> Result<Hash, serde_json::Error> {
+    /// What was reviewed, in one number: what would be settled, created, deleted and protected, for the state of `lineage`; none: for one
+    /// that records nothing; and what else the manifest says that changes what a run does ([`Manifest::footing`]). Two plans with the
+    /// same one do the same.
+    ///
+    /// [`Manifest::footing`]: crate::manifest::Manifest::footing
+    pub fn checksum(&self, lineage: Option<&Lineage>, footing: &str) -> Result<Hash, serde_json::Error> {
         let creates: Vec<_> = self.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         let replaced: Vec<_> = self.replacements().collect();
         let deletes: Vec<_> = self.with(Action::Delete).map(|change| (&change.name, &change.reason)).collect();
-        let bytes = if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
-            serde_json::to_vec(&("chatapi plan 1", lineage, provider, creates))
+        let named = |action| self.with(action).map(|change| &change.name).collect::<Vec<_>>();
+        let marks = (named(Action::Protect), named(Action::Unprotect));
+        let bytes = if !(marks.0.is_empty() && marks.1.is_empty()) {
+            serde_json::to_vec(&("chatapi plan 3", lineage, footing, creates, replaced, deletes, &self.settlements, marks))
+        } else if deletes.is_empty() && replaced.is_empty() && self.settlements.is_empty() {
+            serde_json::to_vec(&("chatapi plan 1", lineage, footing, creates))
         } else {
-            serde_json::to_vec(&("chatapi plan 2", lineage, provider, creates, replaced, deletes, &self.settlements))
+            serde_json::to_vec(&("chatapi plan 2", lineage, footing, creates, replaced, deletes, &self.settlements))
         };
         bytes.map(|bytes| Hash::of(&bytes))
     }

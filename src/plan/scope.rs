@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Change, Plan, Reason};
-use crate::instance::{InstanceName, NAME_MAX};
+use crate::instance::InstanceName;
 use crate::state::{Phase, Record, State};
 
 impl Plan {
@@ -41,33 +41,13 @@ impl Plan {
                     change.action = Action::Delete;
                     change.reason = Reason::Pruned { id: instance.id.clone(), is_protected: record.is_protected };
                 }
+                Phase::Retiring(instance, _) if record.is_protected => {
+                    change.action = Action::Delete;
+                    change.reason = Reason::Pruned { id: instance.id.clone(), is_protected: true };
+                }
                 Phase::Retiring(..) => change.action = Action::Delete,
                 _ => {}
             }
-        }
-        self
-    }
-
-    /// The same, with a new instance for each of `names` that is declared and has one. Once that is done, it is not done again: as
-    /// long as the record of the one that was replaced is kept. What was begun is to be finished. `is_protected` says what the manifest
-    /// has of a name.
-    #[must_use]
-    pub fn replacing(mut self, names: &[InstanceName], is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
-        let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
-        for change in self.changes.iter_mut().filter(|change| names.contains(&change.name)) {
-            if let Reason::Replacing { was_asked, .. } = &mut change.reason {
-                *was_asked = true;
-            }
-            let Some(record) = state.record(&change.name) else { continue };
-            let (Some(instance), None) = (record.instance(), state.replaced(&change.name)) else { continue };
-            if matches!(change.action, Action::Orphan | Action::Delete) {
-                continue;
-            }
-            let Some(aside) = name_aside(record, state).filter(|aside| !planned.contains(aside)) else { continue };
-            // What is protected from now on is protected from this.
-            let (id, is_protected) = (instance.id.clone(), record.is_protected || is_protected(&change.name));
-            (change.action, change.exists_as) = (Action::Create, None);
-            change.reason = Reason::Replaces { id, aside, is_protected };
         }
         self
     }
@@ -76,7 +56,11 @@ impl Plan {
     /// be finished stays what it is.
     #[must_use]
     pub fn limited_to(mut self, selected: &BTreeSet<InstanceName>) -> Self {
-        for change in self.changes.iter_mut().filter(|change| !selected.contains(&change.name)) {
+        let is_selected = |change: &Change| match &change.reason {
+            Reason::Replaced { by, .. } if change.action == Action::Delete => selected.contains(by),
+            _ => selected.contains(&change.name),
+        };
+        for change in self.changes.iter_mut().filter(|change| !is_selected(change)) {
             if !matches!(change.action, Action::Hold | Action::Finish) {
                 change.action = Action::Aside;
                 change.renamed_from = None;
@@ -94,30 +78,6 @@ impl Plan {
     pub fn aim(&self) -> usize {
         self.existing() + self.with(Action::Create).count() - self.with(Action::Delete).count()
     }
-
-    /// The names that get a new instance in the place of the one that they have or had, and what that is called from then on.
-    pub fn replacements(&self) -> impl Iterator<Item = (&InstanceName, &InstanceName)> {
-        self.with(Action::Create).filter_map(|change| match &change.reason {
-            Reason::Replaces { aside, .. } | Reason::Replacing { aside, .. } => Some((&change.name, aside)),
-            _ => None,
-        })
-    }
-
-    /// Of these the names that still have it.
-    pub fn set_asides(&self) -> impl Iterator<Item = (&InstanceName, &InstanceName)> {
-        self.with(Action::Create).filter_map(|change| match &change.reason {
-            Reason::Replaces { aside, .. } => Some((&change.name, aside)),
-            _ => None,
-        })
-    }
-}
-
-/// What a replaced instance is called: its name and its id, which no other has.
-fn name_aside(record: &Record, state: &State) -> Option<InstanceName> {
-    let id = record.id()?.as_str();
-    let room = NAME_MAX.checked_sub(id.len() + 1)?;
-    let stem: String = record.name.as_str().chars().take(room).collect();
-    InstanceName::parse(&format!("{stem}.{id}")).ok().filter(|name| state.record(name).is_none())
 }
 
 /// Whether `name` has an instance that can be used: one whose token is known.
@@ -194,47 +154,6 @@ mod tests {
             of(&["d"], &state).checksum(None, "x").unwrap(),
             "deletes are reviewed too"
         );
-    }
-
-    #[test]
-    fn a_replacement_is_planned_once_and_only_of_what_exists() {
-        let begun = state([]);
-        let names = [name("a"), name("d")];
-        let replaced = of(&["a", "d"], &begun).replacing(&names, |_| false, &begun);
-        assert_eq!(actions(&replaced), "a create, d create, b orphan, c orphan");
-        assert_eq!(replaced.replacements().collect::<Vec<_>>(), [(&name("a"), &name("a.1"))]);
-        let adopted = Event::Adopted {
-            name: name("a"),
-            kind: InstanceType::WhatsApp,
-            id: InstanceId::parse("9").unwrap(),
-            api_url: None,
-            source: "a test".to_owned(),
-            is_foreign: false,
-        };
-        let done = state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted]);
-        let again = of(&["a"], &done).replacing(&names, |_| false, &done);
-        assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan");
-        assert_eq!(actions(&again.clone().pruning(&done)), "a no-op, a.1 orphan, b delete, c delete", "its token is missing");
-        let token = crate::state::KeptSecret::Clear(crate::secret::Secret::new("token".to_owned()));
-        let entry = Entry {
-            serial: done.serial.next(),
-            at: jiff::Timestamp::UNIX_EPOCH,
-            event: Event::TokenSet { name: name("a"), token, api_url: None },
-        };
-        let mut usable = done.clone();
-        usable.apply(&entry).unwrap();
-        assert_eq!(actions(&again.pruning(&usable)), "a no-op, a.1 delete, b delete, c delete");
-        // The new one is not there, or nobody knows.
-        let half = state([Event::Replacing { name: name("a"), to: name("a.1") }]);
-        assert_eq!(actions(&of(&["a", "b"], &half).pruning(&half)), "a create, b no-op, a.1 orphan, c delete");
-    }
-
-    #[test]
-    fn a_name_of_full_length_makes_room_for_the_id() {
-        let long = "n".repeat(NAME_MAX);
-        let state = state([Event::Moved { from: name("a"), to: name(&long) }]);
-        let aside = name_aside(state.record(&name(&long)).unwrap(), &state).unwrap();
-        assert_eq!(aside.as_str(), format!("{}.1", "n".repeat(NAME_MAX - 2)));
     }
 
     #[test]

@@ -36,9 +36,9 @@ fn state(words: &str) -> State {
         let steps: &[Event] = match phase {
             "released" => &[Event::Released { name: of }],
             "replaced" => &[Event::Replacing { to: name(&format!("{of}.{of_id}")), name: of }],
-            "retiring" => &[Event::Retiring { attempt, name: of, id: id(of_id) }],
+            "retiring" => &[Event::Retiring { attempt, name: of, id: id(of_id), unprotected: false }],
             "retired" => &[
-                Event::Retiring { attempt: attempt.clone(), name: of, id: id(of_id) },
+                Event::Retiring { attempt: attempt.clone(), name: of, id: id(of_id), unprotected: false },
                 Event::RetireSent { attempt: attempt.clone() },
                 Event::Retired { attempt, grounds: "test".into() },
             ],

@@ -92,8 +92,8 @@ pub(super) struct ResultData {
 /// Why a run stopped before its end.
 #[derive(Debug, Serialize)]
 pub(super) struct StoppedData {
-    cause: &'static str,
-    reason: String,
+    pub(super) cause: &'static str,
+    pub(super) reason: String,
 }
 
 impl From<&Halt> for StoppedData {
@@ -258,10 +258,10 @@ impl ApplySummary {
         self
     }
 
-    /// With fewer orphans: so many were deleted.
+    /// With more orphans: so many could have been deleted, and stay.
     #[must_use]
-    pub const fn without_orphans(mut self, deleted: usize) -> Self {
-        self.orphaned = self.orphaned.saturating_sub(deleted);
+    pub const fn with_orphans(mut self, more: usize) -> Self {
+        self.orphaned += more;
         self
     }
 

@@ -1,10 +1,13 @@
 //! The document of a delete.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::apply::{ResultData, StoppedData};
 use super::{FORMAT_VERSION, tally};
 use crate::apply::{Departure, Departures};
+use crate::instance::{InstanceId, InstanceName};
 use crate::state::{Lineage, Serial};
 
 /// `destroy --format json`.
@@ -67,5 +70,21 @@ impl DestroyDocument {
             results: departures.outcomes.iter().map(|(name, departure)| ResultData::departed(name, departure)).collect(),
             stopped: departures.halt.as_ref().map(StoppedData::from),
         }
+    }
+
+    /// With what was deleted by an earlier run, which counts nowhere.
+    #[must_use]
+    pub fn deleted_before(mut self, before: &BTreeMap<InstanceName, InstanceId>) -> Self {
+        let grounds = || "it was deleted before".to_owned();
+        let deleted = before.iter().map(|(name, id)| (name, Departure::Deleted { id: id.clone(), grounds: grounds() }));
+        self.results.extend(deleted.map(|(name, departure)| ResultData::departed(name, &departure)));
+        self
+    }
+
+    /// With what stopped it before anything was sent.
+    #[must_use]
+    pub fn stopped_by(mut self, cause: &'static str, reason: &str) -> Self {
+        self.stopped = Some(StoppedData { cause, reason: reason.to_owned() });
+        self
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::account::{Notice, Standing};
 use super::apply::ResultData;
 use super::{ApplySummary, ChangeData, FORMAT_VERSION, SummaryData, outcome_word, settled_word};
-use crate::apply::{Outcome, Progress};
+use crate::apply::{Departure, Outcome, Progress};
 use crate::diagnostic::{DiagnosticData, Severity};
 use crate::instance::InstanceName;
 use crate::plan::{Action, Change, Reason};
@@ -54,6 +54,8 @@ enum Event {
     ApplyComplete(EndData),
     ApplyErrored(EndData),
     ApplyInDoubt(EndData),
+    DeleteStart { name: InstanceName },
+    DeleteComplete(EndData),
     Guard { guard: &'static str, name: Option<InstanceName>, hints: Vec<String> },
     End { exit_code: u8 },
 }
@@ -165,9 +167,11 @@ impl Line {
             Some(Self::new(level, message, Event::ApplyProgress(data)))
         };
         match progress {
-            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. }
-            | Progress::Rescued { .. }
-            | Progress::Deleting { .. } => None,
+            Progress::Recovered { outcome: Outcome::NotSent { .. }, .. } | Progress::Rescued { .. } => None,
+            Progress::Deleting { name } => {
+                Some(Self::new(Level::Info, format!("{name}: deleting"), Event::DeleteStart { name: name.clone() }))
+            }
+            Progress::Departed { name, departure } => Some(Self::departed(name, departure)),
             Progress::Recovered { name, outcome } => Some(Self::ended(name, outcome, None)),
             Progress::Done { name, outcome, took } => Some(Self::ended(name, outcome, Some(millis(*took)))),
             Progress::NoFence { reason } => Some(Self::notice(&Notice::warning(&format!(
@@ -195,6 +199,17 @@ impl Line {
         let (progress, wait_ms) = ("locked", Some(millis(left)));
         let data = ProgressData { progress, name: None, reason: Some(holder.to_owned()), wait_ms };
         Self::new(Level::Info, format!("waiting for {holder}"), Event::ApplyProgress(data))
+    }
+
+    fn departed(name: &InstanceName, departure: &Departure) -> Self {
+        let (level, words) = match departure {
+            Departure::Deleted { id, .. } => (Level::Info, format!("deleted, {id}")),
+            Departure::Kept { reason } => (Level::Error, format!("still exists: {reason}")),
+            Departure::InDoubt { reason } => (Level::Error, format!("may still exist: {reason}")),
+            Departure::NotTried => (Level::Warn, "not tried".to_owned()),
+        };
+        let data = EndData { result: ResultData::departed(name, departure), elapsed_ms: None };
+        Self::new(level, format!("{name}: {words}"), Event::DeleteComplete(data))
     }
 
     fn ended(name: &InstanceName, outcome: &Outcome, elapsed_ms: Option<u64>) -> Self {

@@ -35,6 +35,7 @@ impl From<&Guard> for GuardData {
             Guard::Cost { .. } => ("cost", None),
             Guard::Unpriced { .. } => ("unpriced", None),
             Guard::Protected { name, .. } => ("protected", Some(name)),
+            Guard::Mistaken { name, .. } => ("mistaken", Some(name)),
             Guard::Deletes { .. } => ("deletes", None),
             Guard::Everything { .. } => ("everything", None),
             Guard::Unconfirmed { .. } => ("unconfirmed", None),
@@ -62,6 +63,9 @@ pub fn guard_text(guard: &Guard) -> String {
         }
         Guard::HalfReplaced { name, id, aside } => {
             format!("`{name}` is half replaced: what it had, {id}, is called `{aside}` now, and no new one was created yet")
+        }
+        Guard::Mistaken { name, id, recorded, listed } => {
+            format!("`{name}` would be deleted as {id}, which is recorded as {recorded}, and the server lists it as {listed}")
         }
         Guard::Budget { wanted, most } => {
             format!("{} would be created, and each costs money; this run may create {most}", instances(*wanted))

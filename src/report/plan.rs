@@ -186,6 +186,7 @@ const fn id(reason: &Reason) -> Option<&InstanceId> {
         | Reason::Retired { id, .. }
         | Reason::Replaces { id, .. }
         | Reason::Replacing { id, .. }
+        | Reason::Replaced { id, .. }
         | Reason::Pruned { id, .. }
         | Reason::Foreign { id }
         | Reason::Renamed { id, .. } => Some(id),

@@ -250,6 +250,9 @@ pub enum Event {
         name: InstanceName,
         /// The id that is to be deleted, and nothing else.
         id: InstanceId,
+        /// The operator says so although it is protected. Should it be kept, it is protected as before.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        unprotected: bool,
     },
     /// From here on the server may have deleted it.
     RetireSent {

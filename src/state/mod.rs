@@ -52,6 +52,8 @@ pub struct State {
     open: BTreeMap<AttemptId, InstanceName>,
     /// Of the instances that exist.
     ids: CopyOnWrite<BTreeMap<InstanceId, InstanceName>>,
+    /// Of the former ones: whose they were.
+    former_ids: BTreeMap<InstanceId, InstanceName>,
     /// Of the listings that an open attempt refers to, the newest, and those since an open attempt that show what the newest does not.
     fences: CopyOnWrite<BTreeMap<Serial, BTreeSet<InstanceId>>>,
 }
@@ -82,6 +84,7 @@ pub struct Begun {
 
 /// What is known of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is stored")]
 pub struct Record {
     /// Our name.
     pub name: InstanceName,
@@ -106,6 +109,9 @@ pub struct Record {
     /// Its name has got a new instance, or is to have one. That name's record has its id.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_replaced: bool,
+    /// It was replaced, and has been given a name of its own since: it is no remainder.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_kept: bool,
     /// What the name had before it got a new instance on purpose. It counts only while that one's record says so too, for a
     /// server may give an id again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -122,9 +128,12 @@ pub struct Former {
     pub id: InstanceId,
     /// When its end was recorded.
     pub since: Timestamp,
-    /// As it was on record, where only lists of the account said that it is gone: it may exist after all.
+    /// As it was on record, where only lists of the account said that it is gone: should it be taken in again, it is what it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lost: Option<Box<Instance>>,
+    /// It must not be deleted, should it exist after all.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_protected: bool,
 }
 
 /// Where a name stands. The table in `transition.rs` says what leads from one to another.
@@ -234,6 +243,7 @@ impl State {
             records: CopyOnWrite::default(),
             open: BTreeMap::new(),
             ids: CopyOnWrite::default(),
+            former_ids: BTreeMap::new(),
             fences: CopyOnWrite::default(),
         }
     }
@@ -242,9 +252,12 @@ impl State {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         let open = parts.records.values().filter_map(|record| Some((record.open_id()?.clone(), record.name.clone())));
         let ids = parts.records.values().filter_map(|record| Some((record.id()?.clone(), record.name.clone())));
+        let former_ids =
+            parts.records.values().flat_map(|record| record.former.iter().map(|former| (former.id.clone(), record.name.clone())));
         Self {
             open: open.collect(),
             ids: ids.collect::<BTreeMap<_, _>>().into(),
+            former_ids: former_ids.collect(),
             lineage: parts.lineage,
             serial: parts.serial,
             format: parts.format,
@@ -336,6 +349,7 @@ impl Record {
             taken: None,
             is_protected: false,
             is_replaced: false,
+            is_kept: false,
             replaces: None,
             former: Vec::new(),
         }

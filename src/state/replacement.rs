@@ -12,6 +12,12 @@ impl State {
         self.record(self.known_ids().get(id)?).filter(|old| old.is_replaced)
     }
 
+    /// The same, where that still exists under the name that the replacement gave it, and may be deleted.
+    pub fn remainder(&self, name: &InstanceName) -> Option<&Record> {
+        let old = self.replaced(name).filter(|old| !old.is_kept && !old.is_protected)?;
+        matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)).then_some(old)
+    }
+
     /// The record of the name that has got a new instance in the place of `old`, or is to have one.
     pub fn replacement_of(&self, old: &Record) -> Option<&Record> {
         let id = old.id().filter(|_| old.is_replaced)?;
@@ -32,7 +38,7 @@ impl State {
         let Some(id) = id.filter(|_| !record.is_protected) else { return Err(illegal(record, "replacing")) };
         self.rename(name, to)?;
         if let Some(old) = self.records.get_mut(to) {
-            (old.orphan_noted, old.is_replaced) = (true, true);
+            (old.orphan_noted, old.is_replaced, old.is_kept) = (true, true, false);
         }
         let closed = format!("a new instance is to be created in the place of {id}");
         self.put(Record { replaces: Some(id), ..Record::new(name.clone(), kind, Phase::Absent { closed }) });

@@ -142,7 +142,7 @@ impl State {
                 }
                 self.step(entry, attempt, &Step::Resolved(verdict, grounds))
             }
-            Event::Retiring { attempt, name, id } => self.retire(entry.at, attempt, name, id),
+            Event::Retiring { attempt, name, id, unprotected } => self.retire(entry.at, attempt, (name, id), *unprotected),
             Event::RetireSent { attempt } => self.step(entry, attempt, &Step::RetireSent),
             Event::Retired { attempt, .. } => self.step(entry, attempt, &Step::Retired),
             Event::Kept { attempt, .. } => self.step(entry, attempt, &Step::Kept),
@@ -205,7 +205,7 @@ impl State {
         if let Some(attempt) = record.open_id() {
             return self.open(&attempt.clone(), record.clone());
         }
-        self.records.insert(record.name.clone(), record.clone());
+        self.keep(record.clone());
         Ok(())
     }
 
@@ -248,21 +248,47 @@ impl State {
 
     /// In the place of what its name had; the id of what was deleted there is nobody's from then on.
     pub(super) fn put(&mut self, mut record: Record) {
-        if let Some(Record { phase, mut former, replaces, .. }) = self.records.remove(&record.name) {
+        if let Some(Record { phase, mut former, replaces, is_protected, .. }) = self.take_out(&record.name.clone()) {
             // Whatever the name gets is in the place of what it had, unless it gets that back.
             if replaces.is_some() && replaces.as_ref() == record.id() {
-                record.is_replaced = false;
+                (record.is_replaced, record.is_kept) = (false, false);
             } else {
                 record.replaces = record.replaces.or(replaces);
             }
             if let Phase::Retired { id, since, lost } = phase {
                 self.ids.remove(&id);
-                former.push(Former { id, since, lost });
+                former.push(Former { id, since, lost, is_protected });
             }
             former.retain(|old| record.id() != Some(&old.id) && !record.former.contains(old));
             record.former.extend(former);
         }
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: Record) {
+        self.former_ids.extend(record.former.iter().map(|former| (former.id.clone(), record.name.clone())));
         self.records.insert(record.name.clone(), record);
+    }
+
+    fn take_out(&mut self, name: &InstanceName) -> Option<Record> {
+        let record = self.records.remove(name)?;
+        for former in &record.former {
+            if self.former_ids.get(&former.id) == Some(name) {
+                self.former_ids.remove(&former.id);
+            }
+        }
+        Some(record)
+    }
+
+    /// What is on record of an instance that only lists called gone, and whether it was protected.
+    fn lost_instance(&self, id: &InstanceId) -> Option<(Instance, bool)> {
+        let retired = self.ids.get(id).and_then(|owner| self.records.get(owner));
+        let now = retired.and_then(|record| Some((record.lost()?.clone(), record.is_protected)));
+        now.or_else(|| {
+            let record = self.records.get(self.former_ids.get(id)?)?;
+            let former = record.former.iter().find(|former| former.id == *id)?;
+            Some((former.lost.as_deref()?.clone(), former.is_protected))
+        })
     }
 
     /// `id` is `name`'s from now on. What had it before was deleted: [`State::check_id`] has seen to that.
@@ -270,15 +296,21 @@ impl State {
         let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
         if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
             if let Phase::Retired { id, since, .. } = &record.phase {
-                record.taken = Some(Former { id: id.clone(), since: *since, lost: None });
+                record.taken = Some(Former { id: id.clone(), since: *since, lost: None, is_protected: false });
             }
             record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
         }
     }
 
-    fn retire(&mut self, at: Timestamp, attempt: &AttemptId, name: &InstanceName, id: &InstanceId) -> Result<(), Illegal> {
+    fn retire(
+        &mut self,
+        at: Timestamp,
+        attempt: &AttemptId,
+        (name, id): (&InstanceName, &InstanceId),
+        is_unprotected: bool,
+    ) -> Result<(), Illegal> {
         let record = self.records.get(name).ok_or_else(|| Illegal::Unknown(name.clone()))?;
-        let instance = record.instance().filter(|instance| instance.id == *id && !record.is_protected);
+        let instance = record.instance().filter(|instance| instance.id == *id && (is_unprotected || !record.is_protected));
         let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
         let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
         self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
@@ -339,17 +371,20 @@ impl State {
         self.check_id(&instance.id)?;
         let id = instance.id.clone();
         // What was called gone and exists after all is what it was, with its token.
-        let lost = self.records.values().find_map(|record| record.lost_as(&id)).cloned();
+        let lost = self.lost_instance(&id);
         // What a name was declared with, or an apply has seen, is not new.
         let is_known = self.records.contains_key(name) || self.newest_fence().is_some_and(|(_, seen)| seen.contains(&id));
         let is_foreign = is_foreign && !is_known && lost.is_none();
-        let instance = match lost {
+        let (instance, is_protected) = match lost {
             // An address of its own answer is its answer's still; another one is known from the list only, whatever had told the first.
-            Some(lost) if instance.api_url.is_none() || instance.api_url == lost.api_url => lost,
-            Some(lost) => Instance { api_url: instance.api_url, is_address_listed: instance.is_address_listed, ..lost },
-            None => instance,
+            Some((lost, is_protected)) if instance.api_url.is_none() || instance.api_url == lost.api_url => (lost, is_protected),
+            Some((lost, is_protected)) => {
+                let Instance { api_url, is_address_listed, .. } = instance;
+                (Instance { api_url, is_address_listed, ..lost }, is_protected)
+            }
+            None => (instance, false),
         };
-        self.put(Record { is_foreign, ..Record::new(name.clone(), kind, Phase::Created(instance)) });
+        self.put(Record { is_foreign, is_protected, ..Record::new(name.clone(), kind, Phase::Created(instance)) });
         self.own(&id, name);
         self.disown(&id, name);
         Ok(())
@@ -357,12 +392,13 @@ impl State {
 
     /// `id` was recorded as deleted under other names than `owner`, and exists. A name that has nothing now asks before it gets a new one.
     fn disown(&mut self, id: &InstanceId, owner: &InstanceName) {
-        for record in self.records.values_mut().filter(|record| record.name != *owner) {
-            let Some(at) = record.former.iter().position(|former| former.id == *id) else { continue };
-            let former = record.former.remove(at);
-            if matches!(record.phase, Phase::Absent { .. }) {
-                record.taken = Some(Former { lost: None, ..former });
-            }
+        let Some(before) = self.former_ids.get(id).filter(|before| *before != owner).cloned() else { return };
+        self.former_ids.remove(id);
+        let Some(record) = self.records.get_mut(&before) else { return };
+        let Some(at) = record.former.iter().position(|former| former.id == *id) else { return };
+        let former = record.former.remove(at);
+        if matches!(record.phase, Phase::Absent { .. }) {
+            record.taken = Some(Former { lost: None, ..former });
         }
     }
 
@@ -394,13 +430,14 @@ impl State {
             Some(record) if record.instance().is_none() => return Err(illegal(record, "moved")),
             Some(_) => {}
         }
-        if let Some(mut record) = self.records.remove(from) {
+        if let Some(mut record) = self.take_out(from) {
             if let Some(instance) = record.instance() {
                 self.ids.insert(instance.id.clone(), to.clone());
             }
             record.name = to.clone();
             record.orphan_noted = false;
             record.is_foreign = false;
+            record.is_kept = record.is_replaced;
             self.put(record);
         }
         Ok(())
@@ -411,7 +448,7 @@ impl State {
         if !record.has_nothing_to_lose() {
             return Err(illegal(record, "forgotten"));
         }
-        if let Some(id) = self.records.remove(name).as_ref().and_then(Record::id) {
+        if let Some(id) = self.take_out(name).as_ref().and_then(Record::id) {
             self.ids.remove(id);
         }
         Ok(())

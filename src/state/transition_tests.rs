@@ -47,7 +47,7 @@ fn event(word: &str) -> Event {
         "doubted" => Event::Doubted { attempt, reason },
         "exists" => Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds },
         "never" => Event::Resolved { attempt, verdict: Verdict::NotCreated, grounds },
-        "retiring" => Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id },
+        "retiring" => Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id, unprotected: false },
         "retire_sent" => Event::RetireSent { attempt: AttemptId::typed("a-2") },
         "retired" => Event::Retired { attempt: AttemptId::typed("a-2"), grounds: reason },
         "kept" => Event::Kept { attempt: AttemptId::typed("a-2"), reason },
@@ -234,7 +234,12 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
 #[test]
 fn only_the_named_id_is_deleted() {
     let exists = ["intent", "sent", "exists"].map(event);
-    let other = Event::Retiring { attempt: AttemptId::typed("a-2"), name: name("a"), id: InstanceId::parse("7").unwrap() };
+    let other = Event::Retiring {
+        attempt: AttemptId::typed("a-2"),
+        name: name("a"),
+        id: InstanceId::parse("7").unwrap(),
+        unprotected: false,
+    };
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
     let other = Event::Gone { name: name("a"), id: InstanceId::parse("7").unwrap(), grounds: "test".into() };
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
@@ -358,5 +363,48 @@ fn p11_an_address_that_only_a_list_has_told_is_marked_though_the_instance_was_kn
         let state = replay(&[&begun[..], &[created.clone(), gone.clone(), adopted]].concat()).unwrap();
         let instance = state.record(&name("a")).unwrap().instance().unwrap();
         assert_eq!((instance.api_url.as_ref(), instance.is_address_listed), (Some(expected), is_listed));
+    }
+}
+
+/// What lists called gone and exists after all is what it was, under whatever name it is taken in, and after the name had another.
+#[test]
+fn p3_what_was_called_gone_keeps_its_token_and_its_protection() {
+    let lost: Vec<Event> = ["intent", "sent", "exists", "token", "protect", "gone"].map(event).to_vec();
+    let taken = |of: &str| {
+        let id = InstanceId::parse("100").unwrap();
+        Event::Adopted {
+            name: name(of),
+            kind: InstanceType::WhatsApp,
+            id,
+            api_url: None,
+            source: "a test".to_owned(),
+            is_foreign: false,
+        }
+    };
+    let again = Event::Intent { attempt: AttemptId::typed("a-3"), name: name("a"), kind: InstanceType::WhatsApp, fence: None };
+    let refused = Event::Unsent { attempt: AttemptId::typed("a-3"), reason: "no".to_owned() };
+    for (why, more, of) in [
+        ("its own name", vec![], "a"),
+        ("another name", vec![], "b"),
+        ("its name is being created anew", vec![again.clone()], "b"),
+        ("its name was tried in vain", vec![again.clone(), refused.clone()], "a"),
+        ("another name then", vec![again.clone(), refused.clone()], "b"),
+    ] {
+        let before = replay(&[&lost[..], &more].concat()).unwrap();
+        assert_eq!(before.records()[&name("a")].entries().count(), 1, "{why}: its token stays in the journal");
+        let state = replay(&[&lost[..], &more, &[taken(of)]].concat()).unwrap();
+        let record = state.record(&name(of)).unwrap();
+        assert!(record.status() == "created" && record.is_protected, "{why}: {record:?}");
+        let parts = super::Parts {
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            format: state.format,
+            binding: state.binding.clone(),
+            run: state.run.clone(),
+            recipients: state.recipients.clone(),
+            records: state.records().clone(),
+            fences: state.fences().clone(),
+        };
+        assert_eq!(State::from_parts(parts), state, "{why}");
     }
 }

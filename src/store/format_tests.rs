@@ -20,7 +20,8 @@ fn events() -> Vec<Event> {
         let (kind, source) = (crate::instance::InstanceType::WhatsApp, "a test".to_owned());
         Event::Adopted { name: name(of), kind, id: id(text), api_url: None, source, is_foreign: false }
     };
-    let retiring = |of: &str, text: &str| Event::Retiring { attempt: attempt(of), name: name(of), id: id(text) };
+    let retiring =
+        |of: &str, text: &str| Event::Retiring { attempt: attempt(of), name: name(of), id: id(text), unprotected: false };
     let sent = |of: &str| Event::RetireSent { attempt: attempt(of) };
     let retired = |of: &str| Event::Retired { attempt: attempt(of), grounds: "the server says that it is deleted".to_owned() };
     vec![

@@ -8,16 +8,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+use super::relearn::{doubt, of_lock, relearn};
 use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::seal::Recipients;
-use crate::state::{AttemptId, Hash, Head, Lineage, Origin, Phase, Serial, State};
+use crate::state::{AttemptId, Event, Hash, Head, Lineage, Origin, Phase, Record, Serial, State};
 
 /// 2: names that were released, and the keys to seal to. Written where there are any; else 1.
-const VERSION: u32 = 2;
+/// 3: what is protected, what was replaced, and what was deleted while it was declared. Written where there is an instance.
+const VERSION: u32 = 3;
+/// The first one that says what is protected.
+const WITH_PROTECTION: u32 = 3;
 /// Enough for half a million instances.
 const SIZE_MAX: u64 = 64 * 1_024 * 1_024;
 
@@ -43,6 +48,9 @@ pub struct LockFile {
     /// What existed and was managed no longer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub released: BTreeMap<InstanceName, LockedInstance>,
+    /// What was deleted while it was declared: nothing is created for it by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deleted: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub in_doubt: BTreeMap<InstanceName, LockedDoubt>,
@@ -57,6 +65,15 @@ pub struct LockedInstance {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: InstanceType,
+    /// It must not be deleted.
+    #[serde(rename = "protected", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_protected: bool,
+    /// The name that has got another instance in its place, or is to have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<InstanceName>,
+    /// It was replaced, and has a name of its own since.
+    #[serde(rename = "kept", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_kept: bool,
 }
 
 /// A doubt in a lock file.
@@ -122,34 +139,46 @@ pub enum LockFileError {
     },
 }
 
+impl LockedInstance {
+    /// None: it has no id.
+    fn of(record: &Record, state: &State) -> Option<Self> {
+        let replaced_by = state.replacement_of(record).map(|new| new.name.clone());
+        let (id, kind, is_protected) = (record.id()?.clone(), record.kind, record.is_protected);
+        Some(Self { id, kind, is_protected, is_kept: replaced_by.is_some() && record.is_kept, replaced_by })
+    }
+}
+
 impl LockFile {
     /// What `state` is at `head`. `creating`: names that are about to be tried, so that a state lost in the middle is missed.
     pub fn of<'a>(state: &State, head: Head, creating: impl IntoIterator<Item = (&'a InstanceName, InstanceType)>) -> Self {
-        let mut instances = BTreeMap::new();
+        let (mut instances, mut deleted) = (BTreeMap::new(), BTreeMap::new());
         let (mut released, mut in_doubt) = (BTreeMap::new(), BTreeMap::new());
         for (name, kind) in creating {
             in_doubt.insert(name.clone(), LockedDoubt { attempt: None, kind });
         }
         for record in state.records().values() {
-            match &record.phase {
+            let into = match &record.phase {
                 // As long as nothing shows that it is gone.
-                Phase::Created(instance) | Phase::Retiring(instance, _) => {
-                    instances.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
-                }
-                Phase::Released(instance) => {
-                    released.insert(record.name.clone(), LockedInstance { id: instance.id.clone(), kind: record.kind });
-                }
+                Phase::Created(_) | Phase::Retiring(..) => &mut instances,
+                Phase::Released(_) => &mut released,
+                Phase::Retired { .. } if !record.orphan_noted => &mut deleted,
                 Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => {
                     let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
                     in_doubt.insert(record.name.clone(), doubt);
+                    continue;
                 }
-                Phase::Absent { .. } | Phase::Retired { .. } => {}
-            }
+                Phase::Absent { .. } | Phase::Retired { .. } => continue,
+            };
+            into.extend(LockedInstance::of(record, state).map(|locked| (record.name.clone(), locked)));
         }
         let origin = state.binding.as_ref().map(|binding| binding.origin.clone());
         let (lineage, seal_to) = (state.lineage.clone(), state.recipients.clone());
-        let version = if released.is_empty() && seal_to.is_empty() { 1 } else { VERSION };
-        Self { version, lineage, serial: head.serial, head: head.hash, origin, seal_to, instances, released, in_doubt }
+        let version = match () {
+            () if !(instances.is_empty() && released.is_empty() && deleted.is_empty()) => VERSION,
+            () if !seal_to.is_empty() => 2,
+            () => 1,
+        };
+        Self { version, lineage, serial: head.serial, head: head.hash, origin, seal_to, instances, released, deleted, in_doubt }
     }
 
     /// Reads the lock file at `path`; none: there is none.
@@ -187,9 +216,41 @@ impl LockFile {
         Head { serial: self.serial, hash: self.head }
     }
 
+    /// Whether it says what is protected; an earlier version's does not.
+    pub const fn knows_protection(&self) -> bool {
+        self.version >= WITH_PROTECTION
+    }
+
     /// Every instance in it, managed or not.
     pub fn known(&self) -> impl Iterator<Item = (&InstanceName, &LockedInstance)> {
         self.instances.iter().chain(&self.released)
+    }
+
+    /// What it knows and `state` does not, as entries that follow there: ids, what is said of them, and doubts. One of an earlier version
+    /// does not say what is protected: then all that it has is.
+    /// `is_newer`: it is right where the two differ.
+    pub fn lessons(&self, state: &State, is_newer: bool, at: Timestamp) -> Vec<Event> {
+        let (mut state, source) = (state.clone(), ("a lock file, after the state was lost", at));
+        let (mut events, _) = relearn(&mut state, of_lock(self), source, &|_| is_newer);
+        for (name, doubt) in self.in_doubt.iter().filter(|(name, _)| !self.instances.contains_key(*name)) {
+            let is_open = state.record(name).is_some_and(|record| record.open_id().is_some());
+            let attempt = doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}")));
+            if !is_open {
+                events.extend(self::doubt(&mut state, (attempt, name, doubt.kind), source, &|_| false));
+            }
+        }
+        let unsure = if self.knows_protection() { None } else { Some(state.records().values()) };
+        let unsure = unsure.into_iter().flatten().filter(|record| record.instance().is_some() && !record.is_protected);
+        let protected: Vec<_> = unsure.map(|record| record.name.clone()).collect();
+        if !protected.is_empty() {
+            events.push(Event::Protection { protected, unprotected: Vec::new() });
+        }
+        events
+    }
+
+    /// Every instance in it, deleted ones too.
+    pub fn named(&self) -> impl Iterator<Item = (&InstanceName, &LockedInstance)> {
+        self.known().chain(&self.deleted)
     }
 
     /// Whether there is anything to lose: a lock file without a record is a fresh start.

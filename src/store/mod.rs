@@ -36,6 +36,7 @@ mod model_tests;
 mod place;
 mod reader;
 mod receipts;
+mod relearn;
 mod rotate;
 mod salvage;
 mod sled;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::checkpoint::{Snapshot, referred};
 use super::file::{JOURNAL, check_lineage};
 use super::journal::LINE_MAX;
+use super::relearn::{self, of_index, of_lock, relearn};
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{
@@ -67,6 +68,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Prov
         state: None,
         kept: BTreeMap::new(),
         renumbered: BTreeMap::new(),
+        touched: BTreeMap::new(),
         last: Serial(0),
         lines: 0,
         read: 0,
@@ -135,6 +137,8 @@ struct Pieces {
     kept: BTreeMap<Serial, Entry>,
     /// Old serials to those under which the state has taken them in.
     renumbered: BTreeMap<Serial, Serial>,
+    /// The old serial of the last entry about each name that was taken in.
+    touched: BTreeMap<InstanceName, Serial>,
     /// The highest serial that a line claims.
     last: Serial,
     /// Lines, and of those the ones taken in.
@@ -297,11 +301,13 @@ impl Pieces {
                 let event = proven(state, &entry.event).unwrap_or_else(|| self.renumbered_event(entry.event.clone()));
                 let Some(state) = &mut self.state else { return };
                 let entry = Entry { serial: state.serial.next(), at: entry.at, event };
+                let touched = state.touched(&entry.event);
                 if state.apply(&entry).is_err() {
                     self.note_unsure(&entry.event);
                     return;
                 }
                 self.renumbered.insert(old, entry.serial);
+                self.touched.extend(touched.into_iter().map(|name| (name, old)));
                 if matches!(entry.event, Event::Recipients { .. }) {
                     self.keys_at = old;
                 }
@@ -374,49 +380,46 @@ impl Pieces {
     /// Adds names that are known elsewhere; returns how many.
     fn add_from(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) -> usize {
         let mut added = 0;
-        for record in index.into_iter().flat_map(|index| index.records().values()) {
-            added += usize::from(self.add_record(state, record));
-        }
-        for record in index.into_iter().flat_map(|index| index.records().values()) {
-            added += usize::from(record.id().is_some() && self.hold_vacant(state, &record.name, record.kind));
+        if let Some(index) = index {
+            let source = ("the index, after the journal was damaged", self.at);
+            added += relearn(state, of_index(index), source, &|name| self.is_behind(name, index.serial)).1;
+            for record in index.records().values() {
+                let is_added = match record.open_attempt() {
+                    Some(attempt) => self.add(
+                        state,
+                        Event::AdoptedDoubt { attempt: attempt.id.clone(), name: record.name.clone(), kind: record.kind },
+                    ),
+                    None => record.id().is_some() && !record.is_retired() && self.hold_vacant(state, &record.name, record.kind),
+                };
+                added += usize::from(is_added);
+            }
         }
         let Some(lock) = lock else { return added };
+        let source = ("the lock file, after the journal was damaged", self.at);
+        let is_newer = |name: &InstanceName| self.is_behind(name, lock.serial);
+        added += relearn(state, of_lock(lock), source, &is_newer).1;
         for (name, instance) in lock.known() {
-            let source = "the lock file, after the journal was damaged".to_owned();
-            let event = Event::Adopted {
-                name: name.clone(),
-                kind: instance.kind,
-                id: instance.id.clone(),
-                api_url: None,
-                source,
-                is_foreign: false,
-            };
-            let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
-            if let Some(attempt) = held {
-                added += usize::from(
-                    self.add(state, resolved(attempt, instance.id.clone(), "the lock file, after the journal was damaged")),
-                );
-            }
-            let is_added = self.add(state, event);
-            added += usize::from(is_added);
-            if is_added && lock.released.contains_key(name) {
-                self.add(state, Event::Released { name: name.clone() });
-            }
             added += usize::from(self.hold_vacant(state, name, instance.kind));
         }
         for (name, doubt) in &lock.in_doubt {
             let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
-            if let Some(held) = held.filter(|held| doubt.attempt.as_ref().is_some_and(|known| known != held)) {
+            if let Some(held) = held.clone().filter(|held| doubt.attempt.as_ref().is_some_and(|known| known != held)) {
                 // Its settling time begins anew: it was made later than the one that is known here.
                 let reason = "another attempt was made later, and its entries are lost".to_owned();
                 self.add(state, Event::Doubted { attempt: held, reason });
             }
             let attempt = doubt.attempt.clone().unwrap_or_else(|| lost_attempt(name));
-            if state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. })) {
-                added += usize::from(self.add(state, Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }));
+            if held.is_none() {
+                let is_new = !relearn::doubt(state, (attempt, name, doubt.kind), source, &is_newer).is_empty();
+                added += usize::from(is_new);
             }
         }
         added
+    }
+
+    /// Whether a witness that stands at `serial` is newer than all that could be read of a name.
+    fn is_behind(&self, name: &InstanceName, serial: Serial) -> bool {
+        self.touched.get(name).is_none_or(|last| *last < serial)
     }
 
     /// A newer witness has an instance under this name, whose id stands under another one here: the name is not free.

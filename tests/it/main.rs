@@ -50,6 +50,7 @@ mod kill_life;
 mod kill_loop;
 mod kill_verbs;
 mod kills;
+mod leaving;
 mod lost_states;
 mod manifest;
 mod manifest_bad_inputs;

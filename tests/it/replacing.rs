@@ -312,3 +312,82 @@ fn a_move_is_carried_out_again_where_the_old_name_has_another_instance() {
     project.run("apply").exits(0).prints("1 moved");
     assert_eq!((project.ids()["z"].clone(), gateway.creates(), gateway.deleted().len()), (anew, 2, 1));
 }
+
+/// P9: an instance that has been given a place of its own is no remainder of a replacement, whoever runs that again.
+#[test]
+fn p9_what_was_replaced_and_is_kept_is_deleted_by_no_replacement() {
+    let replace = "apply --replace a --yes --max-deletes 1";
+    let all = [
+        ("renamed by hand", &["a", "b"][..], "", "state mv OLD keep"),
+        ("renamed and declared", &["a", "b", "keep"], "", "state mv OLD keep"),
+        ("moved by the manifest", &["a", "b", "keep"], "moved: [{from: OLD, to: keep}]\n", "plan"),
+        ("declared as it is called", &["a", "b", "OLD"], "", "plan"),
+    ];
+    for (why, names, more, before) in all {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway, &["a", "b"]);
+        let id = project.ids()["a"].clone();
+        let old = format!("a.{id}");
+        project.run("apply --replace a --yes").exits(0).prints("1 created").done();
+        project.run(&before.replace("OLD", &old)).exits(0).done();
+        let names: Vec<String> = names.iter().map(|name| name.replace("OLD", &old)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        declare(&project, &names, &more.replace("OLD", &old));
+        let plan = project.run("plan --replace a").exits(0);
+        assert!(!plan.stdout.contains("to delete"), "{why}: {plan}");
+        let run = project.run(replace).exits(0).warns("`a` was replaced before");
+        assert!(!run.stderr.contains(" destroy "), "{why}: {run}");
+        // A job that runs again pays nothing; whoever wants another one says which one it is that goes.
+        let now = project.ids()["a"].clone();
+        let _ = run.warns(&format!("`--replace a={now}`"));
+        assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 0), "{why}");
+        let again = format!("apply --replace a={now} --yes --max-deletes 1");
+        project.run(&again).exits(0).prints("1 created, 1 deleted").done();
+        project.run(&again).exits(0).warns("`a` was replaced before").done();
+        assert_eq!((gateway.creates(), gateway.deleted()), (4, vec![now]), "{why}");
+        assert!(project.ids().values().any(|kept| *kept == id), "{why}");
+        project.run("state verify").exits(0).done();
+    }
+    // With protection of its own in the same run.
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a"]);
+    let old = format!("a.{}", project.ids()["a"]);
+    project.run("apply --replace a --yes").exits(0).done();
+    let protected = format!("instances:\n  - {{name: a, type: whatsapp}}\n  - {{name: {old}, type: whatsapp, protect: true}}\n");
+    project.declare(&protected);
+    project.run(replace).exits(0).prints("1 protected").done_with("replaced before");
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    project.run(replace).exits(0).done_with("replaced before");
+    assert!(gateway.deleted().is_empty(), "taking its declaration out does not lift that");
+}
+
+/// The delete of what was replaced before stands in the plan: it is shown, reviewed and limited as every other.
+#[test]
+fn p4_the_delete_of_a_remainder_is_planned() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a", "b"]);
+    let ids = project.ids();
+    let without = project.run("plan --checksum --replace a").exits(0).stdout;
+    for name in ["a", "b"] {
+        project.run(&format!("apply --replace {name} --yes")).exits(0).done();
+    }
+    let plan = project.run("plan --replace a --format json").exits(0).json();
+    let change = plan["changes"].as_array().unwrap().iter().find(|change| change["action"] == "delete").unwrap().clone();
+    assert_eq!((&change["name"], &change["id"]), (&format!("a.{}", ids["a"]).into(), &ids["a"].clone().into()));
+    assert_eq!(plan["summary"]["delete"], 1);
+    project.run("plan --replace a --detailed-exitcode").exits(2).prints("1 to delete").done_with("replaced before");
+    let reviewed = plan["plan_hash"].as_str().unwrap().to_owned();
+    assert_ne!(reviewed, without.trim());
+    let unasked = project.run("plan --checksum").exits(0).stdout;
+    let line = |hash: &str| format!("apply --replace a --yes --max-deletes 1 --checksum {}", hash.trim());
+    project.run(&line(&unasked)).exits(7).done_with("nothing was sent");
+    project
+        .run("apply --replace a --replace b --yes --max-deletes 1")
+        .exits(6)
+        .warns("2 instances would be deleted")
+        .done_with("6");
+    project.run("apply --replace a=7 --yes").exits(1).warns("`a` is to be replaced as 7, and has").done_with("nothing was sent");
+    assert!(gateway.deleted().is_empty());
+    project.run(&line(&reviewed)).exits(0).prints("1 deleted").done();
+    assert_eq!(gateway.deleted(), [ids["a"].clone()]);
+}

@@ -414,12 +414,13 @@ fn p9_what_was_replaced_before_is_deleted_by_no_plan_that_does_not_show_it() {
     let project = Project::at(&gateway.url(), &["a", "b", "c"]);
     project.run("apply --parallelism 1").exits(0).done();
     project.run("apply --replace a --yes").exits(0).prints("1 created");
-    project.run("plan --replace a --out p.json").exits(0).prints("0 to create");
+    project.run("plan --out p.json").exits(0).prints("0 to create");
     project.run("apply p.json --yes --max-deletes 1").exits(0).done();
     let aside = project.run("apply --target c --replace a --yes --max-deletes 1").exits(0).prints("left aside");
     aside.warns("`a` is to be replaced, and is not among those selected");
     assert!(gateway.deleted().is_empty());
-    project.run("apply --replace a --yes --max-deletes 1").exits(0).prints("1 deleted");
+    project.run("plan --replace a --out q.json").exits(0).prints("0 to create, 1 to delete").prints("replaced by what is a now");
+    project.run("apply q.json --yes --max-deletes 1").exits(0).prints("1 deleted");
     assert_eq!(gateway.deleted().len(), 1);
 }
 
@@ -469,7 +470,8 @@ fn p1_a_declared_name_is_not_taken_for_a_replaced_one() {
     project.run("apply").exits(0).done();
     let id = project.ids()["a"].clone();
     project.declare(&manifest("{kind: chatapi}", &["a", &format!("a.{id}")]));
-    let _ = project.run("apply --replace a --yes --max-deletes 1").exits(0);
-    assert!(gateway.deleted().is_empty(), "it is a name of another instance");
+    let run = project.run("apply --replace a --yes --max-deletes 1").exits(1);
+    let _ = run.warns(&format!("{id} cannot be called `a.{id}` then: that name is taken")).warns("nothing was sent");
+    assert_eq!((gateway.creates(), gateway.deleted().len()), (1, 0), "it is a name of another instance");
     assert_eq!(project.ids()["a"], id);
 }

@@ -9,7 +9,7 @@ use crate::plan::{Action, plan};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prior {
     Created,
-    /// Protected, and the operator lifts that.
+    /// Protected, and the operator says that it goes all the same.
     Protected,
     /// It had another name once, which is now that of the one that stays.
     Renamed,
@@ -95,11 +95,11 @@ impl Case for Cell {
                 plan.with(Action::Delete).map(|change| change.name.clone()).collect()
             }
         };
-        let unprotected: Vec<_> = self.doomed(&state, |record| record.is_protected).into_iter().collect();
-        if !unprotected.is_empty() {
-            applier.protect(vec![], unprotected).await?;
-        }
-        retire(applier, world, &named).await?;
+        let is_unprotecting = self.prior == Prior::Protected;
+        // What a run before has not deleted is as protected as it was.
+        let lifted = self.doomed(&state, |record| !record.is_retired() && !record.is_protected);
+        world.demand(!is_unprotecting || !lifted.contains(&name(0)), || format!("P9: nobody protects {lifted:?} any more"));
+        retire(applier, world, &named, is_unprotecting).await?;
         applier.sync().await
     }
 
@@ -144,15 +144,14 @@ fn declared(more: impl Iterator<Item = InstanceName>) -> BTreeMap<InstanceName, 
 
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    let steps = [Step::Run, Step::Protection].into_iter().chain(DELETE);
+    let steps = [Step::Run].into_iter().chain(DELETE);
     let troubles = [Trouble::Nothing, Trouble::DeleteLost, Trouble::DeleteRefused, Trouble::DeleteUnlisted];
     for (crash, prior) in crashes(steps).flat_map(|crash| PRIORS.map(|prior| (crash, prior))) {
         for (trouble, (parallel, nth)) in troubles.into_iter().flat_map(|trouble| [(trouble, (1, 1)), (trouble, (3, 2))]) {
             let trial = Trial { crash: Crash { nth, ..crash }, trouble, parallel };
             // What the server does besides is told by one shape.
             let is_told = trouble == Trouble::Nothing || (parallel, nth) == (1, 1);
-            let can_protect = crash.step != Step::Protection || prior == Prior::Protected;
-            if is_told && can_protect && trial.can_be_met() {
+            if is_told && trial.can_be_met() {
                 cells.push(Cell { trial, prior, verb: Verb::Destroy });
             }
         }

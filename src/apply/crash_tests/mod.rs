@@ -149,8 +149,14 @@ async fn create(applier: &Applier, plan: &Plan) -> Result<Report, RecordError> {
 }
 
 /// Deletes the instances of `names`; what is told of it is held against the server.
-async fn retire(applier: &Applier, world: &World, names: &BTreeSet<InstanceName>) -> Result<(), RecordError> {
-    let departures = applier.retire(names, false).await;
+async fn retire(
+    applier: &Applier,
+    world: &World,
+    names: &BTreeSet<InstanceName>,
+    is_unprotecting: bool,
+) -> Result<(), RecordError> {
+    let terms = Terms { is_refusal_enough: false, is_unprotecting };
+    let departures = applier.retire(names, terms).await;
     for (name, departure) in departures.outcomes {
         if let Departure::Deleted { id, .. } = departure {
             world.demand(!world.has(&id), || format!("P9: {name} is called deleted, and {id} exists"));

@@ -35,7 +35,7 @@ pub(super) fn make_for_others(world: &World, name: &InstanceName) {
 pub(super) fn begin_delete(store: &mut dyn StateStore, world: &World, name: &InstanceName, last: Step) {
     let id = store.state().record(name).and_then(Record::id).unwrap().clone();
     let attempt = AttemptId::typed(&format!("a-delete-{id}"));
-    note(store, Event::Retiring { attempt: attempt.clone(), name: name.clone(), id: id.clone() });
+    note(store, Event::Retiring { attempt: attempt.clone(), name: name.clone(), id: id.clone(), unprotected: false });
     if last >= Step::RetireSent {
         note(store, Event::RetireSent { attempt });
     }

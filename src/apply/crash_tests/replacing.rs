@@ -2,7 +2,7 @@
 //! refuses the create, the old one has its name again. The order is that of `cli::apply`, which is repeated here.
 
 use super::*;
-use crate::plan::{is_usable, plan};
+use crate::plan::{Replace, is_usable, plan};
 
 /// How far an earlier run came with the first name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,8 @@ impl Case for Cell {
         applier.recover().await?;
         let state = applier.look(|store| store.state().clone()).await?;
         let names: Vec<_> = self.names().collect();
-        let plan = plan(&self.declared(), &state).replacing(&names, |_| false, &state);
+        let asked: Vec<_> = names.iter().map(|name| Replace { name: name.clone(), id: None }).collect();
+        let plan = plan(&self.declared(), &state).replacing(&asked, |_| false, &state);
         let mut replaced: Vec<_> = plan.set_asides().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         let replacements: Vec<_> = plan.replacements().map(|(name, aside)| (name.clone(), aside.clone())).collect();
         *lock(&world.first) = replaced.iter().map(|(name, _)| (name.to_string(), Step::Replacing)).collect();
@@ -89,7 +90,7 @@ impl Case for Cell {
             applier.set_aside(name, aside).await?;
         }
         if world.defect == Some(Defect::OldDeletedFirst) {
-            retire(applier, world, &replaced.iter().map(|(_, aside)| aside.clone()).collect()).await?;
+            retire(applier, world, &replaced.iter().map(|(_, aside)| aside.clone()).collect(), false).await?;
         }
         let plan = match world.defect {
             Some(Defect::ReplacedAgain) => {
@@ -109,7 +110,7 @@ impl Case for Cell {
         let olds = names.iter().filter(|name| is_usable(&state, name)).filter_map(|name| state.replaced(name));
         let olds: BTreeSet<_> = olds.filter(|old| !old.is_retired()).map(|old| old.name.clone()).collect();
         if report.halt.is_none() {
-            retire(applier, world, &olds).await?;
+            retire(applier, world, &olds, false).await?;
         }
         applier.sync().await
     }

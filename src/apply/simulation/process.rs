@@ -162,7 +162,11 @@ impl Start {
             applier.recover().await.map_err(|error| error.to_string())?;
         }
         // A list that cannot be had leaves the doubts as they are.
-        let _ = applier.settle_doubts(|| Some(std::collections::BTreeSet::new())).await.map_err(|error| error.to_string())?;
+        if let Ok(by_list) =
+            applier.proven(|| Some(std::collections::BTreeSet::new())).await.map_err(|error| error.to_string())?
+        {
+            applier.settle_doubts(by_list.proven).await.map_err(|error| error.to_string())?;
+        }
         let position =
             async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
         let (state, _) = position().await?;

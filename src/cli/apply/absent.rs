@@ -3,24 +3,27 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::evidence::Steps;
 use super::strangers::Strictness;
 use super::{Run, Task, unrecorded};
-use crate::apply::{Absent, Applier};
+use crate::apply::{Absent, Applier, ByList};
 use crate::cli::args::Allowance;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::neighbours;
 use crate::instance::InstanceId;
-use crate::plan::Action;
+use crate::plan::{self, Action};
 use crate::provider::Provider as _;
 use crate::state::{Event, State, Verdict};
 
 impl Run<'_> {
-    /// Has doubts settled by the list alone, where the account is exclusive and no other environment is in doubt too.
-    pub(super) async fn settle_by_list(&self, applier: &Applier) -> Result<Vec<Absent>, CliError> {
+    /// What the list alone says of doubts, where the account is exclusive and no other environment is in doubt too; and the state as it
+    /// will be when that is recorded.
+    pub(super) async fn foreseen(&self, applier: &Applier, state: State) -> Result<(State, ByList), CliError> {
         let mut theirs = neighbours::Neighbours::default();
-        let settled = applier.settle_doubts(|| {
+        let proven = applier.proven(|| {
             theirs = neighbours::at(self.context, Some(self.server.provider.origin()));
             let doubt = theirs.doubts.first().map(|doubt| &doubt.of.at);
             if let Some(at) = doubt {
@@ -32,19 +35,20 @@ impl Run<'_> {
             let is_known = doubt.is_none() && theirs.unread.is_empty();
             is_known.then(|| theirs.owners.keys().cloned().collect())
         });
-        match settled.await.map_err(unrecorded)? {
+        let by_list = match proven.await.map_err(unrecorded)? {
+            Ok(by_list) => by_list,
             Err(error) => {
                 self.context.console.warn(format_args!("doubts cannot be settled now: {error}"));
-                Ok(Vec::new())
+                return Ok((state, ByList::default()));
             }
-            Ok(settled) => {
-                for (name, id) in &settled.others {
-                    let Some(owner) = theirs.owners.get(id) else { continue };
-                    self.context.console.warn(format_args!("`{name}` stays in doubt: the list shows {id}, which {owner} has"));
-                }
-                Ok(settled.absent)
-            }
+        };
+        for (name, id) in &by_list.others {
+            let Some(owner) = theirs.owners.get(id) else { continue };
+            self.context.console.warn(format_args!("`{name}` stays in doubt: the list shows {id}, which {owner} has"));
         }
+        let events: Vec<_> = by_list.proven.iter().map(|proven| proven.event.clone()).collect();
+        let foreseen = plan::with_events(&state, &events, Timestamp::now());
+        Ok((foreseen.map_err(|error| CliError::new(Exit::Error, &error))?, by_list))
     }
 
     /// Refuses to go on where a list of this run has shown what may be one that is called absent: by the list alone (`before`), or by

@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 
 use super::{Run, Task, unrecorded};
-use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report};
+use crate::apply::{Applier, Departure, Halt, Outcome, RecordError, Report, Terms};
 use crate::cli::deletes;
 use crate::cli::error::CliError;
 use crate::cli::planning::remark_spent;
 use crate::cli::prompt;
 use crate::failpoint;
 use crate::instance::InstanceName;
-use crate::plan::{Action, Change, Guard, is_usable};
+use crate::plan::{Action, Guard, is_usable};
 use crate::report::account::Notice;
-use crate::state::{Phase, State};
+use crate::state::State;
 
 /// How many names were protected, and are protected no longer.
 pub(super) type Marks = (usize, usize);
@@ -25,13 +25,22 @@ impl Run<'_> {
     pub(super) async fn confirm(&self, task: &Task, state: &State) -> Result<Option<Guard>, CliError> {
         let names = task.deletes();
         let (is_unasked, most) = (self.args.auto_approve, self.args.budget.max_deletes);
-        if names.is_empty() || (is_unasked && most.is_some()) {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        if is_unasked && most.is_some() {
+            deletes::announce(self.context, state, &names);
             return Ok(None);
         }
         if is_unasked || !prompt::is_answered(self.context) {
             return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
         }
         self.ask(state, &names).await.map(|()| None)
+    }
+
+    /// Whether anybody may say that what was replaced before goes.
+    pub(super) fn is_asked_about_remainders(&self) -> bool {
+        if self.args.auto_approve { self.args.budget.max_deletes.is_some() } else { prompt::is_answered(self.context) }
     }
 
     /// Asks a person. A signal is no answer: what follows sees it, and does nothing.
@@ -86,14 +95,14 @@ impl Run<'_> {
         };
         self.give_back(applier, task, |name| report.outcomes.get(name).is_some_and(is_nothing)).await?;
         let marks = self.protect(applier, task).await?;
-        self.delete(applier, &task.deletes(), report).await;
+        self.delete(applier, task, &task.deletes(), report).await;
         let state = applier.look(|store| store.state().clone()).await?;
         let replaced = self.replaced(&state, task, report);
         remark_spent(self.context, &task.plan, &self.consent.replace, (&state, &replaced));
         if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()).await {
             failpoint::pass("replaced");
             report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
-            self.delete(applier, &replaced, report).await;
+            self.delete(applier, task, &replaced, report).await;
             report.halt = report.halt.take().or_else(|| self.stop.asked().map(Halt::Interrupted));
         }
         Ok(marks)
@@ -132,27 +141,36 @@ impl Run<'_> {
         Ok(marks)
     }
 
-    /// Deletes `names`, if nothing has stopped the run.
-    async fn delete(&self, applier: &Applier, names: &BTreeSet<InstanceName>, report: &mut Report) {
-        if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() {
+    /// Deletes `names`, if nothing has stopped the run, and nothing in it has failed or is in doubt.
+    async fn delete(&self, applier: &Applier, task: &Task, names: &BTreeSet<InstanceName>, report: &mut Report) {
+        let is_well = |outcome: &Outcome| matches!(outcome, Outcome::Created { .. } | Outcome::NotCreated { .. });
+        if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() || !report.outcomes.values().all(is_well) {
             return;
         }
-        let departures = applier.retire(names, false).await;
+        // Nobody has named these: what the record alone knows of stays.
+        let (unlisted, listed): (BTreeSet<_>, BTreeSet<_>) = names.iter().cloned().partition(|name| task.unlisted.contains(name));
+        for name in unlisted {
+            let told = format!("the server does not list `{name}`: nothing was sent for it");
+            let hint = format!("if it is gone: `{} destroy {name}` records that", self.context.command());
+            self.context.remark(Notice::warning(&told).about(&name).hint(&hint));
+            report
+                .departures
+                .insert(name, Departure::Kept { reason: "the server does not list it: nothing was sent".to_owned() });
+        }
+        let departures = applier.retire(&listed, Terms::default()).await;
         report.departures.extend(departures.outcomes);
         report.halt = departures.halt;
     }
 
-    /// What was replaced, by this run or by one before, and still exists beside a new one that can be used. Of what was reviewed: what
-    /// that shows as replaced, and nothing else.
+    /// What this run has replaced, and what was before and the plan shows, if it still exists beside a new one that can be used. What is
+    /// declared is none of it, whatever it is called.
     fn replaced(&self, state: &State, task: &Task, report: &Report) -> BTreeSet<InstanceName> {
-        let is_reviewed = self.saved.is_some() || self.args.checksum.is_some();
-        let is_shown = |name: &InstanceName| !is_reviewed || task.plan.replacements().any(|(replaced, _)| replaced == name);
-        let is_aside = |change: &Change| change.action == Action::Aside;
-        let aside: BTreeSet<_> = task.plan.changes.iter().filter(|it| is_aside(it)).map(|it| &it.name).collect();
-        let is_meant = |name: &&InstanceName| is_usable(state, name) && is_shown(name) && !aside.contains(name);
-        let olds = self.consent.replace.iter().filter(is_meant).filter_map(|name| state.replaced(name));
-        let exists = olds.filter(|old| matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)) && !old.is_protected);
-        exists.map(|old| old.name.clone()).filter(|name| !report.departures.contains_key(name)).collect()
+        let is_declared = |name: &InstanceName| self.manifest.get(name).is_some();
+        let remains = |name: &InstanceName| state.remainder(name).filter(|_| is_usable(state, name)).map(|old| &old.name);
+        let new = task.plan.replacements().filter_map(|(name, _)| remains(name));
+        let before = task.remainders.iter().filter_map(|(old, by)| remains(by).filter(|it| *it == old));
+        let names = new.chain(before).filter(|name| !is_declared(name) && !report.departures.contains_key(*name));
+        names.cloned().collect()
     }
 
     /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
@@ -161,6 +179,7 @@ impl Run<'_> {
         let most = self.args.budget.max_deletes;
         let is_too_many = most.is_some_and(|most| count > most);
         if self.args.auto_approve && most.is_some() && !is_too_many {
+            deletes::announce(self.context, state, names);
             return true;
         }
         let is_asked = !self.args.auto_approve && !is_too_many && prompt::is_answered(self.context);
@@ -178,8 +197,18 @@ impl Run<'_> {
 }
 
 impl Task {
-    /// The names whose instances are to be deleted after the creates.
+    /// The names whose instances may be deleted by this run, as they are called before it.
+    pub(super) fn leaving(&self) -> BTreeSet<InstanceName> {
+        let aside = self.plan.replacements().map(|(name, aside)| {
+            let is_aside = self.settled.state.record(aside).is_some();
+            if is_aside { aside } else { name }
+        });
+        self.deletes().into_iter().chain(self.remainders.keys().cloned()).chain(aside.cloned()).collect()
+    }
+
+    /// The names whose instances are to be deleted after the creates; about what was replaced it is asked then.
     pub(super) fn deletes(&self) -> BTreeSet<InstanceName> {
-        self.plan.with(Action::Delete).map(|change| change.name.clone()).collect()
+        let deleted = self.plan.with(Action::Delete).map(|change| &change.name);
+        deleted.filter(|name| !self.remainders.contains_key(*name)).cloned().collect()
     }
 }

@@ -4,6 +4,7 @@ use super::evidence::{Settling, Steps};
 use super::strangers::{Strictness, unlisted};
 use super::{Run, Task};
 use crate::apply::{Absent, Applier};
+use crate::cli::deletes;
 use crate::cli::drift::{self, listed, losses};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -29,8 +30,8 @@ impl Run<'_> {
         let mut lost = self.lost(applier, state).await?;
         loop {
             let foreseen = drift::after(state, &lost)?;
-            let task = self.task(&foreseen)?;
-            let (guards, steps) = self.guarded(applier, (&foreseen, &task), absent).await?;
+            let mut task = self.task(&foreseen)?;
+            let (guards, steps) = self.guarded(applier, (&foreseen, &mut task), absent).await?;
             let still = self.unseen(applier, (state, &lost))?;
             if still.len() == lost.len() {
                 return Ok(Prepared { task, guards, steps, lost });
@@ -43,7 +44,7 @@ impl Run<'_> {
     async fn guarded(
         &self,
         applier: &Applier,
-        (state, task): (&State, &Task),
+        (state, task): (&State, &mut Task),
         absent: &[Absent],
     ) -> Result<(Vec<Guard>, Steps), CliError> {
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
@@ -52,8 +53,15 @@ impl Run<'_> {
             // None: a signal came, and nothing is settled.
             settling = self.evidence(applier, (state, &task.settled)).await?.unwrap_or_default();
         }
-        if guards.is_empty() && task.plan.with(Action::Create).next().is_some() {
-            guards.extend(self.look_for_strangers(applier, &task.settled.state).await?);
+        let leaving = task.leaving();
+        let is_sending = !leaving.is_empty() || task.plan.with(Action::Create).next().is_some();
+        if guards.is_empty() && is_sending {
+            guards.extend(self.look_for_strangers(applier, (&task.settled.state, &leaving)).await?);
+        }
+        if guards.is_empty() && !leaving.is_empty() {
+            let looked = deletes::look(applier, &task.settled.state, &leaving).await;
+            guards.extend(looked.mistaken);
+            task.unlisted = looked.unlisted;
         }
         let Settling { steps, listed } = settling;
         if guards.is_empty() {

@@ -1,5 +1,6 @@
 //! Instances of the account that the state does not know: a run whose state was lost may have created them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Run;
@@ -9,7 +10,7 @@ use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{neighbours, prompt};
-use crate::instance::InstanceId;
+use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
 use crate::provider::ListError;
@@ -33,8 +34,12 @@ pub(super) enum Strictness {
 }
 
 impl Run<'_> {
-    /// Lists the account, and gives what stops the run there. The list is the fence of the creates.
-    pub(super) async fn look_for_strangers(&self, applier: &Applier, state: &State) -> Result<Option<Guard>, CliError> {
+    /// Lists the account, and gives what stops the run there. The list is the fence of the creates. What is `leaving` need not be in it.
+    pub(super) async fn look_for_strangers(
+        &self,
+        applier: &Applier,
+        (state, leaving): (&State, &BTreeSet<InstanceName>),
+    ) -> Result<Option<Guard>, CliError> {
         let most = match self.args.allow_unknown {
             Some(Allowance::All) => return Ok(None),
             Some(Allowance::Most(most)) => most,
@@ -46,7 +51,7 @@ impl Run<'_> {
         let theirs = neighbours::proven(self.context, &self.server);
         let mut accepted = most;
         loop {
-            let Some(listing) = self.listed(applier, state, strictness).await? else { return Ok(None) };
+            let Some(listing) = self.listed(applier, (state, leaving), strictness).await? else { return Ok(None) };
             let mut ids = strangers(state, &listing, doubts);
             ids.retain(|id| !theirs.contains_key(id));
             let count = ids.len();
@@ -83,12 +88,18 @@ impl Run<'_> {
     }
 
     /// A list that can be believed; none: there is none, and that is no reason to stop.
-    async fn listed(&self, applier: &Applier, state: &State, strictness: Strictness) -> Result<Option<Listing>, CliError> {
+    async fn listed(
+        &self,
+        applier: &Applier,
+        (state, leaving): (&State, &BTreeSet<InstanceName>),
+        strictness: Strictness,
+    ) -> Result<Option<Listing>, CliError> {
+        let stays = |id: &InstanceId| state.known_ids().get(id).is_none_or(|name| !leaving.contains(name));
         match self.list(applier, strictness).await {
             Some(Err(ListError::Unsupported(_))) if !self.is_strict() => Ok(None),
             Some(Err(error)) if strictness == Strictness::Stop => Err(unlisted(&error)),
             None | Some(Err(_)) => Ok(None),
-            Some(Ok(listing)) => match missing(state, &listing) {
+            Some(Ok(listing)) => match missing(state, &listing).into_iter().filter(stays).collect::<Vec<_>>() {
                 gone if gone.is_empty() => Ok(Some(listing)),
                 gone if strictness == Strictness::Stop => Err(incredible(state, &gone, &self.context.command())),
                 gone => {

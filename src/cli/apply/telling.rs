@@ -1,11 +1,10 @@
 //! What an apply says of itself when it is over: results, reports, and what needs a person.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::ending::{exit, sentence};
 use super::{Ended, Finished, Left, Run};
-use crate::apply::{Departure, Halt, Report};
+use crate::apply::{Halt, Report};
 use crate::cli::console::BOLD;
 use crate::cli::deletes::line;
 use crate::cli::error::CliError;
@@ -15,20 +14,16 @@ use crate::cli::planning::declared;
 use crate::cli::progress::Display;
 use crate::cli::reports::{self, Told};
 use crate::failpoint;
-use crate::instance::InstanceName;
-use crate::plan::{Action, Cost, Guard};
+use crate::plan::{Cost, Guard};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, ApplyDocument, ApplySummary};
 use crate::state::State;
 
-/// How many were to stay as orphans, and were deleted: what was replaced before.
-fn gone(result: &Finished, report: &Report) -> usize {
-    let orphans: BTreeSet<_> = result.task.plan.with(Action::Orphan).map(|change| &change.name).collect();
-    let is_gone = |(name, departure): &(&InstanceName, &Departure)| {
-        matches!(departure, Departure::Deleted { .. }) && orphans.contains(name)
-    };
-    report.departures.iter().filter(is_gone).count()
+/// How many could have gone, were replaced before, and stay as orphans.
+fn stayed(result: &Finished, report: &Report) -> usize {
+    let remainders = result.task.plan.remainders();
+    remainders.filter(|(name, _)| !report.departures.contains_key(*name)).count()
 }
 
 impl Run<'_> {
@@ -45,7 +40,7 @@ impl Run<'_> {
         };
         let summary = ApplySummary::of(report, &recovered, result.task.plan.summary(), &result.state);
         let summary = summary.protecting(result.marks.0, result.marks.1).settling(&result.settled);
-        let summary = summary.without_orphans(gone(result, report));
+        let summary = summary.with_orphans(stayed(result, report));
         self.context.has_created.store(summary.created + summary.recovered > 0, Ordering::Relaxed);
         let exit = match exit(report, guards, &summary) {
             Exit::Done if owed > 0 || is_lock_unwritten => Exit::Partly,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::instance::InstanceName;
 use crate::manifest::Target;
-use crate::plan::Limits;
+use crate::plan::{Limits, Replace};
 use crate::price::Amount;
 use crate::saved::Consent;
 use crate::state::Hash;
@@ -71,9 +71,9 @@ pub(in crate::cli) struct AnswerArgs {
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(in crate::cli) recreate: Vec<InstanceName>,
     /// The name gets a new instance in the place of the one that it has, which is called `NAME.ID` then. Once the new one exists, it
-    /// is asked whether the old one is to be deleted.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(in crate::cli) replace: Vec<InstanceName>,
+    /// is asked whether the old one is to be deleted. With `NAME=ID` that one is replaced and no other, once, however often this runs.
+    #[arg(long, value_name = "NAME[=ID]")]
+    pub(in crate::cli) replace: Vec<Replace>,
     /// Delete what is recorded, managed and no longer declared, when all creates are done.
     #[arg(long)]
     pub(in crate::cli) prune: bool,

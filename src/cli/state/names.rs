@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{neighbours, witness};
 use crate::instance::InstanceName;
-use crate::state::{Event, Phase, Record, State};
+use crate::state::{AttemptId, Event, Phase, Record, State};
 use crate::store::StateStore;
 use crate::text::closest;
 
@@ -94,7 +94,7 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
     let names: BTreeSet<&InstanceName> = names.iter().collect();
     for name in &names {
         let record = record(store.state(), name)?;
-        let fits = if *undo { record.status() == "released" } else { record.instance().is_some() };
+        let fits = if *undo { record.status() == "released" } else { record.instance().is_some() || begun(record).is_some() };
         if !fits {
             return Err(unfit(record));
         }
@@ -107,6 +107,10 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
     }
     store.append(context.run_info("release").event(), Timestamp::now())?;
     for name in &names {
+        if let Some(attempt) = store.state().record(name).and_then(begun).cloned() {
+            // Nothing was sent: it exists as before.
+            store.append(Event::Kept { attempt, reason: "taken back before it was sent".to_owned() }, Timestamp::now())?;
+        }
         let name = (*name).clone();
         let event = if *undo { Event::Reclaimed { name } } else { Event::Released { name } };
         store.append(event, Timestamp::now())?;
@@ -128,11 +132,22 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
     closed.tell(context)
 }
 
+/// The delete that is on record and was not sent.
+fn begun(record: &Record) -> Option<&AttemptId> {
+    record.retirement().filter(|open| open.sent.is_none()).map(|open| &open.attempt)
+}
+
 /// The record's status has no such step.
 fn unfit(record: &Record) -> CliError {
     let wrong = CliError::message(Exit::Error, format!("`{}` is {}", record.name, record.status()));
     if record.open_attempt().is_some() {
         wrong.hint("settle it first: `chatapi doubts`")
+    } else if let Some(retirement) = record.retirement() {
+        let name = &record.name;
+        match retirement.sent {
+            Some(_) => wrong.hint(format!("its delete was sent: `chatapi destroy {name}` tells what became of it")),
+            None => wrong.hint(format!("its delete was not sent: `chatapi release {name}` takes that back")),
+        }
     } else {
         wrong.hint("`chatapi state list` shows every name and its status")
     }

@@ -16,7 +16,7 @@ use crate::instance::InstanceType;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::provider::certainty::judge;
-use crate::state::{AttemptId, Binding, Event, KeptAnswer, Outline, State};
+use crate::state::{Binding, Event, KeptAnswer, Outline, Phase, Record, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 use crate::text::counted;
 
@@ -147,7 +147,7 @@ fn aside(path: &Path, word: &str) -> PathBuf {
 fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)>) -> Result<FileStore, CliError> {
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
     let mut store = match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
-        Ok(store) if store.state().records().is_empty() => store,
+        Ok(store) if store.state().records().is_empty() || is_cut_off(store.state(), known) => store,
         Ok(store) => return Err(in_the_way(context, &store, known)),
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         Err(error) => {
@@ -159,49 +159,37 @@ fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)
     Ok(store)
 }
 
+/// Whether `state` is what a rebuild from that lock file had come to when it was cut off: nothing but what the lock file names, under
+/// a lineage of its own, without a token.
+fn is_cut_off(state: &State, known: Option<(&LockFile, &Path)>) -> bool {
+    let Some((lock, _)) = known.filter(|(lock, _)| lock.lineage != state.lineage) else { return false };
+    let is_its = |record: &Record| {
+        let is_known = record.id().is_none_or(|id| lock.named().any(|(_, instance)| instance.id == *id));
+        is_known && record.token().is_none() && !matches!(record.phase, Phase::Intent(_) | Phase::Received(..))
+    };
+    state.records().values().all(is_its)
+}
+
 fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
     let Some(known) = lock else {
         return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", source.display()))
             .hint("`--from-lock PATH` names one"));
     };
     let mut store = empty(context, args, Some((known, source)))?;
-    if let Some(origin) = known.origin.clone() {
+    if let Some(origin) = known.origin.clone().filter(|_| store.state().binding.is_none()) {
         store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
-    add_known(&mut store, known)?;
-    finish(context, store, path)
+    add_known(&mut store, known, true)?;
+    finish(context, store, (path, Some(known)))
 }
 
 /// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to.
-fn add_known(store: &mut FileStore, known: &LockFile) -> Result<(), CliError> {
+fn add_known(store: &mut FileStore, known: &LockFile, is_newer: bool) -> Result<(), CliError> {
     if store.state().recipients != known.seal_to {
         store.append(Event::Recipients { to: known.seal_to.clone() }, Timestamp::now())?;
     }
-    for (name, instance) in known.known() {
-        if store.state().record(name).is_some() || store.state().known_ids().contains_key(&instance.id) {
-            continue;
-        }
-        let source = "a lock file, after the state was lost".to_owned();
-        let event = Event::Adopted {
-            name: name.clone(),
-            kind: instance.kind,
-            id: instance.id.clone(),
-            api_url: None,
-            source,
-            is_foreign: false,
-        };
+    for event in known.lessons(store.state(), is_newer, Timestamp::now()) {
         store.append(event, Timestamp::now())?;
-        if known.released.contains_key(name) {
-            store.append(Event::Released { name: name.clone() }, Timestamp::now())?;
-        }
-    }
-    for (name, doubt) in known.in_doubt.iter().filter(|(name, _)| !known.instances.contains_key(*name)) {
-        if store.state().record(name).is_some() {
-            continue;
-        }
-        let unnamed = || AttemptId::typed(&format!("a-lost-{name}"));
-        let attempt = doubt.attempt.clone().unwrap_or_else(unnamed);
-        store.append(Event::AdoptedDoubt { attempt, name: name.clone(), kind: doubt.kind }, Timestamp::now())?;
     }
     Ok(())
 }
@@ -239,10 +227,10 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
         store.append(event, Timestamp::now())?;
     }
     if let Some(known) = lock {
-        // Names that nobody gave an id to were created, or may have been: they are not free.
-        add_known(&mut store, known)?;
+        // Names that nobody gave an id to were created, or may have been: they are not free. Where both say one, the operator is right.
+        add_known(&mut store, known, false)?;
     }
-    finish(context, store, path)
+    finish(context, store, (path, lock.as_ref()))
 }
 
 /// Each name and each id once, and none against the lock file: one of the two would be dropped, and created again.
@@ -278,9 +266,11 @@ fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
     ))
 }
 
-fn finish(context: &Context, mut store: FileStore, lock_path: &Path) -> Result<Exit, CliError> {
+fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, Option<&LockFile>)) -> Result<Exit, CliError> {
     store.sync()?;
-    let (instances, doubts) = (store.state().known_ids().len(), store.state().doubts().count());
+    let is_there = |record: &&Record| record.id().is_some() && !record.is_retired();
+    let instances = store.state().records().values().filter(is_there).count();
+    let doubts = store.state().doubts().count();
     let is_unsealed = store.state().recipients.is_empty();
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
@@ -292,6 +282,10 @@ fn finish(context: &Context, mut store: FileStore, lock_path: &Path) -> Result<E
         console.note(format_args!(
             "this state names no key to seal to; if the manifest has `seal_to`, first: `{command} state rekey --only-new MANIFEST`"
         ));
+    }
+    if known.is_some_and(|known| !known.knows_protection()) && instances > 0 {
+        console.warn("the lock file is of an earlier version, and does not say what was protected: everything is protected now");
+        console.note("an apply sets what is declared to what its declaration says; what is not declared stays protected");
     }
     console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
     Ok(Exit::Done)

@@ -384,3 +384,97 @@ fn p3_a_journal_without_its_first_line_keeps_its_tokens() {
         assert!(kept.count() >= 2, "{is_compacted}");
     }
 }
+
+/// P9: what must not be deleted by itself, or created, is so after a rebuild too.
+#[test]
+fn p9_what_a_lock_file_says_of_an_instance_outlives_its_state() {
+    let gateway = Gateway::start(&["create:nth=6=drop-before"]);
+    let entry = |name: &str, more: &str| format!("  - {{name: {name}, type: whatsapp{more}}}\n");
+    let declared = |all: &[&str]| format!("instances:\n{}", all.iter().map(|name| entry(name, "")).collect::<String>());
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare(&(declared(&["b", "c", "d"]) + &entry("a", ", protect: true")));
+    project.run("apply --parallelism 1").exits(0);
+    let ids = project.ids();
+    project.run("destroy b --yes --max-deletes 1").exits(0);
+    project.declare(&declared(&["b", "c", "d"]));
+    project.run("apply --replace c --recreate b --target c --yes").exits(0).prints("1 created");
+    project.run("apply --replace d --target d --yes").exits(3).prints("1 in doubt");
+    let lock: Value = serde_json::from_str(&project.read("chatapi.lock")).unwrap();
+    assert_eq!((&lock["version"], &lock["instances"]["a"]["protected"]), (&json!(3), &json!(true)));
+    assert_eq!(lock["deleted"]["b"]["id"], json!(ids["b"]));
+    assert_eq!(lock["instances"][format!("c.{}", ids["c"])]["replaced_by"], json!("c"));
+    fs::remove_dir_all(project.state()).unwrap();
+    // Killed in the middle, it goes on.
+    let died = project.call(["state", "rebuild", "--from-lock", "chatapi.lock"]);
+    let died = died.env("CHATAPI_FAILPOINT", "journal-written-replacing=kill").run();
+    assert!(died.code > 1_000, "{died}");
+    project.run("state rebuild --from-lock chatapi.lock").exits(0).prints("1 in doubt");
+    for old in [format!("c.{}", ids["c"]), format!("d.{}", ids["d"])] {
+        assert_eq!(project.ids()[&old], old[2..]);
+    }
+    project.run("apply").exits(3).prints("nothing was sent").warns("`b` was deleted").warns("`--recreate b`");
+    project.declare(&declared(&["c", "d"]));
+    project.run("apply --prune --yes --max-deletes 9").exits(3).prints("nothing was sent").warns("`a` is protected");
+    project.run("plan --replace c").warns("`c` was replaced before");
+    project.declare(&(declared(&["c", "d"]) + &entry("a", "")));
+    let prune = project.run("apply --prune --yes --max-deletes 9").exits(3);
+    assert_eq!(gateway.deleted(), [ids["b"].clone()], "what is replaced stays until the new one can be used: {prune}");
+    project.run("state verify").exits(0);
+}
+
+/// A lock file of an earlier version does not say what is protected.
+#[test]
+fn p9_what_an_older_lock_file_brings_back_is_protected() {
+    let (gateway, project) = done(&["a", "b"]);
+    let mut lock: Value = serde_json::from_str(&project.read("chatapi.lock")).unwrap();
+    lock["version"] = json!(1);
+    fs::write(project.lock_file(), lock.to_string()).unwrap();
+    fs::remove_dir_all(project.state()).unwrap();
+    project
+        .run("state rebuild --from-lock chatapi.lock")
+        .exits(0)
+        .warns("does not say what was protected: everything is protected");
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    let prune = project.run("apply --prune --yes --max-deletes 1").exits(3).prints("nothing was sent");
+    let _ = prune.warns("`b` is protected, and would be deleted");
+    assert!(gateway.deleted().is_empty());
+}
+
+/// An older copy of the state and a newer lock file: the newer one is right, and what was released is not managed.
+#[test]
+fn p9_a_rebuild_takes_the_ids_and_releases_of_a_newer_lock_file() {
+    for damage in ["older", "cut"] {
+        let (gateway, project) = done(&["a", "b", "c"]);
+        let old = journal(&project);
+        let ids = project.ids();
+        project.run("release b").exits(0);
+        project.run("destroy a --yes --max-deletes 1").exits(0);
+        project.declare(&manifest("{kind: chatapi}", &["a", "c"]));
+        project.run("apply --recreate a").exits(0);
+        project.run("apply --replace c --yes").exits(0);
+        let now = project.ids();
+        match damage {
+            "older" => put_back(&project, &old),
+            // The index knows it, and no line does.
+            _ => garble_but_index(&project, old.lines().count()),
+        }
+        rebuilt(&project);
+        for name in ["a", "c"] {
+            assert_eq!(project.ids()[name], now[name], "{damage}");
+        }
+        assert_eq!(project.ids()[&format!("c.{}", ids["c"])], ids["c"], "{damage}");
+        let status = project.run("state show b --format json").exits(0).json()["status"].clone();
+        assert_eq!(status, json!("released"), "{damage}");
+        project.run("plan --replace c").warns("`c` was replaced before");
+        let _ = project.run("apply --prune --yes --max-deletes 9").exits(3);
+        assert_eq!(gateway.deleted(), [ids["a"].clone()], "{damage}: what was released, or its new one has no token, stays");
+        assert_eq!(gateway.creates(), 5, "{damage}");
+        project.run("state verify").exits(0);
+    }
+}
+
+/// The journal up to that line; the index and the lock file know more.
+fn garble_but_index(project: &Project, lines: usize) {
+    let kept: Vec<String> = journal(project).lines().take(lines).map(str::to_owned).collect();
+    project.write("state/journal.jsonl", kept.join("\n") + "\n");
+}

@@ -55,8 +55,7 @@ fn times(saved: &SavedPlan) {
 /// The bytes with the plan's own hash and the checksum over all; none: they are no plan at all.
 fn with_its_sums(data: &[u8]) -> Option<Vec<u8>> {
     let mut saved: SavedPlan = serde_json::from_slice(data).ok()?;
-    let provider = saved.manifest.manifest().provider;
-    saved.plan_hash = saved.plan.checksum(Some(&saved.lineage), provider.as_str()).ok()?;
+    saved.plan_hash = saved.plan.checksum(Some(&saved.lineage), &saved.manifest.manifest().footing()).ok()?;
     let value: Value = serde_json::to_value(&saved).ok()?;
     let sum = |hash: &str| format!("\"sum\":\"{hash}\"}}");
     let bytes = String::from_utf8(serde_json::to_vec(&saved).ok()?).ok()?;

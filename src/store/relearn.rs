@@ -1,0 +1,257 @@
+//! What another witness of a state still knows of its instances, the lock file or an index, is taught to what is left of it.
+//!
+//! The newer one is right: where the witness stands behind the last entry that is known of a name, the name has the witness's id. A
+//! release is always taken over, and so is protection: neither lets anything be deleted.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::lockfile::{LockFile, LockedInstance};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::state::{AttemptId, Entry, Event, FORMAT, Grounds, Phase, State, Verdict};
+
+/// What a witness has of one instance.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    name: InstanceName,
+    kind: InstanceType,
+    id: InstanceId,
+    standing: Standing,
+    is_protected: bool,
+    /// The witness does not say whether it is protected.
+    is_unsure: bool,
+    /// The name that has another instance since, or is to have one; and whether this one has a name of its own.
+    replaced: Option<(InstanceName, bool)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Managed,
+    Released,
+    /// Deleted; and whether it was declared then.
+    Deleted(bool),
+}
+
+/// What a lock file knows.
+pub(super) fn of_lock(lock: &LockFile) -> Vec<Known> {
+    let known = |standing| {
+        move |(name, locked): (&InstanceName, &LockedInstance)| Known {
+            name: name.clone(),
+            kind: locked.kind,
+            id: locked.id.clone(),
+            standing,
+            is_protected: locked.is_protected,
+            is_unsure: !lock.knows_protection(),
+            replaced: locked.replaced_by.clone().map(|by| (by, locked.is_kept)),
+        }
+    };
+    let managed = lock.instances.iter().map(known(Standing::Managed));
+    let released = lock.released.iter().map(known(Standing::Released));
+    managed.chain(released).chain(lock.deleted.iter().map(known(Standing::Deleted(true)))).collect()
+}
+
+/// What an index knows.
+pub(super) fn of_index(index: &State) -> Vec<Known> {
+    let records = index.records().values().filter_map(|record| {
+        let standing = match &record.phase {
+            Phase::Created(_) | Phase::Retiring(..) => Standing::Managed,
+            Phase::Released(_) => Standing::Released,
+            Phase::Retired { .. } => Standing::Deleted(!record.orphan_noted),
+            _ => return None,
+        };
+        let replaced = index.replacement_of(record).map(|new| (new.name.clone(), record.is_kept));
+        let (name, kind, id) = (record.name.clone(), record.kind, record.id()?.clone());
+        Some(Known { name, kind, id, standing, is_protected: record.is_protected, is_unsure: false, replaced })
+    });
+    records.collect()
+}
+
+/// Teaches `state` what `known` has: gives the entries for it, which `state` has taken in, and how many instances were new.
+/// `is_newer`: the witness stands behind all that is known of a name.
+pub(super) fn relearn(
+    state: &mut State,
+    known: Vec<Known>,
+    (source, at): (&str, Timestamp),
+    is_newer: &dyn Fn(&InstanceName) -> bool,
+) -> (Vec<Event>, usize) {
+    let mut lesson = Lesson { state, source, at, is_newer, events: Vec::new(), added: 0 };
+    // What replaces another one comes before that: it passes its name on.
+    let known = in_order(known);
+    for one in &known {
+        lesson.rename(one);
+    }
+    for one in &known {
+        lesson.supersede(one);
+    }
+    for one in &known {
+        lesson.add(one);
+    }
+    for one in &known {
+        lesson.mark(one);
+    }
+    (lesson.events, lesson.added)
+}
+
+/// Those that nothing else has the name of what they were replaced by come first.
+fn in_order(known: Vec<Known>) -> Vec<Known> {
+    let mut left = known;
+    let mut ordered = Vec::with_capacity(left.len());
+    loop {
+        let awaited: BTreeSet<InstanceName> = left.iter().filter_map(|one| Some(one.replaced.as_ref()?.0.clone())).collect();
+        let is_due = |one: &Known| one.replaced.is_some() && !awaited.contains(&one.name);
+        let (due, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(is_due);
+        left = rest;
+        if due.is_empty() {
+            break;
+        }
+        ordered.extend(due);
+    }
+    // What was not replaced takes the names that those leave.
+    ordered.extend(left);
+    ordered
+}
+
+struct Lesson<'a> {
+    state: &'a mut State,
+    source: &'a str,
+    at: Timestamp,
+    is_newer: &'a dyn Fn(&InstanceName) -> bool,
+    events: Vec<Event>,
+    added: usize,
+}
+
+impl Lesson<'_> {
+    /// Whether `event` followed.
+    fn tell(&mut self, event: Event) -> bool {
+        let entry = Entry { serial: self.state.serial.next(), at: self.at, event };
+        self.state.format = self.state.format.max(FORMAT);
+        let has_followed = self.state.apply(&entry).is_ok();
+        if has_followed {
+            self.events.push(entry.event);
+        }
+        has_followed
+    }
+
+    fn owner(&self, id: &InstanceId) -> Option<InstanceName> {
+        self.state.known_ids().get(id).cloned()
+    }
+
+    /// An id that has another name by now.
+    fn rename(&mut self, one: &Known) {
+        let Some(from) = self.owner(&one.id).filter(|from| *from != one.name && (self.is_newer)(from)) else { return };
+        match &one.replaced {
+            Some((by, _)) if *by == from && self.tell(Event::Replacing { name: from.clone(), to: one.name.clone() }) => {
+                self.keep(one);
+            }
+            _ => drop(self.tell(Event::Moved { from, to: one.name.clone() })),
+        }
+    }
+
+    /// What is replaced and has a name of its own got that afterwards.
+    fn keep(&mut self, one: &Known) {
+        let Some((by, true)) = &one.replaced else { return };
+        let aside = InstanceName::parse(&format!("kept.{}", one.id)).ok();
+        if let Some(aside) = aside.filter(|aside| aside != by && self.state.record(aside).is_none()) {
+            let back = Event::Moved { from: aside.clone(), to: one.name.clone() };
+            if self.tell(Event::Moved { from: one.name.clone(), to: aside }) {
+                self.tell(back);
+            }
+        }
+    }
+
+    /// A name that has another id by now.
+    fn supersede(&mut self, one: &Known) {
+        let name = &one.name;
+        let Some(record) = self.state.record(name).filter(|_| (self.is_newer)(name)) else { return };
+        let Some(id) = record.id().cloned() else { return };
+        let is_gone = matches!(one.standing, Standing::Deleted(_));
+        if is_gone == (id == one.id) && !record.is_retired() {
+            self.vacate(name);
+        }
+    }
+
+    /// What a name has is gone: nothing of it is managed any more.
+    fn vacate(&mut self, name: &InstanceName) {
+        let Some(record) = self.state.record(name) else { return };
+        let grounds = self.source.to_owned();
+        match record.phase.clone() {
+            Phase::Created(instance) => drop(self.tell(Event::Gone { name: name.clone(), id: instance.id, grounds })),
+            Phase::Retiring(_, open) => {
+                if open.sent.is_none() {
+                    self.tell(Event::RetireSent { attempt: open.attempt.clone() });
+                }
+                self.tell(Event::Retired { attempt: open.attempt, grounds });
+            }
+            Phase::Released(_) => drop(self.tell(Event::Forgotten { name: name.clone() })),
+            _ => {}
+        }
+    }
+
+    /// An instance that nothing else told of.
+    fn add(&mut self, one: &Known) {
+        if self.owner(&one.id).is_some() {
+            return;
+        }
+        let (id, kind) = (one.id.clone(), one.kind);
+        let held = self.state.record(&one.name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
+        if let Some(attempt) = held {
+            let grounds = Grounds { by: self.source.to_owned(), reason: None, candidates: None };
+            let is_known = self.tell(Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds });
+            self.added += usize::from(is_known);
+            return;
+        }
+        let adopted = |name: &InstanceName| {
+            let (name, id, source) = (name.clone(), id.clone(), self.source.to_owned());
+            Event::Adopted { name, kind, id, api_url: None, source, is_foreign: false }
+        };
+        let (own, by) = (adopted(&one.name), one.replaced.as_ref().map(|(by, _)| (by.clone(), adopted(by))));
+        let is_set_aside = by.is_some_and(|(by, lent)| {
+            let is_lent = self.state.record(&one.name).is_none() && self.tell(lent);
+            is_lent && self.tell(Event::Replacing { name: by, to: one.name.clone() })
+        });
+        if is_set_aside {
+            self.keep(one);
+        }
+        if !is_set_aside && !self.tell(own) {
+            return;
+        }
+        self.added += 1;
+        if one.is_unsure {
+            self.tell(Event::Protection { protected: vec![one.name.clone()], unprotected: Vec::new() });
+        }
+        if let Standing::Deleted(was_declared) = one.standing {
+            if !was_declared {
+                self.tell(Event::Noted { orphaned: vec![one.name.clone()], returned: Vec::new() });
+            }
+            self.vacate(&one.name);
+        }
+    }
+
+    /// What else is known of it, whatever it is called here.
+    fn mark(&mut self, one: &Known) {
+        let Some(name) = self.owner(&one.id) else { return };
+        let is_protected = self.state.record(&name).is_none_or(|record| record.is_protected || record.is_retired());
+        if one.is_protected && !is_protected {
+            self.tell(Event::Protection { protected: vec![name.clone()], unprotected: Vec::new() });
+        }
+        if one.standing == Standing::Released {
+            self.tell(Event::Released { name });
+        }
+    }
+}
+
+/// A name that is in doubt by a newer witness: what it had is gone, and it is held.
+pub(super) fn doubt(
+    state: &mut State,
+    (attempt, name, kind): (AttemptId, &InstanceName, InstanceType),
+    (source, at): (&str, Timestamp),
+    is_newer: &dyn Fn(&InstanceName) -> bool,
+) -> Vec<Event> {
+    let mut lesson = Lesson { state, source, at, is_newer, events: Vec::new(), added: 0 };
+    if is_newer(name) {
+        lesson.vacate(name);
+    }
+    lesson.tell(Event::AdoptedDoubt { attempt, name: name.clone(), kind });
+    lesson.events
+}
