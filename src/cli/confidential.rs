@@ -5,10 +5,17 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::context::read_secret;
+use zeroize::Zeroizing;
+
+use super::context::{Context, read_secret};
+use super::error::CliError;
+use super::exit::Exit;
 use crate::manifest::Confidential;
 use crate::secret::Secret;
 use crate::store;
+
+/// A longer file is no template.
+const LOOKED_AT: u64 = 1 << 20;
 
 /// The key, and the files of keys, as the environment and the command line name them. What cannot be read is told by who needs it.
 pub(super) fn known() -> Confidential {
@@ -21,6 +28,17 @@ pub(super) fn known() -> Confidential {
     let found = files.filter_map(|path| fs::metadata(path).ok());
     let all = found.fold(Confidential::default().and_states(store::is_of_state), |all, file| all.and_file(&file));
     in_environment.into_iter().chain(in_file).fold(all, |all, key| all.and_key(&Secret::new(key.expose().trim().to_owned())))
+}
+
+/// Refuses a template that is a secret itself, by a link or by mistake: all of it would be printed.
+pub(super) fn check(context: &Context, path: &Path) -> Result<(), CliError> {
+    let Some(metadata) = fs::metadata(path).ok().filter(|found| found.is_file() && found.len() <= LOOKED_AT) else {
+        return Ok(());
+    };
+    let bytes = Zeroizing::new(fs::read(path).unwrap_or_default());
+    context.confidential.refusal(path, &metadata, &bytes).map_or(Ok(()), |(why, help)| {
+        Err(CliError::message(Exit::Error, why).context(format!("{} is no template", path.display())).hint(help))
+    })
 }
 
 /// What `--identity` names, on whatever verb.

@@ -19,7 +19,7 @@ use super::identity::{TokenError, identities, token_for};
 use super::kept::Kept;
 use super::planning::chosen;
 use super::state::meant;
-use super::witness;
+use super::{confidential, witness};
 use crate::instance::InstanceName;
 use crate::report::credentials::{Credential, Prefix, Rendered, Shape, Token, masks, render};
 use crate::seal::{Identity, OpenError};
@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, args: &OutputArgs) -> Result<Exit, CliError
     let asked = ask(&state, &names)?;
     let keys = if args.reveal { Some(identities(&args.identity)?) } else { None };
     let credentials = credentials(context, &state, &asked.existing, keys.as_deref())?;
+    args.template.as_deref().map_or(Ok(()), |path| confidential::check(context, path))?;
     let rendered = shaped(args, format, &credentials)?;
     let out = args.out.as_deref().filter(|path| path.as_os_str() != "-");
     let others = [&args.identity.identity, &args.lock_file.lock_file, &args.template].into_iter().flatten().cloned();

@@ -42,9 +42,6 @@ pub(super) fn states(context: &Context) -> Vec<PathBuf> {
 /// Whether a lock file at `path` would lie where a state keeps its files. One of the usual name is nobody's but a lock file.
 pub(super) fn is_in_state(context: &Context, path: &Path) -> bool {
     let path = real(path);
-    let is_inside = |dir: &PathBuf| {
-        let below = path.strip_prefix(dir).ok();
-        below.is_some_and(|below| below != Path::new(LOCK_FILE))
-    };
-    states(context).iter().any(is_inside) || store::is_of_state(&path)
+    let is_usual = path.file_name().is_some_and(|name| name == LOCK_FILE);
+    !is_usual && (states(context).iter().any(|dir| path.starts_with(dir)) || store::is_of_state(&path))
 }

@@ -48,6 +48,11 @@ impl Confidential {
         self.keys.iter().any(|key| key.finds(text))
     }
 
+    /// Why the file at `path`, which holds `bytes`, is neither used nor shown, and what to do; none: it is no secret.
+    pub fn refusal(&self, path: &Path, metadata: &Metadata, bytes: &[u8]) -> Option<(String, String)> {
+        self.check_file(path, metadata).and_then(|()| self.check_bytes(bytes)).err()
+    }
+
     /// Refuses the open file at `path`, before a byte of it is read.
     pub(super) fn check_file(&self, path: &Path, metadata: &Metadata) -> Result<(), Refusal> {
         if self.files.contains(&(metadata.dev(), metadata.ino())) {

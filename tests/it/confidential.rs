@@ -109,6 +109,22 @@ fn p11_no_variable_carries_the_key() {
 }
 
 #[test]
+fn p11_no_template_is_a_secret() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").exits(0).done();
+    fs::create_dir(project.path("secret")).unwrap();
+    project.write("secret/key", format!("{KEY}\n"));
+    project.write("with.txt", format!("key={KEY}\n"));
+    symlink("secret/key", project.path("link.txt")).unwrap();
+    symlink("state/journal.jsonl", project.path("state.txt")).unwrap();
+    for name in ["link.txt", "secret/key", "with.txt", "state.txt"] {
+        let call = project.call(["output", "--format", "template", "--template", name]);
+        let run = keeps_quiet(call.env("CHATAPI_API_KEY_FILE", "secret/key").run()).warns(&format!("{name} is no template"));
+        assert!(run.stdout.is_empty(), "{run}");
+    }
+}
+
+#[test]
 fn p11_what_a_state_keeps_is_no_manifest_and_no_table() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
     project.run("apply").exits(0).done();

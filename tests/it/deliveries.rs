@@ -54,7 +54,7 @@ fn p4_an_output_that_cannot_be_written_stops_the_run_before_it_sends() {
     for (words, told) in [
         ("json=missing/all.json", "the output missing/all.json cannot be written"),
         ("json=folder", "the output folder cannot be written"),
-        ("json=state/all.json", "it is in the state's directory"),
+        ("json=state/all.json", "it is in a state's directory"),
         ("json=all.json --write-outputs dotenv=./all.json", "two outputs go to"),
         ("xml=all.xml", "known are json, yaml, dotenv"),
         ("all.json", "write FORMAT=FILE"),

@@ -98,8 +98,8 @@ fn p4_a_file_that_cannot_be_written_stops_a_run_before_it_sends() {
     for (words, why) in [
         ("--json-into missing/out.json", "cannot write the report missing/out.json"),
         ("--markdown-into directory", "cannot write the report directory"),
-        ("--json-into state/journal.jsonl", "in the state's directory"),
-        ("--dotenv-into state/new", "in the state's directory"),
+        ("--json-into state/journal.jsonl", "in a state's directory"),
+        ("--dotenv-into state/new", "in a state's directory"),
         ("--json-into instances.yaml", "read by this very run"),
         ("--json-into ./directory/../instances.yaml", "read by this very run"),
         ("--json-into link", "read by this very run"),
