@@ -49,6 +49,7 @@ mod status;
 mod stream;
 mod table;
 mod token;
+mod token_file;
 mod usage;
 mod validate;
 mod variables;
