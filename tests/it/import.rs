@@ -312,7 +312,7 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
     run.done_with("chatapi token set --from FILE");
     let token = |number: usize| format!("{TOKEN}{number}");
     let before = project.read("state/journal.jsonl");
-    let rows = |numbers: &[usize]| numbers.iter().map(|it| format!("desk-{it},{}\n", token(*it))).collect::<String>();
+    let rows = |numbers: &[usize]| numbers.iter().map(|it| format!("desk-{it},{}\n", token(*it))).collect::<Vec<_>>().concat();
     let set = |text: &str| {
         project.write("tokens.csv", text);
         std::fs::set_permissions(project.path("tokens.csv"), std::fs::Permissions::from_mode(0o600)).unwrap();

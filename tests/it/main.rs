@@ -38,7 +38,6 @@ mod drift;
 mod emulator;
 mod environments;
 mod environments_apart;
-#[cfg(feature = "failpoints")]
 mod evidence;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints_absent;
