@@ -24,7 +24,9 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
     let has_state = store::has_state(&context.state_dir);
     let state = has_state.then(|| witness::look(context, &args.lock_file)).transpose()?.map(|reading| reading.state);
     let foreseen = state.as_ref().map(|state| foreseen::of(context, &context.state_dir, state)).transpose()?;
-    foreseen.iter().for_each(|foreseen| foreseen::tell(context, foreseen));
+    if let Some(foreseen) = &foreseen {
+        foreseen::tell(context, foreseen);
+    }
     let state = foreseen.map(|foreseen| foreseen.state);
     let listing = list(context, args, (state.as_ref(), manifest.as_ref()))?;
     let gone = state.as_ref().map(|state| missing(state, &listing)).unwrap_or_default();

@@ -51,6 +51,7 @@ mod status;
 mod stream;
 mod table;
 mod token;
+mod token_file;
 mod unnamed;
 mod usage;
 mod validate;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -11,13 +12,14 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::state::record;
-use super::{sealing, witness};
+use super::{sealing, token_file, witness};
 use crate::instance::{ApiUrl, InstanceName};
 use crate::report::TokenDocument;
 use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
 use crate::store::{self, StateStore, StoreError};
+use crate::text::counted;
 
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
@@ -84,21 +86,36 @@ pub(super) fn answer(
 }
 
 pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliError> {
-    let TokenSetArgs { name, replace, api_url, lock_file, lock } = args;
-    let token = from_stdin()?;
+    let TokenSetArgs { name, from, replace, api_url, lock_file, lock } = args;
+    let tokens = match (name, from) {
+        (Some(name), _) => vec![(name.clone(), from_stdin()?)],
+        (None, from) => token_file::read(from.as_deref().unwrap_or(Path::new("-")))?,
+    };
     let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
-    check_settable(store.state(), name, *replace)?;
-    check_address(store.state(), name, api_url.as_ref())?;
+    tokens.iter().try_for_each(|(name, _)| check_settable(store.state(), name, *replace))?;
+    if let Some(name) = name {
+        check_address(store.state(), name, api_url.as_ref())?;
+    }
     let pin = sealing::for_token(context, store.state(), &witness)?;
-    let token = keep(store.state(), pin.as_ref(), name, token)?;
+    let seal = |(name, token): (InstanceName, Secret)| {
+        let token = keep(store.state(), pin.as_ref(), &name, token)?;
+        Ok::<_, CliError>(Event::TokenSet { name, token, api_url: api_url.clone() })
+    };
+    let events = tokens.into_iter().map(seal).collect::<Result<Vec<_>, _>>()?;
+    let message = match (name, events.len()) {
+        (Some(name), _) => format!("The token of `{name}` is kept."),
+        (None, count) => format!("The tokens of {} are kept.", counted(count, "instance", "instances")),
+    };
     store.append(context.run_info("token set").event(), Timestamp::now())?;
     if let Some(to) = pin {
         store.append(Event::Recipients { to }, Timestamp::now())?;
     }
-    store.append(Event::TokenSet { name: name.clone(), token, api_url: api_url.clone() }, Timestamp::now())?;
+    for event in events {
+        store.append(event, Timestamp::now())?;
+    }
     store.sync()?;
     let closed = witness.close(store);
-    context.done(format!("The token of `{name}` is kept."))?;
+    context.done(message)?;
     closed.tell(context)
 }
 
@@ -137,6 +154,11 @@ fn check_address(state: &State, name: &InstanceName, api_url: Option<&ApiUrl>) -
     }
 }
 
+/// Whether it may be a token.
+pub(super) fn is_token(text: &str) -> bool {
+    (1..=TOKEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A token from standard input; never from the command line, which others can read.
 pub(super) fn from_stdin() -> Result<Secret, CliError> {
     let stdin = io::stdin();
@@ -145,8 +167,7 @@ pub(super) fn from_stdin() -> Result<Secret, CliError> {
             .hint("`chatapi token set NAME < FILE`, or a pipe"));
     }
     let token = read_secret(stdin).map_err(|error| CliError::new(Exit::Error, &error).context("cannot read the token"))?;
-    let is_plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if token.expose().is_empty() || token.expose().len() > TOKEN_MAX || !is_plain {
+    if !is_token(token.expose()) {
         return Err(CliError::message(Exit::Error, "standard input holds no token: one line of visible ASCII characters"));
     }
     Ok(token)

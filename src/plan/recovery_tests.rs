@@ -67,7 +67,10 @@ fn draw(dice: &mut fastrand::Rng) -> Drawn {
         if dice.u8(0..3) == 0 {
             let listed: Vec<InstanceId> = exists.iter().filter(|_| dice.u8(0..8) > 0).cloned().collect();
             let (serial, _) = add(dice, &mut state, Event::Listed { ids: listed.clone() });
-            doubts.values_mut().for_each(|doubt: &mut Doubted| doubt.later.extend(listed.iter().cloned()));
+            for doubt in doubts.values_mut() {
+                let doubt: &mut Doubted = doubt;
+                doubt.later.extend(listed.iter().cloned());
+            }
             fence = Some((serial, listed.into_iter().collect::<BTreeSet<_>>()));
         }
         let kind = dice.choice(InstanceType::ALL).unwrap();

@@ -84,7 +84,7 @@ pub struct Begun {
 
 /// What is known of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is stored")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own in the stored format")]
 pub struct Record {
     /// Our name.
     pub name: InstanceName,

@@ -33,7 +33,7 @@ fn list(project: &Project, environment: &str) -> String {
     project.run(&format!("--env {environment} state list")).stdout
 }
 
-/// a-H5: what another environment creates meanwhile is not what a doubt here has created.
+/// What another environment creates meanwhile is not what a doubt here has created.
 #[test]
 fn p1_another_environments_instance_settles_no_doubt_of_an_exclusive_account() {
     let account = Account::start();
@@ -70,7 +70,7 @@ fn p1_an_open_doubt_of_another_environment_keeps_doubts_open() {
     assert_eq!(account.creates(), 4);
 }
 
-/// M7: as within one state.
+/// As within one state.
 #[test]
 fn p1_what_a_doubt_of_another_environment_may_have_created_is_not_taken_in() {
     let account = Account::start();
@@ -89,7 +89,7 @@ fn p1_what_a_doubt_of_another_environment_may_have_created_is_not_taken_in() {
     project.run("plan --env prod prod.yaml").warns(&told).done();
 }
 
-/// H8: two directories that change places in the file.
+/// Two directories that change places in the file.
 #[test]
 fn p1_states_whose_places_are_swapped_create_nothing_again() {
     let account = Account::start();
@@ -143,7 +143,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// H9: a copy of a state is not another environment's.
+/// A copy of a state is not another environment's.
 #[test]
 fn p1_two_environments_with_one_state_do_nothing() {
     let account = Account::start();

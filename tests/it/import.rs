@@ -303,3 +303,59 @@ fn p3_an_import_that_dies_anywhere_loses_no_id() {
         project.run("state verify").exits(0).done();
     }
 }
+
+/// Whoever adopts a hundred is not told a hundred times that a token is missing, and sets them with one command.
+#[test]
+fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let gateway = Gateway::start(&[]);
+    let ids = foreign(&gateway, 8);
+    let names: Vec<String> = (1..=8).map(|number| format!("desk-{number}")).collect();
+    let project = Project::at(&gateway.url(), &[]);
+    project.run("init").exits(0).done();
+    let entry = |(name, id): (&String, &String)| format!("  - {{name: {name}, id: '{id}', type: whatsapp}}\n");
+    let entries: String = names.iter().zip(&ids).map(entry).collect();
+    let declared = manifest("{kind: chatapi}", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    project.declare(&format!("{declared}import:\n{entries}"));
+    let run = project.run("apply").exits(3).prints("8 imported");
+    let run = run.warns("8 instances exist and their tokens are missing: desk-1, desk-2, desk-3, desk-4, desk-5, …");
+    assert_eq!(run.stderr.matches("token is missing").count(), 0, "{run}");
+    run.done_with("chatapi token set --from FILE");
+    let token = |number: usize| format!("{TOKEN}{number}");
+    let before = project.read("state/journal.jsonl");
+    let rows = |numbers: &[usize]| numbers.iter().map(|it| format!("desk-{it},{}\n", token(*it))).collect::<Vec<_>>().concat();
+    let set = |text: &str| {
+        project.write("tokens.csv", text);
+        std::fs::set_permissions(project.path("tokens.csv"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        project.run("token set --from tokens.csv")
+    };
+    let (one, two) = (token(1), token(2));
+    for (text, why) in [
+        (format!("name,token\n{}desk-3\n", rows(&[1, 2])), "line 4 of the tokens is no name and no token"),
+        (format!("{}{}", rows(&[1, 2]), rows(&[1])), "line 3 of the tokens has a name that another one has too"),
+        (format!("{}desk-9,{one}\n", rows(&[1])), "nothing is recorded under `desk-9`"),
+        (format!("desk-1,{one} {two}\n"), "line 1 of the tokens has no token"),
+        (format!("{{\"desk-1\": [\"{one}\"]}}"), "cannot be read as JSON, at line 1"),
+        (String::new(), "there are no tokens in it"),
+    ] {
+        let run = set(&text).exits(1);
+        is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), why);
+        run.done_with(why);
+    }
+    std::fs::set_permissions(project.path("tokens.csv"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    project.run("token set --from tokens.csv").exits(1).warns("others can read it").done_with("chmod 600 tokens.csv");
+    project.run("token set").exits(1).done_with("<NAME>");
+    assert_eq!(project.read("state/journal.jsonl"), before, "all or nothing");
+    let run = set(&format!("name,token\n{}", rows(&[1, 2, 3]))).exits(0).prints("The tokens of 3 instances are kept.");
+    is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), "from a file");
+    set(&rows(&[3, 4])).exits(1).done_with("the token of `desk-3` is kept already");
+    let piped = |text: String| project.call(["token", "set", "--from", "-"]).input(text).run().exits(0);
+    piped(format!("{{\"desk-4\": \"{}\", \"desk-5\": \"{}\"}}", token(4), token(5))).prints("of 2 instances").done();
+    let items: Vec<_> = (6..=8).map(|it| format!("{{\"name\": \"desk-{it}\", \"token\": \"{}\"}}", token(it))).collect();
+    piped(format!("[{}]", items.join(","))).prints("of 3 instances").done();
+    for number in 1..=8 {
+        assert_eq!(project.token(&format!("desk-{number}")), token(number));
+    }
+    project.run("apply").exits(0).prints("Nothing to do: 8 instances").done();
+    project.run("state verify").exits(0).done();
+}

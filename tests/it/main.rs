@@ -39,7 +39,6 @@ mod drift;
 mod emulator;
 mod environments;
 mod environments_apart;
-#[cfg(feature = "failpoints")]
 mod evidence;
 mod fuzz;
 mod hardening;

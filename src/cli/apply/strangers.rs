@@ -77,7 +77,7 @@ impl Run<'_> {
             () if self.is_strict() => Strictness::Stop,
             () if prompt::is_answered(self.context) && !self.args.auto_approve => Strictness::Ask,
             // What was called absent may be what appears now.
-            () if state.records().values().all(|record| is_refused(record)) => Strictness::Warn,
+            () if state.records().values().all(is_refused) => Strictness::Warn,
             () => Strictness::Stop,
         }
     }

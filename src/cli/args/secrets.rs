@@ -67,8 +67,10 @@ pub(in crate::cli) enum TokenVerb {
         #[command(flatten)]
         lock_file: WitnessArg,
     },
-    /// Set an instance's token from standard input.
-    #[command(after_help = "Example:\n  chatapi token set support-eu < token.txt")]
+    /// Set an instance's token from standard input, or those of many from a file.
+    #[command(
+        after_help = "Examples:\n  chatapi token set support-eu < token.txt\n  chatapi token set --from tokens.csv\n  vault-export | chatapi token set --from -\n\nA file of many has `name,token` in each line (CSV), or is JSON: `{\"NAME\": \"TOKEN\"}`, or a list of\n`{\"name\": …, \"token\": …}`. All of them are set, or none."
+    )]
     Set(TokenSetArgs),
 }
 
@@ -76,13 +78,16 @@ pub(in crate::cli) enum TokenVerb {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TokenSetArgs {
     /// The name.
-    #[arg(value_parser = name)]
-    pub(in crate::cli) name: InstanceName,
+    #[arg(value_parser = name, required_unless_present = "from")]
+    pub(in crate::cli) name: Option<InstanceName>,
+    /// A file with names and tokens that nobody else can read (0600); `-`: standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub(in crate::cli) from: Option<PathBuf>,
     /// Put it in the place of the one that is kept.
     #[arg(long)]
     pub(in crate::cli) replace: bool,
     /// Where the instance is, if neither its create nor the account's list has told that.
-    #[arg(long, value_name = "URL", value_parser = api_url)]
+    #[arg(long, value_name = "URL", value_parser = api_url, conflicts_with = "from")]
     pub(in crate::cli) api_url: Option<ApiUrl>,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,

@@ -1,8 +1,12 @@
 //! What is in doubt and what lacks its token, with the commands that settle each.
 
 use crate::apply::{Outcome, Report};
+use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::state::State;
+
+/// So many missing tokens are told one by one.
+const SINGLY: usize = 5;
 
 /// Each doubt of `state`. `report`: a run that knows more than it could write down.
 pub(in crate::cli) fn doubts<'a>(
@@ -36,13 +40,24 @@ pub(in crate::cli) fn deletes<'a>(state: &'a State, command: &'a str) -> impl It
     })
 }
 
-/// Each instance of `state` whose token is missing.
+/// The instances of `state` whose tokens are missing: each, or if they are many all of them in one.
 pub(in crate::cli) fn tokens<'a>(state: &'a State, command: &'a str) -> impl Iterator<Item = Notice> + use<'a> {
-    let missing = state.records().values().filter(|record| record.status() == "token_missing");
-    missing.map(move |record| {
-        let name = &record.name;
+    let missing = state.records().values().filter(|record| record.status() == "token_missing").map(|record| &record.name);
+    let missing: Vec<&InstanceName> = missing.collect();
+    let many = (missing.len() > SINGLY).then(|| of_many(&missing, command));
+    let each = move |name: &InstanceName| {
         Notice::warning(&format!("{name} exists and its token is missing"))
             .about(name)
             .hint(&format!("{command} token set {name} < FILE"))
-    })
+    };
+    let singly = if many.is_some() { Vec::new() } else { missing };
+    many.into_iter().chain(singly.into_iter().map(each))
+}
+
+fn of_many(missing: &[&InstanceName], command: &str) -> Notice {
+    let some: Vec<&str> = missing.iter().take(SINGLY).map(|name| name.as_str()).collect();
+    let (count, some) = (missing.len(), some.join(", "));
+    Notice::warning(&format!("{count} instances exist and their tokens are missing: {some}, …"))
+        .hint(&format!("`{command} token set --from FILE` sets many at once: `name,token` in each line"))
+        .hint(&format!("`{command} state list` shows which"))
 }
