@@ -176,7 +176,7 @@ fn p4_bad_lock_files_and_states_send_nothing() {
         ("nothing", String::new(), "is not a lock file"),
         ("a list", "[]".to_owned(), "is not a lock file"),
         ("a merge conflict", format!("<<<<<<< HEAD\n{lock}"), "is not a lock file"),
-        ("a newer one", lock.replacen("\"version\": 1", "\"version\": 99", 1), "newer version"),
+        ("a newer one", lock.replacen("\"version\": 3", "\"version\": 99", 1), "newer version"),
         ("an unknown member", lock.replacen('{', "{\"more\": 1,", 1), "is not a lock file"),
         ("a huge one", huge, "reasonable size"),
     ] {

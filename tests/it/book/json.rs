@@ -158,6 +158,7 @@ fn deleted(all: &mut Collection) {
     let project = Project::at(&gateway.url(), &["a", "b", "c"]);
     project.run("apply --parallelism 1").done();
     all.add("destroy", &project, "destroy -y --max-deletes 3 --parallelism 1 a b c", 3);
+    all.add("destroy", &project, "destroy b", 6);
     all.add("doubts", &project, "doubts", 3);
     let gateway = Gateway::start(&[]);
     let project = Project::at(&gateway.url(), &["a"]);
