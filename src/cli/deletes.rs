@@ -16,17 +16,25 @@ use crate::text::{counted, escape};
 /// Names that a question lists.
 const LISTED: usize = 10;
 
-/// Tells what is to be deleted: a person some of it, a log all of it.
+/// Tells what is to be deleted: a person, who is asked, some of it as a warning; a log all of it.
 pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<InstanceName>) {
-    let count = if prompt::is_answered(context) { names.len() } else { 0 };
-    let instances = counted(names.len(), "instance", "instances");
-    context.console.warn(format_args!("{instances} will be deleted on the server, for good:"));
-    for name in names.iter().take(if count == 0 { usize::MAX } else { LISTED }) {
+    if names.is_empty() {
+        return;
+    }
+    let headline = format!("{} will be deleted on the server, for good:", counted(names.len(), "instance", "instances"));
+    let most = if prompt::is_answered(context) {
+        context.console.warn(headline);
+        LISTED
+    } else {
+        context.console.note(headline);
+        usize::MAX
+    };
+    for name in names.iter().take(most) {
         let id = state.record(name).and_then(Record::id).map(ToString::to_string).unwrap_or_default();
         context.console.note(format_args!("  {BAD}-{BAD:#} {name}  {DIM}{id}{DIM:#}"));
     }
-    if count > LISTED {
-        context.console.note(format_args!("  and {} more", count - LISTED));
+    if names.len() > most {
+        context.console.note(format_args!("  and {} more", names.len() - most));
     }
 }
 
