@@ -126,29 +126,38 @@ pub fn propose(
     doubts.sort_by_key(|(record, attempt, doubt)| (std::cmp::Reverse(attempt.fence), doubt.since, &record.name));
     let mut left = candidates.clone();
     let matched: Vec<_> = doubts.into_iter().map(|doubt| (doubt, take(state, &mut left, doubt))).collect();
-    let new: BTreeSet<InstanceId> = candidates.ids().into_iter().collect();
-    let mut gone = state.seen();
-    gone.retain(|(_, id)| !candidates.old.contains(*id) && !new.contains(*id));
-    let is_haunted = |attempt: &Attempt| {
-        let is_since = |list: Serial| attempt.fence.is_some_and(|before| list > before);
-        gone.iter().any(|(list, id)| is_since(*list) && state.is_new_to(attempt, id))
-    };
+    let gone = gone(state, candidates);
+    let is_haunted = |attempt: &Attempt| is_haunted(state, attempt, &gone);
     let taken = matched.iter().filter(|((_, attempt, _), _)| is_haunted(attempt));
     let taken: Vec<InstanceId> = taken.filter_map(|(_, found)| Some(found.as_ref()?.id.clone())).collect();
     let left = unexplained(state, left.ids().into_iter().chain(taken).collect(), &matched);
     let proposal = |((record, attempt, doubt), found): (OpenDoubt<'_>, Option<Candidate>)| {
-        let proposal =
-            match (obstacle(state, candidates, (attempt, is_haunted(attempt)), is_crowded(state, attempt, &left)), found) {
-                (Some(why), _) => Proposal::Unknown { why },
-                (None, Some(candidate)) => Proposal::Exists(candidate),
-                (None, None) if candidates.old.is_empty() => {
-                    Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
-                }
-                (None, None) => absence((attempt, doubt), is_agreeing, now, settling),
-            };
+        let obstacle = obstacle(state, candidates, (attempt, is_haunted(attempt)), is_crowded(state, attempt, &left));
+        let proposal = match (obstacle, found) {
+            (Some(why), _) => Proposal::Unknown { why },
+            (None, Some(candidate)) => Proposal::Exists(candidate),
+            (None, None) if candidates.old.is_empty() => {
+                Proposal::Unknown { why: "a list that shows nothing old proves nothing" }
+            }
+            (None, None) => absence((attempt, doubt), is_agreeing, now, settling),
+        };
         (record.name.clone(), (attempt.id.clone(), proposal))
     };
     matched.into_iter().map(proposal).collect()
+}
+
+/// What earlier lists have shown, each with its list, and this one does not.
+fn gone<'s>(state: &'s State, candidates: &Candidates) -> Vec<(Serial, &'s InstanceId)> {
+    let new: BTreeSet<InstanceId> = candidates.ids().into_iter().collect();
+    let mut gone = state.seen();
+    gone.retain(|(_, id)| !candidates.old.contains(*id) && !new.contains(*id));
+    gone
+}
+
+/// Whether a list since `attempt` has shown what may be its instance, and is `gone`.
+fn is_haunted(state: &State, attempt: &Attempt, gone: &[(Serial, &InstanceId)]) -> bool {
+    let is_since = |list: Serial| attempt.fence.is_some_and(|before| list > before);
+    gone.iter().any(|(list, id)| is_since(*list) && state.is_new_to(attempt, id))
 }
 
 type OpenDoubt<'a> = (&'a Record, &'a Attempt, &'a Doubt);
