@@ -49,6 +49,7 @@ mod kill_life;
 mod kill_loop;
 mod kill_verbs;
 mod kills;
+#[cfg(feature = "failpoints")]
 mod leaving;
 mod lost_states;
 mod manifest;

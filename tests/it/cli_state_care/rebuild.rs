@@ -386,6 +386,7 @@ fn p3_a_journal_without_its_first_line_keeps_its_tokens() {
 }
 
 /// P9: what must not be deleted by itself, or created, is so after a rebuild too.
+#[cfg(feature = "failpoints")]
 #[test]
 fn p9_what_a_lock_file_says_of_an_instance_outlives_its_state() {
     let gateway = Gateway::start(&["create:nth=6=drop-before"]);
