@@ -148,6 +148,12 @@ pub(super) fn check_free(owners: &Owners, id: &InstanceId) -> Result<(), CliErro
 /// Refuses to take in what another environment has, or may have created.
 pub(super) fn check_unclaimed(neighbours: &Neighbours, id: &InstanceId) -> Result<(), CliError> {
     check_free(&neighbours.owners, id)?;
+    if let Some(environment) = neighbours.unread.first() {
+        let message = format!("whether environment `{environment}` has {id} is not known: its state cannot be read");
+        return Err(CliError::message(Exit::Guard, message)
+            .hint("nothing was changed: an instance that two states have is deleted by either")
+            .hint(format!("mend that state first: `chatapi --env {environment} state verify` tells what is wrong with it")));
+    }
     let Some(Owner { at: Elsewhere { environment, name }, command }) = neighbours.doubt_of(id) else { return Ok(()) };
     let message = format!("`{name}` of environment `{environment}` is in doubt, and {id} is new since: it may have created that");
     Err(CliError::message(Exit::Guard, message)

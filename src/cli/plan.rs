@@ -13,6 +13,7 @@ use super::context::{Context, check_server, typed};
 use super::drift::{self, Advice};
 use super::error::CliError;
 use super::exit::Exit;
+use super::guards::{guard_hints, told};
 use super::planning::{self, planned, remark_spent};
 use super::reports::{self, Told};
 use super::table::{cut, fit};
@@ -21,7 +22,7 @@ use super::wrap::broken;
 use super::{foreseen, neighbours, saved, sealing, settled, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Guard, Left, Limits, Plan, PlanSummary, Reason, Settled};
+use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
 use crate::report::account::{Case, Counts, Notice};
 use crate::report::events::{Line, Summary};
 use crate::report::{self, DriftData, PlanDocument};
@@ -374,9 +375,9 @@ pub(super) fn account(context: &Context, plan: &Plan, (cost, drift): (Option<&Co
 /// What the person should know besides.
 fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made) {
     let console = &context.console;
-    for guard in guards {
-        console.warn(format_args!("an apply will stop: {}", report::guard_text(guard)));
-        for hint in guard_hints(guard, &context.command(), "apply") {
+    for (text, hints) in told(guards, &context.command(), "apply") {
+        console.warn(format_args!("an apply will stop: {text}"));
+        for hint in hints {
             console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
         }
     }
@@ -392,76 +393,4 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
         let command = context.command();
         console.warn(format_args!("there is no state here; in CI the first apply has to be told so: `{command} apply --init`"));
     }
-}
-
-/// What answers a guard; `with`: the command that is told.
-pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<String> {
-    let answer = match guard {
-        Guard::TypeChange { name, recorded, .. } => {
-            format!("declare `{name}` as {recorded} again; for a new one in its place, {with} with `--replace {name}`")
-        }
-        Guard::Released { name, .. } => {
-            format!("to manage it again: `{command} release --undo {name}`; for a new instance choose another name")
-        }
-        Guard::Recreate { name, .. } => {
-            format!("for a new instance: `--recreate {name}`; if none is wanted, remove it from the manifest")
-        }
-        Guard::HalfReplaced { name, aside, .. } => format!(
-            "to go on, {with} with `--replace {name}`; to take it back: `moved: [{{from: {aside}, to: {name}}}]` in the manifest, or `{command} state mv {aside} {name}`"
-        ),
-        Guard::Budget { wanted, .. } | Guard::Growth { wanted, .. } => {
-            format!("if so many are meant: `--max-creates {wanted}`, or CHATAPI_MAX_CREATES where your CI keeps its settings")
-        }
-        Guard::Cost { total, .. } => {
-            format!(
-                "if so much is meant: `--max-monthly-cost {total}`, or CHATAPI_MAX_MONTHLY_COST where your CI keeps its settings"
-            )
-        }
-        Guard::Unpriced { kind } => format!("say it in the manifest: `prices: {{currency: EUR, {kind}: 39.00}}`"),
-        Guard::Protected { name, is_declared: true, .. } => {
-            format!(
-                "`protect: false` and its type as it was in the manifest, and an apply, lift that; then {with} with `--replace {name}`"
-            )
-        }
-        Guard::Protected { name, is_declared: false, .. } => {
-            format!(
-                "to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand"
-            )
-        }
-        Guard::Mistaken { name, .. } => {
-            format!("look at both: `{command} state show {name}`, `{command} drift`; the state may be an older or another one")
-        }
-        Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
-            format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
-        }
-        Guard::Unconfirmed { wanted } => format!("if they are meant: `--yes --max-deletes {wanted}`"),
-        Guard::Strangers { ids, .. } => format!(
-            "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
-            ids.len()
-        ),
-        Guard::ProbableRename { from, to, left: Left::Exists, .. } => {
-            format!(
-                "if it is a rename: `moved: [{{from: {from}, to: {to}}}]` in the manifest, or `{command} state mv {from} {to}`; if it is new, {with} with `--not-a-rename {to}`"
-            )
-        }
-        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id } } => format!(
-            "if it is: `import: [{{name: {to}, id: \"{id}\", type: {kind}}}]` without `{from}`, or `{command} state mv {from} {to}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
-        ),
-        Guard::ProbableRename { from, to, left: Left::PresumedGone, .. } => format!(
-            "if it is listed: `{command} import {to} --id ID`, as `{command} drift` tells; if `{from}` is not wanted, `{command} state rm {from}`; if `{to}` is new, {with} with `--not-a-rename {to}`"
-        ),
-        Guard::ProbableRename { from, to, left: Left::InDoubt, .. } => format!(
-            "`{from}` is in doubt: settle that first (`{command} doubts`); if `{to}` is new, {with} with `--not-a-rename {to}`"
-        ),
-    };
-    let elsewhere = match guard {
-        Guard::ProbableRename { from, left: Left::Exists | Left::InDoubt, .. } => {
-            Some(format!("if another manifest declares `{from}`: name both in one command"))
-        }
-        Guard::Strangers { .. } => {
-            Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
-        }
-        _ => None,
-    };
-    std::iter::once(answer).chain(elsewhere).collect()
 }

@@ -6,7 +6,7 @@ use super::args::ResolveArgs;
 use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
-use super::plan::guard_hints;
+use super::guards::guard_hints;
 use super::{doubts, foreseen, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};

@@ -192,3 +192,28 @@ fn tables_fit_the_terminal_and_stand_in_full_in_a_pipe() {
     let orphan = project.run("plan").exits(0).stdout;
     assert!(orphan.contains("  o gone-tomorrow"), "{orphan}");
 }
+
+/// A pattern that has got another name is one thing to look at.
+#[test]
+fn many_renames_are_told_as_one_with_the_entries_that_answer_them() {
+    let pattern =
+        |of: &str| format!("provider: {{kind: emulator}}\ninstances: [{{name: \"{of}-{{n:02}}\", type: whatsapp, count: 12}}]\n");
+    let project = Project::new(&pattern("shop"));
+    project.run("apply").exits(0).done();
+    project.declare(&pattern("store"));
+    for verb in ["plan", "apply"] {
+        let run = project.run(verb);
+        assert_eq!(run.code, if verb == "plan" { 0 } else { 6 }, "{run}");
+        let told = run.stderr.matches("12 names are new, and 12 of their types have left").count();
+        assert!(told == 1 && run.stderr.lines().count() < 24, "{run}");
+        let entries: Vec<&str> = run.stderr.lines().filter(|line| line.contains("- {from: shop-")).collect();
+        assert!(entries.len() == 12 && entries[0] == "      - {from: shop-01, to: store-01}", "{run}");
+        assert!(run.stderr.contains("--not-a-rename store-10`, and so on for the other 2"), "{run}");
+    }
+    // As it is proposed, it is a manifest.
+    let proposed = project.run("plan").stderr;
+    let from = proposed.find("    moved:").unwrap();
+    let moved: String = proposed[from..].lines().take(13).map(|line| format!("{}\n", line.trim_start_matches("    "))).collect();
+    project.declare(&(pattern("store") + &moved));
+    project.run("apply").exits(0).prints("12 unchanged").done_with("12 moved");
+}

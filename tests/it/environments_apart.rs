@@ -171,3 +171,17 @@ fn p1_two_environments_with_one_state_do_nothing() {
     fs::remove_dir_all(project.path("s-staging")).unwrap();
     apply(&project, "prod", "").exits(0).done();
 }
+
+/// A state that cannot be read may have what is to be taken in.
+#[test]
+fn p9_nothing_is_taken_in_beside_a_state_that_cannot_be_read() {
+    let account = Account::start();
+    let project = sharing(&account);
+    let id = account.foreign();
+    fs::write(project.path("s-dev/journal.jsonl"), "nonsense\n").unwrap();
+    fs::remove_dir_all(project.path("s-dev/index")).unwrap();
+    let run = project.run(&format!("import x --id {id} --env prod")).exits(6);
+    let run = run.warns(&format!("whether environment `dev` has {id} is not known: its state cannot be read"));
+    run.warns("nothing was changed").done_with("chatapi --env dev state verify");
+    assert!(!list(&project, "prod").contains(&id));
+}

@@ -9,7 +9,8 @@ use crate::cli::console::BOLD;
 use crate::cli::deletes::line;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::plan::{cost_sentence, guard_hints, with_cost};
+use crate::cli::guards::{guard_hints, told};
+use crate::cli::plan::{cost_sentence, with_cost};
 use crate::cli::planning::declared;
 use crate::cli::progress::Display;
 use crate::cli::reports::{self, Told};
@@ -109,16 +110,18 @@ impl Run<'_> {
 
     /// What needs a person, and what to type.
     fn explain(&self, report: &Report, guards: &[Guard], state: &State) {
+        let command = self.context.command();
+        let with = if self.saved.is_some() { "plan again" } else { "apply" };
+        let is_among = guards.iter().any(|guard| matches!(guard, Guard::Strangers { .. })) && state.doubts().next().is_some();
+        let first =
+            is_among.then(|| format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
+        for (text, hints) in told(guards, &command, with) {
+            let error = first.iter().cloned().chain(hints).fold(CliError::message(Exit::Guard, text), CliError::hint);
+            self.context.console.error(&error);
+        }
         for guard in guards {
-            let command = self.context.command();
-            let mut error = CliError::message(Exit::Guard, report::guard_text(guard));
-            if matches!(guard, Guard::Strangers { .. }) && state.doubts().next().is_some() {
-                error =
-                    error.hint(format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
-            }
-            let with = if self.saved.is_some() { "plan again" } else { "apply" };
-            let told = guard_hints(guard, &command, with).into_iter().fold(error, CliError::hint);
-            self.context.complain_as(&told, Notice::of_guard(guard));
+            let hints = first.iter().cloned().chain(guard_hints(guard, &command, with));
+            self.context.note(hints.fold(Notice::of_guard(guard), |notice, hint| notice.hint(&hint)));
         }
         if let Some(halt) = &report.halt {
             let again = self.again();

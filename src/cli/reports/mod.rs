@@ -328,12 +328,6 @@ impl Context {
         }
     }
 
-    /// Tells an error now, and `notice` of it in the reports.
-    pub(super) fn complain_as(&self, error: &CliError, notice: Notice) {
-        self.console.error(error);
-        self.note(error.hints.iter().fold(notice, |notice, hint| notice.hint(hint)));
-    }
-
     /// Tells what somebody should look at, now and in the reports.
     pub(super) fn remark(&self, notice: Notice) {
         debug_assert!(notice.severity == Severity::Warning, "BUG: an error is told as one");
