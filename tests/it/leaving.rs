@@ -1,7 +1,6 @@
 //! What is deleted was named and asked about, and nothing else is: what stands in between, protection, an old state, a kill, a changed
 //! manifest, keeps it; and what was done is told.
 
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::stage::{Gateway, Project, eventually, manifest};
@@ -248,17 +247,4 @@ fn what_is_recreated_is_not_moved_to() {
     run.warns("gives it what `e` has").done_with("nothing was sent");
     project.run("apply").exits(0).prints("1 moved");
     assert_eq!(gateway.creates(), 2);
-}
-
-/// P10: a signal between two deletes leaves what was answered on record.
-#[test]
-fn p10_what_was_answered_before_a_signal_is_on_record() {
-    let gateway = Gateway::start(&["delete:nth=2=stall"]);
-    let project = project(&gateway, &["a", "b"]);
-    let run = project.call("destroy --yes --max-deletes 2 --parallelism 1 a b".split(' ')).start();
-    eventually("the second one is asked for", || gateway.deleted().len() == 1);
-    run.signal(Signal::INT);
-    run.signal(Signal::INT);
-    let _ = run.wait();
-    assert_eq!(project.run("state show a --format json").exits(0).json()["status"], json!("retired"));
 }
