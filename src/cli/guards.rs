@@ -33,16 +33,16 @@ fn renamed(guard: &Guard) -> Option<(&InstanceName, &InstanceName)> {
 fn all_renamed(pairs: &[(&InstanceName, &InstanceName)], with: &str) -> (String, Vec<String>) {
     let count = pairs.len();
     let text = format!("{count} names are new, and {count} of their types have left: renames would pay for second instances");
-    let entry = |(from, to): &(&InstanceName, &InstanceName)| format!("\n      - {{from: {from}, to: {to}}}");
-    let entries: String = pairs.iter().take(ENTRIES).map(entry).collect::<Vec<_>>().concat();
+    let entry = |(from, to): &(&InstanceName, &InstanceName)| format!("{{from: {from}, to: {to}}}");
+    let entries = pairs.iter().take(ENTRIES).map(entry).collect::<Vec<_>>().join(", ");
     let more = match count.saturating_sub(ENTRIES) {
         0 => String::new(),
-        more => format!("\n      # and {more} more: `renamed_from` of each change in `plan --json`"),
+        more => format!(", and {more} more: `renamed_from` of each change in `plan --json`"),
     };
     let flags: Vec<String> = pairs.iter().take(NAMES).map(|(_, to)| format!("--not-a-rename {to}")).collect();
     let others = if count > NAMES { format!(", and so on for the other {}", count - NAMES) } else { String::new() };
     let hints = vec![
-        format!("if they are renames, say so in the manifest:\n    moved:{entries}{more}"),
+        format!("if they are renames, say so in the manifest: `moved: [{entries}]`{more}"),
         format!("if they are new, {with} with `{}`{others}", flags.join(" ")),
         "if another manifest declares those that have left: name both in one command".to_owned(),
     ];
