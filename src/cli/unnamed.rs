@@ -42,7 +42,10 @@ pub(super) fn check(context: &Context, lock_file: &Path, provider: ProviderKind)
     let (state, lock) = (typed(&Path::new(STATE).join(name)), format!("chatapi.{name}.lock"));
     Err(match chosen {
         Some(chosen) => refused
-            .hint(format!("if it has another name now: `state: {state}` and `lock_file: {lock}` under `{}`", chosen.name()))
+            .hint(format!(
+                "if it has another name now: `state: {state}` and `lock_file: {lock}` under `{}`, then `{command} state rebind`",
+                chosen.name()
+            ))
             .hint(format!("if it is a new one: `{command} apply --init`, once")),
         None => refused
             .hint(format!("if one of them is meant: `--env {name}`, with the chatapi.yaml that declares it"))

@@ -678,6 +678,8 @@ fn p1_an_environment_that_was_renamed_begins_nothing_anew() {
     project.run("apply --env production").exits(6).done_with(told);
     fs::rename(project.path("away"), project.path("state")).unwrap();
     file("production: {state: state/prod, lock_file: chatapi.prod.lock}");
+    project.run("apply --env production").exits(1).done_with("`chatapi --env production state rebind`");
+    project.run("--env production state rebind").exits(0).done();
     project.run("apply --env production").exits(0).prints("Nothing to do").done();
     // On the emulator nothing costs money, and another server has none of it.
     file("dev: {gateway: emulator}, other: {gateway: 'https://other.example/'}");

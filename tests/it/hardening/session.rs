@@ -74,7 +74,7 @@ fn t15_t16_a_whole_session_at_trace_level_shows_no_secret() {
     let id = gateway.tokens().into_keys().find(|id| !known.values().any(|known| known == id)).unwrap();
     session.input(&format!("resolve b --attempt {attempt} --created {id} --token-stdin --reason seen"), GIVEN).done();
     let attempt = session.project.attempt("c");
-    session.says(&format!("resolve c --attempt {attempt} --created 999999")).exits(1);
+    session.says(&format!("resolve c --attempt {attempt} --created 999999")).exits(6);
     session.says(&format!("resolve c --attempt {attempt} --not-created --despite-list --reason told")).done();
     session.says("apply --parallelism 1 --timeout 2s").exits(3);
     session.says("apply --format json").exits(3);
