@@ -239,9 +239,9 @@ impl Run<'_> {
 
     async fn steps(&self, applier: &Applier, display: &Display) -> Result<Finished, CliError> {
         applier.recover().await.map_err(unrecorded)?;
-        let (state, head) = look(applier).await?;
+        let (recorded, head) = look(applier).await?;
         // Nothing is settled before the guards have passed and the plan is the reviewed one.
-        let (state, ByList { proven, absent, .. }) = self.foreseen(applier, state).await?;
+        let (state, ByList { proven, absent, .. }) = self.foreseen(applier, recorded.clone()).await?;
         let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state, &absent).await?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
@@ -250,7 +250,15 @@ impl Run<'_> {
         }
         if !guards.is_empty() {
             let settled = Vec::new();
-            return Ok(Finished { ended: Ended::Guarded(guards), stopped: None, task, settled, marks: (0, 0), state, head });
+            return Ok(Finished {
+                ended: Ended::Guarded(guards),
+                stopped: None,
+                task,
+                settled,
+                marks: (0, 0),
+                state: recorded,
+                head,
+            });
         }
         failpoint::at("guards-passed").map_err(|error| CliError::new(Exit::Error, &error).hint("nothing was sent"))?;
         let stopped = self.stop.asked();
