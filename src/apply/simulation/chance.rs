@@ -48,6 +48,10 @@ pub(super) struct Chance {
     pub(super) lags: bool,
     /// An instance may come to exist, or be listed, only after the settling time: the risk that is left.
     pub(super) lags_too_long: bool,
+    /// Names are taken out of the manifest, and their instances deleted.
+    pub(super) deletes: bool,
+    /// Some of them by a command of its own.
+    pub(super) destroys: bool,
     /// The file system is one that is known to keep what is synced.
     pub(super) keeps: bool,
 }
@@ -87,6 +91,9 @@ impl Chance {
             connect: if connect { dice.u32(5..50) } else { 0 },
             list: if list { dice.u32(10..80) } else { 0 },
             disk: if disk { dice.u32(1..8) } else { 0 },
+            // Drawn last: seeds without deletes are what they were before there were any.
+            deletes: dice.u32(0..10) < 3,
+            destroys: true,
         }
     }
 
@@ -95,5 +102,6 @@ impl Chance {
         (self.connect, self.send, self.list, self.disk) = (0, 0, 0, 0);
         (self.kills, self.power_cuts, self.lies, self.interrupts) = (false, false, false, false);
         (self.has_strangers, self.is_concurrent, self.clock_jumps) = (false, false, false);
+        self.destroys = false;
     }
 }
