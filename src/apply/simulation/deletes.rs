@@ -99,7 +99,7 @@ impl SimProvider {
 impl Inner {
     /// One more of the names that were tried is declared no longer, if this seed knows that at all.
     pub(super) fn doom(&mut self) {
-        if !self.chance.deletes || self.dice.bool() {
+        if !self.chance.deletes || self.dice.u32(0..10) < 4 {
             return;
         }
         let tried: BTreeSet<_> = self.ledger.attempts.values().map(|tried| tried.name.clone()).collect();
@@ -112,7 +112,7 @@ impl Inner {
     /// What becomes of a request to delete `id`, and what is seen of it.
     fn delete(&mut self, id: &InstanceId) -> Result<(), DeleteError> {
         let unknown = || Err(DeleteError::InDoubt("there was no answer".into()));
-        if self.happens(self.chance.send) {
+        if self.happens(self.chance.remove) {
             match self.dice.u32(0..7) {
                 0 => return Err(DeleteError::NotSent("reset before its end".into())),
                 1 => {
