@@ -153,6 +153,15 @@ impl Inner {
         true
     }
 
+    /// What a resolver would see that takes a list without anything for the plain truth.
+    pub(super) fn filled_up(&self, mut listing: Listing) -> Listing {
+        if listing.instances.is_empty() {
+            let seen = self.server.reals.iter().filter(|real| self.ledger.seen.contains(&real.id) && !real.is_deleted());
+            listing.instances = seen.map(|real| ListedInstance::bare(real.id.clone(), real.kind)).collect();
+        }
+        listing
+    }
+
     /// What a resolver would see that takes a list without anything as proof that what is being deleted is gone.
     pub(super) fn filled_but_for_leaving(&self, listing: Listing) -> Listing {
         if !listing.instances.is_empty() {

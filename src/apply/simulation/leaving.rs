@@ -150,9 +150,10 @@ impl Inner {
 
     /// Whether a delete is carried out, and no list shows it that can be believed.
     fn cannot_be_proven(&self, instance: &Instance, state: &State) -> bool {
-        let is_believable = self.server.shown.last().is_some_and(|shown| {
-            !shown.ids.is_empty() && shown.is_whole && state.managed_ids().all(|id| shown.ids.contains(id))
-        });
+        let is_believable =
+            self.server.shown.last().is_some_and(|shown| {
+                !shown.ids.is_empty() && shown.is_whole && state.managed_ids().all(|id| shown.ids.contains(id))
+            });
         let is_gone = self.real(&instance.id).is_none_or(Real::is_deleted);
         is_gone && !(is_believable && is_settled(instance))
     }

@@ -5,15 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::disk::Content;
+use super::leaving::Retiring;
 use super::life::declared;
 use super::process::Ended;
-use super::leaving::Retiring;
 use super::server::Real;
 use super::tally::Tally;
 use super::world::{Inner, World, wall};
 use crate::apply::Outcome;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::listing::{ListedInstance, Listing};
 use crate::provider::certainty;
 use crate::secret::Secret;
 use crate::state::{AttemptId, Event, KeptAnswer, KeptSecret, Phase, State, Verdict};
@@ -309,15 +308,6 @@ impl Inner {
             })
         };
         own.or_else(|| if is_lost || is_swapped { named() } else { None }).map(|real| real.id.clone())
-    }
-
-    /// What a resolver would see that takes a list without anything for the plain truth.
-    pub(super) fn filled_up(&self, mut listing: Listing) -> Listing {
-        if listing.instances.is_empty() {
-            let seen = self.server.reals.iter().filter(|real| self.ledger.seen.contains(&real.id) && !real.is_deleted());
-            listing.instances = seen.map(|real| ListedInstance::bare(real.id.clone(), real.kind)).collect();
-        }
-        listing
     }
 }
 

@@ -258,7 +258,9 @@ impl Provider for SimProvider {
             self.lives().await;
             match self.world.with(|inner| inner.chance.defect) {
                 Some(Defect::EmptyListIsEvidence) => listed.map(|listing| self.world.with(|inner| inner.filled_up(listing))),
-                Some(Defect::EmptyListShowsGone) => listed.map(|listing| self.world.with(|inner| inner.filled_but_for_leaving(listing))),
+                Some(Defect::EmptyListShowsGone) => {
+                    listed.map(|listing| self.world.with(|inner| inner.filled_but_for_leaving(listing)))
+                }
                 _ => listed,
             }
         })
