@@ -178,27 +178,45 @@ impl Applier {
         is_refusal_enough: bool,
         outcomes: &mut BTreeMap<InstanceName, Departure>,
     ) -> Result<BTreeSet<InstanceName>, RecordError> {
-        let needs_list = answers.iter().any(|(.., answer)| matches!(answer, Answer::Refused(_) | Answer::Unknown(_)));
-        let listed = if needs_list { self.credible_list().await? } else { Err(String::new()) };
+        let is_unclear = |(.., answer): &(InstanceName, Open, Answer)| matches!(answer, Answer::Refused(_) | Answer::Unknown(_));
+        let (unclear, clear): (Vec<_>, Vec<_>) = answers.into_iter().partition(is_unclear);
+        // First, for what is kept after all has to be in every list that is to be believed.
+        for (name, open, answer) in clear {
+            let departure = judge(&open.id, answer, &Err(String::new()), self.standing(&open, is_refusal_enough));
+            self.conclude_delete(name, open, departure, outcomes).await?;
+        }
+        let listed = if unclear.is_empty() { Err(String::new()) } else { self.credible_list().await? };
         let mut again = BTreeSet::new();
-        for (name, open, answer) in answers {
+        for (name, open, answer) in unclear {
             let departure = judge(&open.id, answer, &listed, self.standing(&open, is_refusal_enough));
             if matches!(departure, Departure::InDoubt { .. }) {
                 again.insert(name.clone());
             }
-            let attempt = open.attempt;
-            let event = match departure.clone() {
-                Departure::Deleted { grounds, .. } => Some(Event::Retired { attempt, grounds }),
-                Departure::Kept { reason } => Some(Event::Kept { attempt, reason }),
-                Departure::InDoubt { .. } | Departure::NotTried => None,
-            };
-            failpoint::pass("delete-judged");
-            if let Some(event) = event {
-                self.shared.pen.note(event).await?;
-            }
-            outcomes.insert(name, departure);
+            self.conclude_delete(name, open, departure, outcomes).await?;
         }
         Ok(again)
+    }
+
+    /// Records what became of one.
+    async fn conclude_delete(
+        &self,
+        name: InstanceName,
+        open: Open,
+        departure: Departure,
+        outcomes: &mut BTreeMap<InstanceName, Departure>,
+    ) -> Result<(), RecordError> {
+        let attempt = open.attempt;
+        let event = match departure.clone() {
+            Departure::Deleted { grounds, .. } => Some(Event::Retired { attempt, grounds }),
+            Departure::Kept { reason } => Some(Event::Kept { attempt, reason }),
+            Departure::InDoubt { .. } | Departure::NotTried => None,
+        };
+        failpoint::pass("delete-judged");
+        if let Some(event) = event {
+            self.shared.pen.note(event).await?;
+        }
+        outcomes.insert(name, departure);
+        Ok(())
     }
 
     fn standing(&self, open: &Open, is_refusal_enough: bool) -> Standing {
