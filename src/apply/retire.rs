@@ -1,6 +1,10 @@
 //! Deletes: each of one id, which the server never gives to another instance, so that sending one twice does no harm. What keeps
 //! it from harm all the same is the order: the intent names the id (durable), the request is on record (durable) before it
-//! leaves, and a name is called deleted only when the server says so, or a list that can be believed does not show it.
+//! leaves, and a name is called deleted only when the server says so, or two lists that can be believed do not show it.
+
+mod lists;
+#[cfg(test)]
+mod lists_tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +14,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::lists::Lists;
 use super::applier::Applier;
 use super::attempt::draw_attempt;
 use super::recorder::RecordError;
@@ -68,6 +73,7 @@ struct Open {
 }
 
 /// What one request came to.
+#[derive(Debug, Clone)]
 enum Answer {
     Deleted,
     /// It did not leave, and none did before.
@@ -171,7 +177,7 @@ impl Applier {
         Ok(all)
     }
 
-    /// Records what the answers prove, with a list where they alone prove nothing; gives the names that are worth another try.
+    /// Records what the answers prove, with lists where they alone prove nothing; gives the names that are worth another try.
     async fn conclude_deletes(
         &self,
         answers: Vec<(InstanceName, Open, Answer)>,
@@ -185,10 +191,10 @@ impl Applier {
             let departure = judge(&open.id, answer, &Err(String::new()), self.standing(&open, is_refusal_enough));
             self.conclude_delete(name, open, departure, outcomes).await?;
         }
-        let listed = if unclear.is_empty() { Err(String::new()) } else { self.credible_list().await? };
+        let lists = if unclear.is_empty() { Lists::none() } else { self.lists_of(&unclear, is_refusal_enough).await? };
         let mut again = BTreeSet::new();
         for (name, open, answer) in unclear {
-            let departure = judge(&open.id, answer, &listed, self.standing(&open, is_refusal_enough));
+            let departure = judge(&open.id, answer, lists.about(&open.id), self.standing(&open, is_refusal_enough));
             if matches!(departure, Departure::InDoubt { .. }) {
                 again.insert(name.clone());
             }

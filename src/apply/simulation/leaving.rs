@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::ledger::{Line, SETTLES_AFTER};
-use super::server::Real;
+use super::ledger::{Line, SETTLES_AFTER, SETTLES_BETWEEN};
+use super::server::{Real, Shown};
 use super::world::{Inner, wall};
 use crate::instance::{InstanceId, InstanceName};
 use crate::state::{AttemptId, Event, Instance, Phase, State};
@@ -80,20 +80,17 @@ impl Inner {
     /// What is wrong with the lists by which a delete is about to be concluded.
     fn lacks_evidence(&self, process: usize, open: &Retiring, state: &State) -> Option<&'static str> {
         let is_later = |at: Instant| open.arrived.is_none_or(|arrived| at >= arrived);
-        let last = self.server.shown.iter().rfind(|shown| shown.process == process && is_later(shown.at));
-        let Some(last) = last else { return Some("without a list") };
+        let lists: Vec<_> = self.server.shown.iter().filter(|shown| shown.process == process && is_later(shown.at)).collect();
+        let [.., before, last] = lists.as_slice() else { return Some("without two lists") };
         let instance = match state.record(&open.name).map(|record| &record.phase) {
             Some(Phase::Retiring(instance, _)) if instance.id == open.id => instance,
             _ => return Some("with an id that it has not"),
         };
-        if last.ids.contains(&open.id) {
-            return Some("although it is listed");
-        }
-        let is_believable = last.is_whole && state.managed_ids().all(|id| last.ids.contains(id));
         match () {
-            () if last.ids.is_empty() => Some("by a list of nothing"),
-            () if !is_believable => Some("by a list that cannot be believed"),
-            () if !is_settled(instance) => Some("too early"),
+            () if before.ids.contains(&open.id) || last.ids.contains(&open.id) => Some("although it is listed"),
+            () if before.ids.is_empty() || last.ids.is_empty() => Some("by a list of nothing"),
+            () if !before.is_believable(state) || !last.is_believable(state) => Some("by a list that cannot be believed"),
+            () if last.at - before.at < SETTLES_BETWEEN || !is_settled(instance) => Some("too early"),
             () => None,
         }
     }
@@ -150,12 +147,16 @@ impl Inner {
 
     /// Whether a delete is carried out, and no list shows it that can be believed.
     fn cannot_be_proven(&self, instance: &Instance, state: &State) -> bool {
-        let is_believable =
-            self.server.shown.last().is_some_and(|shown| {
-                !shown.ids.is_empty() && shown.is_whole && state.managed_ids().all(|id| shown.ids.contains(id))
-            });
+        let is_believable = self.server.shown.last().is_some_and(|shown| !shown.ids.is_empty() && shown.is_believable(state));
         let is_gone = self.real(&instance.id).is_none_or(Real::is_deleted);
         is_gone && !(is_believable && is_settled(instance))
+    }
+}
+
+impl Shown {
+    /// Whether it can be read, and shows everything that is managed.
+    fn is_believable(&self, state: &State) -> bool {
+        self.is_whole && state.managed_ids().all(|id| self.ids.contains(id))
     }
 }
 

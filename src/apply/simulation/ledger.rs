@@ -20,7 +20,7 @@ use crate::store::{FileStore, StateStore};
 
 /// What the settling times are promised to be.
 pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(15 * 60);
-const SETTLES_BETWEEN: Duration = Duration::from_secs(5);
+pub(super) const SETTLES_BETWEEN: Duration = Duration::from_secs(5);
 
 /// A line of the journal, and where it begins.
 pub(super) type Line = (usize, Vec<u8>);
