@@ -113,7 +113,10 @@ impl Inner {
     /// An entry was written, ending where the file ends.
     pub(super) fn appended(&mut self, event: &Event, line: Range<usize>) {
         let name = match event {
-            Event::Intent { name, .. } | Event::AdoptedDoubt { name, .. } | Event::Adopted { name, .. } => Some(name.clone()),
+            Event::Intent { name, .. }
+            | Event::AdoptedDoubt { name, .. }
+            | Event::Adopted { name, .. }
+            | Event::Retiring { name, .. } => Some(name.clone()),
             Event::Sent { attempt }
             | Event::Received { attempt, .. }
             | Event::Created { attempt, .. }
@@ -121,7 +124,6 @@ impl Inner {
             | Event::Refused { attempt, .. }
             | Event::Doubted { attempt, .. }
             | Event::Resolved { attempt, .. } => self.ledger.attempts.get(attempt).map(|tried| tried.name.clone()),
-            Event::Retiring { name, .. } => Some(name.clone()),
             Event::RetireSent { attempt } | Event::Retired { attempt, .. } | Event::Kept { attempt, .. } => {
                 self.ledger.retirings.get(attempt).map(|open| open.name.clone())
             }
