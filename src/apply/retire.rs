@@ -1,8 +1,11 @@
 //! Deletes: each of one id, which the server never gives to another instance, so that sending one twice does no harm. What keeps
 //! it from harm all the same is the order: the intent names the id (durable), the request is on record (durable) before it
-//! leaves, and a name is called deleted only when the server says so, or a list that can be believed does not show it.
+//! leaves, and a name is called deleted only when the server says so, or two lists that can be believed do not show it.
 
 mod evidence;
+mod lists;
+#[cfg(test)]
+mod lists_tests;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +15,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use self::evidence::{Standing, judge};
+use self::lists::Lists;
 use self::request::{Answer, Open, Opened};
 use super::applier::Applier;
 use super::recorder::RecordError;
@@ -147,17 +151,17 @@ impl Applier {
         Ok(all)
     }
 
-    /// Records what the answers prove together with a list; gives the names that are worth another try.
+    /// Records what the answers prove together with lists; gives the names that are worth another try.
     async fn conclude_deletes(
         &self,
         unclear: Unclear,
         terms: Terms,
         outcomes: &Outcomes,
     ) -> Result<BTreeSet<InstanceName>, RecordError> {
-        let listed = if unclear.is_empty() { Err(String::new()) } else { self.credible_list().await? };
+        let lists = if unclear.is_empty() { Lists::none() } else { self.lists_of(&unclear, terms.is_refusal_enough).await? };
         let mut again = BTreeSet::new();
         for (name, open, answer) in unclear {
-            let departure = judge(&open.id, answer, &listed, self.standing(&open, terms.is_refusal_enough));
+            let departure = judge(&open.id, answer, lists.about(&open.id), self.standing(&open, terms.is_refusal_enough));
             if matches!(departure, Departure::InDoubt { .. }) {
                 again.insert(name.clone());
             }

@@ -33,6 +33,7 @@ pub(super) enum Opened {
 }
 
 /// What one request came to.
+#[derive(Debug, Clone)]
 pub(super) enum Answer {
     Deleted,
     /// It did not leave, and none did before.

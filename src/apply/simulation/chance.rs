@@ -48,6 +48,12 @@ pub(super) struct Chance {
     pub(super) lags: bool,
     /// An instance may come to exist, or be listed, only after the settling time: the risk that is left.
     pub(super) lags_too_long: bool,
+    /// Names are taken out of the manifest, and their instances deleted.
+    pub(super) deletes: bool,
+    /// Of a hundred requests to delete, how many meet trouble.
+    pub(super) remove: u32,
+    /// Some of them by a command of its own.
+    pub(super) destroys: bool,
     /// The file system is one that is known to keep what is synced.
     pub(super) keeps: bool,
 }
@@ -62,7 +68,7 @@ impl Chance {
         let has_strangers = if is_exclusive { in_ten(1) } else { in_ten(4) };
         let lies = power_cuts && in_ten(2);
         let rollbacks = in_ten(2);
-        Self {
+        let chance = Self {
             defect,
             is_exclusive,
             has_strangers,
@@ -87,13 +93,29 @@ impl Chance {
             connect: if connect { dice.u32(5..50) } else { 0 },
             list: if list { dice.u32(10..80) } else { 0 },
             disk: if disk { dice.u32(1..8) } else { 0 },
+            deletes: false,
+            remove: 0,
+            destroys: false,
+        };
+        chance.with_deletes(dice)
+    }
+
+    /// Drawn last: a seed without deletes is what it was before there were any.
+    fn with_deletes(self, dice: &mut fastrand::Rng) -> Self {
+        if dice.u32(0..10) >= 3 {
+            return self;
         }
+        let remove = if dice.u32(0..10) < 8 { dice.u32(20..90) } else { 0 };
+        // Something has to be there, and some of it has to stay.
+        let (names, phases) = (self.names.max(2), self.phases.max(3));
+        Self { deletes: true, destroys: true, remove, names, phases, ..self }
     }
 
     /// Nothing goes wrong any more.
     pub(super) fn heal(&mut self) {
-        (self.connect, self.send, self.list, self.disk) = (0, 0, 0, 0);
+        (self.connect, self.send, self.list, self.disk, self.remove) = (0, 0, 0, 0, 0);
         (self.kills, self.power_cuts, self.lies, self.interrupts) = (false, false, false, false);
         (self.has_strangers, self.is_concurrent, self.clock_jumps) = (false, false, false);
+        self.destroys = false;
     }
 }

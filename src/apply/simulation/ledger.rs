@@ -1,28 +1,29 @@
 //! The oracle: what was really done, and the promises held against it, at the moment when one could be broken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{AddAssign, Range};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::disk::Content;
+use super::leaving::Retiring;
 use super::life::declared;
 use super::process::Ended;
 use super::server::Real;
+use super::tally::Tally;
 use super::world::{Inner, World, wall};
 use crate::apply::Outcome;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::listing::{ListedInstance, Listing};
 use crate::provider::certainty;
 use crate::secret::Secret;
 use crate::state::{AttemptId, Event, KeptAnswer, KeptSecret, Phase, State, Verdict};
 use crate::store::{FileStore, StateStore};
 
 /// What the settling times are promised to be.
-const SETTLES_AFTER: Duration = Duration::from_secs(15 * 60);
-const SETTLES_BETWEEN: Duration = Duration::from_secs(5);
+pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(super) const SETTLES_BETWEEN: Duration = Duration::from_secs(5);
 
 /// A line of the journal, and where it begins.
-type Line = (usize, Vec<u8>);
+pub(super) type Line = (usize, Vec<u8>);
 
 /// An attempt as the simulation knows it.
 #[derive(Debug, Clone)]
@@ -36,43 +37,6 @@ pub(super) struct Tried {
     delivered: bool,
 }
 
-/// What was seen over many seeds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) runs: u64,
-    pub(super) creates: u64,
-    pub(super) kills: u64,
-    pub(super) power_cuts: u64,
-    pub(super) doubts: u64,
-    pub(super) settled_by_rule: u64,
-    pub(super) locked_out: u64,
-    pub(super) failed_closed: u64,
-    pub(super) rebuilt: u64,
-    /// Absences that the evidence allowed and that were none: the risk that is left.
-    pub(super) wrong_absences: u64,
-    /// Names that a lying disk, or an older state with an older lock file, made forgotten.
-    pub(super) excused: u64,
-    /// Of those, created a second time.
-    pub(super) excused_doubles: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.creates += other.creates;
-        self.kills += other.kills;
-        self.power_cuts += other.power_cuts;
-        self.doubts += other.doubts;
-        self.settled_by_rule += other.settled_by_rule;
-        self.locked_out += other.locked_out;
-        self.failed_closed += other.failed_closed;
-        self.rebuilt += other.rebuilt;
-        self.wrong_absences += other.wrong_absences;
-        self.excused += other.excused;
-        self.excused_doubles += other.excused_doubles;
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) attempts: BTreeMap<AttemptId, Tried>,
@@ -83,6 +47,11 @@ pub(super) struct Ledger {
     /// Names whose token went with a state that had to be rebuilt.
     pub(super) tokenless: BTreeSet<InstanceName>,
     pub(super) wrong_absences: BTreeSet<AttemptId>,
+    pub(super) retirings: BTreeMap<AttemptId, Retiring>,
+    /// What the server said to a process to be deleted.
+    pub(super) said_deleted: BTreeSet<(usize, InstanceId)>,
+    pub(super) wrong_deletions: BTreeSet<InstanceId>,
+    pub(super) wrong_keeps: BTreeSet<InstanceId>,
     /// What a rule or an operator took for a name's.
     pub(super) adopted: BTreeMap<InstanceId, InstanceName>,
     /// Ids that some process knew or listed; for a defect only.
@@ -101,7 +70,7 @@ impl Inner {
     }
 
     /// Whether the disk has said that these bytes are kept.
-    fn is_claimed(&self, (start, line): &Line) -> bool {
+    pub(super) fn is_claimed(&self, (start, line): &Line) -> bool {
         let has = |content: &Content| content.bytes.get(*start..).is_some_and(|rest| rest.starts_with(line));
         self.disk.claimed.as_ref().is_some_and(has) && self.disk.written.as_ref().is_some_and(has)
     }
@@ -120,7 +89,7 @@ impl Inner {
     }
 
     /// The name that an instance counts for: of two doubts of one type, a rule may give each the other's.
-    fn owner(&self, real: &Real) -> Option<&InstanceName> {
+    pub(super) fn owner(&self, real: &Real) -> Option<&InstanceName> {
         self.ledger.adopted.get(&real.id).or_else(|| Some(&self.tried(real.attempt.as_ref()?).name))
     }
 
@@ -128,7 +97,8 @@ impl Inner {
     pub(super) fn check_create(&mut self, attempt: &AttemptId) {
         self.ledger.tally.creates += 1;
         let name = self.tried(attempt).name.clone();
-        let others: Vec<_> = self.server.reals.iter().filter(|real| self.owner(real) == Some(&name)).collect();
+        let is_another = |real: &&Real| self.owner(real) == Some(&name) && !real.is_deleted();
+        let others: Vec<_> = self.server.reals.iter().filter(is_another).collect();
         let others: Vec<_> = others.into_iter().filter_map(|real| real.attempt.clone()).collect();
         if others.iter().all(|other| self.ledger.wrong_absences.contains(other)) {
             return;
@@ -143,7 +113,10 @@ impl Inner {
     /// An entry was written, ending where the file ends.
     pub(super) fn appended(&mut self, event: &Event, line: Range<usize>) {
         let name = match event {
-            Event::Intent { name, .. } | Event::AdoptedDoubt { name, .. } | Event::Adopted { name, .. } => Some(name.clone()),
+            Event::Intent { name, .. }
+            | Event::AdoptedDoubt { name, .. }
+            | Event::Adopted { name, .. }
+            | Event::Retiring { name, .. } => Some(name.clone()),
             Event::Sent { attempt }
             | Event::Received { attempt, .. }
             | Event::Created { attempt, .. }
@@ -151,6 +124,9 @@ impl Inner {
             | Event::Refused { attempt, .. }
             | Event::Doubted { attempt, .. }
             | Event::Resolved { attempt, .. } => self.ledger.attempts.get(attempt).map(|tried| tried.name.clone()),
+            Event::RetireSent { attempt } | Event::Retired { attempt, .. } | Event::Kept { attempt, .. } => {
+                self.ledger.retirings.get(attempt).map(|open| open.name.clone())
+            }
             _ => None,
         };
         let content = self.disk.content();
@@ -180,7 +156,7 @@ impl Inner {
                     self.violation(format!("V1: {attempt} is closed as {}, and it exists", event.word()));
                 }
             }
-            _ => {}
+            _ => self.delete_appended(event, line),
         }
     }
 
@@ -194,11 +170,11 @@ impl Inner {
         let wrong = match (verdict, lists.as_slice()) {
             (_, []) => Some("without a list"),
             (Verdict::NotCreated, [.., before, last]) => {
-                let shows_known = known.keys().all(|id| before.ids.contains(id) && last.ids.contains(id));
+                let shows_known = state.managed_ids().all(|id| before.ids.contains(id) && last.ids.contains(id));
                 let shows_old =
                     last.ids.iter().any(|id| known.contains_key(id) || state.fences().values().any(|fence| fence.contains(id)));
                 let is_old = wall().duration_since(doubt.since) >= SETTLES_AFTER.try_into().unwrap();
-                let real = self.server.of(attempt).cloned();
+                let real = self.server.of(attempt).filter(|real| !real.is_deleted()).cloned();
                 let is_listed = |real: &Real| last.ids.contains(&real.id) && !known.contains_key(&real.id);
                 // Two doubts of one type are paired in any order: what is this one's may go to the other.
                 let other = state.doubts().find(|(other, ..)| other.kind == record.kind && other.name != record.name);
@@ -274,7 +250,8 @@ impl Inner {
         }
         let mut orphans = Vec::new();
         for real in &self.server.reals {
-            let Some(attempt) = real.attempt.as_ref().filter(|_| !state.known_ids().contains_key(&real.id)) else { continue };
+            let is_unknown = !real.is_deleted() && !self.accounts_for(state, &real.id);
+            let Some(attempt) = real.attempt.as_ref().filter(|_| is_unknown) else { continue };
             let tried = self.tried(attempt);
             let is_held = state.record(&tried.name).is_some_and(|record| matches!(record.phase, Phase::InDoubt(..)));
             // Two doubts of one type are paired in any order.
@@ -296,9 +273,11 @@ impl Inner {
         if let Some(halt) = &report.halt {
             self.violation(format!("V6: a healthy run halts: {halt:?}"));
         }
-        for name in declared(self.chance.names).keys() {
+        self.check_doomed(state, may_doubt);
+        for name in declared(self.chance.names).keys().filter(|name| !self.doomed.contains(*name)).cloned().collect::<Vec<_>>() {
+            let name = &name;
             match state.record(name).map(|record| &record.phase) {
-                Some(Phase::Created(_)) => {}
+                Some(Phase::Created(instance)) => self.check_exists(name, &instance.id),
                 Some(Phase::InDoubt(..)) if may_doubt => {}
                 other => self.violation(format!("V6: {name} ends as {other:?}")),
             }
@@ -317,7 +296,9 @@ impl Inner {
         attempt: &AttemptId,
         kind: InstanceType,
     ) -> Option<InstanceId> {
-        let open = |real: &&Real| real.attempt.is_some() && real.kind == kind && !state.known_ids().contains_key(&real.id);
+        let open = |real: &&Real| {
+            real.attempt.is_some() && real.kind == kind && !real.is_deleted() && !state.known_ids().contains_key(&real.id)
+        };
         let own = self.server.of(attempt).filter(open);
         // A rule gave this one's to another doubt of its type.
         let is_swapped = self.chance.is_exclusive && self.server.of(attempt).is_some();
@@ -330,21 +311,13 @@ impl Inner {
         };
         own.or_else(|| if is_lost || is_swapped { named() } else { None }).map(|real| real.id.clone())
     }
-
-    /// What a resolver would see that takes a list without anything for the plain truth.
-    pub(super) fn filled_up(&self, mut listing: Listing) -> Listing {
-        if listing.instances.is_empty() {
-            let seen = self.server.reals.iter().filter(|real| self.ledger.seen.contains(&real.id));
-            listing.instances = seen.map(|real| ListedInstance::bare(real.id.clone(), real.kind)).collect();
-        }
-        listing
-    }
 }
 
 impl World {
     /// V3: every name that was said to be created has its id and the token that the server sent.
     pub(super) fn check_tokens(&self, store: &mut FileStore) {
-        for (name, id) in self.with(|inner| inner.ledger.told.clone()) {
+        let (told, doomed) = self.with(|inner| (inner.ledger.told.clone(), inner.doomed.clone()));
+        for (name, id) in told.into_iter().filter(|(name, _)| !doomed.contains(name)) {
             let instance = store.state().record(&name).and_then(|record| record.instance().cloned());
             let entry = instance.as_ref().and_then(|instance| store.entry(instance.token.as_ref()?.entry).ok());
             let token = entry.and_then(|entry| token_in(&entry.event));

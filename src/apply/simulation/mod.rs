@@ -9,12 +9,16 @@
 //! ```
 
 mod chance;
+mod deletes;
 mod disk;
+mod leaving;
 mod ledger;
 mod life;
+mod mishaps;
 mod process;
 mod server;
 mod store;
+mod tally;
 mod world;
 
 use std::path::Path;
@@ -22,8 +26,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ledger::Tally;
 use life::live;
+use tally::Tally;
 
 /// Seeds of the ordinary run.
 const SEEDS: u64 = 6_000;
@@ -45,6 +49,10 @@ enum Defect {
     ParsedBeforeReceived,
     RecoverySkipped,
     NoLock,
+    RetireSentNotSynced,
+    UnknownIsDeleted,
+    DeclaredIsDeleted,
+    EmptyListShowsGone,
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -121,6 +129,8 @@ fn p1_p2_p3_p5_p6_p16_many_lives() {
         ("locked out", tally.locked_out, 100),
         ("failed closed", tally.failed_closed, 200),
         ("rebuilt", tally.rebuilt, 500),
+        ("deletes", tally.deletes, 10),
+        ("deleted by a list", tally.deleted_by_list, 50),
     ] {
         assert!(count >= seeds / one_in, "only {count} of {seeds} seeds: {what}");
     }
@@ -149,6 +159,10 @@ fn each_seeded_defect_breaks_a_promise() {
         (Defect::ParsedBeforeReceived, "P3"),
         (Defect::RecoverySkipped, "V6"),
         (Defect::NoLock, "P6"),
+        (Defect::RetireSentNotSynced, "V4"),
+        (Defect::UnknownIsDeleted, "V7"),
+        (Defect::DeclaredIsDeleted, "P9"),
+        (Defect::EmptyListShowsGone, "V7"),
     ] {
         let (mut seeds, mut broken, mut signs) = (0, 0, 0);
         while seeds < all.unwrap_or(DEFECT_SEEDS) && (all.is_some() || signs == 0) {

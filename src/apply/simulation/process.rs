@@ -1,5 +1,5 @@
 //! One run of `chatapi apply`, in the order of the command: lock file, lock, state, recovery, rules, plan, guards, lock file,
-//! creates, lock file.
+//! creates, deletes, lock file; or of `chatapi destroy`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::apply::recorder::Recorder;
 use crate::apply::{Applier, NoRescue, Options, Outcome, Progress, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::instance::{InstanceName, InstanceType};
 use crate::plan::{Action, Settling, plan};
-use crate::state::{Binding, Lineage, Origin, Who};
+use crate::state::{Binding, Head, Lineage, Origin, State, Who};
 use crate::store::{FileStore, Hold, Holder, LockFile, StateStore, StoreError};
 
 /// How a run ended.
@@ -43,6 +43,8 @@ pub(super) struct Start {
     pub(super) dir: Arc<Path>,
     pub(super) declared: BTreeMap<InstanceName, InstanceType>,
     pub(super) servings: Servings,
+    /// It is `chatapi destroy`, and no apply.
+    pub(super) destroys: bool,
 }
 
 pub(super) fn hold(dir: &Path) -> Result<Hold, StoreError> {
@@ -81,6 +83,10 @@ pub(super) fn write_lock(world: &World, process: usize, lock: LockFile) -> bool 
         }
         is_written && hit == Hit::Goes
     })
+}
+
+pub(super) async fn position(applier: &Applier) -> Result<(State, Head), String> {
+    applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string())
 }
 
 impl Start {
@@ -130,8 +136,13 @@ impl Start {
         let (recorder, serving) = Recorder::simulated(Box::new(store), wall, pause);
         self.servings.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(serving));
         let provider = Arc::new(SimProvider { world: Arc::clone(&self.world), process });
-        let applier = Applier::with(recorder, provider, self.observer(process), self.options(), stop);
-        match self.apply(process, &applier, lock.as_ref()).await {
+        let applier = Applier::with(recorder, provider, self.observer(process), self.options(), stop.clone());
+        let ended = if self.destroys {
+            self.destroy(process, &applier, &stop).await
+        } else {
+            self.apply(process, &applier, (lock.as_ref(), &stop)).await
+        };
+        match ended {
             Ok(report) => Ended::Applied(report),
             Err(error) => Ended::Failed(error),
         }
@@ -156,7 +167,12 @@ impl Start {
         }
     }
 
-    async fn apply(&self, process: usize, applier: &Applier, lock: Option<&LockFile>) -> Result<Report, String> {
+    async fn apply(
+        &self,
+        process: usize,
+        applier: &Applier,
+        (lock, stop): (Option<&LockFile>, &StopSignal),
+    ) -> Result<Report, String> {
         let defect = self.world.with(|inner| inner.chance.defect);
         if defect != Some(Defect::RecoverySkipped) {
             applier.recover().await.map_err(|error| error.to_string())?;
@@ -167,31 +183,37 @@ impl Start {
         {
             applier.settle_doubts(by_list.proven).await.map_err(|error| error.to_string())?;
         }
-        let position =
-            async || applier.look(|store| (store.state().clone(), store.head())).await.map_err(|error| error.to_string());
-        let (state, _) = position().await?;
-        let plan = plan(&self.declared, &state);
+        let (state, _) = position(applier).await?;
+        let plan = plan(&self.declared, &state).answered(&self.new_names(), &[]);
+        let leaving = self.leaving(&state);
         if !plan.guards(&crate::plan::Limits::default(), None).is_empty() {
             return Err("a guard".into());
         }
         let wanted: Vec<_> = plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
-        if !wanted.is_empty() {
+        if !wanted.is_empty() || !leaving.is_empty() {
             applier.begin(plan.changes.len()).await.map_err(|error| error.to_string())?;
-            let (state, head) = position().await?;
+            let (state, head) = position(applier).await?;
             if !write_lock(&self.world, process, LockFile::of(&state, head, wanted.iter().copied())) {
                 return Err("no lock file".into());
             }
         }
         let binding = Binding { origin: Origin("https://simulated".into()), key: None, environment: None };
-        let report = applier.create(&plan, binding).await;
-        let (state, head) = position().await?;
+        let mut report = applier.create(&plan, binding).await;
+        self.delete(applier, &leaving, (&mut report, stop)).await;
+        self.finish(process, applier, lock).await?;
+        Ok(report)
+    }
+
+    /// The end of every command that wrote.
+    pub(super) async fn finish(&self, process: usize, applier: &Applier, lock: Option<&LockFile>) -> Result<(), String> {
+        let (state, head) = position(applier).await?;
         let now = LockFile::of(&state, head, []);
         if lock != Some(&now) && applier.sync().await.is_ok() {
             write_lock(&self.world, process, now);
         }
         // What closing does besides the index.
         let _ = applier.sync().await;
-        Ok(report)
+        Ok(())
     }
 
     fn observer(&self, process: usize) -> Arc<dyn crate::apply::Observer> {

@@ -25,6 +25,21 @@ pub(super) struct Real {
     pub(super) token: String,
     /// From when on it exists and is listed.
     listed_at: Instant,
+    /// From when on it exists no longer.
+    pub(super) gone_at: Option<Instant>,
+    /// From when on it is listed no longer.
+    pub(super) unlisted_at: Option<Instant>,
+}
+
+impl Real {
+    /// Whether it is deleted, or will be by a request that is under way.
+    pub(super) const fn is_deleted(&self) -> bool {
+        self.gone_at.is_some()
+    }
+
+    fn is_listed(&self, now: Instant) -> bool {
+        self.listed_at <= now && self.unlisted_at.is_none_or(|at| at > now)
+    }
 }
 
 /// A list as it was given.
@@ -33,6 +48,8 @@ pub(super) struct Shown {
     pub(super) process: usize,
     pub(super) at: Instant,
     pub(super) ids: BTreeSet<InstanceId>,
+    /// Nothing in it was unreadable.
+    pub(super) is_whole: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +66,8 @@ impl Server {
         self.next += 1;
         let id = InstanceId::parse(&format!("{}", 1_000 + self.next)).unwrap();
         let token = format!("token{:010}", self.next);
-        self.reals.push(Real { attempt, id, kind, token, listed_at: Instant::now() + late });
+        let listed_at = Instant::now() + late;
+        self.reals.push(Real { attempt, id, kind, token, listed_at, gone_at: None, unlisted_at: None });
         self.reals.last().unwrap()
     }
 
@@ -59,7 +77,7 @@ impl Server {
 }
 
 impl Inner {
-    fn lateness(&mut self) -> Duration {
+    pub(super) fn lateness(&mut self) -> Duration {
         if !self.chance.lags || self.dice.bool() {
             return Duration::ZERO;
         }
@@ -152,7 +170,7 @@ impl Inner {
         if lasting.is_none() && self.dice.bool() {
             self.server.list_trouble = Some((trouble, now + Duration::from_secs(30)));
         }
-        let mut shown: Vec<Real> = self.server.reals.iter().filter(|real| real.listed_at <= now).cloned().collect();
+        let mut shown: Vec<Real> = self.server.reals.iter().filter(|real| real.is_listed(now)).cloned().collect();
         match trouble {
             0 => return Err(ListError::Failed("no answer in time".into())),
             1 => shown.clear(),
@@ -180,7 +198,7 @@ impl Inner {
         self.note(|| format!("{process} is listed {:?}", given.as_ref().map(|listing| &listing.instances)));
         if let Ok(listing) = &given {
             let ids = listing.instances.iter().map(|instance| instance.id.clone()).collect();
-            self.server.shown.push(Shown { process, at: now, ids });
+            self.server.shown.push(Shown { process, at: now, ids, is_whole: listing.odd_items == 0 });
         }
         given
     }
@@ -198,7 +216,7 @@ pub(super) struct SimProvider {
 
 impl SimProvider {
     /// Goes on only while the process lives.
-    async fn lives(&self) {
+    pub(super) async fn lives(&self) {
         if self.world.with(|inner| inner.step(self.process, "network")) != Hit::Goes {
             std::future::pending::<()>().await;
         }
@@ -227,8 +245,9 @@ impl Provider for SimProvider {
         })
     }
 
-    fn delete(&self, _: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
-        Box::pin(std::future::ready(Err(DeleteError::NotSent("nothing is deleted here".to_owned()))))
+    fn delete(&self, id: &InstanceId) -> Pending<'_, Result<(), DeleteError>> {
+        let id = id.clone();
+        Box::pin(async move { self.remove(&id).await })
     }
 
     fn list(&self) -> Pending<'_, Result<Listing, ListError>> {
@@ -239,6 +258,9 @@ impl Provider for SimProvider {
             self.lives().await;
             match self.world.with(|inner| inner.chance.defect) {
                 Some(Defect::EmptyListIsEvidence) => listed.map(|listing| self.world.with(|inner| inner.filled_up(listing))),
+                Some(Defect::EmptyListShowsGone) => {
+                    listed.map(|listing| self.world.with(|inner| inner.filled_but_for_leaving(listing)))
+                }
                 _ => listed,
             }
         })

@@ -16,7 +16,8 @@ pub(super) struct SimStore {
     process: usize,
     /// Entries that a defect keeps back.
     held: Vec<Event>,
-    last_was_sent: bool,
+    /// A defect leaves the next sync out.
+    skips_sync: bool,
 }
 
 impl SimStore {
@@ -27,7 +28,7 @@ impl SimStore {
                 world.violation(format!("P6: {} processes write at once", world.writers));
             }
         });
-        Self { inner, world: Arc::clone(world), process, held: Vec::new(), last_was_sent: false }
+        Self { inner, world: Arc::clone(world), process, held: Vec::new(), skips_sync: false }
     }
 
     pub(super) fn inner(&mut self) -> &mut FileStore {
@@ -41,9 +42,15 @@ impl SimStore {
             {
                 world.check_rule(self.process, attempt, verdict, self.inner.state());
             }
+            if let Event::Retired { attempt, .. } = event {
+                world.check_retired(self.process, attempt, self.inner.state());
+            }
+            self.skips_sync = matches!(
+                (world.chance.defect, event),
+                (Some(Defect::SentNotSynced), Event::Sent { .. }) | (Some(Defect::RetireSentNotSynced), Event::RetireSent { .. })
+            );
             world.disk.content().bytes.len()
         });
-        self.last_was_sent = matches!(event, Event::Sent { .. });
         let written = self.inner.append(event.clone(), at);
         self.world.with(|world| {
             let bytes = &world.disk.content().bytes;
@@ -94,7 +101,7 @@ impl StateStore for SimStore {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        if self.last_was_sent && self.world.with(|world| world.chance.defect == Some(Defect::SentNotSynced)) {
+        if self.skips_sync {
             return Ok(());
         }
         self.inner.sync()

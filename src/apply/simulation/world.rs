@@ -57,6 +57,8 @@ pub(super) struct Inner {
     pub(super) lock_file: Option<LockFile>,
     /// What a power cut leaves of the lock file on a lying disk.
     pub(super) durable_lock_file: Option<LockFile>,
+    /// Names that are declared no longer, and whose instances are to be deleted.
+    pub(super) doomed: BTreeSet<InstanceName>,
     pub(super) server: Server,
     pub(super) ledger: Ledger,
     /// Steps until somebody dies.
@@ -100,6 +102,7 @@ impl World {
             disk: Disk::default(),
             lock_file: None,
             durable_lock_file: None,
+            doomed: BTreeSet::new(),
             server: Server::default(),
             ledger: Ledger::default(),
             fuse: None,
