@@ -96,7 +96,7 @@ fn p11_an_address_that_nobody_has_told_is_set_with_the_token() {
     project.run("qr a --print").exits(3).done_with(&hint);
     let set = |url: &str| project.call(["token", "set", "a", "--replace", "--api-url", url]).input("aokentokentoken1").run();
     for bad in ["there", "ftp://x.example/", "https://user@x.example/"] {
-        set(bad).exits(1).done_with("an instance address is");
+        set(bad).exits(1).done_with("it is not repeated, for it may be a token");
     }
     set(&format!("{}/i1/", thief.url().trim_end_matches('/'))).exits(0).done();
     project.run("status").exits(3).prints("bad address").done_with("--trust-host");
