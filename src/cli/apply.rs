@@ -40,7 +40,7 @@ use crate::plan::{self, Action, Change, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
 use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
-use crate::state::{Hash, Head, State};
+use crate::state::{Event, Hash, Head, State};
 use crate::store::{self, FileStore, LockFile, LockFileError, StateStore};
 use ending::after;
 use evidence::Steps;
@@ -141,6 +141,16 @@ struct Task {
     unlisted: BTreeSet<InstanceName>,
     /// What is settled before.
     settled: Settled,
+}
+
+/// What is recorded before anything is created.
+struct Before {
+    /// What is gone.
+    lost: Vec<Event>,
+    /// Doubts that a list settles.
+    proven: Vec<Proven>,
+    /// What the manifest settles.
+    steps: Steps,
 }
 
 /// A run's end, and the state then.
@@ -265,8 +275,8 @@ impl Run<'_> {
         let mut settled = Vec::new();
         if stopped.is_none() {
             settled.extend(steps.iter().map(|(_, change)| change.clone()));
-            applier.lose(plan::unrecorded(&state, &lost)).await.map_err(unrecorded)?;
-            self.commit(applier, &task, (&wanted, proven, steps)).await?;
+            let before = Before { lost: plan::unrecorded(&state, &lost), proven, steps };
+            self.commit(applier, &task, (&wanted, before)).await?;
         }
         display.begin(wanted.len());
         let mut report = applier.create(&task.plan, self.server.binding(&state.lineage)).await;
@@ -297,15 +307,17 @@ impl Run<'_> {
         &self,
         applier: &Applier,
         task: &Task,
-        (wanted, proven, steps): (&[(&InstanceName, InstanceType)], Vec<Proven>, Steps),
+        (wanted, Before { lost, proven, steps }): (&[(&InstanceName, InstanceType)], Before),
     ) -> Result<(), CliError> {
-        let is_writing = !wanted.is_empty() || !proven.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
+        let is_writing =
+            !lost.is_empty() || !wanted.is_empty() || !proven.is_empty() || !steps.is_empty() || !task.deletes().is_empty();
         let unwritten = |error: &LockFileError| CliError::unwritten(error).hint("nothing was sent");
         if is_writing {
             let probed = store::probe(&self.witness.path);
             let fail = |source| LockFileError::Io { action: "write", path: self.witness.path.clone(), source };
             probed.map_err(|source| unwritten(&fail(source)))?;
         }
+        applier.lose(lost).await.map_err(unrecorded)?;
         if let Some(to) = &self.pin {
             // The trail says who pinned them.
             applier.pin(to.clone()).await.map_err(unrecorded)?;

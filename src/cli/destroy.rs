@@ -222,10 +222,13 @@ fn tell(
     if summary.in_doubt > 0 {
         let command = context.command();
         let names: Vec<&str> = in_doubt(departures).map(InstanceName::as_str).collect();
-        let message = format!("whether {} still exist is not known", counted(summary.in_doubt, "instance", "instances"));
+        let is_protected = in_doubt(departures).any(|name| state.record(name).is_some_and(|record| record.is_protected));
+        let unprotect = if is_protected { " --unprotect" } else { "" };
+        let what = counted(summary.in_doubt, "instance still exists", "instances still exist");
+        let message = format!("whether {what} is not known");
         context.complain(
             &CliError::message(exit, message)
-                .hint(format!("deleting again does no harm: `{command} destroy {}`", names.join(" "))),
+                .hint(format!("deleting again does no harm: `{command} destroy {}{unprotect}`", names.join(" "))),
         );
     }
     Ok(exit)

@@ -43,6 +43,8 @@ pub(super) struct Chosen {
     others: Vec<(String, PathBuf, PathBuf)>,
     /// Those of all other ones.
     neighbours: Vec<(String, PathBuf)>,
+    /// Their lock files.
+    locks: Vec<(String, PathBuf)>,
     /// The lock files and files of values of them all.
     files: Vec<PathBuf>,
 }
@@ -175,6 +177,7 @@ impl Chosen {
         let others = all.iter().filter(|(other, it)| is_apart(other, it));
         let others = others.map(|(other, it)| (other.clone(), near(&it.state), near(&it.lock_file))).collect();
         let neighbours = all.iter().map(|(other, it)| (other.clone(), near(&it.state))).collect();
+        let locks = all.iter().map(|(other, it)| (other.clone(), near(&it.lock_file))).collect();
         let every = all.values().chain([&own]);
         let files = every.flat_map(|it| it.var_files.iter().chain([&it.lock_file])).map(|path| near(path)).collect();
         let gateway = match own.gateway.as_deref() {
@@ -188,7 +191,7 @@ impl Chosen {
                 Some(Gateway::Server(Box::new(base), text.to_owned()))
             }
         };
-        Ok(Self { name, file, gateway, own, others, neighbours, files })
+        Ok(Self { name, file, gateway, own, others, neighbours, locks, files })
     }
 
     /// Refuses a state or lock file that is another one's behind a symbolic link: their texts were compared when the file was read.
@@ -213,6 +216,11 @@ impl Chosen {
     /// The other environments: name, state directory, and the program as it is called for them.
     pub(super) fn neighbours(&self) -> impl Iterator<Item = (&str, PathBuf, String)> {
         self.neighbours.iter().map(|(name, dir)| (name.as_str(), dir.clone(), format!("chatapi {}", self.words_of(name))))
+    }
+
+    /// The lock file of another environment.
+    pub(super) fn lock_file_of(&self, other: &str) -> Option<PathBuf> {
+        self.locks.iter().find(|(name, _)| name == other).map(|(_, path)| path.clone())
     }
 
     /// Whether the file says that it shares its account with `other`.

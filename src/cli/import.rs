@@ -9,6 +9,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settled::{refusal, unlistable};
+use super::state::check_twins;
 use super::{discover, foreseen, neighbours, sealing, signals, token, witness};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::manifest::ProviderKind;
@@ -37,6 +38,14 @@ fn one(context: &Context, args: &ImportArgs, (name, id): (&InstanceName, &Instan
     let foreseen = foreseen::of_held(context, &mut store)?;
     check_has_account(context, args, &foreseen.state)?;
     check_vacant(context, (store.state(), &foreseen.state), (name, id))?;
+    check_twins(&foreseen.state, name, name)?;
+    let has_token = foreseen.state.records().values().any(|record| record.lost_as(id).is_some_and(|it| it.token.is_some()));
+    if has_token && token.is_some() {
+        let command = context.command();
+        return Err(CliError::message(Exit::Error, format!("the token of {id} is kept already, from before it was called gone"))
+            .hint("nothing was changed: leave `--token-stdin` out")
+            .hint(format!("if another one is right: `{command} token set {name} --replace < FILE` after the import")));
+    }
     let found = find(context, args, &foreseen.state, id)?;
     let pin = match token {
         Some(_) => sealing::for_token(context, store.state(), &witness)?,

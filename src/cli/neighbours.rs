@@ -13,7 +13,7 @@ use crate::instance::{InstanceId, InstanceName};
 use crate::manifest::{Import, ProviderKind, Resolution};
 use crate::plan::{Elsewhere, Settled, Settlement};
 use crate::state::{Binding, Origin, Phase, State};
-use crate::store;
+use crate::store::{self, LockFile};
 
 /// Whose an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,31 @@ impl Neighbours {
         self.doubts.iter().find(is_its).map(|doubt| &doubt.of)
     }
 
+    /// Where a state is elsewhere, its lock file says what it has.
+    fn take_locks(&mut self, context: &Context, is_same: &impl Fn(&Origin) -> bool) {
+        let Some(chosen) = &context.environment else { return };
+        for (environment, _, command) in chosen.neighbours().filter(|(_, dir, _)| !store::has_state(dir)) {
+            let lock = chosen.lock_file_of(environment).map(|path| LockFile::read(&path)).transpose();
+            let lock = match lock {
+                Ok(lock) => lock.flatten().filter(|lock| lock.origin.as_ref().is_some_and(is_same)),
+                Err(error) => {
+                    context.forewarn(&format!("what environment `{environment}` has is not known"), &error.into());
+                    self.unread.push(environment.to_owned());
+                    continue;
+                }
+            };
+            let Some(lock) = lock else { continue };
+            let owner = |name: &InstanceName| Owner {
+                at: Elsewhere { environment: environment.to_owned(), name: name.clone() },
+                command: command.clone(),
+            };
+            self.owners.extend(lock.instances.iter().map(|(name, instance)| (instance.id.clone(), owner(name))));
+            if chosen.shares_with(environment) {
+                self.doubts.extend(lock.in_doubt.keys().map(|name| Doubt { of: owner(name), fence: None }));
+            }
+        }
+    }
+
     fn take(&mut self, (environment, command, shares): (&str, &str, bool), state: &State) {
         let owner = |name: &InstanceName| Owner {
             at: Elsewhere { environment: environment.to_owned(), name: name.clone() },
@@ -87,7 +112,9 @@ pub(super) fn at(context: &Context, origin: Option<&Origin>) -> Neighbours {
         return Neighbours::default();
     }
     let is_same = |theirs: &Origin| !theirs.is_emulator() && origin.is_none_or(|origin| origin == theirs);
-    of_states(context, |_, state| state.binding.as_ref().is_some_and(|theirs| is_same(&theirs.origin)))
+    let mut all = of_states(context, |_, state| state.binding.as_ref().is_some_and(|theirs| is_same(&theirs.origin)));
+    all.take_locks(context, &is_same);
+    all
 }
 
 /// The same for `state`, or for the one that begins with the first instance of `provider`.
@@ -137,23 +164,26 @@ fn read(context: &Context, dir: &Path, is_meant: impl Fn(&State) -> bool) -> Res
     foreseen::of(context, dir, &state).map(|foreseen| Some(foreseen.state))
 }
 
-/// Refuses to take in what another environment has.
-pub(super) fn check_free(owners: &Owners, id: &InstanceId) -> Result<(), CliError> {
-    let Some(Owner { at: Elsewhere { environment, name }, command }) = owners.get(id) else { return Ok(()) };
+/// Refuses to take in what another environment has, or may have: its state cannot be read.
+pub(super) fn check_free(neighbours: &Neighbours, id: &InstanceId) -> Result<(), CliError> {
+    let Some(Owner { at: Elsewhere { environment, name }, command }) = neighbours.owners.get(id) else {
+        return neighbours.unread.first().map_or(Ok(()), |environment| Err(unread(environment, id)));
+    };
     Err(CliError::message(Exit::Guard, format!("{id} belongs to environment `{environment}`, as `{name}`"))
         .hint("nothing was changed: who deletes it here would delete it there")
         .hint(format!("to hand it over: `{command} release {name}`, then again")))
 }
 
+fn unread(environment: &str, id: &InstanceId) -> CliError {
+    let message = format!("whether environment `{environment}` has {id} is not known: its state cannot be read");
+    CliError::message(Exit::Guard, message)
+        .hint("nothing was changed: an instance that two states have is deleted by either")
+        .hint(format!("mend that state first: `chatapi --env {environment} state verify` tells what is wrong with it"))
+}
+
 /// Refuses to take in what another environment has, or may have created.
 pub(super) fn check_unclaimed(neighbours: &Neighbours, id: &InstanceId) -> Result<(), CliError> {
-    check_free(&neighbours.owners, id)?;
-    if let Some(environment) = neighbours.unread.first() {
-        let message = format!("whether environment `{environment}` has {id} is not known: its state cannot be read");
-        return Err(CliError::message(Exit::Guard, message)
-            .hint("nothing was changed: an instance that two states have is deleted by either")
-            .hint(format!("mend that state first: `chatapi --env {environment} state verify` tells what is wrong with it")));
-    }
+    check_free(neighbours, id)?;
     let Some(Owner { at: Elsewhere { environment, name }, command }) = neighbours.doubt_of(id) else { return Ok(()) };
     let message = format!("`{name}` of environment `{environment}` is in doubt, and {id} is new since: it may have created that");
     Err(CliError::message(Exit::Guard, message)
@@ -168,8 +198,9 @@ fn check_step(neighbours: &Neighbours, settlement: &Settlement) -> Result<(), Cl
         Settlement::Import(Import { name, id, place, .. }) => {
             check_unclaimed(neighbours, id).map_err(|refused| told(refused, format!("{place}: `{name}` is not taken in")))
         }
-        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => check_free(&neighbours.owners, id)
-            .map_err(|refused| told(refused, format!("{place}: `{name}` is not settled that way"))),
+        Settlement::Resolve(Resolution { name, created: Some(id), place, .. }) => {
+            check_free(neighbours, id).map_err(|refused| told(refused, format!("{place}: `{name}` is not settled that way")))
+        }
         Settlement::Resolve(Resolution { created: None, .. }) | Settlement::Move(_) => Ok(()),
     }
 }

@@ -23,14 +23,17 @@ pub(super) fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, CliErro
     let attempt = find(state, args)?;
     if let Some(id) = &args.created {
         check_free(state, (&args.name, id))?;
+        if !args.despite_list {
+            check_new(context, state, (&args.name, id))?;
+        }
     }
     let examination = if args.offline { None } else { Some(list(context, state, args)?) };
     if let Some(id) = &args.created {
         let provider = kind_of(state.binding.as_ref());
-        neighbours::check_free(&neighbours::beside(context, Some(state), provider).owners, id)?;
+        neighbours::check_free(&neighbours::beside(context, Some(state), provider), id)?;
     }
-    if let Some(examination) = examination.as_ref().filter(|_| !args.despite_list) {
-        check(args, examination, state)?;
+    if let Some(examination) = &examination {
+        check(context, args, (examination, state), &attempt)?;
     }
     let grounds = Grounds {
         by: "operator".to_owned(),
@@ -101,21 +104,44 @@ fn check_free(state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result
     })
 }
 
+/// Refuses an id that a name had before, and that was recorded as deleted.
+fn check_new(context: &Context, state: &State, (name, id): (&InstanceName, &InstanceId)) -> Result<(), CliError> {
+    let retired = state.known_ids().get(id).and_then(|owner| state.record(owner));
+    let former = state.former().find(|(former, _)| former.id == *id).map(|(_, record)| record);
+    let Some(owner) = retired.or(former) else { return Ok(()) };
+    let command = context.command();
+    let message = format!("the attempt of `{name}` has not created {id}: it was `{}`, and is recorded as deleted", owner.name);
+    Err(CliError::message(Exit::Guard, message)
+        .hint("nothing was changed")
+        .hint(format!("if it exists after all: `{command} import NAME --id {id}`, with its token where that is known")))
+}
+
 fn list(context: &Context, state: &State, args: &ResolveArgs) -> Result<Examination, CliError> {
     doubts::ask(context, state, &args.server).map_err(|error| {
         error.hint("the server's list is asked before a doubt is closed; `--offline` closes it on your word alone")
     })
 }
 
-/// Refuses a verdict that the list speaks against.
-fn check(args: &ResolveArgs, examination: &Examination, state: &State) -> Result<(), CliError> {
-    match objection(args.created.as_ref(), &args.name, examination, state) {
-        None => Ok(()),
-        Some(message) => {
-            Err(CliError::message(Exit::Guard, message)
-                .hint("if you know better than the list: `--despite-list`, with a `--reason`"))
-        }
+/// Refuses a verdict that the list speaks against, if no reason is given that goes before the list.
+fn check(
+    context: &Context,
+    args: &ResolveArgs,
+    (examination, state): (&Examination, &State),
+    attempt: &AttemptId,
+) -> Result<(), CliError> {
+    let Some(message) = objection(args.created.as_ref(), &args.name, examination, state) else { return Ok(()) };
+    if args.despite_list && args.reason.is_some() {
+        return Ok(());
     }
+    let (command, name) = (context.command(), &args.name);
+    let refused = CliError::message(Exit::Guard, message).hint("nothing was changed");
+    let refused = match examination.proposals.get(name) {
+        Some((_, Proposal::Exists(found))) if args.created.as_ref() != Some(&found.id) => {
+            refused.hint(format!("if that is it: `{command} resolve {name} --attempt {attempt} --created {}`", found.id))
+        }
+        _ => refused,
+    };
+    Err(refused.hint("if you know better than the list: `--despite-list`, with a `--reason` that is kept"))
 }
 
 /// What the list says against a verdict on `name`: that it was `created` with this id, or not at all.

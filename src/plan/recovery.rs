@@ -57,7 +57,9 @@ impl Candidates {
             of: BTreeMap::new(),
             strange: Vec::new(),
         };
-        for instance in &listing.instances {
+        // What a name had before is no news, and was created by no attempt that is open.
+        let former: BTreeSet<&InstanceId> = state.former().map(|(former, _)| &former.id).collect();
+        for instance in listing.instances.iter().filter(|instance| !former.contains(&instance.id)) {
             let is_known = known.contains_key(&instance.id);
             if is_known || fences.iter().any(|fence| fence.contains(&instance.id)) {
                 candidates.old.insert(instance.id.clone());

@@ -15,7 +15,7 @@ impl State {
         };
         // What was deleted has its id no longer, once the server gives that again.
         names.extend(gained(event).and_then(|id| self.known_ids().get(id)).cloned());
-        if let Event::Adopted { id, .. } = event {
+        if let Some(id) = gained(event) {
             let had = self.former().filter(|(former, _)| former.id == *id);
             names.extend(had.map(|(_, record)| record.name.clone()));
         }

@@ -334,6 +334,7 @@ impl State {
         let (id, name, is_open) = (record.instance().map(|it| it.id.clone()), record.name.clone(), record.open_id().is_some());
         if let Some(id) = id {
             self.own(&id, &name);
+            self.disown(&id, &name);
         }
         if !is_open {
             self.open.remove(attempt);

@@ -185,3 +185,32 @@ fn p9_nothing_is_taken_in_beside_a_state_that_cannot_be_read() {
     run.warns("nothing was changed").done_with("chatapi --env dev state verify");
     assert!(!list(&project, "prod").contains(&id));
 }
+
+/// Nor does a hand-over go on.
+#[test]
+fn p9_nothing_is_managed_again_beside_a_state_that_cannot_be_read() {
+    let account = Account::start();
+    let project = sharing(&account);
+    project.run("--env prod release prod-a").exits(0).done();
+    fs::write(project.path("s-dev/journal.jsonl"), "nonsense\n").unwrap();
+    fs::remove_dir_all(project.path("s-dev/index")).unwrap();
+    project.run("--env prod release --undo prod-a").exits(6).done_with("its state cannot be read");
+}
+
+/// In CI, the states of two environments may never stand side by side; their lock files do.
+#[test]
+fn p1_a_lock_file_speaks_for_a_state_that_is_elsewhere() {
+    let account = Account::start();
+    let project = sharing(&account);
+    account.next(&[Create::Nothing]);
+    declare(&project, "prod", EXCLUSIVE, &["prod-a", "c"]);
+    apply(&project, "prod", "").exits(3).done_with("1 in doubt");
+    declare(&project, "dev", PLAIN, &["dev-a", "d"]);
+    apply(&project, "dev", "").exits(0).done();
+    let id = account.newest();
+    fs::rename(project.path("s-dev"), project.path("elsewhere")).unwrap();
+    let run = apply(&project, "prod", " --settle-after 0s").exits(3);
+    run.warns(&format!("{id}, which environment `dev` (as `d`) has")).done_with("1 in doubt");
+    project.run(&format!("import x --id {id} --env prod")).exits(6).done_with("belongs to environment `dev`");
+    assert!(!list(&project, "prod").contains(&id));
+}

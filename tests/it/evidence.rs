@@ -297,3 +297,68 @@ fn p1_a_recreate_that_died_is_not_evaded_by_another_name() {
         project.run("apply").exits(0).done_with("2 instances");
     }
 }
+
+/// What was called gone and is listed again is no create's: neither by a rule nor by somebody's word.
+#[test]
+fn p1_p9_what_a_name_had_before_settles_no_other_names_doubt() {
+    let account = Account::start();
+    let exclusive = |names: &[&str]| manifest("{kind: chatapi, exclusive: true}", names);
+    let project = project(&account, &["a", "z"]);
+    let gone = project.ids()["a"].clone();
+    account.hide(&[&[&gone]]);
+    project.run("apply --recreate a --settle-after 0s --allow-unknown all").exits(0).done();
+    account.next(&[Create::Nothing]);
+    project.declare(&exclusive(&["a", "b", "z"]));
+    project.run("apply --settle-after 1h").exits(3).prints("1 in doubt");
+    account.hide(&[&[]]);
+    project.run("apply --settle-after 1h").exits(3).prints("1 in doubt");
+    let shown = project.run("doubts --refresh --settle-after 1h").exits(3);
+    assert!(!shown.stdout.contains(&format!("--created {gone}")), "{shown}");
+    let attempt = project.attempt("b");
+    let typed = project.run(&format!("resolve b --attempt {attempt} --created {gone}")).exits(6);
+    typed.warns("is recorded as deleted").done_with(&format!("import NAME --id {gone}"));
+    assert_ne!(project.ids().get("b"), Some(&gone));
+}
+
+/// What goes before the list has a reason that is kept.
+#[test]
+fn p1_a_verdict_against_the_list_needs_a_reason() {
+    let account = Account::start();
+    let project = project(&account, &["a"]);
+    account.next(&[Create::Lost]);
+    project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
+    project.run("apply").exits(3).done_with("1 in doubt");
+    let (attempt, id) = (project.attempt("b"), account.newest());
+    let refused = project.run(&format!("resolve b --attempt {attempt} --not-created --despite-list")).exits(6);
+    refused.warns(&format!("--created {id}`")).warns("nothing was changed").done_with("a `--reason` that is kept");
+    assert_eq!(project.attempt("b"), attempt);
+}
+
+/// The token of what is taken in again is the one that is kept.
+#[test]
+fn p3_an_import_puts_no_other_token_in_the_place_of_a_kept_one() {
+    let account = Account::start();
+    let project = project(&account, &["a", "z"]);
+    let gone = project.ids()["a"].clone();
+    account.hide(&[&[&gone]]);
+    account.next(&[Create::Refused]);
+    project.run("apply --recreate a --settle-after 0s --allow-unknown all").exits(1).done_with("1 refused");
+    account.hide(&[&[]]);
+    let typed = project.call(["import", "old", "--id", &gone, "--token-stdin"]).input("wrong0wrong0wrong0").run();
+    typed.exits(1).warns("is kept already").done_with("leave `--token-stdin` out");
+    project.run(&format!("import old --id {gone}")).exits(0).done();
+    assert_eq!(project.token("old"), format!("tok0of0instance0{gone}"));
+    project.run("state verify").exits(0).done();
+}
+
+/// Nothing is on record of a run that cannot write its lock file.
+#[test]
+fn p4_what_is_gone_is_recorded_only_where_the_run_goes_on() {
+    let account = Account::start();
+    let project = project(&account, &["a", "z"]);
+    let gone = project.ids()["a"].clone();
+    account.hide(&[&[&gone]]);
+    let words = "apply --recreate a --settle-after 0s --allow-unknown all --lock-file no/such/directory/chatapi.lock";
+    project.run(words).exits(1).warns("cannot write no/such/directory/chatapi.lock").done_with("nothing was sent");
+    assert_eq!((&project.ids()["a"], account.creates()), (&gone, 2), "it is not on record as gone");
+}

@@ -359,3 +359,24 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
     project.run("apply").exits(0).prints("Nothing to do: 8 instances").done();
     project.run("state verify").exits(0).done();
 }
+
+/// What no manifest may declare beside another name is no name for anything.
+#[test]
+fn twins_of_a_recorded_name_are_refused() {
+    let gateway = Gateway::start(&[]);
+    let (project, ids) = beside(&gateway, 1);
+    let own = project.ids().into_keys().next().unwrap();
+    let twin = own.to_uppercase();
+    for line in [format!("import {twin} --id {}", ids[0]), format!("import x --id {}", ids[0])] {
+        let run = project.run(&line);
+        if line.contains(&twin) {
+            run.exits(1).warns("are twins").done_with("nothing was changed");
+        } else {
+            run.exits(0).done();
+        }
+    }
+    project.run(&format!("state mv x {twin}")).exits(1).warns("are twins").done_with("nothing was changed");
+    // The same name in another case is no twin of what it was.
+    project.run(&format!("state mv {own} {twin}")).exits(0).done();
+    assert_eq!(project.ids().len(), 2);
+}

@@ -31,12 +31,13 @@ pub(in crate::cli) fn doubts<'a>(
 
 /// Each delete of `state` that is not concluded.
 pub(in crate::cli) fn deletes<'a>(state: &'a State, command: &'a str) -> impl Iterator<Item = Notice> + use<'a> {
-    let open = state.records().values().filter_map(|record| Some((&record.name, record.id()?, record.retirement()?)));
-    open.map(move |(name, id, open)| {
+    let open = state.records().values().filter_map(|record| Some((record, record.id()?, record.retirement()?)));
+    open.map(move |(record, id, open)| {
+        let (name, unprotect) = (&record.name, if record.is_protected { " --unprotect" } else { "" });
         let since = open.since.round(jiff::Unit::Second).unwrap_or(open.since);
         Notice::warning(&format!("{name} is being deleted as {id} since {since}, and not known to be gone"))
             .about(name)
-            .hint(&format!("`{command} destroy {name}` finishes it; deleting again does no harm"))
+            .hint(&format!("`{command} destroy {name}{unprotect}` finishes it; deleting again does no harm"))
     })
 }
 

@@ -9,7 +9,7 @@ mod rebuild;
 mod rekey;
 mod rescue;
 
-pub(super) use names::{meant, record, release};
+pub(super) use names::{check_twins, meant, record, release};
 pub(super) use rescue::Elsewhere;
 
 use super::args::{StateVerb, WitnessArg};

@@ -35,6 +35,19 @@ pub(super) fn mv(
     closed.tell(context)
 }
 
+/// Refuses a name that no manifest could declare beside another one: they differ in their letters' case or their signs only. `but`
+/// is the name that is given up for it.
+pub(in crate::cli) fn check_twins(state: &State, name: &InstanceName, but: &InstanceName) -> Result<(), CliError> {
+    let is_there = |record: &&Record| record.instance().is_some() || record.open_id().is_some();
+    let key = name.twin_key();
+    let others = state.records().values().filter(is_there).map(|record| &record.name);
+    let Some(twin) = others.into_iter().find(|other| *other != name && *other != but && other.twin_key() == key) else {
+        return Ok(());
+    };
+    Err(CliError::message(Exit::Error, format!("the names `{name}` and `{twin}` are twins: no manifest may declare both"))
+        .hint("nothing was changed; choose a name that differs in more than case and signs"))
+}
+
 /// Whether what is recorded under `from` may be called `to`.
 fn check_move(state: &State, from: &InstanceName, to: &InstanceName) -> Result<(), CliError> {
     let there = state.record(to).filter(|record| !matches!(record.phase, Phase::Absent { .. }));
@@ -48,6 +61,7 @@ fn check_move(state: &State, from: &InstanceName, to: &InstanceName) -> Result<(
     if record.instance().is_none() {
         return Err(unfit(record));
     }
+    check_twins(state, to, from)?;
     let Some(taken) = there else { return Ok(()) };
     let message = format!("the name `{to}` is taken: it is {}", taken.status());
     let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
@@ -101,9 +115,9 @@ pub(in crate::cli) fn release(context: &Context, args: &ReleaseArgs) -> Result<E
     }
     if *undo {
         let state = store.state();
-        let owners = neighbours::beside(context, Some(state), kind_of(state.binding.as_ref())).owners;
+        let theirs = neighbours::beside(context, Some(state), kind_of(state.binding.as_ref()));
         let ids = names.iter().filter_map(|name| state.record(name)?.id());
-        ids.into_iter().try_for_each(|id| neighbours::check_free(&owners, id))?;
+        ids.into_iter().try_for_each(|id| neighbours::check_free(&theirs, id))?;
     }
     store.append(context.run_info("release").event(), Timestamp::now())?;
     for name in &names {

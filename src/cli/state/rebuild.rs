@@ -206,7 +206,7 @@ fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path
     }
     check_adopted(args, lock.as_ref())?;
     let theirs = neighbours::at(context, Some(server.provider.origin()));
-    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs.owners, id))?;
+    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
     let mut adopted = Vec::new();
     for (name, id) in &args.adopt {
         let found = listing.instances.iter().find(|instance| instance.id == *id);
