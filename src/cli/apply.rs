@@ -252,7 +252,8 @@ impl Run<'_> {
         let (recorded, head) = look(applier).await?;
         // Nothing is settled before the guards have passed and the plan is the reviewed one.
         let (state, ByList { proven, absent, .. }) = self.foreseen(applier, recorded.clone()).await?;
-        let Prepared { task, mut guards, steps, lost } = self.prepared(applier, &state, &absent).await?;
+        let Prepared { task, mut guards, steps, lost } =
+            self.prepared(applier, &state, &absent).await.map_err(|error| self.unsettled(error, &proven))?;
         self.context.planned(&task.plan);
         let wanted: Vec<_> = task.plan.with(Action::Create).map(|change| (&change.name, change.kind)).collect();
         if guards.is_empty() {
@@ -369,6 +370,16 @@ impl Run<'_> {
                 Ok(Task { plan, hash, unreviewed, remainders, unlisted: BTreeSet::new(), settled })
             }
         }
+    }
+
+    /// A doubt that a list settles makes another plan of it than `plan` shows, which asks for no list.
+    fn unsettled(&self, error: CliError, proven: &[Proven]) -> CliError {
+        let Some(doubt) = proven.first().filter(|_| error.exit == Exit::Stale) else { return error };
+        error.hint(format!(
+            "`{}` is in doubt here, and the account's list would settle it first: `{} doubts --refresh` shows what to type; then plan again",
+            doubt.name,
+            self.context.command()
+        ))
     }
 
     fn not_reviewed(&self, reviewed: Hash, found: Hash) -> CliError {

@@ -65,11 +65,9 @@ pub(super) fn answer(
         CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
             .hint(format!("`chatapi state history {name}` shows what happened"))
     };
-    let (serial, sealed_as) = match &record.phase {
-        Phase::Created(instance) | Phase::Released(instance) => {
-            instance.token.as_ref().map(|at| (at.entry, at.name.clone())).ok_or_else(none)?
-        }
-        _ => (record.entry().ok_or_else(none)?, name.clone()),
+    let (serial, sealed_as) = match record.token() {
+        Some(at) => (at.entry, at.name.clone()),
+        None => (record.entry().ok_or_else(none)?, name.clone()),
     };
     let entries = store::read_entries(&context.state_dir, &BTreeSet::from([serial]))?;
     let Some(Event::Received { attempt, answer }) = entries.get(&serial).map(|entry| &entry.event) else { return Err(none()) };

@@ -1,12 +1,14 @@
 //! `chatapi token set --from FILE`: many tokens at once. Nothing of what the file holds is ever shown, only where it is wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::context::typed;
@@ -103,8 +105,33 @@ fn json(text: &str) -> Result<Vec<Row>, CliError> {
         let items: Vec<Item> = serde_json::from_str(text).map_err(wrong)?;
         return Ok(items.into_iter().map(|Item { name, token }| (None, name, Zeroizing::new(token))).collect());
     }
-    let items: BTreeMap<String, String> = serde_json::from_str(text).map_err(wrong)?;
+    let Pairs(items) = serde_json::from_str(text).map_err(wrong)?;
     Ok(items.into_iter().map(|(name, token)| (None, name, Zeroizing::new(token))).collect())
+}
+
+/// The members of an object as they stand there: a name that stands twice is not lost.
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of names and tokens")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = members.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
 }
 
 fn csv(text: &str) -> Result<Vec<Row>, CliError> {

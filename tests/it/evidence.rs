@@ -320,6 +320,20 @@ fn p1_p9_what_a_name_had_before_settles_no_other_names_doubt() {
     assert_ne!(project.ids().get("b"), Some(&gone));
 }
 
+/// A plan asks for no list: what a list settles first makes another plan of it, and that is said.
+#[test]
+fn p4_a_hash_that_a_doubt_stands_in_the_way_of_says_so() {
+    let account = Account::start();
+    let project = project(&account, &["a"]);
+    account.next(&[Create::Nothing]);
+    project.declare(&manifest("{kind: chatapi, exclusive: true}", &["a", "b"]));
+    project.run("apply").exits(3).done_with("1 in doubt");
+    let hash = project.run("plan --checksum").exits(3).stdout.trim().to_owned();
+    let run = project.run(&format!("apply --settle-after 0s --checksum {hash}")).exits(7).warns("nothing was sent");
+    run.done_with("`b` is in doubt here, and the account's list would settle it first: `chatapi doubts --refresh`");
+    assert_eq!(account.creates(), 2);
+}
+
 /// What goes before the list has a reason that is kept.
 #[test]
 fn p1_a_verdict_against_the_list_needs_a_reason() {
@@ -346,6 +360,10 @@ fn p3_an_import_puts_no_other_token_in_the_place_of_a_kept_one() {
     account.hide(&[&[]]);
     let typed = project.call(["import", "old", "--id", &gone, "--token-stdin"]).input("wrong0wrong0wrong0").run();
     typed.exits(1).warns("is kept already").done_with("leave `--token-stdin` out");
+    let (before, lock) = (project.copy_of_state(), project.read("chatapi.lock"));
+    project.run("state rm a").exits(0).warns(&format!("only lists called {gone} gone, and its token is forgotten")).done();
+    project.restore(&before);
+    project.write("chatapi.lock", lock);
     project.run(&format!("import old --id {gone}")).exits(0).done();
     assert_eq!(project.token("old"), format!("tok0of0instance0{gone}"));
     project.run("state verify").exits(0).done();

@@ -336,6 +336,7 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
         (format!("{}desk-9,{one}\n", rows(&[1])), "nothing is recorded under `desk-9`"),
         (format!("desk-1,{one} {two}\n"), "line 1 of the tokens has no token"),
         (format!("{{\"desk-1\": [\"{one}\"]}}"), "cannot be read as JSON, at line 1"),
+        (format!("{{\"desk-1\": \"{one}\", \"desk-1\": \"{two}\"}}"), "item 2 of the tokens has a name that another one has too"),
         (String::new(), "there are no tokens in it"),
     ] {
         let run = set(&text).exits(1);

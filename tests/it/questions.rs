@@ -70,6 +70,7 @@ fn p10_a_signal_at_the_question_of_a_replacement_keeps_the_old_one() {
     let (run, shown) = interrupted(&project, "apply --replace a");
     assert_eq!(run.code, 130, "{shown}");
     assert_eq!((gateway.creates(), gateway.deleted().len()), (4, 0), "{shown}");
+    assert!(shown.contains("was replaced, and still exists: it is still paid for"), "{shown}");
     let (run, shown) = at_terminal(&project, "apply --replace a", &["1"]);
     assert!(run.code == 0 && gateway.creates() == 4, "{} {shown}", run.code);
     assert_eq!(gateway.deleted(), [old], "{shown}");

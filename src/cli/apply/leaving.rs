@@ -104,6 +104,8 @@ impl Run<'_> {
             report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
             self.delete(applier, task, &replaced, report).await;
             report.halt = report.halt.take().or_else(|| self.stop.asked().map(Halt::Interrupted));
+            let is_left = |name: &&InstanceName| matches!(report.departures.get(*name), Some(Departure::NotTried));
+            self.remind(replaced.iter().filter(is_left), replaced.len() + task.deletes().len());
         }
         Ok(marks)
     }
@@ -186,13 +188,18 @@ impl Run<'_> {
         if is_asked && self.ask(state, names).await.is_ok() {
             return true;
         }
+        self.remind(names, count);
+        false
+    }
+
+    /// Tells of what was replaced and still exists. With the next `--replace`, `count` are to be deleted.
+    fn remind<'n>(&self, names: impl IntoIterator<Item = &'n InstanceName>, count: usize) {
         let command = self.context.command();
         for name in names {
             let told = format!("`{name}` was replaced, and still exists: it is still paid for");
             let hint = format!("`{command} destroy {name}` deletes it; with the next `--replace`: `--yes --max-deletes {count}`");
             self.context.remark(Notice::warning(&told).about(name).hint(&hint));
         }
-        false
     }
 }
 

@@ -91,6 +91,8 @@ pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg,
             .hint(format!("to take that back: `chatapi state mv {aside} {name}`; to go on: `chatapi apply --replace {name}`")));
     }
     let was_released = record.status() == "released";
+    let lost = record.lost().into_iter().chain(record.former.iter().filter_map(|former| former.lost.as_deref()));
+    let tokens: Vec<String> = lost.filter(|it| it.token.is_some()).map(|it| it.id.to_string()).collect();
     store.append(context.run_info("state rm").event(), Timestamp::now())?;
     store.append(Event::Forgotten { name: name.clone() }, Timestamp::now())?;
     store.sync()?;
@@ -98,6 +100,12 @@ pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg,
     context.done(format!("`{name}` is forgotten; declared again, it is created anew."))?;
     if was_released {
         context.console.note("it is still paid for, and its id belongs to nobody that this state knows from now on");
+    }
+    if !tokens.is_empty() {
+        let ids = tokens.join(", ");
+        context
+            .console
+            .warn(format_args!("only lists called {ids} gone, and its token is forgotten: nobody has it should it exist"));
     }
     closed.tell(context)
 }
