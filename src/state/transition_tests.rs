@@ -408,3 +408,28 @@ fn p3_what_was_called_gone_keeps_its_token_and_its_protection() {
         assert_eq!(State::from_parts(parts), state, "{why}");
     }
 }
+
+/// An id is one name's: what had it before gives it up, however the other one gets it.
+#[test]
+fn an_id_that_another_name_gets_is_no_former_one() {
+    let id = InstanceId::parse("100").unwrap();
+    let (again, doubted) = (AttemptId::typed("a-3"), AttemptId::typed("a-9"));
+    let intent = |attempt: &AttemptId, of: &str| Event::Intent {
+        attempt: attempt.clone(),
+        name: name(of),
+        kind: InstanceType::WhatsApp,
+        fence: None,
+    };
+    let resolved = Event::Resolved {
+        attempt: doubted.clone(),
+        verdict: crate::state::Verdict::Created { id: id.clone(), api_url: None },
+        grounds: crate::state::Grounds { by: "operator".to_owned(), reason: None, candidates: None },
+    };
+    let events: Vec<Event> = ["intent", "sent", "exists", "token", "gone"].map(event).to_vec();
+    let more = [intent(&again, "a"), intent(&doubted, "c"), Event::Sent { attempt: doubted }];
+    let before = replay(&[&events[..], &more].concat()).unwrap();
+    assert!(before.former().any(|(former, _)| former.id == id));
+    assert!(before.touched(&resolved).contains(&name("a")), "the index has to write that record too");
+    let state = replay(&[&events[..], &more, &[resolved]].concat()).unwrap();
+    assert!(!state.former().any(|(former, _)| former.id == id) && state.known_ids()[&id] == name("c"));
+}
