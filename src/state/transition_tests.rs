@@ -245,22 +245,26 @@ fn only_the_named_id_is_deleted() {
     assert!(matches!(replay(&[&exists[..], &[other]].concat()), Err(Illegal::Step { .. })));
 }
 
+/// As an index does it.
+fn put_together(state: &State) -> State {
+    State::from_parts(super::Parts {
+        lineage: state.lineage.clone(),
+        serial: state.serial,
+        format: state.format,
+        binding: state.binding.clone(),
+        run: state.run.clone(),
+        recipients: state.recipients.clone(),
+        records: state.records().clone(),
+        fences: state.fences().clone(),
+    })
+}
+
 #[test]
 fn a_state_put_together_from_its_parts_is_the_same_in_every_phase_of_a_delete() {
     let words = ["intent", "sent", "exists", "retiring", "retire_sent", "retired", "intent"];
     for count in 0..=words.len() {
         let state = replay(&words[..count].iter().map(|word| event(word)).collect::<Vec<_>>()).unwrap();
-        let parts = super::Parts {
-            lineage: state.lineage.clone(),
-            serial: state.serial,
-            format: state.format,
-            binding: state.binding.clone(),
-            run: state.run.clone(),
-            recipients: state.recipients.clone(),
-            records: state.records().clone(),
-            fences: state.fences().clone(),
-        };
-        assert_eq!(State::from_parts(parts), state, "after {count}");
+        assert_eq!(put_together(&state), state, "after {count}");
     }
 }
 
@@ -395,17 +399,7 @@ fn p3_what_was_called_gone_keeps_its_token_and_its_protection() {
         let state = replay(&[&lost[..], &more, &[taken(of)]].concat()).unwrap();
         let record = state.record(&name(of)).unwrap();
         assert!(record.status() == "created" && record.is_protected, "{why}: {record:?}");
-        let parts = super::Parts {
-            lineage: state.lineage.clone(),
-            serial: state.serial,
-            format: state.format,
-            binding: state.binding.clone(),
-            run: state.run.clone(),
-            recipients: state.recipients.clone(),
-            records: state.records().clone(),
-            fences: state.fences().clone(),
-        };
-        assert_eq!(State::from_parts(parts), state, "{why}");
+        assert_eq!(put_together(&state), state, "{why}");
     }
 }
 
@@ -432,4 +426,5 @@ fn an_id_that_another_name_gets_is_no_former_one() {
     assert!(before.touched(&resolved).contains(&name("a")), "the index has to write that record too");
     let state = replay(&[&events[..], &more, &[resolved]].concat()).unwrap();
     assert!(!state.former().any(|(former, _)| former.id == id) && state.known_ids()[&id] == name("c"));
+    assert_eq!(put_together(&state), state);
 }

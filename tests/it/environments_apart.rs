@@ -29,6 +29,17 @@ fn apply(project: &Project, environment: &str, more: &str) -> Run {
     project.run(&format!("apply --env {environment} {environment}.yaml --parallelism 1 --allow-unknown all{more}"))
 }
 
+/// `c` of `prod` is in doubt, and nothing was made for it; then `dev` has got `d`, with this id.
+fn doubtful_beside(account: &Account) -> (Project, String) {
+    let project = sharing(account);
+    account.next(&[Create::Nothing]);
+    declare(&project, "prod", EXCLUSIVE, &["prod-a", "c"]);
+    apply(&project, "prod", "").exits(3).done_with("1 in doubt");
+    declare(&project, "dev", PLAIN, &["dev-a", "d"]);
+    apply(&project, "dev", "").exits(0).done();
+    (project, account.newest())
+}
+
 fn list(project: &Project, environment: &str) -> String {
     project.run(&format!("--env {environment} state list")).stdout
 }
@@ -37,13 +48,7 @@ fn list(project: &Project, environment: &str) -> String {
 #[test]
 fn p1_another_environments_instance_settles_no_doubt_of_an_exclusive_account() {
     let account = Account::start();
-    let project = sharing(&account);
-    account.next(&[Create::Nothing]);
-    declare(&project, "prod", EXCLUSIVE, &["prod-a", "c"]);
-    apply(&project, "prod", "").exits(3).done_with("1 in doubt");
-    declare(&project, "dev", PLAIN, &["dev-a", "d"]);
-    apply(&project, "dev", "").exits(0).done();
-    let id = account.newest();
+    let (project, id) = doubtful_beside(&account);
     let run = apply(&project, "prod", " --settle-after 0s").exits(3);
     run.warns(&format!("{id}, which environment `dev` (as `d`) has")).done_with("1 in doubt");
     assert!(!list(&project, "prod").contains(&id) && list(&project, "dev").contains(&id));
@@ -201,13 +206,7 @@ fn p9_nothing_is_managed_again_beside_a_state_that_cannot_be_read() {
 #[test]
 fn p1_a_lock_file_speaks_for_a_state_that_is_elsewhere() {
     let account = Account::start();
-    let project = sharing(&account);
-    account.next(&[Create::Nothing]);
-    declare(&project, "prod", EXCLUSIVE, &["prod-a", "c"]);
-    apply(&project, "prod", "").exits(3).done_with("1 in doubt");
-    declare(&project, "dev", PLAIN, &["dev-a", "d"]);
-    apply(&project, "dev", "").exits(0).done();
-    let id = account.newest();
+    let (project, id) = doubtful_beside(&account);
     fs::rename(project.path("s-dev"), project.path("elsewhere")).unwrap();
     let run = apply(&project, "prod", " --settle-after 0s").exits(3);
     run.warns(&format!("{id}, which environment `dev` (as `d`) has")).done_with("1 in doubt");
