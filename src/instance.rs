@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smol_str::SmolStr;
 
 /// Longest accepted [`InstanceName`], in bytes.
 pub const NAME_MAX: usize = 63;
@@ -17,9 +18,8 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Our name of an instance: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`, no trailing `.`, no device name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct InstanceName(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceName(SmolStr);
 
 /// Why a text is no [`InstanceName`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,10 +61,11 @@ impl InstanceName {
             return Err(NameError::TrailingDot);
         }
         let stem = text.split('.').next().unwrap_or(text);
-        if RESERVED.iter().any(|reserved| stem.eq_ignore_ascii_case(reserved)) {
+        // Asked of every name that is read, and there may be a million.
+        if matches!(stem.len(), 3 | 4) && RESERVED.iter().any(|reserved| stem.eq_ignore_ascii_case(reserved)) {
             return Err(NameError::Reserved);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// The name as text.
@@ -134,9 +135,8 @@ impl FromStr for InstanceType {
 pub const ID_MAX: usize = 64;
 
 /// The server's id: 1 to 64 of `[A-Za-z0-9_-]`; decimal digits in every answer seen (`docs/protocol.md`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct InstanceId(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(SmolStr);
 
 /// The text is no [`InstanceId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +148,7 @@ impl InstanceId {
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let fits = (1..=ID_MAX).contains(&text.len());
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        if fits && plain { Ok(Self(text.to_owned())) } else { Err(IdError) }
+        if fits && plain { Ok(Self(SmolStr::new(text))) } else { Err(IdError) }
     }
 
     /// The id as text.
@@ -161,9 +161,8 @@ impl InstanceId {
 pub const API_URL_MAX: usize = 2048;
 
 /// The address of one instance, in the server's own text. It is data: nothing here ever connects to it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ApiUrl(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiUrl(SmolStr);
 
 /// The text is no [`ApiUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +176,11 @@ impl ApiUrl {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         // To a browser a backslash is a slash: what stands before an `@` would be a user.
         let printable = text.len() <= API_URL_MAX && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        if printable && !authority.is_empty() && !authority.contains('@') { Ok(Self(text.to_owned())) } else { Err(ApiUrlError) }
+        if printable && !authority.is_empty() && !authority.contains('@') {
+            Ok(Self(SmolStr::new(text)))
+        } else {
+            Err(ApiUrlError)
+        }
     }
 
     /// The address as the server wrote it.
@@ -201,7 +204,27 @@ macro_rules! checked_text {
         }
         impl From<$type> for String {
             fn from(checked: $type) -> Self {
-                checked.0
+                checked.0.into()
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a text")
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        <$type>::parse(text).map_err(E::custom)
+                    }
+                }
+                from.deserialize_str(Text)
             }
         }
         impl TryFrom<String> for $type {

@@ -7,9 +7,12 @@
 //! read again, and its file is fsynced by us; the content is counted and summed, and what does not add up, or does not stand at the
 //! journal's head, is not used.
 
+mod block;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::ops::Bound;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,6 +20,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use ::sled::IVec;
+use block::BlockError;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +32,16 @@ use crate::state::{Binding, FORMAT, Head, Lineage, Parts, Record, Run, Serial, S
 
 pub(super) const DIR: &str = "index";
 const META: &[u8] = b"meta";
+/// Before the name of a block's first record.
+const BLOCK: &[u8] = b"block/";
+/// Greater than the key of any block, and less than any other key behind them.
+const BEHIND_BLOCKS: &[u8] = b"block0";
+/// Before the name of a record that is a value of its own, as earlier versions wrote them.
 const RECORD: &[u8] = b"record/";
+/// How records lie in it now; 0: each as a value of its own.
+const LAYOUT: u32 = 1;
+/// Space is made for as many records at once, and no more: the count is only as good as the file.
+const FORESEEN_MAX: usize = 1 << 20;
 /// Its own cache; the default is 1 GiB.
 const CACHE: u64 = 16 * 1_024 * 1_024;
 /// A write that fails may leave sled waiting for ever for its own thread. Whatever it does for us takes far less.
@@ -48,6 +62,8 @@ pub fn is_guarded() -> bool {
 struct Meta {
     head: Head,
     format: u32,
+    #[serde(default)]
+    layout: u32,
     lineage: Lineage,
     recipients: Recipients,
     binding: Option<Binding>,
@@ -57,7 +73,7 @@ struct Meta {
     sum: Sum,
 }
 
-/// An order-free sum over records, so that one changed record costs one addition and one subtraction.
+/// An order-free sum over blocks, so that one changed block costs one addition and one subtraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Sum(u64, u64);
 
@@ -91,6 +107,8 @@ enum Unusable {
     Io(#[from] std::io::Error),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Block(#[from] BlockError),
     #[error("{0}")]
     Content(&'static str),
     #[error("sled panicked")]
@@ -106,24 +124,38 @@ pub(super) fn head(dir: &Path) -> Option<Head> {
 
 /// The state as the index in `dir` has it, if it is whole.
 pub(super) fn load(dir: &Path) -> Option<(State, Head)> {
-    let read = |db: &::sled::Db| {
-        let Some(meta) = meta(db)? else { return Ok(None) };
-        let mut records = BTreeMap::new();
-        let mut sum = Sum::default();
-        for pair in db.scan_prefix(RECORD) {
-            let (key, value) = pair?;
-            sum = sum.plus(Sum::of(&key, &value));
-            let record: Record = serde_json::from_slice(&value)?;
-            records.insert(record.name.clone(), record);
-        }
-        if sum != meta.sum || records.len() as u64 != meta.count {
-            return Err(Unusable::Content("its records do not add up"));
-        }
-        let Meta { head, format, lineage, recipients, binding, run, fences, .. } = meta;
-        let parts = Parts { lineage, serial: head.serial, format, binding, run, recipients, records, fences };
-        Ok(Some((State::from_parts(parts), head)))
-    };
     existing(dir, |path| guarded(path, read))
+}
+
+fn read(db: &::sled::Db) -> Result<Option<(State, Head)>, Unusable> {
+    let Some(meta) = meta(db)? else { return Ok(None) };
+    let records = records(db, &meta)?;
+    let Meta { head, format, lineage, recipients, binding, run, fences, .. } = meta;
+    let parts = Parts { lineage, serial: head.serial, format, binding, run, recipients, records, fences };
+    Ok(Some((State::from_parts(parts), head)))
+}
+
+/// Every record, in one of the two layouts.
+fn records(db: &::sled::Db, meta: &Meta) -> Result<BTreeMap<InstanceName, Record>, Unusable> {
+    let prefix = if meta.layout == LAYOUT { BLOCK } else { RECORD };
+    let mut rows = Vec::with_capacity(usize::try_from(meta.count).unwrap_or(0).min(FORESEEN_MAX));
+    let mut sum = Sum::default();
+    for pair in db.scan_prefix(prefix) {
+        let (key, value) = pair?;
+        sum = sum.plus(Sum::of(&key, &value));
+        if meta.layout == LAYOUT {
+            block::decode(&value, |record| rows.push((record.name.clone(), record)))?;
+        } else {
+            let record: Record = serde_json::from_slice(&value)?;
+            rows.push((record.name.clone(), record));
+        }
+    }
+    let count = rows.len() as u64;
+    let records: BTreeMap<_, _> = rows.into_iter().collect();
+    if sum != meta.sum || count != meta.count || records.len() as u64 != count {
+        return Err(Unusable::Content("its records do not add up"));
+    }
+    Ok(records)
 }
 
 /// Brings the index to `head`: the records of `names`, or all of them anew.
@@ -238,77 +270,138 @@ fn caught<T>(path: &Path, work: impl FnOnce(&::sled::Db) -> Result<T, Unusable>)
 }
 
 fn meta(db: &::sled::Db) -> Result<Option<Meta>, Unusable> {
-    let Some(value) = db.get(META)? else { return Ok(None) };
-    let (sum, json) = value.split_at_checked(32).ok_or(Unusable::Content("its head is cut"))?;
-    if digest(&SHA256, json).as_ref() != sum {
-        return Err(Unusable::Content("its head is damaged"));
+    db.get(META)?.map(|value| Meta::from_value(&value)).transpose()
+}
+
+impl Meta {
+    fn of(state: &State, head: Head, sum: Sum) -> Self {
+        Self {
+            head,
+            format: state.format,
+            layout: LAYOUT,
+            lineage: state.lineage.clone(),
+            recipients: state.recipients.clone(),
+            binding: state.binding.clone(),
+            run: state.run.clone(),
+            fences: state.fences().clone(),
+            count: state.records().len() as u64,
+            sum,
+        }
     }
-    let meta: Meta = serde_json::from_slice(json)?;
-    if meta.format > FORMAT {
-        return Err(Unusable::Content("a newer version wrote it"));
+
+    /// Its JSON behind the SHA-256 of that.
+    fn to_value(&self) -> Result<Vec<u8>, Unusable> {
+        let json = serde_json::to_vec(self)?;
+        Ok([digest(&SHA256, &json).as_ref(), &json].concat())
     }
-    Ok(Some(meta))
+
+    fn from_value(value: &[u8]) -> Result<Self, Unusable> {
+        let (sum, json) = value.split_at_checked(32).ok_or(Unusable::Content("its head is cut"))?;
+        if digest(&SHA256, json).as_ref() != sum {
+            return Err(Unusable::Content("its head is damaged"));
+        }
+        let meta: Self = serde_json::from_slice(json)?;
+        if meta.format > FORMAT || meta.layout > LAYOUT {
+            return Err(Unusable::Content("a newer version wrote it"));
+        }
+        Ok(meta)
+    }
 }
 
 fn write_all(db: &::sled::Db, state: &State, head: Head) -> Result<(), Unusable> {
     db.clear()?;
-    let mut batch = ::sled::Batch::default();
-    let mut sum = Sum::default();
-    for record in state.records().values() {
-        let (key, value) = pair(record)?;
-        sum = sum.plus(Sum::of(&key, &value));
-        batch.insert(key, value);
-    }
-    finish(db, batch, state, head, sum)
+    let mut change = Change::default();
+    change.put(&state.records().values().collect::<Vec<_>>())?;
+    change.finish(db, state, head)
 }
 
+/// Writes anew the blocks in which the records of `names` stand or will stand.
 fn write_some(db: &::sled::Db, state: &State, head: Head, names: &BTreeSet<InstanceName>) -> Result<(), Unusable> {
-    let before = meta(db)?.ok_or(Unusable::Content("it is empty"))?;
-    let mut batch = ::sled::Batch::default();
-    let mut sum = before.sum;
-    for name in names {
-        let key = key(name);
-        if let Some(old) = db.get(&key)? {
-            sum = sum.minus(Sum::of(&key, &old));
-        }
-        if let Some(record) = state.record(name) {
-            let (key, value) = pair(record)?;
-            sum = sum.plus(Sum::of(&key, &value));
-            batch.insert(key, value);
-        } else {
-            batch.remove(key);
-        }
+    let before = meta(db)?.filter(|meta| meta.layout == LAYOUT).ok_or(Unusable::Content("there is nothing to go on from"))?;
+    let mut change = Change { sum: before.sum, ..Change::default() };
+    let mut names = names.iter().peekable();
+    while let Some(name) = names.next() {
+        let stretch = Stretch::around(db, name)?;
+        while names.next_if(|name| stretch.holds(name)).is_some() {}
+        change.replace(&stretch, state)?;
     }
-    finish(db, batch, state, head, sum)
+    change.finish(db, state, head)
 }
 
-fn finish(db: &::sled::Db, mut batch: ::sled::Batch, state: &State, head: Head, sum: Sum) -> Result<(), Unusable> {
-    let meta = Meta {
-        head,
-        format: state.format,
-        lineage: state.lineage.clone(),
-        recipients: state.recipients.clone(),
-        binding: state.binding.clone(),
-        run: state.run.clone(),
-        fences: state.fences().clone(),
-        count: state.records().len() as u64,
-        sum,
-    };
-    let json = serde_json::to_vec(&meta)?;
-    let mut value = digest(&SHA256, &json).as_ref().to_vec();
-    value.extend_from_slice(&json);
-    batch.insert(META, value);
-    db.apply_batch(batch)?;
-    db.flush()?;
-    Ok(failpoint::at("index-flushed")?)
+/// The names from one block's first up to the next one's; the first block has all before it too.
+struct Stretch {
+    from: Bound<InstanceName>,
+    upto: Bound<InstanceName>,
+    /// Its key and value.
+    block: Option<(IVec, IVec)>,
+}
+
+impl Stretch {
+    fn around(db: &::sled::Db, name: &InstanceName) -> Result<Self, Unusable> {
+        let own = db.range(BLOCK.to_vec()..=key(name)).next_back().transpose()?;
+        let is_first = own.as_ref().is_none_or(|(own, _)| db.range(BLOCK..own).next_back().is_none());
+        let block = match own {
+            None => db.scan_prefix(BLOCK).next().transpose()?,
+            own => own,
+        };
+        let Some((first, _)) = &block else { return Ok(Self { from: Bound::Unbounded, upto: Bound::Unbounded, block }) };
+        let next = db.range::<&[u8], _>((Bound::Excluded(first.as_ref()), Bound::Excluded(BEHIND_BLOCKS))).next().transpose()?;
+        let from = if is_first { Bound::Unbounded } else { Bound::Included(named(first)?) };
+        let upto = next.map_or(Ok(Bound::Unbounded), |(next, _)| named(&next).map(Bound::Excluded))?;
+        Ok(Self { from, upto, block })
+    }
+
+    /// For a name that is not before it.
+    fn holds(&self, name: &InstanceName) -> bool {
+        !matches!(&self.upto, Bound::Excluded(next) if name >= next)
+    }
+}
+
+/// What is to be written, and the sum that the blocks have then.
+#[derive(Default)]
+struct Change {
+    batch: ::sled::Batch,
+    sum: Sum,
+}
+
+impl Change {
+    /// Puts the records of `state` in the place of those that stand in `stretch`.
+    fn replace(&mut self, stretch: &Stretch, state: &State) -> Result<(), Unusable> {
+        if let Some((key, value)) = &stretch.block {
+            self.sum = self.sum.minus(Sum::of(key, value));
+            self.batch.remove(key);
+        }
+        let bounds = (stretch.from.as_ref(), stretch.upto.as_ref());
+        self.put(&state.records().range(bounds).map(|(_, record)| record).collect::<Vec<_>>())
+    }
+
+    fn put(&mut self, records: &[&Record]) -> Result<(), Unusable> {
+        let rows = if records.len() < 2 * block::ROWS { records.len().max(1) } else { block::ROWS };
+        for records in records.chunks(rows) {
+            let Some(first) = records.first() else { continue };
+            let (key, value) = (key(&first.name), block::encode(records.iter().copied())?);
+            self.sum = self.sum.plus(Sum::of(&key, &value));
+            self.batch.insert(key, value);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, db: &::sled::Db, state: &State, head: Head) -> Result<(), Unusable> {
+        self.batch.insert(META, Meta::of(state, head, self.sum).to_value()?);
+        db.apply_batch(self.batch)?;
+        db.flush()?;
+        Ok(failpoint::at("index-flushed")?)
+    }
 }
 
 fn key(name: &InstanceName) -> Vec<u8> {
-    [RECORD, name.as_str().as_bytes()].concat()
+    [BLOCK, name.as_str().as_bytes()].concat()
 }
 
-fn pair(record: &Record) -> Result<(Vec<u8>, Vec<u8>), Unusable> {
-    Ok((key(&record.name), serde_json::to_vec(record)?))
+/// The name that the block with this key begins with.
+fn named(key: &[u8]) -> Result<InstanceName, Unusable> {
+    let name = key.strip_prefix(BLOCK).and_then(|name| std::str::from_utf8(name).ok()).map(InstanceName::parse);
+    name.and_then(Result::ok).ok_or(Unusable::Content("a block has no name"))
 }
 
 /// Makes what sled wrote durable, and private: its own flush leaves the one to the kernel, its own opening the other.
@@ -346,6 +439,69 @@ mod tests {
         let now = Head { serial: Serial(40), hash: before.hash };
         update(dir.path(), state.clone(), now, None);
         assert_eq!(load(dir.path()), Some((state, now)));
+    }
+
+    /// What is recorded of the instance with this number, in round `round`.
+    fn recorded(number: u32, round: u64) -> (InstanceName, Record) {
+        let name = InstanceName::parse(&format!("n{number:05}")).unwrap();
+        let json = serde_json::json!({
+            "name": name, "kind": "whatsapp", "attempts": 1, "orphan_noted": false, "phase": { "absent": { "closed": round.to_string() } },
+        });
+        (name, serde_json::from_value(json).unwrap())
+    }
+
+    fn state(records: BTreeMap<InstanceName, Record>, round: u64) -> (State, Head) {
+        let (lineage, serial) = (Lineage::from_bytes([7; 16]), Serial(round + 1));
+        let (recipients, fences) = (Recipients::none(), BTreeMap::new());
+        let parts = Parts { lineage, serial, format: FORMAT, binding: None, run: None, recipients, records, fences };
+        (State::from_parts(parts), Head { serial, hash: crate::state::Hash::ZERO })
+    }
+
+    /// Names come, change and go before, between, within and behind blocks, so that those grow, are divided and disappear.
+    #[test]
+    fn an_index_that_is_changed_in_places_is_as_one_that_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(DIR);
+        let mut chance = fastrand::Rng::with_seed(5);
+        let mut records: BTreeMap<_, _> = (20_000..20_600).map(|number| recorded(number, 0)).collect();
+        let (first, head) = state(records.clone(), 0);
+        caught(&path, |db| write_all(db, &first, head)).unwrap();
+        for round in 1..40 {
+            let (begin, many, goes) = (chance.u32(19_000..21_500), chance.u32(1..500), chance.bool());
+            let mut changed = BTreeSet::new();
+            for number in (begin..begin + many).filter(|_| chance.u8(..) < 200) {
+                let (name, record) = recorded(number, round);
+                changed.insert(name.clone());
+                if goes { drop(records.remove(&name)) } else { drop(records.insert(name, record)) }
+            }
+            let (next, head) = state(records.clone(), round);
+            let (written, at) = (next.clone(), head);
+            patient(&path, move |db| write_some(db, &written, at, &changed)).unwrap();
+            assert!(patient(&path, read).unwrap() == Some((next, head)), "round {round}");
+        }
+    }
+
+    #[test]
+    fn an_index_of_an_earlier_version_is_read_and_written_as_those_of_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(DIR);
+        let (before, head) = state((0..300).map(|number| recorded(number, 0)).collect(), 0);
+        let early = |db: &::sled::Db| {
+            let (mut sum, mut batch) = (Sum::default(), ::sled::Batch::default());
+            for record in before.records().values() {
+                let (key, value) = ([RECORD, record.name.as_str().as_bytes()].concat(), serde_json::to_vec(record)?);
+                sum = sum.plus(Sum::of(&key, &value));
+                batch.insert(key, value);
+            }
+            batch.insert(META, Meta { layout: 0, ..Meta::of(&before, head, sum) }.to_value()?);
+            Ok(db.apply_batch(batch)?)
+        };
+        caught(&path, early).unwrap();
+        assert!(patient(&path, read).unwrap() == Some((before.clone(), head)));
+        let (after, head) = state((0..301).map(|number| recorded(number, 0)).collect(), 1);
+        update(dir.path(), after.clone(), head, Some([recorded(300, 0).0].into()));
+        assert!(patient(&path, read).unwrap() == Some((after, head)));
+        assert!(patient(&path, |db| Ok(db.scan_prefix(RECORD).next().is_none())).unwrap());
     }
 
     #[test]
