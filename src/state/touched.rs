@@ -14,11 +14,8 @@ impl State {
             other => other.name().or_else(|| self.name_of_attempt(other)).cloned().into_iter().collect(),
         };
         // What was deleted has its id no longer, once the server gives that again.
-        names.extend(gained(event).and_then(|id| self.known_ids().get(id)).cloned());
-        if let Some(id) = gained(event) {
-            let had = self.former().filter(|(former, _)| former.id == *id);
-            names.extend(had.map(|(_, record)| record.name.clone()));
-        }
+        let owners = |id| self.known_ids().get(id).into_iter().chain(self.former_ids.get(id));
+        names.extend(gained(event).into_iter().flat_map(owners).cloned());
         names
     }
 }
