@@ -128,3 +128,59 @@ fn p11_another_path_on_the_same_host_gets_no_key() {
     unset.warns("its address has to be told from outside");
     assert_eq!(gateway.requests(), before);
 }
+
+/// A rebuild binds a state, too: one that is here belongs to its account, also by a fingerprint from before.
+#[test]
+fn p1_a_rebuild_from_the_server_takes_no_state_to_another_account() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.run("apply").exits(0).done();
+    let other = Project::at(&gateway.url(), &["b"]).with("CHATAPI_API_KEY", OTHER_KEY);
+    other.run("apply").exits(0).done();
+    // A rebuild that was cut off, and is bound: nothing but what the lock file names.
+    fs::rename(project.lock_file(), project.path("lost.lock")).unwrap();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from-lock lost.lock --lock-file chatapi.lock").exits(0).done();
+    project.run("state rebind").exits(0).done();
+    fs::remove_file(project.lock_file()).unwrap();
+    let bound = project.read("state/journal.jsonl").split("\"key\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let adopt = format!("state rebuild --from server --lock-file lost.lock --adopt b={}", other.ids()["b"]);
+    for key in [bound.clone(), early_fingerprint(&lineage(&project))] {
+        let journal = rechained(&project.read("state/journal.jsonl").replace(&bound, &key));
+        project.write("state/journal.jsonl", &journal);
+        fs::remove_dir_all(project.path("state/index")).unwrap_or_default();
+        let before = gateway.requests();
+        let run = project.call(adopt.split(' ')).env("CHATAPI_API_KEY", OTHER_KEY).run().exits(1);
+        run.warns("the API key differs").done_with("nothing was sent");
+        assert_eq!((gateway.requests(), project.read("state/journal.jsonl")), (before, journal));
+    }
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// Nor does it begin an environment with the key of another one.
+#[test]
+fn p1_a_rebuild_from_the_server_begins_no_environment_with_the_key_of_another() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", "environments: {dev: {}, prod: {}}\n");
+    project.run("apply --env dev").exits(0).done();
+    let before = gateway.requests();
+    let run = project.run("state rebuild --from server --adopt x=1 --env prod").exits(6);
+    run.warns("the key opens the account of the state in state/dev").done_with("same_account_as: [dev]");
+    assert_eq!(gateway.requests(), before);
+    assert!(!project.path("state/prod").exists());
+}
+
+/// Which state is bound to the gateway is told by the key: it is asked for first.
+#[test]
+fn an_environment_without_a_key_asks_for_the_key() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    project.write("chatapi.yaml", format!("environments: {{prod: {{gateway: '{}'}}}}\n", gateway.url()));
+    project.run("apply --env prod").exits(0).done();
+    for line in ["apply --env prod", "drift --env prod", "import --discover --env prod"] {
+        let run = project.call(line.split(' ')).without("CHATAPI_URL").without("CHATAPI_API_KEY").run().exits(1);
+        assert!(!run.stderr.contains("has to be told from outside"), "{line}: {run}");
+        run.warns("the API key is not set").done_with("CHATAPI_API_KEY_FILE=");
+    }
+}
