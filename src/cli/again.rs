@@ -10,6 +10,8 @@ use super::environment::Chosen;
 
 /// How a command begins in what is told.
 const QUOTED: &str = "`chatapi ";
+/// How it begins for an environment.
+const OF_ENVIRONMENT: &str = "chatapi --env ";
 /// Verbs that have nothing to do with a state.
 const WITHOUT_STATE: [&str; 8] = ["key", "completions", "schema", "man", "version", "emulator", "validate", "help"];
 
@@ -41,7 +43,9 @@ pub(super) fn addressed<'a>(text: &'a str, command: &str) -> Cow<'a, str> {
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let word = part.split([' ', '`']).next().unwrap_or_default();
-        if word.starts_with('-') || WITHOUT_STATE.contains(&word) {
+        // An environment has values for a manifest's variables.
+        let is_elsewhere = WITHOUT_STATE.contains(&word) && !(word == "validate" && command.starts_with(OF_ENVIRONMENT));
+        if word.starts_with('-') || is_elsewhere {
             whole.push_str(QUOTED);
         } else {
             whole.extend(["`", command, " "]);
@@ -64,5 +68,9 @@ mod tests {
             assert_eq!(addressed(same, there), same);
         }
         assert_eq!(addressed(told, "chatapi"), told);
+        assert_eq!(
+            addressed("`chatapi validate`, `chatapi man`", "chatapi --env prod"),
+            "`chatapi --env prod validate`, `chatapi man`"
+        );
     }
 }

@@ -95,7 +95,7 @@ fn seal(
 ) -> Result<(FileStore, Option<Recipients>), CliError> {
     let wanted = sealing::wanted(manifest)?;
     let pinning = sealing::check(&wanted, store.state(), &context.command())?;
-    sealing::prepare(context, manifest, &wanted, args.require_seal)?;
+    sealing::prepare(context, (manifest, store.state()), &wanted, args.require_seal)?;
     store.tidy(Timestamp::now());
     let pin = match pinning {
         Pinning::Pin(to) => Some(to),

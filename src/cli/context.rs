@@ -70,7 +70,7 @@ pub(super) struct Server {
     pub(super) provider: Arc<HttpProvider>,
     key: Option<ApiKey>,
     emulator: Option<Emulator>,
-    /// Of the environment that was chosen. The embedded emulator has none: what it plays belongs to its state.
+    /// The environment that was chosen.
     environment: Option<String>,
 }
 
@@ -157,7 +157,9 @@ impl Context {
     fn url(&self) -> Result<Option<String>, CliError> {
         let said = env::var("CHATAPI_URL").ok();
         match &self.environment {
-            Some(chosen) => chosen.url(said, api_key().ok().as_ref()),
+            // Which state is bound to the gateway is told by the key: without one, an address would be asked for that may not be needed.
+            Some(chosen) if said.is_none() && chosen.origin().is_some() => chosen.url(&api_key()?),
+            Some(chosen) => chosen.agreed(said),
             None => Ok(said),
         }
     }
@@ -256,8 +258,7 @@ impl Context {
         let key = api_key()?;
         let provider =
             HttpProvider::new(base, key.clone(), limits(&args.timeouts)).map_err(|error| CliError::new(Exit::Error, &error))?;
-        let environment = self.environment.as_ref().map(|chosen| chosen.name().to_owned());
-        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None, environment })
+        Ok(Server { provider: Arc::new(provider), key: Some(key), emulator: None, environment: self.environment_name() })
     }
 
     async fn embedded(&self, args: &ServerArgs) -> Result<Server, CliError> {
@@ -270,7 +271,11 @@ impl Context {
         let key = ApiKey::new(&Secret::new("embedded-emulator".to_owned())).map_err(|error| setup(&error))?;
         let provider = HttpProvider::new(base, key, limits(&args.timeouts)).map_err(|error| setup(&error))?;
         let provider = provider.with_origin(Origin(Origin::EMULATOR.to_owned()));
-        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator), environment: None })
+        Ok(Server { provider: Arc::new(provider), key: None, emulator: Some(emulator), environment: self.environment_name() })
+    }
+
+    fn environment_name(&self) -> Option<String> {
+        self.environment.as_ref().map(|chosen| chosen.name().to_owned())
     }
 
     /// What the journal says of this run.

@@ -8,7 +8,7 @@ use super::environment::Chosen;
 use super::error::CliError;
 use super::exit::Exit;
 use super::witness::MANIFEST;
-use super::{foreseen, neighbours, variables, witness};
+use super::{foreseen, neighbours, token_set, variables, witness};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
@@ -49,11 +49,11 @@ pub(super) fn run(context: &Context, args: &ImportArgs, file: Option<PathBuf>) -
     } else {
         context.console.result(found.yaml(&context.command()));
     }
-    if !found.is_empty() {
-        let command = context.command();
-        context.console.note(format_args!(
-            "next: look at the names, put this into a manifest, then `{command} plan`; tokens come by `{command} token set NAME`"
-        ));
+    if found.count() > 0 {
+        let (command, console) = (context.command(), &context.console);
+        console
+            .note(format_args!("next: look at the names, put this into a manifest, then `{command} plan` and `{command} apply`"));
+        console.note(format_args!("after that {}", token_set::missing(&command, found.count())));
     }
     Ok(Exit::Done)
 }

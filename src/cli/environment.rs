@@ -317,31 +317,32 @@ impl Chosen {
         }
     }
 
-    /// The server's address for `key`: what `CHATAPI_URL` says, if that is of this environment; else the file's, if the state was bound to
-    /// that by this very key. Nobody who does not have the key can make such a state.
-    pub(super) fn url(&self, said: Option<String>, key: Option<&ApiKey>) -> Result<Option<String>, CliError> {
-        let Some(Gateway::Server(base, text)) = &self.gateway else { return Ok(said) };
-        match said {
-            Some(said) => match BaseUrl::parse(&said) {
-                Ok(other) if other != **base => {
-                    let message = format!("CHATAPI_URL is {}, and environment `{}` is on {text}", escape(said.trim()), self.name);
-                    Err(CliError::message(Exit::Error, message)
-                        .hint("nothing was sent")
-                        .hint("choose the other environment, or unset it"))
-                }
-                _ => Ok(Some(said)),
-            },
-            None if base.is_bare() && key.is_some_and(|key| self.is_bound_by(key, base)) => Ok(Some(text.clone())),
-            None => {
-                let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
-                let refused = CliError::message(Exit::Error, why)
-                    .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-                    .hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
-                let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
-                let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
-                Err(if is_early { refused.hint(once) } else { refused })
-            }
+    /// What `CHATAPI_URL` says, if that is this environment's gateway.
+    pub(super) fn agreed(&self, said: Option<String>) -> Result<Option<String>, CliError> {
+        let (Some(Gateway::Server(base, text)), Some(url)) = (&self.gateway, &said) else { return Ok(said) };
+        if BaseUrl::parse(url).is_ok_and(|other| other != **base) {
+            let message = format!("CHATAPI_URL is {}, and environment `{}` is on {text}", escape(url.trim()), self.name);
+            return Err(CliError::message(Exit::Error, message)
+                .hint("nothing was sent")
+                .hint("choose the other environment, or unset it"));
         }
+        Ok(said)
+    }
+
+    /// The address that the file says, if the state was bound to that by this very key. Nobody who does not have the key can make such
+    /// a state. None where the file says no address.
+    pub(super) fn url(&self, key: &ApiKey) -> Result<Option<String>, CliError> {
+        let Some(Gateway::Server(base, text)) = &self.gateway else { return Ok(None) };
+        if base.is_bare() && self.is_bound_by(key, base) {
+            return Ok(Some(text.clone()));
+        }
+        let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
+        let refused = CliError::message(Exit::Error, why)
+            .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
+            .hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
+        let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
+        let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
+        Err(if is_early { refused.hint(once) } else { refused })
     }
 
     fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {

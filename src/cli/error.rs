@@ -94,7 +94,7 @@ impl CliError {
         let way = match shown.behind.as_deref() {
             // What records nothing is in nobody's way.
             Some(_) if has_none && lock_path.exists() => Some((
-                "if it is lost for good, this knows the ids again; the tokens are lost and can be set one by one",
+                "if it is lost for good, this knows the ids again; the tokens are lost, and can be set again from a file",
                 from_lock,
             )),
             // A rebuild takes over no other state's lock file.

@@ -53,6 +53,7 @@ mod stream;
 mod table;
 mod token;
 mod token_file;
+mod token_set;
 mod unnamed;
 mod usage;
 mod validate;
@@ -162,7 +163,7 @@ fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {
         Verb::Resolve(args) => resolve::run(context, &args),
         Verb::Token(TokenVerb::Get { name, identity, lock_file }) => token::get(context, &name, &identity, &lock_file),
         Verb::Token(TokenVerb::Answer { name, identity, lock_file }) => token::answer(context, &name, &identity, &lock_file),
-        Verb::Token(TokenVerb::Set(args)) => token::set(context, &args),
+        Verb::Token(TokenVerb::Set(args)) => token_set::run(context, &args),
         Verb::Output(args) => output::run(context, &args),
         Verb::Key(KeyVerb::Generate { output }) => key::generate(context, &output),
         Verb::Key(KeyVerb::Show(identity)) => key::show(context, &identity),

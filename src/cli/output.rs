@@ -19,7 +19,7 @@ use super::identity::{TokenError, identities, token_for};
 use super::kept::Kept;
 use super::planning::chosen;
 use super::state::meant;
-use super::{confidential, witness};
+use super::{confidential, token_set, witness};
 use crate::instance::InstanceName;
 use crate::report::credentials::{Credential, Prefix, Rendered, Shape, Token, masks, render};
 use crate::seal::{Identity, OpenError};
@@ -250,7 +250,9 @@ fn tell(context: &Context, asked: &Asked<'_>, credentials: &[Credential]) -> Exi
     let without: Vec<_> = credentials.iter().filter(|credential| matches!(credential.token, Token::Missing)).collect();
     if !without.is_empty() {
         let names = listed(without.iter().map(|credential| &credential.name));
-        context.console.warn(format_args!("the token is missing: {names}\n  hint: `{command} token set NAME < FILE` sets one"));
+        context
+            .console
+            .warn(format_args!("the token is missing: {names}\n  hint: {}", token_set::missing(&command, without.len())));
     }
     let (doubtful, begun): (Vec<&Record>, Vec<&Record>) =
         asked.open.iter().partition(|record| matches!(record.phase, Phase::InDoubt(..)));

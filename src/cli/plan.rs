@@ -19,7 +19,7 @@ use super::reports::{self, Told};
 use super::table::{cut, fit};
 use super::witness::Witness;
 use super::wrap::broken;
-use super::{foreseen, neighbours, saved, sealing, settled, unnamed, variables, witness};
+use super::{foreseen, neighbours, saved, sealing, settled, token_set, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
@@ -387,7 +387,7 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
             .note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts` shows the evidence and the command that settles each"));
     }
     if summary.token_missing > 0 {
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", token_set::missing(&command, summary.token_missing)));
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         let command = context.command();

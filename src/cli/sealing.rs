@@ -162,10 +162,11 @@ fn wanted_by(context: &Context, path: &Path) -> Result<Recipients, CliError> {
     Ok(manifest.seal_to.unwrap_or_default())
 }
 
-/// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money.
+/// Says or refuses that tokens are kept in the clear; and tries each key once, before anything costs money. It is said until a first
+/// token is kept: a warning of every run is read by nobody, and `doctor` has it.
 pub(super) fn prepare(
     context: &Context,
-    manifest: &Manifest,
+    (manifest, state): (&Manifest, &State),
     recipients: &Recipients,
     is_required: bool,
 ) -> Result<(), CliError> {
@@ -178,7 +179,8 @@ pub(super) fn prepare(
     if is_required {
         return Err(no_key().hint("nothing was sent").hint(key_hint()));
     }
-    if manifest.provider == ProviderKind::Chatapi {
+    let has_token = state.records().values().any(|record| record.token().is_some());
+    if manifest.provider == ProviderKind::Chatapi && !has_token {
         context.console.warn(format_args!("tokens are kept unsealed in {} (0600): {}", context.state_dir.display(), key_hint()));
     }
     Ok(())

@@ -215,6 +215,12 @@ fn remark(context: &Context, rows: &[StatusRow]) {
         let name = &row.name;
         context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} qr {name}` shows the code that links a phone"));
     }
+    if rows.iter().filter(|row| row.problem == Some(Silence::NoAddress.as_str())).count() > 1 {
+        let form = "`name,token,api_url` in each line";
+        context.console.note(format_args!(
+            "  {BOLD}hint{BOLD:#}: `{command} token set --from FILE --replace` brings the addresses of many: {form}"
+        ));
+    }
     if rows.iter().any(|row| row.problem == Some("refused")) {
         context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} drift` tells whether the server still has it"));
     }

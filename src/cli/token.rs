@@ -2,24 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
-use jiff::Timestamp;
-
-use super::args::{IdentityArgs, TokenSetArgs, WitnessArg};
+use super::args::{IdentityArgs, WitnessArg};
 use super::context::{Context, read_secret};
 use super::error::CliError;
 use super::exit::Exit;
 use super::identity::{TokenError, identities, token_in};
 use super::state::record;
-use super::{sealing, token_file, witness};
-use crate::instance::{ApiUrl, InstanceName};
+use super::witness;
+use crate::instance::InstanceName;
 use crate::report::TokenDocument;
 use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
-use crate::store::{self, StateStore, StoreError};
-use crate::text::counted;
+use crate::store::{self, StoreError};
 
 /// Longest token that can be set, in bytes.
 const TOKEN_MAX: usize = 4_096;
@@ -83,73 +79,11 @@ pub(super) fn answer(
     Ok(Exit::Done)
 }
 
-pub(super) fn set(context: &Context, args: &TokenSetArgs) -> Result<Exit, CliError> {
-    let TokenSetArgs { name, from, replace, api_url, lock_file, lock } = args;
-    let tokens = match (name, from) {
-        (Some(name), _) => vec![(name.clone(), from_stdin()?)],
-        (None, from) => token_file::read(from.as_deref().unwrap_or(Path::new("-")))?,
-    };
-    let (mut store, witness) = witness::open(context, "token set", lock.lock_timeout, lock_file)?;
-    tokens.iter().try_for_each(|(name, _)| check_settable(store.state(), name, *replace))?;
-    if let Some(name) = name {
-        check_address(store.state(), name, api_url.as_ref())?;
-    }
-    let pin = sealing::for_token(context, store.state(), &witness)?;
-    let seal = |(name, token): (InstanceName, Secret)| {
-        let token = keep(store.state(), pin.as_ref(), &name, token)?;
-        Ok::<_, CliError>(Event::TokenSet { name, token, api_url: api_url.clone() })
-    };
-    let events = tokens.into_iter().map(seal).collect::<Result<Vec<_>, _>>()?;
-    let message = match (name, events.len()) {
-        (Some(name), _) => format!("The token of `{name}` is kept."),
-        (None, count) => format!("The tokens of {} are kept.", counted(count, "instance", "instances")),
-    };
-    store.append(context.run_info("token set").event(), Timestamp::now())?;
-    if let Some(to) = pin {
-        store.append(Event::Recipients { to }, Timestamp::now())?;
-    }
-    for event in events {
-        store.append(event, Timestamp::now())?;
-    }
-    store.sync()?;
-    let closed = witness.close(store);
-    context.done(message)?;
-    closed.tell(context)
-}
-
 /// A token as the state keeps it: sealed, if it has anybody to seal to or `pin` names him.
 pub(super) fn keep(state: &State, pin: Option<&Recipients>, name: &InstanceName, token: Secret) -> Result<KeptSecret, CliError> {
     let to = pin.unwrap_or(&state.recipients);
     let kept = KeptSecret::keep(token, to, &about_token(&state.lineage, name));
     kept.map_err(|error: SealError| CliError::new(Exit::Error, &error).context("the token cannot be sealed; nothing was written"))
-}
-
-fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(), CliError> {
-    let record = record(state, name)
-        .map_err(|error| error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"))?;
-    match record.instance() {
-        None => {
-            Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))
-                .hint("`chatapi doubts` shows what is in doubt"))
-        }
-        Some(instance) if instance.token.is_some() && !replace => {
-            Err(CliError::message(Exit::Error, format!("the token of `{name}` is kept already"))
-                .hint("`--replace` puts another in its place"))
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-/// Refuses an address where the create has told one: that is the instance's.
-fn check_address(state: &State, name: &InstanceName, api_url: Option<&ApiUrl>) -> Result<(), CliError> {
-    let told = record(state, name)?.instance().filter(|instance| !instance.is_address_listed);
-    match (told.and_then(|instance| instance.api_url.as_ref()), api_url) {
-        (Some(told), Some(typed)) if told != typed => {
-            let message = format!("the answer to the create of `{name}` has told its address, {told}: no other is taken");
-            Err(CliError::message(Exit::Error, message).hint("leave `--api-url` out; nothing was written"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether it may be a token.

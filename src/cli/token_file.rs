@@ -15,15 +15,16 @@ use super::context::typed;
 use super::error::CliError;
 use super::exit::Exit;
 use super::token::is_token;
-use crate::instance::InstanceName;
+use super::token_set::Brought;
+use crate::instance::{ApiUrl, InstanceName};
 use crate::secret::Secret;
 
 /// The longest file, in bytes.
 const FILE_MAX: u64 = 64 * 1_024 * 1_024;
 
 /// What belongs into the file.
-const FORM: &str =
-    "CSV with `name,token` in each line, or JSON: `{\"NAME\": \"TOKEN\", …}`, or a list of `{\"name\": …, \"token\": …}`";
+const FORM: &str = "CSV with `name,token` or `name,token,api_url` in each line, or JSON: `{\"NAME\": \"TOKEN\", …}`, or a list of \
+     `{\"name\": …, \"token\": …, \"api_url\": …}`";
 
 /// An item of a JSON list.
 #[derive(Deserialize)]
@@ -31,38 +32,56 @@ const FORM: &str =
 struct Item {
     name: String,
     token: String,
+    api_url: Option<String>,
 }
 
-/// A line of the file, a name, and its token.
-type Row = (Option<u64>, String, Zeroizing<String>);
+/// What stands in one place of the file.
+struct Row {
+    line: Option<u64>,
+    name: String,
+    token: Zeroizing<String>,
+    api_url: Option<String>,
+}
 
 /// The tokens in the file at `path`, or in standard input where that is `-`: at least one, and one for each name.
-pub(super) fn read(path: &Path) -> Result<Vec<(InstanceName, Secret)>, CliError> {
-    let text = if path.as_os_str() == "-" { from_stdin()? } else { from_file(path)? };
+pub(super) fn read(path: &Path) -> Result<Vec<Brought>, CliError> {
+    let is_piped = path.as_os_str() == "-";
+    let text = if is_piped { from_stdin()? } else { from_file(path)? };
+    let whole = if is_piped { "standard input".to_owned() } else { typed(path) };
     let rows = match text.trim_start().as_bytes().first() {
-        Some(b'{' | b'[') => json(&text)?,
-        _ => csv(&text)?,
+        Some(b'{' | b'[') => json(&text, &whole)?,
+        _ => csv(&text, &whole)?,
     };
     let mut seen = BTreeSet::new();
-    let mut tokens = Vec::with_capacity(rows.len());
-    for (at, (line, name, token)) in rows.into_iter().enumerate() {
-        let wrong = |what: &str| {
-            let place = line.map_or_else(|| format!("item {}", at + 1), |line| format!("line {line}"));
-            CliError::message(Exit::Error, format!("{place} of the tokens {what}")).hint("nothing was written").hint(FORM)
-        };
-        let name = InstanceName::parse(&name).map_err(|_| wrong("has no name that an instance can have"))?;
-        if !is_token(&token) {
-            return Err(wrong("has no token: visible ASCII characters"));
+    let mut all = Vec::with_capacity(rows.len());
+    for (at, row) in rows.into_iter().enumerate() {
+        let place = row.line.map_or_else(|| format!("item {}", at + 1), |line| format!("line {line}"));
+        let place = format!("{place} of {whole}");
+        let brought = brought(row, &place)?;
+        if !seen.insert(brought.name.clone()) {
+            return Err(wrong(&place, "has a name that another one has too"));
         }
-        if !seen.insert(name.clone()) {
-            return Err(wrong("has a name that another one has too"));
-        }
-        tokens.push((name, Secret::new(token.to_string())));
+        all.push(brought);
     }
-    if tokens.is_empty() {
-        return Err(CliError::message(Exit::Error, "there are no tokens in it").hint(FORM));
+    if all.is_empty() {
+        return Err(CliError::message(Exit::Error, format!("there are no tokens in {whole}")).hint(FORM));
     }
-    Ok(tokens)
+    Ok(all)
+}
+
+fn wrong(place: &str, what: &str) -> CliError {
+    CliError::message(Exit::Error, format!("{place} is not taken: it {what}")).hint("nothing was written").hint(FORM)
+}
+
+fn brought(Row { name, token, api_url, .. }: Row, place: &str) -> Result<Brought, CliError> {
+    let name = InstanceName::parse(&name).map_err(|_| wrong(place, "has no name that an instance can have"))?;
+    if !is_token(&token) {
+        return Err(wrong(place, "has no token: visible ASCII characters"));
+    }
+    // What stands there may be a token: it is not repeated.
+    let api_url = api_url.filter(|text| !text.is_empty()).map(|text| ApiUrl::parse(&text)).transpose();
+    let api_url = api_url.map_err(|_| wrong(place, "has an address that is none"))?;
+    Ok(Brought { place: Some(place.to_owned()), name, token: Secret::new(token.to_string()), api_url })
 }
 
 fn from_stdin() -> Result<Zeroizing<String>, CliError> {
@@ -95,18 +114,20 @@ fn text(from: impl Read) -> io::Result<Zeroizing<String>> {
     if read as u64 > FILE_MAX { Err(io::Error::other("it is too long")) } else { Ok(text) }
 }
 
-fn json(text: &str) -> Result<Vec<Row>, CliError> {
+fn json(text: &str, whole: &str) -> Result<Vec<Row>, CliError> {
     // The reader's words may quote a token.
     let wrong = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
-        CliError::message(Exit::Error, format!("the tokens cannot be read as JSON, at line {line}, column {column}")).hint(FORM)
+        let message = format!("{whole} cannot be read as JSON, at line {line}, column {column}");
+        CliError::message(Exit::Error, message).hint("nothing was written").hint(FORM)
     };
+    let row = |name, token, api_url| Row { line: None, name, token: Zeroizing::new(token), api_url };
     if text.trim_start().starts_with('[') {
         let items: Vec<Item> = serde_json::from_str(text).map_err(wrong)?;
-        return Ok(items.into_iter().map(|Item { name, token }| (None, name, Zeroizing::new(token))).collect());
+        return Ok(items.into_iter().map(|Item { name, token, api_url }| row(name, token, api_url)).collect());
     }
     let Pairs(items) = serde_json::from_str(text).map_err(wrong)?;
-    Ok(items.into_iter().map(|(name, token)| (None, name, Zeroizing::new(token))).collect())
+    Ok(items.into_iter().map(|(name, token)| row(name, token, None)).collect())
 }
 
 /// The members of an object as they stand there: a name that stands twice is not lost.
@@ -134,23 +155,21 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-fn csv(text: &str) -> Result<Vec<Row>, CliError> {
+fn csv(text: &str, whole: &str) -> Result<Vec<Row>, CliError> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     for record in reader.records() {
-        let wrong = |line: u64| {
-            CliError::message(Exit::Error, format!("line {line} of the tokens is no name and no token"))
-                .hint("nothing was written")
-                .hint(FORM)
-        };
+        let wrong = |line: u64| wrong(&format!("line {line} of {whole}"), "is no name and no token");
         let record = record.map_err(|error| wrong(error.position().map_or(0, csv::Position::line)))?;
         let line = record.position().map_or(0, csv::Position::line);
-        match (record.len(), record.get(0), record.get(1)) {
-            (2, Some(name), Some(token)) if !(rows.is_empty() && is_header(name, token)) => {
-                rows.push((Some(line), name.to_owned(), Zeroizing::new(token.to_owned())));
+        match (record.get(0), record.get(1)) {
+            (Some(name), Some(token)) if record.len() <= 3 => {
+                if !(rows.is_empty() && is_header(name, token)) {
+                    let api_url = record.get(2).map(str::to_owned);
+                    rows.push(Row { line: Some(line), name: name.to_owned(), token: Zeroizing::new(token.to_owned()), api_url });
+                }
             }
-            (2, ..) => {}
             _ => return Err(wrong(line)),
         }
     }

@@ -64,6 +64,7 @@ const FLAGS: Foreign = &[
 pub(super) fn refuse(mut error: clap::Error) -> ExitCode {
     let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     advise(&mut error, &typed);
+    name_variable(&mut error, &typed);
     let mut error = unsaid(error, &typed);
     for (kind, value) in escaped(&error) {
         error.insert(kind, value);
@@ -101,6 +102,26 @@ fn advise(error: &mut clap::Error, typed: &[String]) {
     }
 }
 
+/// Puts the variable that a refused value comes from in the place of its flag, which nobody has typed.
+fn name_variable(error: &mut clap::Error, typed: &[String]) {
+    let mut root = Cli::command();
+    root.build();
+    let path = path(&root, typed);
+    let Some(ContextValue::String(refused)) = error.get(ContextKind::InvalidArg) else { return };
+    let Some(arg) = arguments(&path).find(|arg| arg.to_string() == *refused) else { return };
+    let (Some(variable), Some(flag)) = (arg.get_env().and_then(|name| name.to_str()), arg.get_long()) else { return };
+    let is_typed = |word: &String| word.strip_prefix("--").is_some_and(|word| word.split('=').next() == Some(flag));
+    let Some(value) = std::env::var_os(variable).filter(|_| !typed.iter().any(is_typed)) else { return };
+    let is_empty = if value.is_empty() { ", and is empty" } else { "" };
+    let tip = format!("it stands for '--{flag}'{is_empty}: give it another value, or unset it");
+    error.insert(ContextKind::InvalidArg, ContextValue::String(variable.to_owned()));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+}
+
+fn arguments<'c>(path: &[&'c Command]) -> impl Iterator<Item = &'c Arg> {
+    path.iter().flat_map(|command| command.get_arguments()).collect::<Vec<_>>().into_iter()
+}
+
 /// Where a token may have been typed by mistake: no word of the command line is said again.
 fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
     let mut root = Cli::command();
@@ -109,7 +130,8 @@ fn unsaid(error: clap::Error, typed: &[String]) -> clap::Error {
     if !path.iter().any(|command| matches!(command.get_name(), "token" | "resolve")) {
         return error;
     }
-    let declared = |arg: &str| path.iter().flat_map(|command| command.get_arguments()).any(|known| known.to_string() == arg);
+    let is_its = |known: &Arg, arg: &str| known.to_string() == arg || known.get_env().is_some_and(|name| name == arg);
+    let declared = |arg: &str| arguments(&path).any(|known| is_its(known, arg));
     let of = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) if declared(arg) => format!(" for '{arg}'"),
         _ => String::new(),

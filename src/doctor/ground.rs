@@ -102,9 +102,11 @@ fn lock_file(facts: &Facts) -> Check {
     let has_records = matches!(facts.state, StateFacts::Good { records: 1.., .. });
     let of_git = facts.git.and_then(|git| git.lock);
     match &facts.lock {
-        LockFacts::Absent if has_records => facts
-            .serious(id, "there is none beside the manifest or the state: a lost state would look like a first run")
-            .hint("an apply writes it (`chatapi apply`), or name it: `--lock-file PATH`; then commit it"),
+        LockFacts::Absent if has_records => {
+            facts.serious(id, "there is none beside the manifest or the state: a lost state would look like a first run").hint(
+                format!("an apply writes it (`chatapi apply`), or name it: {}; then commit it", facts.named("lock_file", "PATH")),
+            )
+        }
         LockFacts::Absent => match (facts.state_elsewhere(), facts.variable_of_pipelines("CHATAPI_LOCK_FILE")) {
             (Some(_), Some(theirs)) => Check::skipped(id, format!("none here: the pipelines have theirs in `{theirs}`")),
             _ => Check::skipped(id, "none yet; the first apply writes it, to be committed"),
@@ -112,8 +114,9 @@ fn lock_file(facts: &Facts) -> Check {
         LockFacts::Bad(why) => {
             Check::error(id, why.clone()).hint("bring it back from version control: `git checkout -- chatapi.lock`")
         }
-        LockFacts::Good { is_of_state: Some(false), .. } => Check::error(id, "it belongs to another state than this one")
-            .hint("name the state that it belongs to: `chatapi --state DIR doctor`; or bring the right lock file back"),
+        LockFacts::Good { is_of_state: Some(false), .. } => {
+            Check::error(id, "it belongs to another state than this one").hint(wrong_lock(facts))
+        }
         LockFacts::Good { shown, .. } => match of_git {
             Some(git) if git.is_tracked => Check::ok(id, format!("{shown} is there and known to git")),
             Some(git) if git.is_ignored => facts
@@ -151,7 +154,9 @@ fn place(facts: &Facts) -> Vec<Check> {
         }
         Storage::Container => {
             let message = format!("{} is in a container's own layer, and gone with the container", place.shown);
-            findings.push(Check::warning(id, message).hint("mount a volume there, or name one: `--state DIR`"));
+            findings.push(
+                Check::warning(id, message).hint(format!("mount a volume there, or name one: {}", facts.named("state", "DIR"))),
+            );
         }
         Storage::Disk => {}
     }
@@ -165,18 +170,31 @@ fn place(facts: &Facts) -> Vec<Check> {
 /// How it comes to a place that stays. Where a lock file is, a new state would be refused: the old one has to go there.
 fn kept_elsewhere(facts: &Facts) -> String {
     const HOME: &str = "/srv/chatapi";
-    const PLACE: &str = "/srv/chatapi/state";
-    match (&facts.state, &facts.lock) {
-        (StateFacts::Absent, LockFacts::Absent) => format!("begin it where it stays, for example `chatapi --state {PLACE} init`"),
-        (StateFacts::Good { .. }, _) => {
-            let shown = &facts.place.shown;
-            format!(
-                "while nothing runs, `mkdir -p {HOME} && mv {shown} {PLACE}`, or to another place that stays; then \
-                 `export CHATAPI_STATE={PLACE}`"
-            )
+    let place = format!("{HOME}/{}", facts.environment.as_ref().map_or("state", |(name, _)| name));
+    let named = facts.named("state", &place);
+    match (&facts.state, &facts.lock, &facts.environment) {
+        (StateFacts::Absent, LockFacts::Absent, None) => {
+            format!("begin it where it stays, for example `chatapi --state {place} init`")
         }
-        _ => format!("bring the state to a place that stays, and name it: `--state {PLACE}`"),
+        (StateFacts::Absent, LockFacts::Absent, Some(_)) => {
+            format!("begin it where it stays, for example {named}; then `{} init`", facts.command)
+        }
+        (StateFacts::Good { .. }, ..) => {
+            let shown = &facts.place.shown;
+            let then = if facts.environment.is_some() { named } else { format!("`export CHATAPI_STATE={place}`") };
+            format!("while nothing runs, `mkdir -p {HOME} && mv {shown} {place}`, or to another place that stays; then {then}")
+        }
+        _ => format!("bring the state to a place that stays, and name it: {named}"),
     }
+}
+
+/// Which of the two is to be named, or brought back.
+fn wrong_lock(facts: &Facts) -> String {
+    let named = match &facts.environment {
+        Some((name, file)) => format!("look at `state` and `lock_file` under `{name}` in {file}"),
+        None => "name the state that it belongs to: `chatapi --state DIR doctor`".to_owned(),
+    };
+    format!("{named}; or bring the right lock file back")
 }
 
 /// The directory above it that is called a cache.
@@ -189,8 +207,10 @@ fn file_system(facts: &Facts) -> Check {
     let id = "file-system";
     match &facts.place.unsafe_locks {
         None => Check::ok(id, "its locks keep other processes out"),
-        Some(why) => Check::error(id, why.clone())
-            .hint("keep the state on a local disk: `--state PATH`; if no other machine uses it: `--unsafe-fs`"),
+        Some(why) => Check::error(id, why.clone()).hint(format!(
+            "keep the state on a local disk: {}; if no other machine uses it: `--unsafe-fs`",
+            facts.named("state", "DIR")
+        )),
     }
 }
 

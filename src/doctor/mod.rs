@@ -104,6 +104,8 @@ fn or(findings: Vec<Check>, else_: impl FnOnce() -> Check) -> Vec<Check> {
 pub struct Facts {
     /// The program as it has to be called for this state.
     pub command: String,
+    /// The environment that was chosen, and the file that declares it, as they have to be typed.
+    pub environment: Option<(String, String)>,
     /// What to type for a key to seal to.
     pub key_hint: String,
     /// The manifest.
@@ -297,6 +299,14 @@ impl Facts {
         let of_state = if let StateFacts::Good { is_paid, .. } = &self.state { *is_paid } else { None };
         let of_manifest = if let ManifestFacts::Good { is_paid, .. } = &self.manifest { Some(*is_paid) } else { None };
         of_state == Some(true) || of_manifest.or(of_state).unwrap_or(true)
+    }
+
+    /// How another one of its own is named: a flag, or what the environment says. A command about one takes no flag for it.
+    fn named(&self, what: &str, as_what: &str) -> String {
+        match &self.environment {
+            Some((name, file)) => format!("`{what}: {as_what}` under `{name}` in {file}"),
+            None => format!("`--{} {as_what}`", what.replace('_', "-")),
+        }
     }
 
     /// The state of the pipelines, if none is here and theirs is kept elsewhere than this one would be.

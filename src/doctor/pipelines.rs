@@ -10,7 +10,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         facts.pipelines.iter().flat_map(|pipeline| pipeline.applying().map(move |job| At { pipeline, job })).collect();
     let mut checks = unread(facts);
     checks.push(if applying.is_empty() {
-        let hint = "a job runs `exec chatapi apply instances.yaml`";
+        let hint = format!("a job runs `exec {} apply instances.yaml`", facts.command);
         Check::skipped("pipelines", "no job in .github/workflows or .gitlab-ci.yml runs `chatapi apply`, as far as it was read")
             .hint(hint)
     } else {

@@ -60,7 +60,7 @@ fn git(facts: &Facts) -> Check {
             id,
             format!("{shown} is in git: two branches that apply are two states, and each creates what it misses"),
         )
-        .hint("let one branch apply, one run at a time; or keep the state elsewhere: `--state DIR`"),
+        .hint(format!("let one branch apply, one run at a time; or keep the state elsewhere: {}", facts.named("state", "DIR"))),
         Some(Some(Tracking { is_ignored: true, .. })) => Check::ok(id, format!("{shown} is left out of commits")),
         Some(Some(_)) if matches!(facts.state, StateFacts::Absent) => {
             if facts.state_elsewhere().is_some() {

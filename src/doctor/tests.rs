@@ -7,6 +7,7 @@ fn sound() -> Facts {
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     Facts {
         command: "chatapi".to_owned(),
+        environment: None,
         key_hint: "`chatapi key generate`".to_owned(),
         manifest: ManifestFacts::Good { instances: 1, is_paid: true, is_sealed: true },
         manifest_by: None,

@@ -124,9 +124,9 @@ impl Discovery {
         found
     }
 
-    /// Whether there is nothing to take in.
-    pub fn is_empty(&self) -> bool {
-        self.instances.is_empty()
+    /// How many can be taken in.
+    pub fn count(&self) -> usize {
+        self.instances.len()
     }
 
     /// As a manifest: it is valid alone and beside others. `command`: the program as it has to be called.
@@ -162,7 +162,7 @@ impl Discovery {
                 }
             }
         }
-        if self.is_empty() {
+        if self.instances.is_empty() {
             return text.write_str("instances: []\n");
         }
         writeln!(text, "instances:")?;
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((read.declarations().len(), read.settlements.imports.len()), (12, 12));
         let again =
             Discovery::of(&Listing { instances: vec![listed("1", "x")], odd_items: 0 }, None, Some(&read), &BTreeMap::new());
-        assert!(again.is_empty(), "what is imported already is not proposed again");
+        assert!(again.count() == 0, "what is imported already is not proposed again");
         assert!(again.yaml("chatapi").ends_with("instances: []\n"));
     }
 }

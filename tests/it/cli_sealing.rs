@@ -168,6 +168,12 @@ fn p11_without_keys_a_run_says_so_once_and_refuses_if_it_is_told_to() {
     assert_eq!(gateway.requests(), 0);
     let run = project.run("apply").exits(0);
     assert_eq!(run.stderr.matches("kept unsealed").count(), 1, "{run}");
+    // From then on it is known, and `doctor` says it still: a warning of every run is read by nobody.
+    project.declare(&crate::stage::manifest("{kind: chatapi}", &["a", "z"]));
+    let later = project.run("apply").exits(0).prints("1 created");
+    assert!(!later.stderr.contains("kept unsealed"), "{later}");
+    let _ = project.run("doctor").prints("2 secrets stand in the state in the clear");
+    project.declare(&crate::stage::manifest("{kind: chatapi}", &["a"]));
     // By the environment, on a state of its own.
     let public = generate(&project, "key.txt");
     let other = Project::at(&gateway.url(), &["b"]).with("CHATAPI_SEAL_TO", &public).with("CHATAPI_REQUIRE_SEAL", "1");

@@ -119,6 +119,46 @@ fn p1_states_whose_places_are_swapped_create_nothing_again() {
     apply(&project, "dev", "").exits(0).prints("Nothing to do").done();
 }
 
+/// On the emulator nothing costs money, and what belongs to another environment is as wrong.
+#[test]
+fn p1_states_of_the_emulator_whose_places_are_swapped_are_told_apart() {
+    let project = Project::new("");
+    let environments = "environments: {one: {gateway: emulator}, two: {gateway: emulator}}\n";
+    project.write("chatapi.yaml", environments);
+    for name in ["one", "two"] {
+        project.declare(&manifest("{kind: emulator}", &[name]));
+        project.run(&format!("apply --env {name}")).exits(0).done();
+    }
+    let swapped = "environments: {one: {gateway: emulator, state: state/two, lock_file: chatapi.two.lock}, \
+                   two: {gateway: emulator, state: state/one, lock_file: chatapi.one.lock}}\n";
+    project.write("chatapi.yaml", swapped);
+    let told = "the state in state/one is that of environment `one`, and this is `two`";
+    for line in ["apply", "drift", "destroy one -y --max-deletes 1", "token get one", "status"] {
+        project.run(&format!("{line} --env two")).exits(1).done_with(told);
+    }
+    // One that is renamed on purpose, without a server to be asked.
+    project.write("chatapi.yaml", "environments: {uno: {gateway: emulator, state: state/one, lock_file: chatapi.one.lock}}\n");
+    project.declare(&manifest("{kind: emulator}", &["one"]));
+    project.run("apply --env uno").exits(1).done_with("`chatapi --env uno state rebind`");
+    project.run("state rebind --env uno").exits(0).prints("that of environment `uno` from now on").done();
+    project.run("state rebind --env uno").exits(0).prints("that of environment `uno` already").done();
+    project.run("apply --env uno").exits(0).prints("Nothing to do").done();
+    project.run("state verify --env uno").exits(0).done();
+}
+
+/// One that was begun before there were environments belongs to the first that uses it, and works without any.
+#[test]
+fn a_state_of_the_emulator_from_before_becomes_an_environments() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("apply").exits(0).done();
+    project.write("chatapi.yaml", "environments: {dev: {state: state, lock_file: chatapi.lock}}\n");
+    for line in ["apply --env dev", "apply --state state", "state list --env dev"] {
+        project.run(line).exits(0).done();
+    }
+    project.write("chatapi.yaml", "environments: {other: {state: state, lock_file: chatapi.lock}}\n");
+    project.run("apply --env other").exits(1).done_with("is that of environment `dev`, and this is `other`");
+}
+
 /// An environment that is renamed on purpose; and a state from before there were names in it.
 #[test]
 fn a_state_gets_the_name_of_its_environment_and_another_one_when_that_is_meant() {

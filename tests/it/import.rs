@@ -331,13 +331,16 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
     };
     let (one, two) = (token(1), token(2));
     for (text, why) in [
-        (format!("name,token\n{}desk-3\n", rows(&[1, 2])), "line 4 of the tokens is no name and no token"),
-        (format!("{}{}", rows(&[1, 2]), rows(&[1])), "line 3 of the tokens has a name that another one has too"),
+        (format!("name,token\n{}desk-3\n", rows(&[1, 2])), "line 4 of tokens.csv is not taken: it is no name and no token"),
+        (format!("{}{}", rows(&[1, 2]), rows(&[1])), "line 3 of tokens.csv is not taken: it has a name that another one has too"),
         (format!("{}desk-9,{one}\n", rows(&[1])), "nothing is recorded under `desk-9`"),
-        (format!("desk-1,{one} {two}\n"), "line 1 of the tokens has no token"),
-        (format!("{{\"desk-1\": [\"{one}\"]}}"), "cannot be read as JSON, at line 1"),
-        (format!("{{\"desk-1\": \"{one}\", \"desk-1\": \"{two}\"}}"), "item 2 of the tokens has a name that another one has too"),
-        (String::new(), "there are no tokens in it"),
+        (format!("desk-1,{one} {two}\n"), "line 1 of tokens.csv is not taken: it has no token"),
+        (format!("{{\"desk-1\": [\"{one}\"]}}"), "tokens.csv cannot be read as JSON, at line 1"),
+        (
+            format!("{{\"desk-1\": \"{one}\", \"desk-1\": \"{two}\"}}"),
+            "item 2 of tokens.csv is not taken: it has a name that another one has too",
+        ),
+        (String::new(), "there are no tokens in tokens.csv"),
     ] {
         let run = set(&text).exits(1);
         is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), why);
@@ -349,7 +352,7 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
     assert_eq!(project.read("state/journal.jsonl"), before, "all or nothing");
     let run = set(&format!("name,token\n{}", rows(&[1, 2, 3]))).exits(0).prints("The tokens of 3 instances are kept.");
     is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), "from a file");
-    set(&rows(&[3, 4])).exits(1).done_with("the token of `desk-3` is kept already");
+    set(&rows(&[3, 4]).replace(&token(3), &token(5))).exits(1).done_with("the token of `desk-3` is kept already");
     let piped = |text: String| project.call(["token", "set", "--from", "-"]).input(text).run().exits(0);
     piped(format!("{{\"desk-4\": \"{}\", \"desk-5\": \"{}\"}}", token(4), token(5))).prints("of 2 instances").done();
     let items: Vec<_> = (6..=8).map(|it| format!("{{\"name\": \"desk-{it}\", \"token\": \"{}\"}}", token(it))).collect();

@@ -172,7 +172,7 @@ fn p5_a_rebuild_from_the_lock_file_is_refused_where_an_older_state_still_has_tok
     });
     let run = project.run("state rebuild --from journal --lock-file chatapi.lock").exits(0);
     let run = run.warns("the journal as it was is kept as").warns("the old one is chatapi.lock.before-rebuild");
-    run.warns("no secret in it").done_with("1 instances are without token");
+    run.warns("no secret in it").done_with("1 instance is without token");
     assert_eq!(project.token("a"), token);
     project.run("apply").exits(3).warns("its token is missing").done_with("b");
     assert_eq!(gateway.creates(), 2);

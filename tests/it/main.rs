@@ -78,5 +78,6 @@ mod stage;
 mod status;
 mod supply_chain;
 mod syscalls;
+mod token_set;
 mod two_applies;
 mod unread;

@@ -69,7 +69,7 @@ pub(in crate::cli) enum TokenVerb {
     },
     /// Set an instance's token from standard input, or those of many from a file.
     #[command(
-        after_help = "Examples:\n  chatapi token set support-eu < token.txt\n  chatapi token set --from tokens.csv\n  vault-export | chatapi token set --from -\n\nA file of many has `name,token` in each line (CSV), or is JSON: `{\"NAME\": \"TOKEN\"}`, or a list of\n`{\"name\": …, \"token\": …}`. All of them are set, or none."
+        after_help = "Examples:\n  chatapi token set support-eu < token.txt\n  chatapi token set --from tokens.csv\n  vault-export | chatapi token set --from -\n\nA file of many has `name,token` in each line (CSV), or is JSON: `{\"NAME\": \"TOKEN\"}`, or a list of\n`{\"name\": …, \"token\": …}`. A third column, or member, is the instance's address: `api_url`.\nAll of them are set, or none; what is kept already stays as it is. Whether a sealed token is\nthe same is told by its secret key."
     )]
     Set(TokenSetArgs),
 }
@@ -89,6 +89,8 @@ pub(in crate::cli) struct TokenSetArgs {
     /// Where the instance is, if neither its create nor the account's list has told that.
     #[arg(long, value_name = "URL", value_parser = api_url, conflicts_with = "from")]
     pub(in crate::cli) api_url: Option<ApiUrl>,
+    #[command(flatten)]
+    pub(in crate::cli) identity: IdentityArgs,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]

@@ -47,6 +47,7 @@ pub(super) fn gather(context: &Context, args: &DoctorArgs) -> Facts {
     let reading = store::read(&context.state_dir, lock.as_ref().ok().and_then(Option::as_ref));
     Facts {
         command: context.command(),
+        environment: context.environment.as_ref().map(|chosen| (chosen.name().to_owned(), chosen.file())),
         key_hint: sealing::key_hint(),
         manifest: manifest(context, &files, &args.manifests.variables),
         manifest_by,

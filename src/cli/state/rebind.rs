@@ -9,12 +9,12 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::signals;
-use crate::cli::witness::Witness;
+use crate::cli::witness::{Closed, Witness};
 use crate::listing::Listing;
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
 use crate::state::{Binding, Event, State};
-use crate::store::StateStore as _;
+use crate::store::{FileStore, StateStore as _};
 use crate::text::counted;
 
 /// Ids that a message names at the most.
@@ -28,8 +28,19 @@ pub(super) fn run(
     server: &ServerArgs,
 ) -> Result<Exit, CliError> {
     let witness = Witness::of_state(context, None)?;
-    let mut store = witness.open(context, "state rebind", lock.lock_timeout)?;
-    check(store.state())?;
+    let store = witness.open(context, "state rebind", lock.lock_timeout)?;
+    check(context, store.state())?;
+    if let Some(to) = renamed(context, store.state()) {
+        let name = to.environment.clone().unwrap_or_default();
+        if store.state().binding.as_ref() == Some(&to) {
+            Box::new(store).close()?;
+            context.done(format!("The state is that of environment `{name}` already."))?;
+            return Ok(Exit::Done);
+        }
+        let closed = record(context, (store, &witness), to, "an emulator's instances are in its state".to_owned())?;
+        context.done(format!("The state is that of environment `{name}` from now on."))?;
+        return closed.tell(context);
+    }
     let (mut to, listing, is_known) = ask(context, store.state(), server)?;
     let bound = store.state().binding.clone();
     to.environment = to.environment.or_else(|| bound.as_ref()?.environment.clone());
@@ -66,20 +77,37 @@ pub(super) fn run(
         Some(environment) => format!("environment `{environment}`, {}", to.origin),
         None => to.origin.to_string(),
     };
-    store.append(context.run_info("state rebind").event(), Timestamp::now())?;
-    store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
-    store.sync()?;
-    let closed = witness.close(store);
+    let closed = record(context, (store, &witness), to, grounds)?;
     context.done(format!("The state belongs to {origin} and this key from now on: {shown}."))?;
     closed.tell(context)
 }
 
+fn record<'w>(
+    context: &Context,
+    (mut store, witness): (FileStore, &'w Witness),
+    to: Binding,
+    grounds: String,
+) -> Result<Closed<'w>, CliError> {
+    store.append(context.run_info("state rebind").event(), Timestamp::now())?;
+    store.append(Event::Rebound { to, grounds }, Timestamp::now())?;
+    store.sync()?;
+    Ok(witness.close(store))
+}
+
+/// What a state of the embedded emulator is bound to under the name of the environment that was chosen: nobody has to be asked. None: it
+/// is of a server, or no environment of the emulator was chosen.
+fn renamed(context: &Context, state: &State) -> Option<Binding> {
+    let chosen = context.environment.as_ref().filter(|chosen| chosen.origin().is_none())?;
+    let bound = state.binding.as_ref().filter(|bound| bound.origin.is_emulator())?;
+    Some(Binding { environment: Some(chosen.name().to_owned()), ..bound.clone() })
+}
+
 /// Only what is bound to a real server can be bound to another.
-fn check(state: &State) -> Result<(), CliError> {
+fn check(context: &Context, state: &State) -> Result<(), CliError> {
     match &state.binding {
         None => Err(CliError::message(Exit::Error, "the state belongs to no server yet: its first create binds it")
             .hint("nothing is to be done: set CHATAPI_URL and the key, and apply")),
-        Some(bound) if bound.origin.is_emulator() => {
+        Some(bound) if bound.origin.is_emulator() && renamed(context, state).is_none() => {
             Err(CliError::message(Exit::Error, "the state belongs to the embedded emulator, and so do its instances")
                 .hint("begin another state for a real server: `--state DIR`"))
         }

@@ -1,20 +1,18 @@
 //! `chatapi state rebuild`: a state from what is left of it.
 
+mod server;
+
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::cli::args::{RebuildArgs, RebuildSource};
-use crate::cli::console::{BOLD, Console};
+use crate::cli::console::BOLD;
 use crate::cli::context::{Context, draw_lineage, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::table::{Column, table};
+use crate::cli::token_set;
 use crate::cli::witness::Witness;
-use crate::cli::{neighbours, signals};
-use crate::instance::InstanceType;
-use crate::manifest::ProviderKind;
-use crate::provider::Provider as _;
 use crate::provider::certainty::judge;
 use crate::state::{Binding, Event, KeptAnswer, Outline, Phase, Record, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
@@ -44,7 +42,7 @@ pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliErro
     let known = Known::find(context, args)?;
     match args.from {
         Some(RebuildSource::Journal) => from_journal(context, args, &known),
-        Some(RebuildSource::Server) => from_server(context, args, &known),
+        Some(RebuildSource::Server) => server::rebuild(context, args, &known),
         Some(RebuildSource::Lock) | None => from_lock(context, args, &known),
     }
 }
@@ -98,7 +96,8 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
     }
     let command = context.command();
     if without > 0 {
-        console.note(format_args!("{without} instances are without token: `{command} token set NAME < FILE` for each"));
+        let all = counted(without, "instance is", "instances are");
+        console.note(format_args!("{all} without token: {}", token_set::missing(&command, without)));
     }
     console.note(format_args!("next: `{command} doubts --refresh`"));
     Ok(Exit::Done)
@@ -143,20 +142,16 @@ fn aside(path: &Path, word: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A state without a record, to be filled.
+/// A state without a record, to be filled; this run is not on record yet.
 fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)>) -> Result<FileStore, CliError> {
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
-    let mut store = match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
-        Ok(store) if store.state().records().is_empty() || is_cut_off(store.state(), known) => store,
-        Ok(store) => return Err(in_the_way(context, &store, known)),
-        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
-        Err(error) => {
-            return Err(CliError::from(error)
-                .hint("what is left of the old state is in the way: `--from journal` reads it, or move it aside"));
-        }
-    };
-    store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
-    Ok(store)
+    match FileStore::open_or_begin(&context.state_dir, hold, None, draw_lineage()?, Timestamp::now()) {
+        Ok(store) if store.state().records().is_empty() || is_cut_off(store.state(), known) => Ok(store),
+        Ok(store) => Err(in_the_way(context, &store, known)),
+        Err(error @ StoreError::Locked { .. }) => Err(error.into()),
+        Err(error) => Err(CliError::from(error)
+            .hint("what is left of the old state is in the way: `--from journal` reads it, or move it aside")),
+    }
 }
 
 /// Whether `state` is what a rebuild from that lock file had come to when it was cut off: nothing but what the lock file names, under
@@ -176,6 +171,7 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
             .hint("`--from-lock PATH` names one"));
     };
     let mut store = empty(context, args, Some((known, source)))?;
+    store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     if let Some(origin) = known.origin.clone().filter(|_| store.state().binding.is_none()) {
         store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
@@ -194,84 +190,14 @@ fn add_known(store: &mut FileStore, known: &LockFile, is_newer: bool) -> Result<
     Ok(())
 }
 
-fn from_server(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
-    let listing = signals::runtime()?.block_on(async {
-        let server = context.connect(ProviderKind::Chatapi, &args.server).await?;
-        let listing = server.provider.list().await.map_err(|error| CliError::new(Exit::Error, &error))?;
-        Ok::<_, CliError>((server, listing))
-    });
-    let (server, listing) = listing?;
-    if args.adopt.is_empty() {
-        return Err(unnamed(context, &listing));
-    }
-    check_adopted(args, lock.as_ref())?;
-    let theirs = neighbours::at(context, Some(server.provider.origin()));
-    args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
-    let mut adopted = Vec::new();
-    for (name, id) in &args.adopt {
-        let found = listing.instances.iter().find(|instance| instance.id == *id);
-        let kind: Option<InstanceType> = found.and_then(|instance| instance.kind);
-        let kind = kind.ok_or_else(|| {
-            CliError::message(Exit::Error, format!("the server lists no {id} of a type that is known here"))
-                .hint("without `--adopt` this shows what it lists")
-        })?;
-        adopted.push((name, kind, id));
-    }
-    let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
-    let binding = server.binding(&store.state().lineage);
-    store.append(Event::Bound(binding), Timestamp::now())?;
-    for (name, kind, id) in &adopted {
-        let source = "the server's list, named by an operator".to_owned();
-        let event =
-            Event::Adopted { name: (*name).clone(), kind: *kind, id: (*id).clone(), api_url: None, source, is_foreign: false };
-        store.append(event, Timestamp::now())?;
-    }
-    if let Some(known) = lock {
-        // Names that nobody gave an id to were created, or may have been: they are not free. Where both say one, the operator is right.
-        add_known(&mut store, known, false)?;
-    }
-    finish(context, store, (path, lock.as_ref()))
-}
-
-/// Each name and each id once, and none against the lock file: one of the two would be dropped, and created again.
-fn check_adopted(args: &RebuildArgs, known: Option<&LockFile>) -> Result<(), CliError> {
-    let wrong = |message: String| Err(CliError::message(Exit::Error, message).hint("nothing was written"));
-    for (at, (name, id)) in args.adopt.iter().enumerate() {
-        if args.adopt.iter().take(at).any(|(other, taken)| other == name || taken == id) {
-            return wrong(format!("`--adopt {name}={id}` names one of them a second time"));
-        }
-        let against =
-            known.into_iter().flat_map(LockFile::known).find(|(other, instance)| (*other == name) != (instance.id == *id));
-        if let Some((other, instance)) = against {
-            return wrong(format!("`--adopt {name}={id}` is against the lock file, where `{other}` is {}", instance.id));
-        }
-    }
-    Ok(())
-}
-
-/// What the server lists, and the command with a gap for each name: the server knows none of them.
-fn unnamed(context: &Context, listing: &crate::listing::Listing) -> CliError {
-    let rows = listing.instances.iter().map(|instance| {
-        let kind = instance.kind.map_or("-", InstanceType::as_str);
-        let address = instance.api_url.as_ref().map_or("-", |address| address.as_str());
-        vec![instance.id.to_string(), kind.to_owned(), address.to_owned()]
-    });
-    let columns = [Column::whole("ID"), Column::whole("TYPE"), Column::cut("ADDRESS", 16)];
-    context.console.result(table(&columns, &rows.collect::<Vec<_>>(), Console::width()));
-    let adopt: Vec<_> = listing.instances.iter().map(|instance| format!("--adopt NAME={}", instance.id)).collect();
-    CliError::message(Exit::Error, "the server knows ids and no names: say which is which").hint(format!(
-        "{} state rebuild --from server {}",
-        context.command(),
-        adopt.join(" ")
-    ))
-}
-
 fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, Option<&LockFile>)) -> Result<Exit, CliError> {
     store.sync()?;
     let is_there = |record: &&Record| record.id().is_some() && !record.is_retired();
     let instances = store.state().records().values().filter(is_there).count();
     let doubts = store.state().doubts().count();
     let is_unsealed = store.state().recipients.is_empty();
+    let lacks_address = |record: &&Record| record.instance().is_some_and(|instance| instance.api_url.is_none());
+    let without_address = store.state().records().values().filter(lacks_address).count();
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
@@ -287,7 +213,17 @@ fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, O
         console.warn("the lock file is of an earlier version, and does not say what was protected: everything is protected now");
         console.note("an apply sets what is declared to what its declaration says; what is not declared stays protected");
     }
-    console.note(format_args!("next: `{command} token set NAME < FILE` for each, `{command} doubts` for the rest"));
+    if instances > 0 {
+        console.note(format_args!("next: {}", token_set::missing(&command, instances)));
+    }
+    if without_address > 0 {
+        console.note(
+            "where the address of an instance is missing, it comes with its token: `--api-url`, or a third column of the file",
+        );
+    }
+    if doubts > 0 {
+        console.note(format_args!("next: `{command} doubts` for what is in doubt"));
+    }
     Ok(Exit::Done)
 }
 

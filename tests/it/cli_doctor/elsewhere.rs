@@ -169,3 +169,26 @@ fn p11_credentials_that_git_would_take_are_told() {
     assert!(message.starts_with("deploy/secret.yaml is not ignored"), "{message}");
     assert_eq!(hint, "`echo secret.yaml >> deploy/.gitignore`");
 }
+
+/// What is to be typed next is for the environment that was looked at; where its state is kept is said in its file, and by no flag.
+#[test]
+fn what_is_told_of_an_environment_is_for_that_environment() {
+    let project = Project::new("variables: {region: {type: text}}\ninstances: [{name: 'a-{var.region}', type: no-such}]\n");
+    project.write("vars.yaml", "region: eu\n");
+    project.write("chatapi.yaml", "environments: {prod: {var_files: [vars.yaml], state: temp/state}}\n");
+    let temporary = project.path("temp");
+    let look = || project.call(["doctor", "--env", "prod", "--json"]).env("RUNNER_TEMP", &temporary).run().json();
+    let document = look();
+    assert_eq!(said(&document, "manifest").1, "`chatapi --env prod validate` shows each with its place");
+    let place = said(&document, "state-place").1;
+    assert!(place.contains("`state: /srv/chatapi/prod` under `prod` in chatapi.yaml; then `chatapi --env prod init`"), "{place}");
+    project.declare(&manifest("{kind: emulator}", &["a"]));
+    project.write("chatapi.yaml", "environments: {prod: {state: temp/state}}\n");
+    project.run("apply --env prod").exits(0).done();
+    let place = said(&look(), "state-place").1;
+    assert!(place.ends_with("then `state: /srv/chatapi/prod` under `prod` in chatapi.yaml"), "{place}");
+    let text = look().to_string();
+    for wrong in ["--state", "CHATAPI_STATE", "`chatapi apply`", "exec chatapi apply"] {
+        assert!(!text.replace("runs `chatapi apply`", "").contains(wrong), "{wrong}: {text}");
+    }
+}

@@ -49,7 +49,9 @@ fn a_state_is_rebuilt_from_what_the_server_lists_and_a_person_names() {
     project.run("state rebuild --from server --adopt c=999999").exits(1).warns("lists no 999999");
     project.run("state rebuild --from server --adopt a").exits(1).warns("NAME=ID");
     let words = format!("state rebuild --from server --adopt a={} --adopt b={}", ids["a"], ids["b"]);
-    project.run(&words).exits(0).prints("2 instances without token");
+    let run = project.run(&words).exits(0).prints("2 instances without token");
+    assert!(!run.stderr.contains("the address of an instance is missing"), "the list has told it: {run}");
+    assert!(project.run("state list --format json").exits(0).json()[0]["api_url"].is_string());
     project.run("apply").exits(3).warns("its token is missing");
     for (name, id) in &ids {
         project.call(["token", "set", name]).input(gateway.tokens()[id].clone()).run().exits(0);

@@ -79,7 +79,8 @@ fn t15_t16_a_whole_session_at_trace_level_shows_no_secret() {
     session.says("apply --parallelism 1 --timeout 2s").exits(3);
     session.says("apply --format json").exits(3);
     session.input("token set a --replace", GIVEN).done();
-    session.input("token set a", GIVEN).exits(1);
+    session.input("token set a", GIVEN).exits(0);
+    session.input("token set a", &format!("{GIVEN}y")).exits(1);
     session.input("token set a --replace", &format!("{GIVEN} {GIVEN}")).exits(1);
     for line in ["state list", "state list --format json", "state show", "state show a --format json", "state mv a z", "plan"] {
         let _ = session.says(line);

@@ -36,7 +36,10 @@ fn an_older_copy_without_records_is_not_said_to_have_been_begun_later() {
     let run = project.run("plan").exits(8).warns("the state is older than the lock file");
     assert!(!run.stderr.contains("begun after") && !run.stderr.contains("nothing was sent"), "{run}");
     assert!(run.stderr.contains("`chatapi state rebuild --from journal --lock-file chatapi.lock`"), "{run}");
-    project.run("state rebuild --from journal --lock-file chatapi.lock").exits(0).done_with("1 instances are without token");
+    project
+        .run("state rebuild --from journal --lock-file chatapi.lock")
+        .exits(0)
+        .done_with("1 instance is without token: `chatapi token set NAME < FILE`");
     project.run("apply").exits(3).done_with("0 created");
     assert_eq!(gateway.creates(), 1);
 }

@@ -1,0 +1,120 @@
+//! `token set`: what is on record already is no error, what is wrong is told with its place, and an address comes with its token.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::stage::{Gateway, Project, Run, is_free_of};
+
+const TOKEN: &str = "Token0that0the0operator0brings";
+
+/// Instances that were created, with tokens in the clear.
+fn created(names: &[&str]) -> (Gateway, Project) {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), names);
+    project.run("apply").exits(0).done();
+    (gateway, project)
+}
+
+fn set(project: &Project, name: &str, token: &str) -> Run {
+    project.call(["token", "set", name]).input(token).run()
+}
+
+fn set_all(project: &Project, rows: &str) -> Run {
+    project.write("tokens.csv", rows);
+    set_permissions(project.path("tokens.csv"), Permissions::from_mode(0o600)).unwrap();
+    project.run("token set --from tokens.csv")
+}
+
+#[test]
+fn the_token_that_is_kept_already_is_set_again_by_nothing() {
+    let (_gateway, project) = created(&["a", "b"]);
+    let (a, b) = (project.token("a"), project.token("b"));
+    let before = project.read("state/journal.jsonl");
+    set(&project, "a", &a).exits(0).prints("The token of `a` is kept already: it is the same.").done();
+    set_all(&project, &format!("a,{a}\nb,{b}\n")).exits(0).prints("of 2 instances are kept already: they are the same").done();
+    let both = set_all(&project, &format!("a,{a}\n")).exits(0);
+    both.prints("The token of 1 instance is kept already: it is the same.").done();
+    let other = set(&project, "a", TOKEN).exits(1).warns("the token of `a` is kept already, and it is another one");
+    other.done_with("`--replace` puts another in its place");
+    set_all(&project, &format!("a,{a}\nb,{TOKEN}\n")).exits(1).warns("line 2 of tokens.csv is not taken").done_with("`b`");
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    project.call(["token", "set", "b", "--replace"]).input(TOKEN).run().exits(0).done();
+    assert_eq!(project.token("b"), TOKEN);
+}
+
+/// What is sealed is compared by whoever has the key, and by nobody else.
+#[test]
+fn p11_a_sealed_token_is_told_to_be_the_same_by_its_key_only() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a"]);
+    let public = project.run("key generate --output key.txt").exits(0).stdout;
+    project.declare(&format!("seal_to: [{}]\n{}", public.trim_end(), project.read("instances.yaml")));
+    project.run("apply").exits(0).done();
+    let token = project.run("token get a --identity key.txt").exits(0).stdout;
+    let before = project.read("state/journal.jsonl");
+    let untold = set(&project, "a", &token).exits(1).warns("sealed: whether it is this one cannot be told");
+    untold.warns("--identity FILE").done_with("--replace");
+    let with_key = |text: &str| project.call(["token", "set", "a", "--identity", "key.txt"]).input(text).run();
+    let same = with_key(&token).exits(0).prints("it is the same");
+    is_free_of(&[token.trim().to_owned()], &format!("{}{}", same.stdout, same.stderr), "token set");
+    with_key(TOKEN).exits(1).done_with("it is another one");
+    assert_eq!(project.read("state/journal.jsonl"), before);
+}
+
+#[test]
+fn p11_a_wrong_row_is_told_with_its_place_and_without_its_token() {
+    let (_gateway, project) = created(&["a"]);
+    let unknown = format!("name,token\na,{}\nzz,{TOKEN}\n", project.token("a"));
+    let run = set_all(&project, &unknown).exits(1).warns("line 3 of tokens.csv is not taken");
+    assert!(!run.stderr.contains("read from standard input"), "{run}");
+    run.warns("nothing is recorded under `zz`").done_with("nothing was written");
+    let piped = |text: &str| project.call(["token", "set", "--from", "-"]).input(text).run().exits(1);
+    let run = piped(&unknown).warns("line 3 of standard input is not taken");
+    assert!(!run.stderr.contains("the token itself is read"), "{run}");
+    run.done_with("nothing is recorded under `zz`");
+    piped(&format!("[{{\"name\": \"zz\", \"token\": \"{TOKEN}\"}}]")).done_with("item 1 of standard input is not taken");
+    for (row, why) in [
+        (format!("a,{TOKEN},{TOKEN}"), "line 1 of standard input is not taken: it has an address that is none"),
+        (format!("a,{TOKEN},https://h.example/,x"), "line 1 of standard input is not taken: it is no name and no token"),
+    ] {
+        let run = piped(&row);
+        is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), why);
+        run.done_with(why);
+    }
+}
+
+/// After a rebuild: one file brings what no lock file has. An address that a person has typed is his word, and no list's.
+#[test]
+fn p11_addresses_that_a_rebuild_lacks_come_with_the_tokens() {
+    let (gateway, project) = created(&["a", "b", "c"]);
+    let tokens: Vec<String> = ["a", "b", "c"].map(|name| project.token(name)).into();
+    let shown = project.run("state list --format json").exits(0).json();
+    let address = |at: usize| shown[at]["api_url"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(project.state()).unwrap();
+    let rebuilt = project.run("state rebuild --from-lock chatapi.lock").exits(0);
+    rebuilt
+        .warns("where the address of an instance is missing, it comes with its token")
+        .done_with("`chatapi token set --from FILE` sets their tokens");
+    let rows: Vec<_> = (0..3).map(|at| format!("{},{},{}\n", ["a", "b", "c"][at], tokens[at], address(at))).collect();
+    // Without the address first: it is added though the token is kept by then.
+    set_all(&project, &format!("a,{}\nb,{},\n", tokens[0], tokens[1])).exits(0).prints("of 2 instances are kept.").done();
+    let asked = project.run("status").exits(3);
+    asked.done_with("`chatapi token set --from FILE --replace` brings the addresses of many");
+    set_all(&project, &format!("name,token,api_url\n{}", rows.concat())).exits(0).prints("of 3 instances are kept.").done();
+    assert_eq!(project.run("state list --format json").exits(0).json()[2]["api_url"], address(2));
+    set_all(&project, &rows.concat()).exits(0).prints("they are the same").done();
+    let items = format!("[{{\"name\": \"a\", \"token\": \"{}\", \"api_url\": \"https://other.example/a/\"}}]", tokens[0]);
+    project.call(["token", "set", "--from", "-"]).input(items).run().exits(0).done();
+    // Typed or listed: a token goes there only if a person says so.
+    project.run("status a").done_with("--trust-host other.example");
+    assert_eq!(gateway.creates(), 3);
+}
+
+/// No other address takes the place of the one that the create has told.
+#[test]
+fn p11_an_address_that_a_create_has_told_is_not_replaced_by_a_file() {
+    let (_gateway, project) = created(&["a"]);
+    let row = format!("a,{},https://other.example/a/\n", project.token("a"));
+    let run = set_all(&project, &row).exits(1).warns("line 1 of tokens.csv is not taken");
+    run.warns("the answer to the create of `a` has told its address").done_with("nothing was written");
+}
