@@ -348,6 +348,12 @@ fn what_is_listed_though_it_was_recorded_as_gone_is_a_finding_whatever_has_its_n
     *lists.lock().unwrap() = vec![vec![70_001, 70_002, 70_003, 70_004]];
     let run = project.run("drift --detailed-exitcode --format json").exits(2);
     assert_eq!(findings(&run.json()), ["still_listed d 70002"]);
+    // Its name has another one since, so that it gets one of its own; and is what it was, with its token.
+    let token = project.token("d");
+    let told = project.run("drift").exits(0).prints("recorded as gone at").warns("lists alone called 70002 gone");
+    told.done_with("`chatapi import NAME --id 70002`");
+    project.run("import first --id 70002 --settle-after 0s").exits(0).done();
+    assert!(!project.token("first").is_empty() && project.token("d") == token);
 }
 
 /// An entry that took an instance in is spent when that is gone: a new one can be had with the entry still there. A saved plan of it
