@@ -218,7 +218,7 @@ fn tell(
         context.console.line(format_args!("{BOLD}{}{BOLD:#}", summary.sentence()));
     }
     if let Some(halt) = &departures.halt {
-        context.complain(&CliError::message(exit, halt_text(halt).1));
+        context.complain(&halted(halt, exit));
     }
     if summary.in_doubt > 0 {
         let what = counted(summary.in_doubt, "instance still exists", "instances still exist");
@@ -226,6 +226,18 @@ fn tell(
         context.complain(&ways_on(&context.command(), departures, state).into_iter().fold(error, CliError::hint));
     }
     Ok(exit)
+}
+
+/// Why it stopped early, and what goes on.
+fn halted(halt: &Halt, exit: Exit) -> CliError {
+    let on = "then delete again: what was sent is on record, and deleting again does no harm";
+    match halt {
+        Halt::Store(error) => {
+            let first = if error.is_full() { "make room on the disk" } else { "mend the disk" };
+            CliError::new(exit, &**error).context("the state cannot be written").hint(format!("{first}, {on}"))
+        }
+        _ => CliError::message(exit, halt_text(halt).1),
+    }
 }
 
 /// What leads to the end, each with the command that does.

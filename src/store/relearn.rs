@@ -212,14 +212,12 @@ impl Lesson<'_> {
 
     /// What was deleted under this name, and has another name since.
     fn pass_on(&mut self, one: &Known) {
-        match self.owner(&one.id) {
-            None if self.state.record(&one.name).is_none() => {
-                if self.tell(one.adopted(&one.name, self.source)) {
-                    self.vacate(&one.name);
-                }
-            }
-            Some(owner) if owner == one.name && (self.is_newer)(&owner) => self.vacate(&owner),
-            _ => {}
+        let is_to_leave = match self.owner(&one.id) {
+            None => self.state.record(&one.name).is_none() && self.tell(one.adopted(&one.name, self.source)),
+            Some(owner) => owner == one.name && (self.is_newer)(&owner),
+        };
+        if is_to_leave {
+            self.vacate(&one.name);
         }
     }
 

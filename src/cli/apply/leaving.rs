@@ -115,7 +115,9 @@ impl Run<'_> {
             let is_left = |name: &&InstanceName| matches!(report.departures.get(*name), Some(Departure::NotTried));
             self.remind(going.iter().filter(is_left), going.len() + others);
         }
-        unlisted.iter().for_each(|name| self.remark_unlisted(name));
+        for name in &unlisted {
+            self.remark_unlisted(name);
+        }
         Ok(marks)
     }
 
