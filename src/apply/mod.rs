@@ -39,7 +39,7 @@ pub use foresee::{Foreseen, foresee, unread};
 pub use recorder::{RecordError, Recorder};
 pub use recover::{Absent, ByList, Proven};
 pub use rescue::{NoRescue, Packet, Rescue};
-pub use retire::{Departure, Departures, Terms};
+pub use retire::{Departure, Departures, Obstacles, Terms};
 pub use stop::{Signal, StopHandle, StopSignal};
 
 use crate::instance::{InstanceId, InstanceName};

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use self::evidence::{Standing, judge};
-use self::lists::Lists;
+use self::lists::{Listed, Lists, NoList};
 use self::request::{Answer, Open, Opened};
 use super::applier::Applier;
 use super::recorder::RecordError;
@@ -23,7 +23,6 @@ use super::shared::Shared;
 use super::{Halt, Progress};
 use crate::failpoint;
 use crate::instance::{InstanceId, InstanceName};
-use crate::listing::Listing;
 use crate::plan::missing;
 use crate::state::{Event, Phase, State};
 
@@ -63,6 +62,17 @@ pub enum Departure {
     NotTried,
 }
 
+/// What kept the lists from telling what became of deletes, where somebody can do something about that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obstacles {
+    /// Recorded as existing, not named, and not listed either: with these a list is not to be believed.
+    pub lacking: BTreeSet<InstanceName>,
+    /// Nothing at all is listed.
+    pub is_nothing_listed: bool,
+    /// From when on the absence of all of them counts.
+    pub counts_from: Option<Timestamp>,
+}
+
 /// What a run has deleted.
 #[derive(Debug, Clone, Default)]
 pub struct Departures {
@@ -70,6 +80,8 @@ pub struct Departures {
     pub outcomes: BTreeMap<InstanceName, Departure>,
     /// Why it stopped early, if it did.
     pub halt: Option<Halt>,
+    /// Why some are in doubt.
+    pub obstacles: Obstacles,
 }
 
 /// What is known of each name so far.
@@ -85,16 +97,16 @@ impl Applier {
         let outcomes: Outcomes = Arc::new(Mutex::new(begun));
         let result = self.retire_all(names, terms, &outcomes).await;
         let mut outcomes = held(&outcomes).clone();
-        let halt = match result {
-            Ok(()) => self.shared.stop.asked().map(Halt::Interrupted).or(self.shared.take_report().halt),
+        let (halt, obstacles) = match result {
+            Ok(obstacles) => (self.shared.stop.asked().map(Halt::Interrupted).or(self.shared.take_report().halt), obstacles),
             Err(error) => {
                 for (name, outcome) in &mut outcomes {
                     self.look_after(name, outcome).await;
                 }
-                Some(Halt::Store(error.into_store_error()))
+                (Some(Halt::Store(error.into_store_error())), Obstacles::default())
             }
         };
-        Departures { outcomes, halt }
+        Departures { outcomes, halt, obstacles }
     }
 
     /// What the state says of a name whose delete was cut off.
@@ -115,17 +127,22 @@ impl Applier {
         }
     }
 
-    async fn retire_all(&self, names: &BTreeSet<InstanceName>, terms: Terms, outcomes: &Outcomes) -> Result<(), RecordError> {
+    async fn retire_all(
+        &self,
+        names: &BTreeSet<InstanceName>,
+        terms: Terms,
+        outcomes: &Outcomes,
+    ) -> Result<Obstacles, RecordError> {
         self.shared.begin().await?;
-        let mut left = names.clone();
+        let (mut left, mut obstacles) = (names.clone(), Obstacles::default());
         for _ in 0..TRIES {
             let unclear = self.ask(&left, terms, outcomes).await?;
-            left = self.conclude_deletes(unclear, terms, outcomes).await?;
+            (left, obstacles) = self.conclude_deletes(unclear, terms, outcomes).await?;
             if left.is_empty() || self.shared.is_over() {
                 break;
             }
         }
-        Ok(())
+        Ok(obstacles)
     }
 
     /// Sends a delete for each of `names`, some at a time. What an answer proves by itself is on record before the next one is sent.
@@ -151,44 +168,64 @@ impl Applier {
         Ok(all)
     }
 
-    /// Records what the answers prove together with lists; gives the names that are worth another try.
+    /// Records what the answers prove together with lists; gives the names that are worth another try, and what they are in doubt for.
     async fn conclude_deletes(
         &self,
         unclear: Unclear,
         terms: Terms,
         outcomes: &Outcomes,
-    ) -> Result<BTreeSet<InstanceName>, RecordError> {
+    ) -> Result<(BTreeSet<InstanceName>, Obstacles), RecordError> {
         let lists = if unclear.is_empty() { Lists::none() } else { self.lists_of(&unclear, terms.is_refusal_enough).await? };
-        let mut again = BTreeSet::new();
+        let (mut again, mut obstacles) = (BTreeSet::new(), Obstacles::default());
         for (name, open, answer) in unclear {
-            let departure = judge(&open.id, answer, lists.about(&open.id), self.standing(&open, terms.is_refusal_enough));
+            let (listed, standing) = (lists.about(&open.id), self.standing(&open, terms.is_refusal_enough));
+            let departure = judge(&open.id, answer, listed, standing);
             if matches!(departure, Departure::InDoubt { .. }) {
                 again.insert(name.clone());
+                obstacles.add(&open.id, listed, (!standing.is_settled).then(|| self.counts_from(&open)));
             }
             self.shared.conclude_delete(name, open, departure, outcomes).await?;
         }
-        Ok(again)
+        Ok((again, obstacles))
+    }
+
+    /// From when on its absence from a list counts.
+    fn counts_from(&self, open: &Open) -> Timestamp {
+        open.since.checked_add(self.shared.options.settling.after).unwrap_or(Timestamp::MAX)
     }
 
     fn standing(&self, open: &Open, is_refusal_enough: bool) -> Standing {
-        let options = &self.shared.options;
-        let at = open.since.checked_add(options.settling.after).unwrap_or(Timestamp::MAX);
-        Standing { is_settled: (options.clock)() >= at, is_refusal_enough }
+        Standing { is_settled: (self.shared.options.clock)() >= self.counts_from(open), is_refusal_enough }
     }
 
     /// A list in which absence counts, or why there is none.
-    async fn credible_list(&self) -> Result<Result<Listing, String>, RecordError> {
+    async fn credible_list(&self) -> Result<Listed, RecordError> {
         let listing = match self.list().await {
-            None => return Ok(Err("the run was asked to stop".to_owned())),
-            Some(Err(error)) => return Ok(Err(error.to_string())),
+            None => return Ok(Err(NoList::Failed("the run was asked to stop".to_owned()))),
+            Some(Err(error)) => return Ok(Err(NoList::Failed(error.to_string()))),
             Some(Ok(listing)) => listing,
         };
         let state: State = self.look(|store| store.state().clone()).await?;
-        Ok(match missing(&state, &listing).first() {
-            Some(id) => Err(format!("the list does not show {id}, which exists")),
-            None if listing.odd_items > 0 => Err("the list has items that cannot be read".to_owned()),
-            None => Ok(listing),
+        let named = |id: InstanceId| Some((state.known_ids().get(&id)?.clone(), id));
+        let lacking: Vec<_> = missing(&state, &listing).into_iter().filter_map(named).collect();
+        Ok(match () {
+            () if !lacking.is_empty() => Err(NoList::Lacking(lacking)),
+            () if listing.odd_items > 0 => Err(NoList::Failed("the list has items that cannot be read".to_owned())),
+            () => Ok(listing),
         })
+    }
+}
+
+impl Obstacles {
+    /// Of the doubt about `id`, which is too new for a list to tell until `counts_from`.
+    fn add(&mut self, id: &InstanceId, listed: &Listed, counts_from: Option<Timestamp>) {
+        match listed {
+            Err(NoList::Lacking(names)) => self.lacking.extend(names.iter().map(|(name, _)| name.clone())),
+            Err(NoList::Failed(_)) => {}
+            Ok(listing) if listing.instances.iter().any(|instance| instance.id == *id) => {}
+            Ok(_) if counts_from.is_some() => self.counts_from = self.counts_from.max(counts_from),
+            Ok(listing) => self.is_nothing_listed |= listing.instances.is_empty(),
+        }
     }
 }
 
@@ -213,7 +250,7 @@ impl Shared {
             return Ok(Some((name, open, answer)));
         }
         let standing = Standing { is_settled: false, is_refusal_enough: false };
-        let departure = judge(&open.id, answer, &Err(String::new()), standing);
+        let departure = judge(&open.id, answer, &Err(NoList::Failed(String::new())), standing);
         self.conclude_delete(name, open, departure, outcomes).await?;
         Ok(None)
     }

@@ -34,7 +34,7 @@ use crate::apply::{
     Applier, ByList, Departure, Halt, Options, Outcome, Proven, RecordError, Report, RunInfo, Signal, StopSignal,
 };
 use crate::failpoint;
-use crate::instance::{InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{self, Action, Change, Guard, Limits, Plan, Settled};
 use crate::provider::Provider;
@@ -138,7 +138,7 @@ struct Task {
     /// What was replaced before and may go, each with the name that has another one since.
     remainders: BTreeMap<InstanceName, InstanceName>,
     /// What is to be deleted, and the server does not list.
-    unlisted: BTreeSet<InstanceName>,
+    unlisted: BTreeSet<InstanceId>,
     /// What is settled before.
     settled: Settled,
 }

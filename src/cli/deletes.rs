@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::prompt;
 use crate::apply::{Applier, Departure};
-use crate::instance::InstanceName;
+use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
 use crate::state::{Record, State};
 use crate::text::{counted, escape};
@@ -38,13 +38,23 @@ pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<Instan
     }
 }
 
+/// Tells which of those that may go are not among the ones that were announced.
+pub(super) fn set_apart(context: &Context, unlisted: &BTreeSet<InstanceName>) {
+    if unlisted.is_empty() {
+        return;
+    }
+    let names = unlisted.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = if unlisted.len() > LISTED { format!(" and {} more", unlisted.len() - LISTED) } else { String::new() };
+    context.console.note(format_args!("  not counted: {names}{more}, not on the server's list: nothing is sent"));
+}
+
 /// What the server's list says of those that are to be deleted. Where there is no list, it says nothing.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     /// One is listed as something else than is on record.
     pub(super) mistaken: Option<Guard>,
-    /// These are not listed, and no delete of them is on record.
-    pub(super) unlisted: BTreeSet<InstanceName>,
+    /// These are not listed, and no delete of them is on record. By id: what is replaced is called otherwise when it goes.
+    pub(super) unlisted: BTreeSet<InstanceId>,
 }
 
 /// Lists the account before anything is deleted.
@@ -59,7 +69,7 @@ pub(super) async fn look(applier: &Applier, state: &State, names: &BTreeSet<Inst
                 let (name, listed) = (record.name.clone(), escape(&found.type_text).into_owned());
                 looked.mistaken.get_or_insert(Guard::Mistaken { name, id: id.clone(), recorded: record.kind, listed });
             }
-            None if record.instance().is_some() => drop(looked.unlisted.insert(record.name.clone())),
+            None if record.instance().is_some() => drop(looked.unlisted.insert(id.clone())),
             _ => {}
         }
     }

@@ -12,13 +12,14 @@ use super::context::{Context, settling};
 use super::deletes::{self, line};
 use super::error::CliError;
 use super::exit::Exit;
+use super::gone;
 use super::guards::guard_hints;
 use super::machine::steady_now;
 use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};
 use super::{prompt, signals, state};
-use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Options, RecordError, Terms};
+use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Obstacles, Options, RecordError, Terms};
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
 use crate::provider::Provider;
@@ -57,7 +58,7 @@ fn stopped(context: &Context, args: &DestroyArgs, head: (&Lineage, Serial), erro
         return error;
     }
     let outcomes = args.names.iter().map(|name| (name.clone(), Departure::NotTried)).collect();
-    let departures = Departures { outcomes, halt: None };
+    let departures = Departures { outcomes, ..Departures::default() };
     let document = DestroyDocument::new(&departures, DestroySummary::of(&departures), head, error.exit.code());
     let cause = if error.exit == Exit::Guard { "guard" } else { "error" };
     match context.document(&document.stopped_by(cause, error.first())) {
@@ -161,7 +162,7 @@ async fn go(
     if let Some(guard) = looked.mistaken {
         return Err(mistaken(context, args, applier, &guard).await);
     }
-    for name in &looked.unlisted {
+    for name in looked.unlisted.iter().filter_map(|id| recorded.known_ids().get(id)) {
         context.console.warn(format_args!("the server does not list `{name}`: it may be gone already"));
     }
     let departures = applier.retire(&names, terms).await;
@@ -217,21 +218,52 @@ fn tell(
         context.console.line(format_args!("{BOLD}{}{BOLD:#}", summary.sentence()));
     }
     if let Some(halt) = &departures.halt {
-        context.complain(&CliError::message(exit, halt_text(halt).1));
+        context.complain(&halted(halt, exit));
     }
     if summary.in_doubt > 0 {
-        let command = context.command();
-        let names: Vec<&str> = in_doubt(departures).map(InstanceName::as_str).collect();
-        let is_protected = in_doubt(departures).any(|name| state.record(name).is_some_and(|record| record.is_protected));
-        let unprotect = if is_protected { " --unprotect" } else { "" };
         let what = counted(summary.in_doubt, "instance still exists", "instances still exist");
-        let message = format!("whether {what} is not known");
-        context.complain(
-            &CliError::message(exit, message)
-                .hint(format!("deleting again does no harm: `{command} destroy {}{unprotect}`", names.join(" "))),
-        );
+        let error = CliError::message(exit, format!("whether {what} is not known"));
+        context.complain(&ways_on(&context.command(), departures, state).into_iter().fold(error, CliError::hint));
     }
     Ok(exit)
+}
+
+/// Why it stopped early, and what goes on.
+fn halted(halt: &Halt, exit: Exit) -> CliError {
+    let on = "then delete again: what was sent is on record, and deleting again does no harm";
+    match halt {
+        Halt::Store(error) => {
+            let first = if error.is_full() { "make room on the disk" } else { "mend the disk" };
+            CliError::new(exit, &**error).context("the state cannot be written").hint(format!("{first}, {on}"))
+        }
+        _ => CliError::message(exit, halt_text(halt).1),
+    }
+}
+
+/// What leads to the end, each with the command that does.
+fn ways_on(command: &str, departures: &Departures, state: &State) -> Vec<String> {
+    let Obstacles { lacking, is_nothing_listed, counts_from } = &departures.obstacles;
+    let names: BTreeSet<&InstanceName> = in_doubt(departures).chain(lacking).collect();
+    let is_protected = names.iter().any(|name| state.record(name).is_some_and(|record| record.is_protected));
+    let unprotect = if is_protected { " --unprotect" } else { "" };
+    let again = |flags: &str| gone::destroy(command, &names, &format!("{unprotect}{flags}"));
+    let mut ways = Vec::new();
+    if lacking.is_empty() {
+        ways.push(format!("deleting again does no harm: {}", again("")));
+    } else {
+        let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        ways.push(format!("the list may lag behind, and lacks {others} too: ask again later"));
+        ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
+    }
+    if let Some(at) = counts_from {
+        let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+        ways.push(format!("an absence from the list counts from {at} on; if this server's list never lags: `--settle-after 0s`"));
+    }
+    if *is_nothing_listed {
+        let despite = again(" --despite-list");
+        ways.push(format!("if the account is the right one, and has nothing any more: {despite}"));
+    }
+    ways
 }
 
 fn in_doubt(departures: &Departures) -> impl Iterator<Item = &InstanceName> {
@@ -270,7 +302,7 @@ mod tests {
         for (all, halt, code) in rows {
             let name = |number| InstanceName::parse(&format!("n{number}")).unwrap();
             let outcomes = all.into_iter().enumerate().map(|(number, departure)| (name(number), departure)).collect();
-            let departures = Departures { outcomes, halt };
+            let departures = Departures { outcomes, halt, ..Departures::default() };
             assert_eq!(exit(&departures, &DestroySummary::of(&departures)).code(), code, "{departures:?}");
         }
     }

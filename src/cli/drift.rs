@@ -2,7 +2,7 @@
 
 mod advice;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anstyle::Style;
@@ -19,7 +19,7 @@ use super::machine::steady_now;
 use super::planning::declared;
 use super::table::{Column, painted};
 use super::witness::Witness;
-use super::{foreseen, neighbours, signals, variables};
+use super::{foreseen, gone, neighbours, signals, variables};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
@@ -55,11 +55,12 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
     };
     let seen = list(context, state, provider, &args.server)?;
     let now = steady_now();
-    let drift = compare(state, &seen, (now, args.expiry), manifest.as_ref()).map_err(|why| unbelievable(&why))?;
+    let drift = compare(state, &seen, (now, args.expiry), manifest.as_ref());
     let command = context.command();
+    let drift = drift.map_err(|why| unbelievable(&command, &why))?;
     let advice = Advice::new(&command, manifest.as_ref());
     if context.is_json() {
-        let data = DriftData::new(&drift, manifest.as_ref(), |finding| advice.of(finding));
+        let data = DriftData::new(&drift, manifest.as_ref(), |finding| advice.among(&drift).of(finding));
         context.document(&DriftDocument::new(data, (&state.lineage, state.serial), now))?;
     } else {
         show(context, &drift, &advice);
@@ -135,7 +136,8 @@ pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args
     let lost = losses(context, state, &seen.listing, (&names, args.server.settle_after))?;
     let (recorded, state) = (state, after(state, &lost)?);
     let shown = after(&foreseen::of(context, &context.state_dir, recorded)?.state, &lost)?;
-    let drift = compare(&shown, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
+    let drift =
+        compare(&shown, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&context.command(), &why))?;
     Ok(Verified { drift, state })
 }
 
@@ -153,7 +155,7 @@ pub(super) fn losses(
     (names, settled): (&[InstanceName], Duration),
 ) -> Result<Vec<Event>, CliError> {
     let asked = revived(state, names).map_err(|error| CliError::new(Exit::Error, &error))?;
-    let absent = absent(&asked, listing).map_err(|why| unbelievable(&why))?;
+    let absent = absent(&asked, listing).map_err(|why| unbelievable(&context.command(), &why))?;
     for (name, instance) in existing(&asked, names).filter(|(_, instance)| !absent.contains(&instance.id)) {
         listed(context, state, (name, &instance.id))?;
     }
@@ -189,12 +191,17 @@ fn unlisted(error: &ListError) -> CliError {
     }
 }
 
-pub(super) fn unbelievable(why: &Unbelievable) -> CliError {
+fn unbelievable(command: &str, why: &Unbelievable) -> CliError {
+    let names: BTreeSet<&InstanceName> = match why {
+        Unbelievable::ShowsNothingOld(names) => names.iter().collect(),
+        Unbelievable::OddItems(..) => BTreeSet::new(),
+    };
+    let destroy = if names.is_empty() { format!("`{command} destroy NAME`") } else { gone::destroy(command, &names, "") };
     CliError::new(Exit::Error, why)
         .context("the server's list cannot be believed, and nothing is called gone for it")
         .hint("nothing was changed; a list may lag behind or break: ask again later")
         .hint("if it stays so, look at the account itself: is it the one of this key?")
-        .hint("what was deleted there for good is recorded as deleted by `chatapi destroy NAME`")
+        .hint(format!("what was deleted there for good is recorded as deleted by {destroy}"))
 }
 
 /// The findings as a table, what answers them, and the counts.
@@ -231,7 +238,10 @@ fn tell_elsewhere(console: &Console, drift: &Drift) {
 
 /// What the reports tell of the findings.
 pub(super) fn notices<'a>(drift: &'a Drift, advice: Advice<'a>) -> impl Iterator<Item = Notice> + 'a {
-    drift.findings.iter().map(move |finding| {
+    let advice = advice.among(drift);
+    // A delete in doubt has a notice of its own.
+    let is_told = |finding: &&Finding| !matches!(finding.deviation, Deviation::Retiring { .. });
+    drift.findings.iter().filter(is_told).map(move |finding| {
         let what = format!("{}: {}", finding.id, finding.deviation);
         let notice = match &finding.name {
             Some(name) => Notice::warning(&format!("{name} ({what})")).about(name),

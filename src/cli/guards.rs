@@ -1,5 +1,8 @@
 //! What answers a guard, and many of one kind in one breath.
 
+use std::collections::BTreeSet;
+
+use super::gone;
 use crate::instance::InstanceName;
 use crate::plan::{Guard, Left};
 use crate::report;
@@ -14,7 +17,15 @@ const NAMES: usize = 10;
 /// name is one thing to a person, not a hundred.
 pub(super) fn told(guards: &[Guard], command: &str, with: &str) -> Vec<(String, Vec<String>)> {
     let (renames, rest): (Vec<_>, Vec<_>) = guards.iter().partition(|guard| renamed(guard).is_some());
-    let alone = |guard: &&Guard| (report::guard_text(guard), guard_hints(guard, command, with));
+    let recreated: BTreeSet<_> = guards.iter().filter_map(deleted).collect();
+    let alone = |guard: &&Guard| {
+        let hints = match deleted(guard) {
+            Some(name) if recreated.len() > 1 && recreated.last() != Some(&name) => Vec::new(),
+            Some(_) if recreated.len() > 1 => vec![all_recreated(&recreated)],
+            _ => guard_hints(guard, command, with),
+        };
+        (report::guard_text(guard), hints)
+    };
     if renames.len() < MANY {
         return guards.iter().map(|guard| alone(&guard)).collect();
     }
@@ -28,6 +39,19 @@ fn renamed(guard: &Guard) -> Option<(&InstanceName, &InstanceName)> {
         Guard::ProbableRename { from, to, left: Left::Exists, .. } => Some((from, to)),
         _ => None,
     }
+}
+
+/// The name that was deleted while it was declared.
+const fn deleted(guard: &Guard) -> Option<&InstanceName> {
+    match guard {
+        Guard::Recreate { name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+fn all_recreated(names: &BTreeSet<&InstanceName>) -> String {
+    let (flags, more) = (gone::recreating(names), gone::rest(names));
+    format!("for new instances: `{}`{more}; take out of the manifest what is not wanted", flags.trim_start())
 }
 
 fn all_renamed(pairs: &[(&InstanceName, &InstanceName)], with: &str) -> (String, Vec<String>) {

@@ -21,6 +21,7 @@ mod environment;
 mod error;
 mod exit;
 mod foreseen;
+mod gone;
 mod guards;
 mod identity;
 mod import;

@@ -92,7 +92,7 @@ impl Made {
         let plan = planned(&manifest, &settled, &consent)?;
         if let Some(state) = state {
             let leaving: BTreeSet<_> = plan.remainders().map(|(old, _)| old.clone()).collect();
-            remark_spent(context, &plan, &consent.replace, (state, &leaving));
+            remark_spent(context, &plan, &consent, (state, &leaving));
         }
         let hash = plan_hash(&plan, state, &manifest)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
@@ -196,7 +196,8 @@ impl Made {
         let document =
             PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
         let advice = Advice::new(command, Some(&self.manifest));
-        let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), |finding| advice.of(finding)));
+        let data = |drift| DriftData::new(drift, Some(&self.manifest), |finding| advice.among(drift).of(finding));
+        let drift = self.drift.as_ref().map(data);
         document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
     }
 

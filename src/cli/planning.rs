@@ -188,13 +188,16 @@ fn selects_nothing(target: &Target, declarations: &[Declaration], state: &State)
     }
 }
 
-/// Says which of those `asked` for were replaced before, so that nothing is done for them but what happens to `leaving`.
+/// Says for which of those asked for nothing is done: they were replaced before, and only what happens to `leaving`; or they are being
+/// deleted.
 pub(super) fn remark_spent(
     context: &Context,
     plan: &Plan,
-    asked: &[Replace],
+    consent: &Consent,
     (state, leaving): (&State, &BTreeSet<InstanceName>),
 ) {
+    consent.recreate.iter().filter_map(|name| state.record(name)).for_each(|record| remark_retiring(context, record));
+    let asked = &consent.replace;
     let is_aside = |name: &InstanceName| plan.with(Action::Aside).any(|change| change.name == *name);
     for Replace { name, .. } in asked.iter().filter(|asked| is_aside(&asked.name)) {
         let told = format!("`{name}` is to be replaced, and is not among those selected: nothing is done for it");
@@ -202,12 +205,29 @@ pub(super) fn remark_spent(
     }
     for Replace { name, .. } in asked.iter().filter(|asked| plan.replacements().all(|(replaced, _)| *replaced != asked.name)) {
         let exists = state.record(name).and_then(Record::instance);
+        let new = state.record(name).and_then(|record| state.replacement_of(record));
+        if let Some((new, instance)) = new.zip(exists) {
+            let told = format!("`{name}` is {}, which was replaced before: what it got is `{}`", instance.id, new.name);
+            let again = format!("to replace it once more, which costs money: `--replace {name}={}`", instance.id);
+            context.remark(Notice::warning(&told).about(name).hint(&again));
+            continue;
+        }
         let Some((old, instance)) = state.replaced(name).zip(exists) else { continue };
         let told = format!("`{name}` was replaced before: the one that it had is `{}`", old.name);
         let notice = hinted(Notice::warning(&told).about(name), old, (context, plan, leaving));
         let again = format!("to replace what it has now, too: `--replace {name}={}`", instance.id);
         context.remark(notice.hint(&again));
     }
+}
+
+/// Of a name that is to be recreated, and whose delete is not concluded.
+fn remark_retiring(context: &Context, record: &Record) {
+    let (Some(_), Some(id)) = (record.retirement(), record.id()) else { return };
+    let (name, command) = (&record.name, context.command());
+    let told = format!("`{name}` is to be recreated, and the delete of {id} is in doubt: nothing is created for it");
+    let unprotect = if record.is_protected { " --unprotect" } else { "" };
+    let hint = format!("`{command} destroy {name}{unprotect}` finishes that; then `{command} apply --recreate {name}`");
+    context.remark(Notice::warning(&told).about(name).hint(&hint));
 }
 
 /// With what can be done about `old`. What is declared, or has a name of its own, has its place.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::gone;
 use crate::instance::{InstanceId, InstanceType};
 use crate::plan::{Change, Settled, Unfit};
 use crate::report::account::Notice;
@@ -56,11 +57,11 @@ pub(super) fn refusal(command: &str, (id, kind): (&InstanceId, Option<InstanceTy
 
 /// A list that lacks what exists proves nothing of what it shows.
 pub(super) fn unlistable(command: &str, why: &Unfit, state: &State) -> CliError {
-    let gone = match why {
+    let lacking = match why {
         Unfit::Incredible { gone } => gone.as_slice(),
         _ => &[],
     };
-    let message = match gone.first() {
+    let message = match lacking.first() {
         Some(id) => {
             let name = state.known_ids().get(id).map(|name| format!(" (`{name}`)")).unwrap_or_default();
             format!("the server's list lacks {id}{name}, recorded as existing: nothing is taken in by such a list")
@@ -68,8 +69,10 @@ pub(super) fn unlistable(command: &str, why: &Unfit, state: &State) -> CliError 
         None => "the server's list has items that cannot be read: nothing is taken in by such a list".to_owned(),
     };
     let refused = CliError::message(Exit::Guard, message).hint("nothing was sent; a list may lag behind: try again later");
-    if gone.is_empty() {
+    if lacking.is_empty() {
         return refused;
     }
-    refused.hint(format!("what was deleted for good on the server is recorded as deleted by `{command} destroy NAME`"))
+    let names = lacking.iter().filter_map(|id| state.known_ids().get(id)).collect();
+    refused
+        .hint(format!("what was deleted for good on the server is recorded as deleted by {}", gone::destroy(command, &names, "")))
 }

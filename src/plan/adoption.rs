@@ -91,14 +91,7 @@ mod tests {
             entry.serial
         };
         let name = |text: &str| InstanceName::parse(text).unwrap();
-        add(Event::Adopted {
-            name: name("ours"),
-            kind: WA,
-            id: id("1"),
-            api_url: None,
-            source: "test".into(),
-            is_foreign: false,
-        });
+        add(Event::adopted("ours", "1"));
         if fence == Some(&[]) {
             return state;
         }

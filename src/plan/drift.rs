@@ -92,10 +92,19 @@ pub enum Deviation {
         /// The type that is meant.
         meant: InstanceType,
     },
+    /// Its delete was begun, and is not concluded.
+    Retiring {
+        /// Since when.
+        since: Timestamp,
+        /// Whether the list shows it.
+        is_listed: bool,
+    },
     /// On record as deleted or gone, and listed all the same.
     StillListed {
         /// When it was recorded as deleted.
         since: Timestamp,
+        /// Who has said so.
+        by: CalledGone,
     },
     /// New since an attempt in doubt, which may have made it.
     Candidate {
@@ -107,6 +116,25 @@ pub enum Deviation {
         /// Its type in the server's words.
         listed: String,
     },
+}
+
+/// Who has called an instance gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalledGone {
+    /// The server, asked to delete it.
+    ByServer,
+    /// Lists of the account, before another one was wanted.
+    ByLists {
+        /// Its name has nothing, and no attempt is open for one.
+        is_name_free: bool,
+    },
+}
+
+impl CalledGone {
+    fn of(record: &Record, is_lost: bool) -> Self {
+        let is_name_free = matches!(record.phase, Phase::Absent { .. } | Phase::Retired { .. });
+        if is_lost { Self::ByLists { is_name_free } } else { Self::ByServer }
+    }
 }
 
 impl Drift {
@@ -131,6 +159,7 @@ impl Deviation {
             Self::Expired { .. } => "expired",
             Self::Expiring { .. } => "expiring",
             Self::WrongType { .. } => "wrong_type",
+            Self::Retiring { .. } => "retiring",
             Self::StillListed { .. } => "still_listed",
             Self::Candidate { .. } => "candidate",
             Self::Unknown { .. } => "unknown",
@@ -155,7 +184,16 @@ impl fmt::Display for Deviation {
                 )
             }
             Self::WrongType { listed, meant } => write!(f, "listed as {listed}, and {meant} is meant"),
-            Self::StillListed { since } => write!(f, "recorded as deleted at {}, and still listed", second(since)),
+            Self::Retiring { since, is_listed } => {
+                let shown = if *is_listed { "still listed" } else { "not listed" };
+                write!(f, "being deleted since {}, and {shown}: not known to be gone", second(since))
+            }
+            Self::StillListed { since, by: CalledGone::ByServer } => {
+                write!(f, "recorded as deleted at {}, and still listed", second(since))
+            }
+            Self::StillListed { since, by: CalledGone::ByLists { .. } } => {
+                write!(f, "recorded as gone at {}, and listed", second(since))
+            }
             Self::Candidate { of } => {
                 let names: Vec<&str> = of.iter().map(InstanceName::as_str).collect();
                 write!(f, "new since an attempt in doubt: may be {}", names.join(" or "))
@@ -172,9 +210,9 @@ pub enum Unbelievable {
     /// Some of it could not be read.
     #[error("{0} of its items cannot be read, and {1} is not among the others")]
     OddItems(usize, InstanceId),
-    /// Nothing of it was there before.
-    #[error("it shows none of the {0} that are recorded as existing, nor anything else that was there before")]
-    ShowsNothingOld(usize),
+    /// Nothing of it was there before, and these are recorded as existing.
+    #[error("it shows none of the {} that are recorded as existing, nor anything else that was there before", .0.len())]
+    ShowsNothingOld(BTreeSet<InstanceName>),
 }
 
 /// Compares `state` with what the server lists.
@@ -182,20 +220,25 @@ pub fn drift(state: &State, listing: &Listing, watch: Watch<'_>) -> Result<Drift
     let gone = absent(state, listing)?;
     let listed: BTreeMap<&InstanceId, &ListedInstance> = listing.instances.iter().map(|it| (&it.id, it)).collect();
     let mut drift = Drift::default();
-    let managed = state.records().values().filter_map(|record| Some((record, record.instance()?)));
-    for (record, instance) in managed {
-        drift.checked += 1;
-        let deviations = match listed.get(&instance.id) {
-            Some(shown) => of_listed(record, shown, watch),
-            None if gone.contains(&instance.id) => vec![Deviation::Gone { since: instance.since }],
-            None => Vec::new(),
+    for record in state.records().values() {
+        let (id, deviations) = match &record.phase {
+            Phase::Created(instance) => {
+                drift.checked += 1;
+                let deviations = match listed.get(&instance.id) {
+                    Some(shown) => of_listed(record, shown, watch),
+                    None if gone.contains(&instance.id) => vec![Deviation::Gone { since: instance.since }],
+                    None => Vec::new(),
+                };
+                (&instance.id, deviations)
+            }
+            Phase::Retiring(instance, open) => {
+                let is_listed = listed.contains_key(&instance.id);
+                (&instance.id, vec![Deviation::Retiring { since: open.since, is_listed }])
+            }
+            _ => continue,
         };
-        drift.findings.extend(deviations.into_iter().map(|deviation| Finding {
-            deviation,
-            name: Some(record.name.clone()),
-            id: instance.id.clone(),
-            kind: Some(record.kind),
-        }));
+        let finding = |deviation| Finding { deviation, name: Some(record.name.clone()), id: id.clone(), kind: Some(record.kind) };
+        drift.findings.extend(deviations.into_iter().map(finding));
     }
     strange(state, listing, watch.elsewhere, &mut drift);
     Ok(drift)
@@ -214,7 +257,11 @@ pub fn absent(state: &State, listing: &Listing) -> Result<BTreeSet<InstanceId>, 
     let is_old =
         |id: &InstanceId| (state.known_ids().contains_key(id) || seen.is_some_and(|seen| seen.contains(id))) && !is_retired(id);
     let shows_old = listing.instances.iter().any(|instance| is_old(&instance.id));
-    if shows_old { Ok(gone) } else { Err(Unbelievable::ShowsNothingOld(gone.len())) }
+    if shows_old {
+        return Ok(gone);
+    }
+    let named = gone.iter().filter_map(|id| state.known_ids().get(id).cloned());
+    Err(Unbelievable::ShowsNothingOld(named.collect()))
 }
 
 fn of_listed(record: &Record, shown: &ListedInstance, watch: Watch<'_>) -> Vec<Deviation> {
@@ -244,15 +291,17 @@ fn of_paid_time(till: Timestamp, watch: Watch<'_>) -> Option<Deviation> {
 fn strange(state: &State, listing: &Listing, elsewhere: &BTreeMap<InstanceId, Elsewhere>, drift: &mut Drift) {
     let candidates: BTreeSet<InstanceId> = Candidates::from_listing(state, listing).ids().into_iter().collect();
     let seen = state.newest_fence().map(|(_, ids)| ids);
-    let former: BTreeMap<_, _> = state.former().map(|(former, record)| (&former.id, (former.since, &record.name))).collect();
+    let former: BTreeMap<_, _> = state.former().map(|(former, record)| (&former.id, (former, record))).collect();
     for instance in &listing.instances {
         let (deviation, name) = match state.known_ids().get(&instance.id).and_then(|name| state.record(name)) {
-            Some(Record { phase: Phase::Retired { since, .. }, name, .. }) => {
-                (Deviation::StillListed { since: *since }, Some(name.clone()))
+            Some(record @ Record { phase: Phase::Retired { since, lost, .. }, name, .. }) => {
+                let by = CalledGone::of(record, lost.is_some());
+                (Deviation::StillListed { since: *since, by }, Some(name.clone()))
             }
             Some(_) => continue,
-            None if let Some((since, name)) = former.get(&instance.id) => {
-                (Deviation::StillListed { since: *since }, Some((*name).clone()))
+            None if let Some((former, record)) = former.get(&instance.id) => {
+                let by = CalledGone::of(record, former.lost.is_some());
+                (Deviation::StillListed { since: former.since, by }, Some(record.name.clone()))
             }
             None if let Some(theirs) = elsewhere.get(&instance.id) => {
                 drift.elsewhere.push((instance.id.clone(), theirs.clone()));

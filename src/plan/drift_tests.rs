@@ -28,14 +28,7 @@ fn state(words: &str) -> State {
     for word in words.split_whitespace() {
         let (mark, text) = word.split_at(if word.starts_with("seen:") { 5 } else { 1 });
         let of = name(&format!("n{}", text.replace(',', "-")));
-        let adopted = || Event::Adopted {
-            name: of.clone(),
-            kind: WA,
-            id: id(text),
-            api_url: None,
-            source: "test".into(),
-            is_foreign: false,
-        };
+        let adopted = || Event::adopted(of.as_str(), text);
         let attempt = AttemptId::typed(&format!("a-{text}"));
         match mark {
             "+" => drop(add(adopted())),
@@ -190,4 +183,29 @@ fn p1_only_what_is_gone_for_long_enough_is_called_lost_and_only_if_it_is_named()
     assert_eq!(lost(&["n1", "unheard-of"], 1_000), Ok(0), "it is listed");
     assert_eq!(lost(&["n2", "n2"], 150), Ok(1));
     assert_eq!(lost(&["n2"], 149).unwrap_err().at, at(150));
+}
+
+#[test]
+fn what_is_listed_again_is_told_with_who_has_called_it_gone_and_whether_its_name_is_free() {
+    let by = |events: Vec<Event>| {
+        let mut state = state("+1");
+        for event in events {
+            state.apply(&Entry { serial: state.serial.next(), at: at(100), event }).unwrap();
+        }
+        let watch = Watch { now: at(0), expiring_within: Duration::ZERO, declared: None, elsewhere: &BTreeMap::new() };
+        let drift = drift(&state, &listing("1 2"), watch).unwrap();
+        let again = drift.findings.iter().find(|finding| finding.id == id("2")).unwrap();
+        (again.name.as_ref().unwrap().to_string(), again.deviation.clone())
+    };
+    let gone = || vec![Event::adopted("a", "2"), Event::Gone { name: name("a"), id: id("2"), grounds: String::new() }];
+    let listed = |by| ("a".to_owned(), Deviation::StillListed { since: at(100), by });
+    assert_eq!(by(gone()), listed(CalledGone::ByLists { is_name_free: true }));
+    let replaced = [gone(), vec![Event::adopted("a", "3")]].concat();
+    assert_eq!(by(replaced), listed(CalledGone::ByLists { is_name_free: false }));
+    let attempt = AttemptId::typed("a-2");
+    let retiring = Event::Retiring { attempt: attempt.clone(), name: name("a"), id: id("2"), unprotected: false };
+    let begun = vec![Event::adopted("a", "2"), retiring, Event::RetireSent { attempt: attempt.clone() }];
+    assert_eq!(by(begun.clone()), ("a".to_owned(), Deviation::Retiring { since: at(100), is_listed: true }));
+    let ended = [begun, vec![Event::Retired { attempt, grounds: String::new() }]].concat();
+    assert_eq!(by(ended), listed(CalledGone::ByServer));
 }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adoption::{Admission, Unfit, doubt_of};
 pub use cost::Cost;
-pub use drift::{Deviation, Drift, Elsewhere, Finding, Unbelievable, Watch, absent, drift};
+pub use drift::{CalledGone, Deviation, Drift, Elsewhere, Finding, Unbelievable, Watch, absent, drift};
 pub use guard::{Doubts, Guard, Left, Limits, missing, strangers};
 pub use lost::{TooYoung, existing, lost, revived, unrecorded, with_events};
 pub use planner::plan;

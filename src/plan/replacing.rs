@@ -55,8 +55,8 @@ impl Replace {
     fn is_due(&self, record: &Record, state: &State) -> bool {
         match (record.instance(), &self.id) {
             (Some(instance), Some(asked)) => instance.id == *asked,
-            // A job that runs twice pays once.
-            (Some(_), None) => state.replaced(&self.name).is_none(),
+            // A job that runs twice pays once, also where somebody has given the name back what it had.
+            (Some(_), None) => state.replaced(&self.name).is_none() && state.replacement_of(record).is_none(),
             (None, _) => false,
         }
     }
@@ -118,8 +118,8 @@ impl Plan {
     /// The same, with a new instance for each of those `asked` for that is declared and has one; and a delete of what was replaced
     /// before, if that is not declared and has no name of its own. `is_protected` says what the manifest has of a name.
     ///
-    /// Once a name alone was replaced, it is not replaced again as long as the record of what it had is kept. What was begun is to be
-    /// finished.
+    /// Once a name alone was replaced, it is not replaced again as long as the record of what it had is kept; nor is what was replaced,
+    /// whatever it is called since. What was begun is to be finished.
     #[must_use]
     pub fn replacing(mut self, asked: &[Replace], is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
         let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
@@ -233,17 +233,6 @@ mod tests {
         InstanceName::parse(text).unwrap()
     }
 
-    fn adopted(of: &str, id: &str) -> Event {
-        Event::Adopted {
-            name: name(of),
-            kind: InstanceType::WhatsApp,
-            id: InstanceId::parse(id).unwrap(),
-            api_url: None,
-            source: "a test".to_owned(),
-            is_foreign: false,
-        }
-    }
-
     fn with(state: &State, more: impl IntoIterator<Item = Event>) -> State {
         let mut state = state.clone();
         for event in more {
@@ -256,7 +245,7 @@ mod tests {
     /// `a`, `b` and `c` exist as 1, 2 and 3.
     fn state(more: impl IntoIterator<Item = Event>) -> State {
         let begun = State::new(Lineage::from_bytes([1; 16]), Serial(1), FORMAT);
-        let all = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| adopted(of, id));
+        let all = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| Event::adopted(of, id));
         with(&with(&begun, all), more)
     }
 
@@ -279,7 +268,7 @@ mod tests {
 
     /// `a` was replaced: 1 is `a.1`, and `a` is 9 and can be used.
     fn done() -> State {
-        state([Event::Replacing { name: name("a"), to: name("a.1") }, adopted("a", "9"), token_of("a")])
+        state([Event::Replacing { name: name("a"), to: name("a.1") }, Event::adopted("a", "9"), token_of("a")])
     }
 
     #[test]
@@ -290,7 +279,7 @@ mod tests {
         assert_eq!(replaced.replacements().collect::<Vec<_>>(), [(&name("a"), &name("a.1"))]);
         let half = state([Event::Replacing { name: name("a"), to: name("a.1") }]);
         assert_eq!(actions(&of(&["a", "b"], &half).pruning(&half)), "a create, b no-op, a.1 orphan, c delete", "it is needed");
-        let tokenless = with(&half, [adopted("a", "9")]);
+        let tokenless = with(&half, [Event::adopted("a", "9")]);
         let again = of(&["a"], &tokenless).replacing(&asked("a"), |_| false, &tokenless);
         assert_eq!(actions(&again), "a no-op, a.1 orphan, b orphan, c orphan", "what is there cannot be used");
         assert_eq!(actions(&again.pruning(&tokenless)), "a no-op, a.1 orphan, b delete, c delete", "its token is missing");
@@ -315,12 +304,27 @@ mod tests {
         let protected = with(&done, [Event::Protection { protected: vec![name("a.1")], unprotected: vec![] }]);
         assert_eq!(actions(&planned(&["a"], &protected)), "a no-op, a.1 orphan, b orphan, c orphan");
         // Renamed and back again it is what it was; replaced again it is a remainder.
-        let back = with(&renamed, [Event::Replacing { name: name("keep"), to: name("keep.1") }, adopted("keep", "10")]);
+        let back = with(&renamed, [Event::Replacing { name: name("keep"), to: name("keep.1") }, Event::adopted("keep", "10")]);
         let back = with(&back, [token_of("keep")]);
         assert_eq!(
             actions(&of(&["a", "keep"], &back).replacing(&asked("keep"), |_| false, &back)),
             "a no-op, keep no-op, b orphan, c orphan, keep.1 delete"
         );
+    }
+
+    /// P1: the mark of what was replaced follows its id: a `--replace a` that a job goes on saying pays once.
+    #[test]
+    fn p1_what_was_replaced_and_has_its_name_back_is_not_replaced_again_unless_its_id_is_said() {
+        let to = |from: &str, to: &str| Event::Moved { from: name(from), to: name(to) };
+        let swapped = with(&done(), [to("a", "new"), to("a.1", "a")]);
+        let planned = |text: &str| actions(&of(&["a", "new"], &swapped).replacing(&asked(text), |_| false, &swapped));
+        assert_eq!(planned("a"), "a no-op, new no-op, b orphan, c orphan");
+        assert_eq!(planned("new"), planned("a"), "what it replaced has its place");
+        assert_eq!(planned("a=1"), "a create, new no-op, b orphan, c orphan");
+        // What replaced it has gone: it is nobody's former one.
+        let gone = Event::Gone { name: name("new"), id: InstanceId::parse("9").unwrap(), grounds: String::new() };
+        let alone = with(&swapped, [gone, Event::Forgotten { name: name("new") }]);
+        assert_eq!(actions(&of(&["a"], &alone).replacing(&asked("a"), |_| false, &alone)), "a create, b orphan, c orphan");
     }
 
     /// P1: a job that says the id replaces that one, however often it runs.
@@ -330,7 +334,8 @@ mod tests {
         let planned = |text: &str, state: &State| actions(&of(&["a"], state).replacing(&asked(text), |_| false, state));
         assert_eq!(planned("a=1", &done), "a no-op, a.1 delete, b orphan, c orphan");
         assert_eq!(planned("a=9", &done), "a create, a.1 orphan, b orphan, c orphan");
-        let twice = with(&done, [Event::Replacing { name: name("a"), to: name("a.9") }, adopted("a", "11"), token_of("a")]);
+        let twice =
+            with(&done, [Event::Replacing { name: name("a"), to: name("a.9") }, Event::adopted("a", "11"), token_of("a")]);
         assert_eq!(planned("a=9", &twice), "a no-op, a.1 orphan, a.9 delete, b orphan, c orphan");
         assert_eq!(planned("a=1", &twice), "a no-op, a.1 orphan, a.9 orphan, b orphan, c orphan");
         let check =

@@ -113,14 +113,7 @@ mod tests {
     /// `a`, `b` and `c` exist as 1, 2 and 3; `c` is protected.
     fn state(more: impl IntoIterator<Item = Event>) -> State {
         let mut state = State::new(Lineage::from_bytes([1; 16]), Serial(1), FORMAT);
-        let adopted = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| Event::Adopted {
-            name: name(of),
-            kind: InstanceType::WhatsApp,
-            id: InstanceId::parse(id).unwrap(),
-            api_url: None,
-            source: "a test".to_owned(),
-            is_foreign: false,
-        });
+        let adopted = [("a", "1"), ("b", "2"), ("c", "3")].map(|(of, id)| Event::adopted(of, id));
         let protected = Event::Protection { protected: vec![name("c")], unprotected: Vec::new() };
         for event in adopted.into_iter().chain([protected]).chain(more) {
             let entry = Entry { serial: state.serial.next(), at: jiff::Timestamp::UNIX_EPOCH, event };

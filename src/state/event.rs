@@ -330,6 +330,19 @@ impl Entry {
 }
 
 impl Event {
+    /// For tests: an instance is taken in as it is, of the ordinary type.
+    #[cfg(test)]
+    pub(crate) fn adopted(name: &str, id: &str) -> Self {
+        Self::Adopted {
+            name: InstanceName::parse(name).expect("a name"),
+            kind: InstanceType::WhatsApp,
+            id: InstanceId::parse(id).expect("an id"),
+            api_url: None,
+            source: "a test".to_owned(),
+            is_foreign: false,
+        }
+    }
+
     /// The instance that it is about, where it names one; most name their attempt instead.
     pub fn name(&self) -> Option<&InstanceName> {
         match self {

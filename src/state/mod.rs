@@ -308,6 +308,11 @@ impl State {
         self.records.values().flat_map(|record| record.former.iter().map(move |former| (former, record)))
     }
 
+    /// The name that had `id` before, where that was recorded as deleted and the name has had another since.
+    pub(crate) fn former_owner(&self, id: &InstanceId) -> Option<&InstanceName> {
+        self.former_ids.get(id)
+    }
+
     /// The records in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Record, &Attempt, &Doubt)> {
         self.records.values().filter_map(|record| {
@@ -421,6 +426,16 @@ impl Record {
             Phase::Absent { .. } | Phase::Intent(_) => self.former.last().and_then(|former| Some(&former.lost.as_ref()?.id)),
             _ => None,
         }
+    }
+
+    /// Of a name that has nothing now and is no half of a replacement: the id of what it had, where another one is asked about for
+    /// that, and whether that was protected.
+    pub(crate) fn asked_about(&self) -> Option<(&InstanceId, bool)> {
+        let is_vacant = matches!(self.phase, Phase::Absent { .. }) && self.replaces.is_none() && !self.orphan_noted;
+        let lost = || self.former.last().filter(|former| former.lost.is_some());
+        // What another name has by now is protected there.
+        let taken = self.taken.as_ref().map(|former| (&former.id, false));
+        taken.or_else(|| lost().map(|former| (&former.id, former.is_protected))).filter(|_| is_vacant)
     }
 
     /// Where the token in this entry is sealed, if it is one of the record's.

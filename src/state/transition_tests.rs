@@ -142,15 +142,7 @@ fn p1_a_refused_entry_leaves_the_state_as_it_was() {
 #[test]
 fn an_id_belongs_to_one_name_only() {
     let mut events: Vec<Event> = ["intent", "sent", "received", "created"].map(event).to_vec();
-    let id = InstanceId::parse("100").unwrap();
-    events.push(Event::Adopted {
-        name: name("b"),
-        kind: InstanceType::WhatsApp,
-        id,
-        api_url: None,
-        source: "test".into(),
-        is_foreign: false,
-    });
+    events.push(Event::adopted("b", "100"));
     assert!(matches!(replay(&events), Err(Illegal::IdTaken { .. })));
 }
 
@@ -215,14 +207,7 @@ fn the_id_of_a_deleted_instance_stays_known_until_somebody_else_has_it() {
     let state = replay(&gone).unwrap();
     assert_eq!(state.known_ids()[&id], name("a"));
     assert_eq!(state.managed_ids().count(), 0, "a list that does not show it can be believed");
-    let adopted = Event::Adopted {
-        name: name("b"),
-        kind: InstanceType::WhatsApp,
-        id: id.clone(),
-        api_url: None,
-        source: "test".into(),
-        is_foreign: false,
-    };
+    let adopted = Event::adopted("b", id.as_str());
     let state = replay(&[&gone[..], &[adopted]].concat()).unwrap();
     assert_eq!(state.known_ids()[&id], name("b"));
     assert_eq!(state.records()[&name("a")].status(), "absent");
@@ -316,14 +301,7 @@ fn the_mark_of_a_replacement_follows_both_names_and_ends_with_the_old_record() {
         .into_iter()
         .chain([Event::Replacing { name: name("a"), to: name("a.100") }])
         .collect();
-    let adopted = |of: &str, id: &str| Event::Adopted {
-        name: name(of),
-        kind: InstanceType::WhatsApp,
-        id: InstanceId::parse(id).unwrap(),
-        api_url: None,
-        source: "a test".to_owned(),
-        is_foreign: false,
-    };
+    let adopted = Event::adopted;
     let moved = |from: &str, to: &str| Event::Moved { from: name(from), to: name(to) };
     let after = |more: &[Event]| replay(&[&begun[..], more].concat()).unwrap();
     let replaced = |state: &State, of: &str| state.replaced(&name(of)).map(|old| old.name.to_string());
@@ -374,17 +352,7 @@ fn p11_an_address_that_only_a_list_has_told_is_marked_though_the_instance_was_kn
 #[test]
 fn p3_what_was_called_gone_keeps_its_token_and_its_protection() {
     let lost: Vec<Event> = ["intent", "sent", "exists", "token", "protect", "gone"].map(event).to_vec();
-    let taken = |of: &str| {
-        let id = InstanceId::parse("100").unwrap();
-        Event::Adopted {
-            name: name(of),
-            kind: InstanceType::WhatsApp,
-            id,
-            api_url: None,
-            source: "a test".to_owned(),
-            is_foreign: false,
-        }
-    };
+    let taken = |of: &str| Event::adopted(of, "100");
     let again = Event::Intent { attempt: AttemptId::typed("a-3"), name: name("a"), kind: InstanceType::WhatsApp, fence: None };
     let refused = Event::Unsent { attempt: AttemptId::typed("a-3"), reason: "no".to_owned() };
     for (why, more, of) in [

@@ -97,14 +97,7 @@ fn p15_the_bytes_of_format_3_are_what_they_were() {
 /// The index tells the same as the journal, whatever was the last thing that happened to a record.
 #[test]
 fn what_format_3_brings_is_in_the_index() {
-    let adopted = |of: &str, text: &str| Event::Adopted {
-        name: name(of),
-        kind: crate::instance::InstanceType::WhatsApp,
-        id: id(text),
-        api_url: None,
-        source: "a test".to_owned(),
-        is_foreign: false,
-    };
+    let adopted = Event::adopted;
     // Entries that change another record than the one that they name.
     let more = [
         adopted("old", "17"),

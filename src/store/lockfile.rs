@@ -48,7 +48,7 @@ pub struct LockFile {
     /// What existed and was managed no longer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub released: BTreeMap<InstanceName, LockedInstance>,
-    /// What was deleted while it was declared: nothing is created for it by itself.
+    /// What was deleted while it was declared: nothing is created for it by itself. Its id may be another name's since.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deleted: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
@@ -146,6 +146,12 @@ impl LockedInstance {
         let (id, kind, is_protected) = (record.id()?.clone(), record.kind, record.is_protected);
         Some(Self { id, kind, is_protected, is_kept: replaced_by.is_some() && record.is_kept, replaced_by })
     }
+
+    /// What a name had that has nothing now. None: nobody asks about that.
+    fn before(record: &Record) -> Option<Self> {
+        let (id, is_protected) = record.asked_about()?;
+        Some(Self { id: id.clone(), kind: record.kind, is_protected, replaced_by: None, is_kept: false })
+    }
 }
 
 impl LockFile {
@@ -167,7 +173,11 @@ impl LockFile {
                     in_doubt.insert(record.name.clone(), doubt);
                     continue;
                 }
-                Phase::Absent { .. } | Phase::Retired { .. } => continue,
+                Phase::Absent { .. } => {
+                    deleted.extend(LockedInstance::before(record).map(|locked| (record.name.clone(), locked)));
+                    continue;
+                }
+                Phase::Retired { .. } => continue,
             };
             into.extend(LockedInstance::of(record, state).map(|locked| (record.name.clone(), locked)));
         }

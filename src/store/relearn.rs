@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::lockfile::{LockFile, LockedInstance};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::state::{AttemptId, Entry, Event, FORMAT, Grounds, Phase, State, Verdict};
+use crate::state::{AttemptId, Entry, Event, FORMAT, Grounds, Phase, Record, State, Verdict};
 
 /// What a witness has of one instance.
 #[derive(Debug, Clone)]
@@ -23,6 +23,18 @@ pub(super) struct Known {
     is_unsure: bool,
     /// The name that has another instance since, or is to have one; and whether this one has a name of its own.
     replaced: Option<(InstanceName, bool)>,
+}
+
+impl Known {
+    const fn is_gone(&self) -> bool {
+        matches!(self.standing, Standing::Deleted(_))
+    }
+
+    /// As it came to exist.
+    fn adopted(&self, name: &InstanceName, source: &str) -> Event {
+        let (name, id, source) = (name.clone(), self.id.clone(), source.to_owned());
+        Event::Adopted { name, kind: self.kind, id, api_url: None, source, is_foreign: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +66,19 @@ pub(super) fn of_lock(lock: &LockFile) -> Vec<Known> {
 /// What an index knows.
 pub(super) fn of_index(index: &State) -> Vec<Known> {
     let records = index.records().values().filter_map(|record| {
+        let (name, kind) = (record.name.clone(), record.kind);
         let standing = match &record.phase {
             Phase::Created(_) | Phase::Retiring(..) => Standing::Managed,
             Phase::Released(_) => Standing::Released,
             Phase::Retired { .. } => Standing::Deleted(!record.orphan_noted),
-            _ => return None,
+            _ => {
+                let (id, is_protected) = record.asked_about()?;
+                let (id, standing) = (id.clone(), Standing::Deleted(true));
+                return Some(Known { name, kind, id, standing, is_protected, is_unsure: false, replaced: None });
+            }
         };
         let replaced = index.replacement_of(record).map(|new| (new.name.clone(), record.is_kept));
-        let (name, kind, id) = (record.name.clone(), record.kind, record.id()?.clone());
+        let id = record.id()?.clone();
         Some(Known { name, kind, id, standing, is_protected: record.is_protected, is_unsure: false, replaced })
     });
     records.collect()
@@ -76,6 +93,12 @@ pub(super) fn relearn(
     is_newer: &dyn Fn(&InstanceName) -> bool,
 ) -> (Vec<Event>, usize) {
     let mut lesson = Lesson { state, source, at, is_newer, events: Vec::new(), added: 0 };
+    let managed: BTreeSet<InstanceId> = known.iter().filter(|one| !one.is_gone()).map(|one| one.id.clone()).collect();
+    let (passed_on, known): (Vec<_>, Vec<_>) = known.into_iter().partition(|one| one.is_gone() && managed.contains(&one.id));
+    // What another name has got since leaves the first one before that gets it.
+    for one in &passed_on {
+        lesson.pass_on(one);
+    }
     // What replaces another one comes before that: it passes its name on.
     let known = in_order(known);
     for one in &known {
@@ -165,8 +188,7 @@ impl Lesson<'_> {
         let name = &one.name;
         let Some(record) = self.state.record(name).filter(|_| (self.is_newer)(name)) else { return };
         let Some(id) = record.id().cloned() else { return };
-        let is_gone = matches!(one.standing, Standing::Deleted(_));
-        if is_gone == (id == one.id) && !record.is_retired() {
+        if one.is_gone() == (id == one.id) && !record.is_retired() {
             self.vacate(name);
         }
     }
@@ -188,24 +210,41 @@ impl Lesson<'_> {
         }
     }
 
+    /// What was deleted under this name, and has another name since.
+    fn pass_on(&mut self, one: &Known) {
+        let is_to_leave = match self.owner(&one.id) {
+            None => self.state.record(&one.name).is_none() && self.tell(one.adopted(&one.name, self.source)),
+            Some(owner) => owner == one.name && (self.is_newer)(&owner),
+        };
+        if is_to_leave {
+            self.vacate(&one.name);
+        }
+    }
+
+    /// Whether what is known of it here is all that there is, or the newer.
+    fn is_known(&self, one: &Known) -> bool {
+        let is_right = |name: &InstanceName| !one.is_gone() && (self.is_newer)(name);
+        match self.owner(&one.id) {
+            Some(owner) if owner == one.name => true,
+            // What was deleted under another name may be this one's since.
+            Some(owner) => !is_right(&owner) || !self.state.record(&owner).is_some_and(Record::is_retired),
+            // The name has had another since, or an attempt for one.
+            None => self.state.former_owner(&one.id).is_some_and(|owner| !is_right(owner)),
+        }
+    }
+
     /// An instance that nothing else told of.
     fn add(&mut self, one: &Known) {
-        if self.owner(&one.id).is_some() {
+        if self.is_known(one) {
             return;
         }
-        let (id, kind) = (one.id.clone(), one.kind);
         let held = self.state.record(&one.name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
         if let Some(attempt) = held {
-            let grounds = Grounds { by: self.source.to_owned(), reason: None, candidates: None };
-            let is_known = self.tell(Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds });
-            self.added += usize::from(is_known);
+            self.settle(one, attempt);
             return;
         }
-        let adopted = |name: &InstanceName| {
-            let (name, id, source) = (name.clone(), id.clone(), self.source.to_owned());
-            Event::Adopted { name, kind, id, api_url: None, source, is_foreign: false }
-        };
-        let (own, by) = (adopted(&one.name), one.replaced.as_ref().map(|(by, _)| (by.clone(), adopted(by))));
+        let own = one.adopted(&one.name, self.source);
+        let by = one.replaced.as_ref().map(|(by, _)| (by.clone(), one.adopted(by, self.source)));
         let is_set_aside = by.is_some_and(|(by, lent)| {
             let is_lent = self.state.record(&one.name).is_none() && self.tell(lent);
             is_lent && self.tell(Event::Replacing { name: by, to: one.name.clone() })
@@ -217,7 +256,7 @@ impl Lesson<'_> {
             return;
         }
         self.added += 1;
-        if one.is_unsure {
+        if one.is_unsure || one.is_protected {
             self.tell(Event::Protection { protected: vec![one.name.clone()], unprotected: Vec::new() });
         }
         if let Standing::Deleted(was_declared) = one.standing {
@@ -228,10 +267,26 @@ impl Lesson<'_> {
         }
     }
 
-    /// What else is known of it, whatever it is called here.
+    /// An attempt that is open here has created it. What was deleted before the attempt says nothing of that.
+    fn settle(&mut self, one: &Known, attempt: AttemptId) {
+        if one.is_gone() && !(self.is_newer)(&one.name) {
+            return;
+        }
+        let grounds = Grounds { by: self.source.to_owned(), reason: None, candidates: None };
+        let verdict = Verdict::Created { id: one.id.clone(), api_url: None };
+        if self.tell(Event::Resolved { attempt, verdict, grounds }) {
+            self.added += 1;
+            if one.is_gone() {
+                self.vacate(&one.name);
+            }
+        }
+    }
+
+    /// What else is known of it, whatever it is called here. What is gone was protected, and is so again should it exist after all.
     fn mark(&mut self, one: &Known) {
-        let Some(name) = self.owner(&one.id) else { return };
-        let is_protected = self.state.record(&name).is_none_or(|record| record.is_protected || record.is_retired());
+        let Some(name) = self.owner(&one.id).filter(|name| !one.is_gone() || *name == one.name) else { return };
+        let is_protected =
+            self.state.record(&name).is_none_or(|record| record.is_protected || record.is_retired() && !one.is_gone());
         if one.is_protected && !is_protected {
             self.tell(Event::Protection { protected: vec![name.clone()], unprotected: Vec::new() });
         }
@@ -255,3 +310,7 @@ pub(super) fn doubt(
     lesson.tell(Event::AdoptedDoubt { attempt, name: name.clone(), kind });
     lesson.events
 }
+
+#[cfg(test)]
+#[path = "relearn_tests.rs"]
+mod tests;

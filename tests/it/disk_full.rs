@@ -15,6 +15,7 @@ use super::kill_loop::number;
 use super::kill_loop::oracle::{self, Truth};
 use super::kill_loop::project::{Ended, Project, Run};
 
+mod deletes;
 mod limits;
 mod small_disk;
 

@@ -41,6 +41,7 @@ mod environments;
 mod environments_apart;
 mod evidence;
 mod fuzz;
+mod gone;
 mod hardening;
 mod import;
 mod kept_files;

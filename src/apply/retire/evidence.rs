@@ -1,6 +1,7 @@
 //! What an answer and a list prove about an instance that was to be deleted. Pure.
 
 use super::Departure;
+use super::lists::Listed;
 use super::request::Answer;
 use crate::instance::InstanceId;
 use crate::listing::Listing;
@@ -15,7 +16,7 @@ pub(super) struct Standing {
 }
 
 /// What an answer and a list prove about `id`.
-pub(super) fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, String>, standing: Standing) -> Departure {
+pub(super) fn judge(id: &InstanceId, answer: Answer, listed: &Listed, standing: Standing) -> Departure {
     let deleted = |grounds: String| Departure::Deleted { id: id.clone(), grounds };
     let is_listed = |listing: &Listing| listing.instances.iter().any(|instance| instance.id == *id);
     match (answer, listed) {
@@ -47,11 +48,12 @@ pub(super) fn judge(id: &InstanceId, answer: Answer, listed: &Result<Listing, St
 
 #[cfg(test)]
 mod tests {
+    use super::super::lists::NoList;
     use super::*;
     use crate::instance::InstanceType;
     use crate::listing::ListedInstance;
 
-    type Row = (Answer, Result<Listing, String>, &'static str, &'static str);
+    type Row = (Answer, Listed, &'static str, &'static str);
 
     #[test]
     fn an_instance_is_called_deleted_only_on_evidence() {
@@ -60,7 +62,7 @@ mod tests {
             let instances = ids.iter().map(|text| ListedInstance::bare(id(text), InstanceType::WhatsApp)).collect();
             Ok(Listing { instances, odd_items: 0 })
         };
-        let none = || Err("no list".to_owned());
+        let none = || Err(NoList::Failed("no list".to_owned()));
         let why = || "why".to_owned();
         let rows: [Row; 11] = [
             (Answer::Deleted, none(), "deleted", "the server's word"),

@@ -1,5 +1,7 @@
 //! What is listed after deletes: a second time where the first list lacks something that may exist all the same.
 
+use std::fmt;
+
 use super::Departure;
 use super::evidence::judge;
 use super::request::{Answer, Open};
@@ -8,8 +10,34 @@ use crate::apply::recorder::RecordError;
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 
+/// Names that a reason lists.
+const NAMED: usize = 5;
+
 /// A list in which absence counts, or why there is none.
-type Listed = Result<Listing, String>;
+pub(super) type Listed = Result<Listing, NoList>;
+
+/// Why an absence tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoList {
+    /// There is no list, or none that can be read.
+    Failed(String),
+    /// It lacks these too, which exist by the record.
+    Lacking(Vec<(InstanceName, InstanceId)>),
+}
+
+impl fmt::Display for NoList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(why) => f.write_str(why),
+            Self::Lacking(all) => {
+                let named = |(name, id): &(InstanceName, InstanceId)| format!("{id} (`{name}`)");
+                let some = all.iter().take(NAMED).map(named).collect::<Vec<_>>().join(", ");
+                let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
+                write!(f, "the list lacks {some}{more} too, recorded as existing")
+            }
+        }
+    }
+}
 
 /// What was listed, once or twice.
 #[derive(Debug)]
@@ -21,7 +49,7 @@ pub(super) struct Lists {
 impl Lists {
     /// Nothing had to be asked.
     pub(super) const fn none() -> Self {
-        Self { first: Err(String::new()), second: None }
+        Self { first: Err(NoList::Failed(String::new())), second: None }
     }
 
     /// The list that says the most against the end of `id`: what one of them shows is listed.
@@ -54,7 +82,7 @@ impl Applier {
         } else if self.wait_between_lists().await {
             Some(self.credible_list().await?)
         } else {
-            Some(Err("the run was asked to stop before a second list".to_owned()))
+            Some(Err(NoList::Failed("the run was asked to stop before a second list".to_owned())))
         };
         Ok(Lists { first, second })
     }
@@ -73,7 +101,7 @@ mod tests {
             let instances = ids.iter().map(|text| ListedInstance::bare(id(text), InstanceType::WhatsApp)).collect();
             Ok(Listing { instances, odd_items: 0 })
         };
-        let none = || Err("no list".to_owned());
+        let none = || Err(NoList::Failed("no list".to_owned()));
         // From the most against the end of 7 to the least.
         let lists: [&dyn Fn() -> Listed; 4] = [&|| list(&["7"]), &none, &|| list(&[]), &|| list(&["8"])];
         for (first, second) in (0..4).flat_map(|first| (0..4).map(move |second| (first, second))) {

@@ -15,7 +15,7 @@ use crate::failpoint;
 use crate::instance::InstanceName;
 use crate::plan::{Action, Guard, is_usable};
 use crate::report::account::Notice;
-use crate::state::State;
+use crate::state::{Record, State};
 
 /// How many names were protected, and are protected no longer.
 pub(super) type Marks = (usize, usize);
@@ -23,19 +23,20 @@ pub(super) type Marks = (usize, usize);
 impl Run<'_> {
     /// Has somebody say how many instances are to be deleted, where any are.
     pub(super) async fn confirm(&self, task: &Task, state: &State) -> Result<Option<Guard>, CliError> {
-        let names = task.deletes();
+        let (names, unlisted) = task.by_list(state, &task.deletes());
         let (is_unasked, most) = (self.args.auto_approve, self.args.budget.max_deletes);
         if names.is_empty() {
             return Ok(None);
         }
         if is_unasked && most.is_some() {
             deletes::announce(self.context, state, &names);
+            deletes::set_apart(self.context, &unlisted);
             return Ok(None);
         }
         if is_unasked || !prompt::is_answered(self.context) {
             return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
         }
-        self.ask(state, &names).await.map(|()| None)
+        self.ask(state, (&names, &unlisted)).await.map(|()| None)
     }
 
     /// Whether anybody may say that what was replaced before goes.
@@ -44,9 +45,14 @@ impl Run<'_> {
     }
 
     /// Asks a person. A signal is no answer: what follows sees it, and does nothing.
-    async fn ask(&self, state: &State, names: &BTreeSet<InstanceName>) -> Result<(), CliError> {
+    async fn ask(
+        &self,
+        state: &State,
+        (names, unlisted): (&BTreeSet<InstanceName>, &BTreeSet<InstanceName>),
+    ) -> Result<(), CliError> {
         let count = names.len();
         deletes::announce(self.context, state, names);
+        deletes::set_apart(self.context, unlisted);
         let answer = prompt::unless_stopped(self.context, self.stop.clone(), move |console| deletes::ask(console, count)).await;
         answer.unwrap_or(Ok(()))
     }
@@ -95,19 +101,31 @@ impl Run<'_> {
         };
         self.give_back(applier, task, |name| report.outcomes.get(name).is_some_and(is_nothing)).await?;
         let marks = self.protect(applier, task).await?;
-        self.delete(applier, task, &task.deletes(), report).await;
+        self.delete(applier, task, &task.deletes(), report).await?;
         let state = applier.look(|store| store.state().clone()).await?;
         let replaced = self.replaced(&state, task, report);
-        remark_spent(self.context, &task.plan, &self.consent.replace, (&state, &replaced));
-        if !replaced.is_empty() && self.may_delete_replaced(&state, &replaced, task.deletes().len()).await {
+        remark_spent(self.context, &task.plan, self.consent, (&state, &replaced));
+        let (going, unlisted) = task.by_list(&state, &replaced);
+        let others = task.by_list(&state, &task.deletes()).0.len();
+        if !going.is_empty() && self.may_delete_replaced(&state, (&going, &unlisted), others).await {
             failpoint::pass("replaced");
-            report.departures.extend(replaced.iter().map(|name| (name.clone(), Departure::NotTried)));
-            self.delete(applier, task, &replaced, report).await;
+            report.departures.extend(going.iter().map(|name| (name.clone(), Departure::NotTried)));
+            self.delete(applier, task, &going, report).await?;
             report.halt = report.halt.take().or_else(|| self.stop.asked().map(Halt::Interrupted));
             let is_left = |name: &&InstanceName| matches!(report.departures.get(*name), Some(Departure::NotTried));
-            self.remind(replaced.iter().filter(is_left), replaced.len() + task.deletes().len());
+            self.remind(going.iter().filter(is_left), going.len() + others);
+        }
+        for name in &unlisted {
+            self.remark_unlisted(name);
         }
         Ok(marks)
+    }
+
+    /// Nobody has named it: what the record alone knows of stays.
+    fn remark_unlisted(&self, name: &InstanceName) {
+        let told = format!("the server does not list `{name}`: nothing was sent for it");
+        let hint = format!("if it is gone: `{} destroy {name}` records that", self.context.command());
+        self.context.remark(Notice::warning(&told).about(name).hint(&hint));
     }
 
     /// Records what the manifest says of deletes, for all that exist by now and that this run is about.
@@ -144,17 +162,21 @@ impl Run<'_> {
     }
 
     /// Deletes `names`, if nothing has stopped the run, and nothing in it has failed or is in doubt.
-    async fn delete(&self, applier: &Applier, task: &Task, names: &BTreeSet<InstanceName>, report: &mut Report) {
+    async fn delete(
+        &self,
+        applier: &Applier,
+        task: &Task,
+        names: &BTreeSet<InstanceName>,
+        report: &mut Report,
+    ) -> Result<(), RecordError> {
         let is_well = |outcome: &Outcome| matches!(outcome, Outcome::Created { .. } | Outcome::NotCreated { .. });
         if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() || !report.outcomes.values().all(is_well) {
-            return;
+            return Ok(());
         }
-        // Nobody has named these: what the record alone knows of stays.
-        let (unlisted, listed): (BTreeSet<_>, BTreeSet<_>) = names.iter().cloned().partition(|name| task.unlisted.contains(name));
+        let state = applier.look(|store| store.state().clone()).await?;
+        let (listed, unlisted) = task.by_list(&state, names);
         for name in unlisted {
-            let told = format!("the server does not list `{name}`: nothing was sent for it");
-            let hint = format!("if it is gone: `{} destroy {name}` records that", self.context.command());
-            self.context.remark(Notice::warning(&told).about(&name).hint(&hint));
+            self.remark_unlisted(&name);
             report
                 .departures
                 .insert(name, Departure::Kept { reason: "the server does not list it: nothing was sent".to_owned() });
@@ -162,6 +184,7 @@ impl Run<'_> {
         let departures = applier.retire(&listed, Terms::default()).await;
         report.departures.extend(departures.outcomes);
         report.halt = departures.halt;
+        Ok(())
     }
 
     /// What this run has replaced, and what was before and the plan shows, if it still exists beside a new one that can be used. What is
@@ -176,16 +199,22 @@ impl Run<'_> {
     }
 
     /// Whether somebody says so, beside `others` that this run may delete. Nothing is lost where nobody does.
-    async fn may_delete_replaced(&self, state: &State, names: &BTreeSet<InstanceName>, others: usize) -> bool {
+    async fn may_delete_replaced(
+        &self,
+        state: &State,
+        (names, unlisted): (&BTreeSet<InstanceName>, &BTreeSet<InstanceName>),
+        others: usize,
+    ) -> bool {
         let count = names.len() + others;
         let most = self.args.budget.max_deletes;
         let is_too_many = most.is_some_and(|most| count > most);
         if self.args.auto_approve && most.is_some() && !is_too_many {
             deletes::announce(self.context, state, names);
+            deletes::set_apart(self.context, unlisted);
             return true;
         }
         let is_asked = !self.args.auto_approve && !is_too_many && prompt::is_answered(self.context);
-        if is_asked && self.ask(state, names).await.is_ok() {
+        if is_asked && self.ask(state, (names, unlisted)).await.is_ok() {
             return true;
         }
         self.remind(names, count);
@@ -217,5 +246,21 @@ impl Task {
     pub(super) fn deletes(&self) -> BTreeSet<InstanceName> {
         let deleted = self.plan.with(Action::Delete).map(|change| &change.name);
         deleted.filter(|name| !self.remainders.contains_key(*name)).cloned().collect()
+    }
+
+    /// Of `names` those that the server lists, which are deleted, and the others, which are not.
+    fn by_list(&self, state: &State, names: &BTreeSet<InstanceName>) -> (BTreeSet<InstanceName>, BTreeSet<InstanceName>) {
+        let is_listed = |name: &InstanceName| {
+            let id = state.record(name).and_then(Record::id);
+            id.is_none_or(|id| !self.unlisted.contains(id))
+        };
+        names.iter().cloned().partition(is_listed)
+    }
+
+    /// What stops it where more of them are listed than it may delete.
+    pub(super) fn too_many(&self, most: Option<usize>) -> Option<Guard> {
+        let names = self.plan.with(Action::Delete).map(|change| change.name.clone()).collect();
+        let wanted = self.by_list(&self.settled.state, &names).0.len();
+        most.filter(|most| wanted > *most).map(|most| Guard::Deletes { wanted, most })
     }
 }

@@ -47,13 +47,18 @@ impl Run<'_> {
         (state, task): (&State, &mut Task),
         absent: &[Absent],
     ) -> Result<(Vec<Guard>, Steps), CliError> {
+        let leaving = task.leaving();
         let mut guards = task.plan.guards(&self.limits, self.manifest.prices.as_ref());
+        if !guards.is_empty() && guards.iter().all(|guard| matches!(guard, Guard::Deletes { .. })) {
+            // What the server does not list is not deleted by this run, and does not count.
+            task.unlisted = deletes::look(applier, &task.settled.state, &leaving).await.unlisted;
+            guards = task.too_many(self.limits.max_deletes).into_iter().collect();
+        }
         let mut settling = Settling::default();
         if guards.is_empty() {
             // None: a signal came, and nothing is settled.
             settling = self.evidence(applier, (state, &task.settled)).await?.unwrap_or_default();
         }
-        let leaving = task.leaving();
         let is_sending = !leaving.is_empty() || task.plan.with(Action::Create).next().is_some();
         if guards.is_empty() && is_sending {
             guards.extend(self.look_for_strangers(applier, (&task.settled.state, &leaving)).await?);

@@ -9,7 +9,7 @@ use crate::cli::args::Allowance;
 use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{neighbours, prompt};
+use crate::cli::{gone, neighbours, prompt};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
@@ -101,7 +101,7 @@ impl Run<'_> {
             None | Some(Err(_)) => Ok(None),
             Some(Ok(listing)) => match missing(state, &listing).into_iter().filter(stays).collect::<Vec<_>>() {
                 gone if gone.is_empty() => Ok(Some(listing)),
-                gone if strictness == Strictness::Stop => Err(incredible(state, &gone, &self.context.command())),
+                gone if strictness == Strictness::Stop => Err(self.incredible(state, &gone)),
                 gone => {
                     let names = named(state, &gone);
                     self.context.console.warn(format_args!("the server does not list {names}, recorded as existing"));
@@ -109,6 +109,22 @@ impl Run<'_> {
                 }
             },
         }
+    }
+
+    /// A list that lacks what exists may lack anything. What answers that names all that is gone, also what this run was to recreate.
+    fn incredible(&self, state: &State, lacking: &[InstanceId]) -> CliError {
+        let message =
+            format!("the server does not list {}, recorded as existing: its list cannot be believed", named(state, lacking));
+        let is_lost = |name: &&InstanceName| state.record(name).is_some_and(|record| record.lost().is_some());
+        let asked = self.consent.recreate.iter().filter(is_lost);
+        let gone: BTreeSet<_> = lacking.iter().filter_map(|id| state.known_ids().get(id)).chain(asked).collect();
+        let command = self.context.command();
+        let error = CliError::message(Exit::Error, message)
+            .hint("nothing was sent; a list may lag behind: apply again later")
+            .hint(format!("`{command} drift` tells more; what follows is for what was deleted for good on the server"));
+        let answers = gone::answers(&command, &gone, |name| self.manifest.get(name).is_none());
+        let error = answers.into_iter().fold(error, CliError::hint);
+        error.hint("`--allow-unknown all` goes on without looking; nothing tells then whether a run was lost")
     }
 
     /// Asks for the list, again if it fails and the run goes nowhere without it. None: a signal came.
@@ -164,16 +180,6 @@ pub(super) fn unlisted(error: &ListError) -> CliError {
         ListError::Refused(_) => refused.hint("check the API key, the account and CHATAPI_URL; then apply again"),
         ListError::Failed(_) => refused.hint("check CHATAPI_URL and the network, or wait; then apply again"),
     }
-}
-
-/// A list that lacks what exists may lack anything.
-fn incredible(state: &State, gone: &[InstanceId], command: &str) -> CliError {
-    let message = format!("the server does not list {}, recorded as existing: its list cannot be believed", named(state, gone));
-    CliError::message(Exit::Error, message)
-        .hint("nothing was sent; a list may lag behind: apply again later")
-        .hint(format!("`{command} drift` tells more; for a new instance in the place of one that is gone: `--recreate NAME`"))
-        .hint(format!("what was deleted for good on the server, and is not wanted: `{command} destroy NAME` records that"))
-        .hint("`--allow-unknown all` goes on without looking; nothing tells then whether a run was lost")
 }
 
 fn named(state: &State, ids: &[InstanceId]) -> String {

@@ -99,6 +99,12 @@ impl Gateway {
         creates(&self.data.join(LEDGER_FILE))
     }
 
+    /// The ids of what it has deleted.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        let ledger = read_ledger(&self.data.join(LEDGER_FILE)).unwrap();
+        ledger.iter().filter(|entry| entry.op == LedgerOp::Deleted).map(|entry| entry.id.to_string()).collect()
+    }
+
     /// The complete creates that it has seen, acted on or not; empty for one in a process of its own.
     pub(crate) fn seen(&self) -> Vec<SeenRequest> {
         let now = match &self.running {
