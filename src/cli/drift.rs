@@ -123,6 +123,7 @@ fn compare(
 /// What `plan --verify` knows besides the plan.
 pub(super) struct Verified {
     pub(super) drift: Drift,
+    pub(super) listing: Listing,
     /// The state as it will be when what is gone is recorded so, as far as `--recreate` names it.
     pub(super) state: State,
 }
@@ -136,7 +137,7 @@ pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args
     let (recorded, state) = (state, after(state, &lost)?);
     let shown = after(&foreseen::of(context, &context.state_dir, recorded)?.state, &lost)?;
     let drift = compare(&shown, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&why))?;
-    Ok(Verified { drift, state })
+    Ok(Verified { drift, listing: seen.listing, state })
 }
 
 /// The state as it will be when `lost` is on record.

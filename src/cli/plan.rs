@@ -10,7 +10,7 @@ pub(super) use text::{account, cost_sentence, show, with_cost};
 use super::args::PlanArgs;
 use super::console::BOLD;
 use super::context::{Context, check_server, typed};
-use super::drift::{self, Advice};
+use super::drift::{self, Advice, Verified};
 use super::error::CliError;
 use super::exit::Exit;
 use super::guards::{guard_hints, told};
@@ -19,6 +19,7 @@ use super::reports;
 use super::witness::Witness;
 use super::{foreseen, neighbours, saved, sealing, settled, unnamed, variables, witness};
 use crate::apply::Report;
+use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
 use crate::plan::{Cost, Drift, Guard, Limits, Plan, PlanSummary, Settled};
 use crate::report::account::Notice;
@@ -61,11 +62,10 @@ struct Made {
     hash: Hash,
     guards: Vec<Guard>,
     wanted: Recipients,
-    sealing: Option<CliError>,
-    /// The state is of another server.
-    elsewhere: Option<CliError>,
-    /// What is to be taken in is another environment's.
-    taken: Option<CliError>,
+    /// The keys are others than the state has pinned.
+    is_sealing_refused: bool,
+    /// What would stop an apply of it, besides the guards.
+    stops: Vec<CliError>,
     /// None: the server was not asked.
     drift: Option<Drift>,
     settled: Settled,
@@ -74,11 +74,11 @@ struct Made {
 impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
         let recorded = reading.as_ref().map(|reading| &reading.state);
-        let verified = match recorded.filter(|_| args.verify) {
-            Some(state) => Some(drift::verify(context, state, &manifest, args)?),
-            None => None,
+        let (seen, after) = match verified(context, args, &manifest, recorded)? {
+            Some(Verified { drift, listing, state }) => (Some((drift, listing)), Some(state)),
+            None => (None, None),
         };
-        let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
+        let state = recorded.and(after.as_ref()).or(recorded);
         let consent = args.answers.consent(args.budget.max_creates);
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
         if let Some(state) = recorded.filter(|state| !crate::apply::unread(state).is_empty()) {
@@ -106,10 +106,16 @@ impl Made {
             Some(state) => is_here(state),
             None => unnamed::check(context, &lock_file, manifest.provider),
         };
-        let elsewhere = elsewhere.err();
-        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider)).err();
-        let drift = verified.map(|verified| verified.drift);
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })
+        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider));
+        let mut stops: Vec<CliError> = elsewhere.err().into_iter().chain(taken.err()).collect();
+        let is_sealing_refused = sealing.is_some();
+        let (drift, unfit) = match seen {
+            None => (None, Vec::new()),
+            Some(seen) => weighed(context, &settled, state.unwrap_or(&nothing()), seen),
+        };
+        stops.extend(unfit);
+        stops.extend(sealing);
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, is_sealing_refused, stops, drift, settled })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -138,10 +144,10 @@ impl Made {
         }
         settled::remark(context, &self.settled);
         self.account(context);
-        for error in [&self.elsewhere, &self.taken, &self.sealing].into_iter().flatten() {
+        for error in &self.stops {
             context.forewarn("an apply will stop", error);
         }
-        if args.verify && self.reading.is_none() {
+        if args.verify && self.drift.is_none() {
             context.console.note("nothing is recorded here: there is nothing to verify");
         }
         let document = context.wants_document().then(|| self.document(&context.command()));
@@ -193,13 +199,13 @@ impl Made {
             PlanDocument::new((&self.plan, self.hash), known, &self.guards).declared_in(&self.manifest).costing(self.cost());
         let advice = Advice::new(command, Some(&self.manifest));
         let drift = self.drift.as_ref().map(|drift| DriftData::new(drift, Some(&self.manifest), |finding| advice.of(finding)));
-        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
+        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.is_sealing_refused).verified(drift)
     }
 
     /// Saves it, if an apply of it would not be stopped.
     fn save(self, context: &Context, args: &PlanArgs, (path, lock_path): (&Path, &Path)) -> Result<SavedPlan, CliError> {
         let command = context.command();
-        if let Some(error) = self.elsewhere.or(self.taken).or(self.sealing) {
+        if let Some(error) = self.stops.into_iter().next() {
             return Err(error.hint("the plan was not saved"));
         }
         if let Some(guard) = self.guards.first() {
@@ -226,12 +232,41 @@ pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, manifest: &Manifest)
     hash.map_err(|error| CliError::new(Exit::Error, &error))
 }
 
+/// What the server says of it, where that is asked. Where nothing is recorded, only what is to be taken in is worth a question.
+fn verified(
+    context: &Context,
+    args: &PlanArgs,
+    manifest: &Manifest,
+    recorded: Option<&State>,
+) -> Result<Option<Verified>, CliError> {
+    let takes_in = !manifest.settlements.imports.is_empty() && manifest.provider == ProviderKind::Chatapi;
+    match recorded {
+        _ if !args.verify => Ok(None),
+        Some(state) => drift::verify(context, state, manifest, args).map(Some),
+        None if takes_in => drift::verify(context, &nothing(), manifest, args).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What the list says of the state and of what is to be taken in: that has a name once the plan is carried out; and what would stop
+/// an apply of it.
+fn weighed(
+    context: &Context,
+    settled: &Settled,
+    state: &State,
+    (mut drift, listing): (Drift, Listing),
+) -> (Option<Drift>, Vec<CliError>) {
+    let (fit, unfit) = settled::weighed(&context.command(), (settled, state), &listing);
+    drift.findings.retain(|finding| finding.name.is_some() || !fit.contains(&finding.id));
+    (Some(drift), unfit)
+}
+
 fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made) {
+fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, .. }: &Made) {
     let console = &context.console;
     for (text, hints) in told(guards, &context.command(), "apply") {
         console.warn(format_args!("an apply will stop: {text}"));
@@ -246,6 +281,11 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
     }
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
+    }
+    if summary.import > 0 && drift.is_none() {
+        console.note(format_args!(
+            "  {BOLD}hint{BOLD:#}: `{command} plan --verify` asks the server whether it lists what is to be imported"
+        ));
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         let command = context.command();
