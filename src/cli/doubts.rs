@@ -13,6 +13,7 @@ use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
 use crate::state::{Record, State};
+use crate::store;
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = witness::look(context, &args.lock_file)?;
@@ -32,7 +33,13 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     } else if doubts.is_empty() {
         context.console.line("No doubts.");
     } else {
+        let writer = store::writer(&context.state_dir);
         for doubt in &doubts {
+            if let Some(writer) = writer.as_ref().filter(|writer| writer.since <= doubt.since) {
+                head(context, doubt);
+                context.console.line(format_args!("    settle    not yet: {writer} is at work, and may still be answered"));
+                continue;
+            }
             let attempt = state.record(&doubt.name).and_then(Record::open_attempt);
             let new = examination.as_ref().zip(attempt).map(|(seen, attempt)| seen.candidates.new_to(state, attempt, doubt.kind));
             show(context, doubt, (proposal(&doubt.name), &new.unwrap_or_default()), &owners);
@@ -52,7 +59,8 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
+/// What is known of it without a list.
+fn head(context: &Context, doubt: &DoubtData) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
@@ -62,7 +70,12 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
     if let Some(by) = &doubt.by {
         console.line(format_args!("    by        {by}"));
     }
-    let command = context.command();
+}
+
+fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
+    head(context, doubt);
+    let (console, command) = (&context.console, context.command());
+    let DoubtData { name, attempt, .. } = doubt;
     if let Some(id) = &doubt.deletes {
         console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
         console.line(format_args!("    settle    {command} destroy {name}"));

@@ -276,8 +276,11 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, .. }
     }
     let (summary, command) = (plan.summary(), context.command());
     if summary.in_doubt > 0 {
-        console
-            .note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts` shows the evidence and the command that settles each"));
+        let hint = match store::writer(&context.state_dir) {
+            Some(writer) => format!("{writer} is at work: what it has sent may still be answered; plan again when it has ended"),
+            None => format!("`{command} doubts` shows the evidence and the command that settles each"),
+        };
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
     }
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));

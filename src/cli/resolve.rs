@@ -11,7 +11,7 @@ use super::{doubts, foreseen, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Guard, Proposal};
-use crate::report;
+use crate::report::{self, in_words};
 use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
 use crate::store::StateStore;
 
@@ -82,7 +82,7 @@ fn find(state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
     let name = &args.name;
     let record = super::state::record(state, name)?;
     let Phase::InDoubt(attempt, _) = &record.phase else {
-        return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", record.status()))
+        return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", in_words(record.status())))
             .hint("`chatapi doubts` lists what is; an apply reads a recorded answer by itself"));
     };
     if attempt.id != AttemptId::typed(&args.attempt) {

@@ -14,7 +14,7 @@ use super::identity::{TokenError, identities, token_in};
 use super::state::record;
 use super::{sealing, token_file, witness};
 use crate::instance::{ApiUrl, InstanceName};
-use crate::report::TokenDocument;
+use crate::report::{TokenDocument, in_words};
 use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
@@ -34,7 +34,7 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, l
             .hint(format!("`chatapi release --undo {name}` first; it is declared again then")));
     }
     let Some(instance) = record.instance() else {
-        return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
+        return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", in_words(record.status())))
             .hint(format!("`chatapi state show {name}` tells more")));
     };
     let Some(at) = &instance.token else {
@@ -62,7 +62,7 @@ pub(super) fn answer(
     let state = witness::read(context, lock_file)?.state;
     let record = record(&state, name)?;
     let none = || {
-        CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
+        CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", in_words(record.status())))
             .hint(format!("`chatapi state history {name}` shows what happened"))
     };
     let (serial, sealed_as) = match record.token() {
@@ -128,10 +128,11 @@ fn check_settable(state: &State, name: &InstanceName, replace: bool) -> Result<(
     let record = record(state, name)
         .map_err(|error| error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"))?;
     match record.instance() {
-        None => {
-            Err(CliError::message(Exit::Error, format!("`{name}` is {}: there is nothing to set a token for", record.status()))
-                .hint("`chatapi doubts` shows what is in doubt"))
-        }
+        None => Err(CliError::message(
+            Exit::Error,
+            format!("`{name}` is {}: there is nothing to set a token for", in_words(record.status())),
+        )
+        .hint("`chatapi doubts` shows what is in doubt")),
         Some(instance) if instance.token.is_some() && !replace => {
             Err(CliError::message(Exit::Error, format!("the token of `{name}` is kept already"))
                 .hint("`--replace` puts another in its place"))

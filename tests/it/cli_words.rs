@@ -52,6 +52,7 @@ fn every_command_that_takes_a_name_says_which_was_meant() {
     ] {
         project.run(line).exits(1).warns("nothing is recorded under `suport-eu`").done_with("did you mean `support-eu`?");
     }
+    project.run("destroy suport-eu").exits(1).done_with("nothing was sent");
     let set = project.call(["token", "set", "suport-eu"]).input("token").run();
     set.exits(1).done_with("did you mean `support-eu`?");
     let far = project.run("state show billing").exits(1).warns("`chatapi state list` shows every name");
@@ -207,6 +208,7 @@ fn many_renames_are_told_as_one_with_the_entries_that_answer_them() {
         let told = run.stderr.matches("12 names are new, and 12 of their types have left").count();
         assert!(told == 1 && run.stderr.lines().count() < 8, "{run}");
         assert!(run.stderr.contains("--not-a-rename store-10`, and so on for the other 2"), "{run}");
+        assert!(run.stderr.contains("which was which is a guess, by how alike the names are: check each pair"), "{run}");
     }
     // As it is proposed, it is a manifest.
     let proposed = project.run("plan").stderr;
