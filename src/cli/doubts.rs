@@ -7,6 +7,7 @@ use super::console::{BOLD, DOUBT};
 use super::context::{Context, kind_of, settling};
 use super::error::CliError;
 use super::exit::Exit;
+use super::machine::not_before;
 use super::neighbours::{self, Owners};
 use super::{foreseen, signals, witness};
 use crate::apply::{Examination, examine};
@@ -101,7 +102,7 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
             settle("--not-created");
         }
         Some(Proposal::NotYetSettled { at }) => {
-            let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+            let at = not_before(*at);
             console.line(format_args!("    list      shows nothing new yet; that counts from {at} on: ask again then"));
         }
         Some(Proposal::Unknown { why }) => {

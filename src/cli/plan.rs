@@ -266,7 +266,7 @@ fn nothing() -> State {
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, .. }: &Made) {
+fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, stops, .. }: &Made) {
     let console = &context.console;
     for (text, hints) in told(guards, &context.command(), "apply") {
         console.warn(format_args!("an apply will stop: {text}"));
@@ -285,10 +285,15 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, .. }
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set NAME` reads a missing token from standard input"));
     }
-    if summary.import > 0 && drift.is_none() {
-        console.note(format_args!(
-            "  {BOLD}hint{BOLD:#}: `{command} plan --verify` asks the server whether it lists what is to be imported"
-        ));
+    match drift {
+        None if summary.import > 0 => {
+            let hint = "with `--verify` a plan asks the server whether it lists what is to be imported";
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+        }
+        Some(_) if summary.import > 0 && stops.is_empty() => {
+            console.note("what is to be imported is listed by the server, with its type");
+        }
+        _ => {}
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         let command = context.command();

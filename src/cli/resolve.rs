@@ -7,6 +7,7 @@ use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
 use super::guards::guard_hints;
+use super::machine::not_before;
 use super::{doubts, foreseen, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
@@ -163,7 +164,7 @@ pub(super) fn objection(
             Some(Proposal::NotCreated) => None,
             Some(Proposal::Exists(found)) => Some(format!("the server lists what may be it: {}", found.id)),
             Some(Proposal::NotYetSettled { at }) => {
-                let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+                let at = not_before(*at);
                 Some(format!("the server lists nothing new yet, and that counts only from {at} on"))
             }
             Some(Proposal::Unknown { why }) => Some(format!("the server's list does not tell: {why}")),

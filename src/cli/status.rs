@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::args::StatusArgs;
 use super::asking::{Asked, Field, Silence};
@@ -15,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::signals;
 use super::table::{Column, painted};
+use super::wrap::broken;
 use crate::apply::StopSignal;
 use crate::instance::InstanceName;
 use crate::provider::InstanceStatus;
@@ -182,7 +182,9 @@ fn frame(
     (columns, height): (Option<usize>, Option<usize>),
 ) -> String {
     let is_low = height.is_some_and(|height| height < LOW);
-    let taken = |text: &str| columns.map_or(1, |columns| text.width().div_ceil(columns).max(1));
+    let wrapped = |text: &str| columns.map_or_else(|| text.to_owned(), |columns| broken(text, columns, Some(0)));
+    let taken = |text: &str| wrapped(text).lines().count().max(1);
+    let headline = &wrapped(headline);
     let (above, around) = if is_low {
         (format!("{headline}\n"), taken(headline))
     } else {
@@ -208,7 +210,7 @@ fn frame(
     let table = drawn(&shown.into_iter().chain(left_out.iter().copied()).collect::<Vec<_>>());
     let lines = if fitting == 0 { 0 } else { fitting + 1 };
     let table: String = table.split_inclusive('\n').take(lines).collect();
-    format!("{above}{table}{}{DIM}{}{DIM:#}", "\n".repeat(gap), more(&left_out))
+    format!("{above}{table}{}{DIM}{}{DIM:#}", "\n".repeat(gap), wrapped(&more(&left_out)))
 }
 
 fn drawn(rows: &[&StatusRow]) -> String {

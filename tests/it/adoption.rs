@@ -88,7 +88,7 @@ fn p4_an_import_that_the_list_does_not_bear_out_sends_and_writes_nothing() {
         );
         project.declare(&text);
         // A plan says so before, where it asks.
-        project.run("plan --not-a-rename new").exits(0).done_with("`chatapi plan --verify` asks the server");
+        project.run("plan --not-a-rename new").exits(0).done_with("with `--verify` a plan asks the server");
         let plan = project.run("plan --not-a-rename new --verify").exits(0);
         plan.warns("an apply will stop: instances.yaml:6:12: `desk` is not taken in: the server").done_with(why);
         let saving = project.run("plan --not-a-rename new --verify --out plan.json").exits(6).warns("the plan was not saved");
@@ -114,7 +114,7 @@ fn a_plan_that_asks_the_list_knows_what_is_taken_in_also_where_nothing_is_record
     for _ in 0..2 {
         let plan = project.run("plan --verify").exits(0);
         assert!(!plan.stdout.contains(&format!("-      {}", ids[0])), "it gets a name: {plan}");
-        assert!(!plan.stderr.contains("plan --verify"), "nothing is left to be asked: {plan}");
+        assert!(!plan.stderr.contains("`--verify`") && plan.stderr.contains("is listed by the server, with its type"), "{plan}");
         plan.prints(&format!("taken in as {}", ids[0]))
             .prints(&format!("unknown   -      {}", ids[1]))
             .prints("1 unknown")

@@ -160,6 +160,27 @@ fn the_provider_that_was_typed_is_the_one_that_is_proposed() {
     }
 }
 
+/// Before anything was created a state knows no server, and the manifest names none that is a real one.
+#[test]
+fn a_drift_without_a_manifest_and_without_a_server_says_what_to_name() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("init").exits(0).done();
+    project.run("drift").exits(1).warns("the server's address is not set").done_with("`chatapi drift instances.yaml`");
+    project.run("drift instances.yaml").exits(0).prints("No drift").done_or_doubtful();
+    project.run("import --discover").exits(0).prints("# The account has nothing that can be taken in.").done();
+}
+
+/// Where a reason stands below its change, the name above it has the room.
+#[test]
+fn no_name_is_cut_for_a_reason_that_stands_below_it() {
+    let long = "branch-office-00-with-a-longer-name";
+    let project = Project::new(&manifest("{kind: emulator}", &[long]));
+    project.run("apply").done();
+    project.run(&format!("release {long}")).exits(0).done_or_doubtful();
+    let shown = at_terminal(&project, 80, "plan");
+    assert!(shown.contains(&format!("{long}  whatsapp  conflict\n      released; exists as")), "{shown}");
+}
+
 #[test]
 fn one_is_told_as_one() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));

@@ -80,6 +80,7 @@ fn p10_a_signal_at_the_question_of_a_prune_ends_it_and_nothing_is_sent() {
     let (run, shown) = interrupted(&project, "apply --prune --not-a-rename d");
     assert_eq!(run.code, 130, "{shown}");
     assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 0), "{shown}");
+    assert!(shown.contains("nothing was sent; apply again") && !shown.contains("in flight"), "{shown}");
     let (run, shown) = at_terminal(&project, "apply --prune --not-a-rename d", &["2"]);
     assert!(run.code == 0 && gateway.creates() == 4 && gateway.deleted().len() == 2, "{} {shown}", run.code);
 }

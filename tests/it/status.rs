@@ -344,7 +344,7 @@ fn a_very_low_terminal_shows_as_many_as_it_has_lines() {
     let project = Project::at(&gateway.url(), &["a", "b", "c", "d", "e", "f", "g", "h-with-a-much-longer-name"]);
     project.run("apply").exits(0).done();
     gateway.instance(&project.ids()["h-with-a-much-longer-name"], "emulatorLink");
-    for (columns, lines, left_out) in [(100, 8, 3), (100, 6, 5), (40, 8, 5), (100, 3, 8), (100, 10, 0)] {
+    for (columns, lines, left_out) in [(100, 8, 3), (100, 6, 5), (40, 8, 6), (100, 3, 8), (100, 10, 0)] {
         let (screen, terminal) = Terminal::of_size(columns, lines);
         let watching = project.call(["status", "--watch"]).env("TERM", "xterm-256color").stdout_to(terminal).coloured().start();
         if left_out > 0 {

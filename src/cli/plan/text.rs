@@ -34,7 +34,7 @@ pub(in crate::cli) fn show(console: &Console, plan: &Plan, (cost, drift): (Optio
 const LEAST: [Option<usize>; 3] = [Some(24), None, None];
 /// The mark, and what stands between the columns.
 const GAPS: usize = 10;
-/// So long a reason stands behind its change, even if names are cut for it.
+/// So long a reason stands behind its change, even if names are cut for it; a longer one stands below rather.
 const SHORT: usize = 24;
 /// Where a reason begins that does not fit behind its change.
 const BELOW: usize = 6;
@@ -47,8 +47,8 @@ fn rows(changes: &[&Change], room: Option<usize>) -> String {
         width(&|change| change.kind.as_str().len()),
         width(&|change| change.action.as_str().len()),
     ];
-    let longest = width(&|change| change.reason.to_string().len());
-    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS + longest.min(SHORT))));
+    let short = width(&|change| Some(change.reason.to_string().width()).filter(|width| *width <= SHORT).unwrap_or(0));
+    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS + short)));
     let used = GAPS + widths.iter().sum::<usize>();
     let [names, kinds, actions] = widths;
     let mut text = String::new();
