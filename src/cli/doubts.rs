@@ -79,10 +79,10 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
     let DoubtData { name, attempt, .. } = doubt;
     if let Some(id) = &doubt.deletes {
         console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
-        console.line(format_args!("    settle    {command} destroy {name}"));
+        console.unbroken(format_args!("    settle    {command} destroy {name}"));
         return;
     }
-    let settle = |how: &str| console.line(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
+    let settle = |how: &str| console.unbroken(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {
             console.line("    list      not asked (`--refresh` asks the server)");

@@ -16,6 +16,11 @@ fn two() -> Project {
 
 /// What `line` prints at a terminal of so many columns.
 fn at_terminal(project: &Project, columns: u16, line: &str) -> String {
+    ends_at_terminal(project, columns, line, 0)
+}
+
+/// The same of a command that ends with `code`.
+fn ends_at_terminal(project: &Project, columns: u16, line: &str, code: i32) -> String {
     let mut master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -29,7 +34,7 @@ fn at_terminal(project: &Project, columns: u16, line: &str) -> String {
         let _ = master.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).replace('\r', "")
     });
-    call.run().exits(0).done();
+    assert_eq!(call.run().code, code);
     reader.join().unwrap()
 }
 
@@ -168,6 +173,20 @@ fn a_drift_without_a_manifest_and_without_a_server_says_what_to_name() {
     project.run("drift").exits(1).warns("the server's address is not set").done_with("`chatapi drift instances.yaml`");
     project.run("drift instances.yaml").exits(0).prints("No drift").done_or_doubtful();
     project.run("import --discover").exits(0).prints("# The account has nothing that can be taken in.").done();
+}
+
+/// A command that is broken cannot be copied.
+#[test]
+fn what_settles_a_doubt_is_one_line_in_a_narrow_terminal_too() {
+    let gateway = Gateway::start(&["create=drop-after"]);
+    let long = "branch-office-00-with-a-longer-name";
+    let project = Project::at(&gateway.url(), &[long]);
+    project.run("apply").exits(3).done_or_doubtful();
+    let attempt = project.attempt(long);
+    for line in ["doubts", "doubts --refresh"] {
+        let shown = ends_at_terminal(&project, 60, line, 3);
+        assert!(shown.contains(&format!("    settle    chatapi resolve {long} --attempt {attempt} --created ")), "{shown}");
+    }
 }
 
 /// Where a reason stands below its change, the name above it has the room.
