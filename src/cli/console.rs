@@ -121,6 +121,11 @@ impl Console {
         self.result(format_args!("{}\n", wrapped(&self.addressed(&line), Self::width())));
     }
 
+    /// A line of the result with a command that is to be copied: a terminal folds it, and it stays one line.
+    pub(super) fn unbroken(&self, line: impl Display) {
+        self.result(format_args!("{line}\n"));
+    }
+
     /// A part of the result.
     pub(super) fn result(&self, text: impl Display) {
         self.write_out(&disarm(&text.to_string(), Printed::Text));

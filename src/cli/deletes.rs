@@ -6,7 +6,7 @@ use super::console::{BAD, Console, DIM, DOUBT};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::prompt;
+use super::prompt::{self, Question};
 use crate::apply::{Applier, Departure};
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
@@ -83,7 +83,9 @@ pub(super) fn ask(console: &Console, count: usize) -> Result<(), CliError> {
         number if number == count.to_string() => Some(true),
         _ => None,
     };
-    match prompt::ask(console, &format!("Type {count} to delete, or no to keep"), "no", is_number) {
+    let text = format!("Type {count} to delete, or no to keep");
+    let question = Question { text, default: "no", expected: format!("{count} or no") };
+    match prompt::ask(console, &question, is_number) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(CliError::message(Exit::Guard, "it was not confirmed").hint("nothing was sent")),
     }

@@ -13,13 +13,15 @@ use super::deletes::{self, line};
 use super::error::CliError;
 use super::exit::Exit;
 use super::gone;
-use super::guards::guard_hints;
+use super::guards::{guard_hints, they_are};
 use super::machine::steady_now;
 use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
 use super::witness::{self, Witness};
 use super::{prompt, signals, state};
-use crate::apply::{Applier, Departure, Departures, Halt, NoRescue, Observer, Obstacles, Options, RecordError, Terms};
+use crate::apply::{
+    Applier, Departure, Departures, Halt, NoRescue, Observer, Obstacles, Options, RecordError, Signal, StopSignal, Terms,
+};
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
 use crate::provider::Provider;
@@ -34,9 +36,9 @@ type Before = BTreeMap<InstanceName, InstanceId>;
 pub(super) fn run(context: &Arc<Context>, args: &DestroyArgs) -> Result<Exit, CliError> {
     let (store, witness) = witness::open(context, "destroy", args.lock.lock_timeout, &args.lock_file)?;
     let mut before = Before::new();
-    let names = doomed(context, store.state(), args, &mut before);
-    let names = names.and_then(|names| confirm(context, store.state(), &names, args).map(|()| names));
-    let names = names.map_err(|error| stopped(context, args, (&store.state().lineage, store.head().serial), error))?;
+    let head = (store.state().lineage.clone(), store.head().serial);
+    let ended = |error| stopped(context, args, (&head.0, head.1), error);
+    let names = doomed(context, store.state(), args, &mut before).map_err(ended)?;
     if names.is_empty() {
         if context.is_json() {
             let (departures, head) = (Departures::default(), (&store.state().lineage, store.head().serial));
@@ -49,7 +51,11 @@ pub(super) fn run(context: &Arc<Context>, args: &DestroyArgs) -> Result<Exit, Cl
         }
         return Ok(Exit::Done);
     }
-    signals::runtime()?.block_on(go(context, args, (store, witness), (names, before)))
+    signals::runtime()?.block_on(async {
+        let stop = signals::listen()?;
+        confirm(context, (store.state(), &names), args, &stop).await.map_err(ended)?;
+        go(context, args, (store, witness), (names, before), stop).await
+    })
 }
 
 /// A run that is stopped before anything was sent has a document too.
@@ -71,7 +77,7 @@ fn stopped(context: &Context, args: &DestroyArgs, head: (&Lineage, Serial), erro
 fn doomed(context: &Context, state: &State, args: &DestroyArgs, before: &mut Before) -> Result<BTreeSet<InstanceName>, CliError> {
     let mut names = BTreeSet::new();
     for name in &chosen(context, &args.names, &args.selection, state)? {
-        let record = state::record(state, name)?;
+        let record = state::record(state, name).map_err(|error| error.hint("nothing was sent"))?;
         // What is selected by a label is what there is of it.
         if !args.names.contains(name) && matches!(record.phase, Phase::Absent { .. } | Phase::Retired { .. }) {
             continue;
@@ -110,14 +116,19 @@ fn check(context: &Context, record: &Record, unprotect: bool) -> Result<(), CliE
 }
 
 /// Has somebody say how many instances are to be deleted.
-fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, args: &DestroyArgs) -> Result<(), CliError> {
+async fn confirm(
+    context: &Arc<Context>,
+    (state, names): (&State, &BTreeSet<InstanceName>),
+    args: &DestroyArgs,
+    stop: &StopSignal,
+) -> Result<(), CliError> {
     let count = names.len();
     let instances = counted(count, "instance", "instances");
     if let Some(most) = args.deletes.max_deletes.filter(|most| count > *most) {
         let message = format!("{instances} would be deleted, and this run may delete {most}");
         return Err(CliError::message(Exit::Guard, message)
             .hint("nothing was sent")
-            .hint(format!("if they are meant: `--max-deletes {count}`")));
+            .hint(format!("if {} meant: `--max-deletes {count}`", they_are(count))));
     }
     if args.deletes.yes && args.deletes.max_deletes.is_some() {
         deletes::announce(context, state, names);
@@ -127,10 +138,14 @@ fn confirm(context: &Context, state: &State, names: &BTreeSet<InstanceName>, arg
         let message = format!("{instances} would be deleted for good, and nobody is asked here");
         return Err(CliError::message(Exit::Guard, message)
             .hint("nothing was sent")
-            .hint(format!("if they are meant: `--yes --max-deletes {count}`")));
+            .hint(format!("if {} meant: `--yes --max-deletes {count}`", they_are(count))));
     }
     deletes::announce(context, state, names);
-    deletes::ask(&context.console, count)
+    let answer = prompt::unless_stopped(context, stop.clone(), move |console| deletes::ask(console, count)).await;
+    answer.unwrap_or_else(|| {
+        let signal = stop.asked().unwrap_or(Signal::Interrupt);
+        Err(CliError::message(Exit::Signal(signal), format!("stopped by {}", signal.as_str())).hint("nothing was sent"))
+    })
 }
 
 async fn go(
@@ -138,8 +153,8 @@ async fn go(
     args: &DestroyArgs,
     (store, witness): (FileStore, Witness),
     (names, before): (BTreeSet<InstanceName>, Before),
+    stop: StopSignal,
 ) -> Result<Exit, CliError> {
-    let stop = signals::listen()?;
     let recorded = store.state().clone();
     let bound = recorded.binding.clone();
     let server = context.connect_bound(bound.as_ref(), &args.server).await?;

@@ -7,12 +7,14 @@ use super::console::{BOLD, DOUBT};
 use super::context::{Context, kind_of, settling};
 use super::error::CliError;
 use super::exit::Exit;
+use super::machine::not_before;
 use super::neighbours::{self, Owners};
 use super::{foreseen, signals, witness};
 use crate::apply::{Examination, examine};
 use crate::plan::{Candidate, Proposal};
 use crate::report::DoubtData;
 use crate::state::{Record, State};
+use crate::store;
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
     let reading = witness::look(context, &args.lock_file)?;
@@ -32,7 +34,13 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
     } else if doubts.is_empty() {
         context.console.line("No doubts.");
     } else {
+        let writer = store::writer(&context.state_dir);
         for doubt in &doubts {
+            if let Some(writer) = writer.as_ref().filter(|writer| writer.since <= doubt.since) {
+                head(context, doubt);
+                context.console.line(format_args!("    settle    not yet: {writer} is at work, and may still be answered"));
+                continue;
+            }
             let attempt = state.record(&doubt.name).and_then(Record::open_attempt);
             let new = examination.as_ref().zip(attempt).map(|(seen, attempt)| seen.candidates.new_to(state, attempt, doubt.kind));
             show(context, doubt, (proposal(&doubt.name), &new.unwrap_or_default()), &owners);
@@ -52,7 +60,8 @@ pub(super) fn ask(context: &Context, state: &State, args: &ServerArgs) -> Result
     })
 }
 
-fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
+/// What is known of it without a list.
+fn head(context: &Context, doubt: &DoubtData) {
     let console = &context.console;
     let DoubtData { name, kind, attempt, since, reason, .. } = doubt;
     console.line(format_args!("{DOUBT}?{DOUBT:#} {BOLD}{name}{BOLD:#} ({kind})"));
@@ -62,13 +71,18 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
     if let Some(by) = &doubt.by {
         console.line(format_args!("    by        {by}"));
     }
-    let command = context.command();
+}
+
+fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal>, &[&Candidate]), owners: &Owners) {
+    head(context, doubt);
+    let (console, command) = (&context.console, context.command());
+    let DoubtData { name, attempt, .. } = doubt;
     if let Some(id) = &doubt.deletes {
         console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
-        console.line(format_args!("    settle    {command} destroy {name}"));
+        console.unbroken(format_args!("    settle    {command} destroy {name}"));
         return;
     }
-    let settle = |how: &str| console.line(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
+    let settle = |how: &str| console.unbroken(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {
             console.line("    list      not asked (`--refresh` asks the server)");
@@ -88,7 +102,7 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
             settle("--not-created");
         }
         Some(Proposal::NotYetSettled { at }) => {
-            let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+            let at = not_before(*at);
             console.line(format_args!("    list      shows nothing new yet; that counts from {at} on: ask again then"));
         }
         Some(Proposal::Unknown { why }) => {

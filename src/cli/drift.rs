@@ -15,10 +15,10 @@ use super::console::{BAD, BOLD, Console, DOUBT};
 use super::context::{Context, check_server, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
-use super::machine::steady_now;
+use super::machine::{not_before, steady_now};
 use super::planning::declared;
 use super::table::{Column, painted};
-use super::witness::Witness;
+use super::witness::{MANIFEST, Witness};
 use super::{foreseen, gone, neighbours, signals, variables};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
@@ -53,7 +53,13 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
         None => kind_of(state.binding.as_ref()),
         Some(manifest) => manifest.provider,
     };
-    let seen = list(context, state, provider, &args.server)?;
+    let seen = list(context, state, provider, &args.server).map_err(|error| match (&manifest, &state.binding) {
+        (None, None) => error.hint(format!(
+            "nothing was created yet, so that the state knows no server: name the manifest, `{} drift {MANIFEST}`",
+            context.command()
+        )),
+        _ => error,
+    })?;
     let now = steady_now();
     let drift = compare(state, &seen, (now, args.expiry), manifest.as_ref());
     let command = context.command();
@@ -124,6 +130,7 @@ fn compare(
 /// What `plan --verify` knows besides the plan.
 pub(super) struct Verified {
     pub(super) drift: Drift,
+    pub(super) listing: Listing,
     /// The state as it will be when what is gone is recorded so, as far as `--recreate` names it.
     pub(super) state: State,
 }
@@ -136,9 +143,9 @@ pub(super) fn verify(context: &Context, state: &State, manifest: &Manifest, args
     let lost = losses(context, state, &seen.listing, (&names, args.server.settle_after))?;
     let (recorded, state) = (state, after(state, &lost)?);
     let shown = after(&foreseen::of(context, &context.state_dir, recorded)?.state, &lost)?;
-    let drift =
-        compare(&shown, &seen, (now, args.expiry), Some(manifest)).map_err(|why| unbelievable(&context.command(), &why))?;
-    Ok(Verified { drift, state })
+    let drift = compare(&shown, &seen, (now, args.expiry), Some(manifest));
+    let drift = drift.map_err(|why| unbelievable(&context.command(), &why))?;
+    Ok(Verified { drift, listing: seen.listing, state })
 }
 
 /// The state as it will be when `lost` is on record.
@@ -175,7 +182,7 @@ pub(super) fn listed(context: &Context, state: &State, (name, id): (&InstanceNam
 }
 
 fn too_young(young: &TooYoung) -> CliError {
-    let at = young.at.round(jiff::Unit::Second).unwrap_or(young.at);
+    let at = not_before(young.at);
     CliError::new(Exit::Guard, young)
         .hint("nothing was sent")
         .hint(format!("its absence counts from {at} on; if this server's list never lags: `--settle-after 0s`"))

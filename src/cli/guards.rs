@@ -8,7 +8,7 @@ use crate::plan::{Guard, Left};
 use crate::report;
 
 /// From so many probable renames on, they are told as one.
-const MANY: usize = 4;
+const MANY: usize = 2;
 /// So many entries are proposed, and so many names stand in one command.
 const ENTRIES: usize = 50;
 const NAMES: usize = 10;
@@ -67,10 +67,16 @@ fn all_renamed(pairs: &[(&InstanceName, &InstanceName)], with: &str) -> (String,
     let others = if count > NAMES { format!(", and so on for the other {}", count - NAMES) } else { String::new() };
     let hints = vec![
         format!("if they are renames, say so in the manifest: `moved: [{entries}]`{more}"),
+        "which was which is a guess, by how alike the names are: check each pair".to_owned(),
         format!("if they are new, {with} with `{}`{others}", flags.join(" ")),
         "if another manifest declares those that have left: name both in one command".to_owned(),
     ];
     (text, hints)
+}
+
+/// Of so many.
+pub(super) const fn they_are(count: usize) -> &'static str {
+    if count == 1 { "it is" } else { "they are" }
 }
 
 /// What answers a guard; `with`: the command that is told.
@@ -111,11 +117,13 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
             format!("look at both: `{command} state show {name}`, `{command} drift`; the state may be an older or another one")
         }
         Guard::Deletes { wanted, .. } | Guard::Everything { wanted } => {
-            format!("if they are meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
+            let they = they_are(*wanted);
+            format!("if {they} meant: `--max-deletes {wanted}`, or CHATAPI_MAX_DELETES where your CI keeps its settings")
         }
-        Guard::Unconfirmed { wanted } => format!("if they are meant: `--yes --max-deletes {wanted}`"),
+        Guard::Unconfirmed { wanted } => format!("if {} meant: `--yes --max-deletes {wanted}`", they_are(*wanted)),
         Guard::Strangers { ids, .. } => format!(
-            "bring the newest state back if this is an older one (then plan again); if they are somebody else's: `--allow-unknown {}`, once",
+            "bring the newest state back if this is an older one (then plan again); if {} somebody else's: `--allow-unknown {}`, once",
+            they_are(ids.len()),
             ids.len()
         ),
         Guard::ProbableRename { from, to, left: Left::Exists, .. } => {
@@ -137,8 +145,9 @@ pub(super) fn guard_hints(guard: &Guard, command: &str, with: &str) -> Vec<Strin
         Guard::ProbableRename { from, left: Left::Exists | Left::InDoubt, .. } => {
             Some(format!("if another manifest declares `{from}`: name both in one command"))
         }
-        Guard::Strangers { .. } => {
-            Some(format!("if they are yours, and to be managed here: `{command} import --discover` proposes entries"))
+        Guard::Strangers { ids, .. } => {
+            let they = they_are(ids.len());
+            Some(format!("if {they} yours, and to be managed here: `{command} import --discover` proposes entries"))
         }
         _ => None,
     };

@@ -15,6 +15,7 @@ use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::manifest::ProviderKind;
 use crate::plan::Admission;
 use crate::provider::Provider as _;
+use crate::report::in_words;
 use crate::state::{Binding, Event, Phase, State};
 use crate::store::StateStore;
 
@@ -97,7 +98,7 @@ fn check_vacant(
         });
     }
     let Some(record) = state.record(name) else { return Ok(()) };
-    let taken = || refused(format!("the name `{name}` is taken: it is {}", record.status()));
+    let taken = || refused(format!("the name `{name}` is taken: it is {}", in_words(record.status())));
     match &record.phase {
         Phase::Absent { .. } | Phase::Retired { .. } => Ok(()),
         Phase::InDoubt(attempt, _) => Err(taken()

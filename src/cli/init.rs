@@ -12,8 +12,9 @@ use super::args::InitArgs;
 use super::context::{Context, draw_lineage, typed};
 use super::error::CliError;
 use super::exit::Exit;
+use super::prompt::{self, Question};
 use super::witness::Witness;
-use super::{key, prompt, schema};
+use super::{key, schema};
 use crate::manifest::{self, ProviderKind};
 use crate::report::{InitDocument, InitFile, InitState};
 use crate::seal::Recipient;
@@ -86,19 +87,23 @@ fn not_lost(context: &Context, witness: &Witness) -> Result<(), CliError> {
 fn asked(context: &Context) -> Result<Choice, CliError> {
     let console = &context.console;
     let usual = if names_server() { "server" } else { "emulator" };
-    let is_real = prompt::ask(console, "Where: on the emulator (free, on this machine) or on a real server?", usual, |answer| {
+    let text = "Where: on the emulator (free, on this machine) or on a real server?".to_owned();
+    let where_to = Question { text, default: usual, expected: "emulator or server".to_owned() };
+    let is_real = prompt::ask(console, &where_to, |answer| {
         let word = answer.to_ascii_lowercase();
         let is_start_of = |whole: &str| !word.is_empty() && whole.starts_with(&word);
         if is_start_of("emulator") { Some(false) } else { (is_start_of("server") || is_start_of("real")).then_some(true) }
     })
     .map_err(unanswered)?;
     let Some(default) = key_file() else { return Ok(Choice { is_real, seal_to: None }) };
-    let question = format!(
+    let text = format!(
         "Seal tokens, so that only a key opens them? {} {}: y, n, or another path",
         if default.exists() { "The one in" } else { "A new one in" },
         typed(&default)
     );
-    let path = prompt::ask(console, &question, if is_real { "y" } else { "n" }, |answer| match answer {
+    let default_word = if is_real { "y" } else { "n" };
+    let question = Question { text, default: default_word, expected: "y, n or a path".to_owned() };
+    let path = prompt::ask(console, &question, |answer| match answer {
         "y" | "Y" | "yes" => Some(Some(default.clone())),
         "n" | "N" | "no" => Some(None),
         path if path.contains(['/', '.']) => Some(Some(expanded(path))),

@@ -6,10 +6,15 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use crate::state::Who;
 use crate::text::escape;
+
+/// `at` in whole seconds and never before it: whoever is told to come then does not come too early.
+pub(super) fn not_before(at: Timestamp) -> Timestamp {
+    at.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).unwrap_or(at)
+}
 
 /// Whether a CI system runs this.
 pub(super) fn is_ci() -> bool {
@@ -92,4 +97,20 @@ pub(super) fn keeps_what_is_synced(dir: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn keeps_what_is_synced(_: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_from_which_something_counts_is_told_no_earlier() {
+        for (at, told) in [
+            ("2026-01-01T00:00:00.1Z", "2026-01-01T00:00:01Z"),
+            ("2026-01-01T00:00:00.9Z", "2026-01-01T00:00:01Z"),
+            ("2026-01-01T00:00:01Z", "2026-01-01T00:00:01Z"),
+        ] {
+            assert_eq!(not_before(at.parse().unwrap()).to_string(), told, "{at}");
+        }
+    }
 }

@@ -1,36 +1,33 @@
 //! `chatapi plan`.
 
+mod text;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::Path;
 
-use anstyle::Style;
-use unicode_width::UnicodeWidthStr as _;
+pub(super) use text::{account, cost_sentence, show, with_cost};
 
 use super::args::PlanArgs;
-use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD, Loudness};
+use super::console::BOLD;
 use super::context::{Context, check_server, typed};
-use super::drift::{self, Advice};
+use super::drift::{self, Advice, Verified};
 use super::error::CliError;
 use super::exit::Exit;
 use super::guards::{guard_hints, told};
 use super::planning::{self, planned, remark_spent};
-use super::reports::{self, Told};
-use super::table::{cut, fit};
+use super::reports;
 use super::witness::Witness;
-use super::wrap::broken;
 use super::{foreseen, neighbours, saved, sealing, settled, token_set, unnamed, variables, witness};
 use crate::apply::Report;
+use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Action, Change, Cost, Drift, Guard, Limits, Plan, PlanSummary, Reason, Settled};
-use crate::report::account::{Case, Counts, Notice};
-use crate::report::events::{Line, Summary};
+use crate::plan::{Cost, Drift, Guard, Limits, Plan, PlanSummary, Settled};
+use crate::report::account::Notice;
 use crate::report::{self, DriftData, PlanDocument};
 use crate::saved::SavedPlan;
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
 use crate::store::{self, Reading, Source, StoreError};
-use crate::text::escape;
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let witness = Witness::of_manifests(context, &args.manifests.files, args.lock_file.lock_file.as_ref())?;
@@ -65,11 +62,10 @@ struct Made {
     hash: Hash,
     guards: Vec<Guard>,
     wanted: Recipients,
-    sealing: Option<CliError>,
-    /// The state is of another server.
-    elsewhere: Option<CliError>,
-    /// What is to be taken in is another environment's.
-    taken: Option<CliError>,
+    /// The keys are others than the state has pinned.
+    is_sealing_refused: bool,
+    /// What would stop an apply of it, besides the guards.
+    stops: Vec<CliError>,
     /// None: the server was not asked.
     drift: Option<Drift>,
     settled: Settled,
@@ -78,11 +74,11 @@ struct Made {
 impl Made {
     fn of(context: &Context, args: &PlanArgs, manifest: Manifest, reading: Option<Reading>) -> Result<Self, CliError> {
         let recorded = reading.as_ref().map(|reading| &reading.state);
-        let verified = match recorded.filter(|_| args.verify) {
-            Some(state) => Some(drift::verify(context, state, &manifest, args)?),
-            None => None,
+        let (seen, after) = match verified(context, args, &manifest, recorded)? {
+            Some(Verified { drift, listing, state }) => (Some((drift, listing)), Some(state)),
+            None => (None, None),
         };
-        let state = verified.as_ref().map(|verified| &verified.state).or(recorded);
+        let state = recorded.and(after.as_ref()).or(recorded);
         let consent = args.answers.consent(args.budget.max_creates);
         let settled = planning::settled(&manifest, state.unwrap_or(&nothing()), &consent.targets)?;
         if let Some(state) = recorded.filter(|state| !crate::apply::unread(state).is_empty()) {
@@ -110,10 +106,16 @@ impl Made {
             Some(state) => is_here(state),
             None => unnamed::check(context, &lock_file, manifest.provider),
         };
-        let elsewhere = elsewhere.err();
-        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider)).err();
-        let drift = verified.map(|verified| verified.drift);
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, sealing, elsewhere, taken, drift, settled })
+        let taken = neighbours::check_settled(&settled, || neighbours::beside(context, state, manifest.provider));
+        let mut stops: Vec<CliError> = elsewhere.err().into_iter().chain(taken.err()).collect();
+        let is_sealing_refused = sealing.is_some();
+        let (drift, unfit) = match seen {
+            None => (None, Vec::new()),
+            Some(seen) => weighed(context, &settled, state.unwrap_or(&nothing()), seen),
+        };
+        stops.extend(unfit);
+        stops.extend(sealing);
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, is_sealing_refused, stops, drift, settled })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -142,10 +144,10 @@ impl Made {
         }
         settled::remark(context, &self.settled);
         self.account(context);
-        for error in [&self.elsewhere, &self.taken, &self.sealing].into_iter().flatten() {
+        for error in &self.stops {
             context.forewarn("an apply will stop", error);
         }
-        if args.verify && self.reading.is_none() {
+        if args.verify && self.drift.is_none() {
             context.console.note("nothing is recorded here: there is nothing to verify");
         }
         let document = context.wants_document().then(|| self.document(&context.command()));
@@ -198,13 +200,13 @@ impl Made {
         let advice = Advice::new(command, Some(&self.manifest));
         let data = |drift| DriftData::new(drift, Some(&self.manifest), |finding| advice.among(drift).of(finding));
         let drift = self.drift.as_ref().map(data);
-        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.sealing.is_some()).verified(drift)
+        document.sealing(state.map(|state| &state.recipients), &self.wanted, self.is_sealing_refused).verified(drift)
     }
 
     /// Saves it, if an apply of it would not be stopped.
     fn save(self, context: &Context, args: &PlanArgs, (path, lock_path): (&Path, &Path)) -> Result<SavedPlan, CliError> {
         let command = context.command();
-        if let Some(error) = self.elsewhere.or(self.taken).or(self.sealing) {
+        if let Some(error) = self.stops.into_iter().next() {
             return Err(error.hint("the plan was not saved"));
         }
         if let Some(guard) = self.guards.first() {
@@ -231,150 +233,41 @@ pub(super) fn plan_hash(plan: &Plan, state: Option<&State>, manifest: &Manifest)
     hash.map_err(|error| CliError::new(Exit::Error, &error))
 }
 
-/// What it costs, as a sentence.
-pub(super) fn cost_sentence(cost: &Cost) -> String {
-    let Cost { currency, added, total, unpriced } = cost;
-    let without = match unpriced.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => none,
-        kinds => format!("; no price is known for {kinds}"),
-    };
-    format!("Cost: {added} {currency} more a month, {total} {currency} in all{without}.")
+/// What the server says of it, where that is asked. Where nothing is recorded, only what is to be taken in is worth a question.
+fn verified(
+    context: &Context,
+    args: &PlanArgs,
+    manifest: &Manifest,
+    recorded: Option<&State>,
+) -> Result<Option<Verified>, CliError> {
+    let takes_in = !manifest.settlements.imports.is_empty() && manifest.provider == ProviderKind::Chatapi;
+    match recorded {
+        _ if !args.verify => Ok(None),
+        Some(state) => drift::verify(context, state, manifest, args).map(Some),
+        None if takes_in => drift::verify(context, &nothing(), manifest, args).map(Some),
+        None => Ok(None),
+    }
 }
 
-/// `sentence`, and what it costs behind it.
-pub(super) fn with_cost(sentence: String, cost: Option<&Cost>) -> String {
-    cost.map(cost_sentence).into_iter().fold(sentence, |text, cost| text + " " + &cost)
+/// What the list says of the state and of what is to be taken in: that has a name once the plan is carried out; and what would stop
+/// an apply of it.
+fn weighed(
+    context: &Context,
+    settled: &Settled,
+    state: &State,
+    (mut drift, listing): (Drift, Listing),
+) -> (Option<Drift>, Vec<CliError>) {
+    let (fit, unfit) = settled::weighed(&context.command(), (settled, state), &listing);
+    drift.findings.retain(|finding| finding.name.is_some() || !fit.contains(&finding.id));
+    (Some(drift), unfit)
 }
 
 fn nothing() -> State {
     State::new(Lineage::from_bytes([0; 16]), Serial(0), FORMAT)
 }
 
-/// The plan as text: what changes or needs attention, the counts, and the cost. With what the server's list says of it, where that
-/// was asked for.
-pub(super) fn show(console: &Console, plan: &Plan, (cost, drift): (Option<&Cost>, Option<&Drift>)) {
-    let quiet = console.loudness < Loudness::Verbose;
-    let shown: Vec<&Change> = plan.rows().filter(|change| !quiet || is_notable(change)).collect();
-    let mut text = rows(&shown, Console::width());
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    console.result(text);
-    console.line(format_args!("{BOLD}{}{BOLD:#}", sentence(&plan.summary(), drift)));
-    cost.map(cost_sentence).into_iter().for_each(|line| console.line(line));
-}
-
-/// How narrow names may be cut; types and actions stand in full.
-const LEAST: [Option<usize>; 3] = [Some(24), None, None];
-/// The mark, and what stands between the columns.
-const GAPS: usize = 10;
-/// So long a reason stands behind its change, even if names are cut for it.
-const SHORT: usize = 24;
-/// Where a reason begins that does not fit behind its change.
-const BELOW: usize = 6;
-
-/// A line for each change, where possible in `room` columns of a terminal; a reason for which there is no room stands below.
-fn rows(changes: &[&Change], room: Option<usize>) -> String {
-    let width = |text: &dyn Fn(&Change) -> usize| changes.iter().map(|change| text(change)).max().unwrap_or(0);
-    let mut widths = [
-        width(&|change| change.name.as_str().len()),
-        width(&|change| change.kind.as_str().len()),
-        width(&|change| change.action.as_str().len()),
-    ];
-    let longest = width(&|change| change.reason.to_string().len());
-    fit(&mut widths, &LEAST, room.map(|room| room.saturating_sub(GAPS + longest.min(SHORT))));
-    let used = GAPS + widths.iter().sum::<usize>();
-    let [names, kinds, actions] = widths;
-    let mut text = String::new();
-    for change in changes {
-        let (mark, style) = marked(change);
-        let (name, action) = (cut(change.name.as_str(), names), change.action.as_str());
-        // A saved plan may come from elsewhere: what it says stays on its line.
-        let reason = change.reason.to_string();
-        let (reason, renamed) = (escape(&reason), renamed(change));
-        let length = reason.width() + renamed.len();
-        let detail = format!("{DIM}{reason}{DIM:#}{DOUBT}{renamed}{DOUBT:#}");
-        let row = format!("  {style}{mark}{style:#} {name:names$}  {:kinds$}  {action:actions$}", change.kind);
-        // Writing into a string cannot fail.
-        let _ = match room.filter(|room| used + length > *room) {
-            None => writeln!(text, "{row}  {detail}"),
-            Some(room) => {
-                writeln!(text, "{}\n{}", row.trim_end(), broken(&format!("{:BELOW$}{detail}", ""), room, Some(BELOW)))
-            }
-        };
-    }
-    text
-}
-
-/// The mark before a change, and its colour.
-fn marked(change: &Change) -> (char, Style) {
-    let style = match (change.action, &change.reason) {
-        (Action::Create | Action::Finish | Action::Import | Action::Move | Action::Settle, _) => GOOD,
-        (_, Reason::TokenMissing { .. } | Reason::InDoubt { .. }) => DOUBT,
-        (Action::Conflict | Action::Delete, _) => BAD,
-        _ => DIM,
-    };
-    let mark = if matches!(change.reason, Reason::TokenMissing { .. }) && change.action == Action::NoOp {
-        '!'
-    } else {
-        report::mark(change.action)
-    };
-    (mark, style)
-}
-
-/// What it may have been called before.
-fn renamed(change: &Change) -> String {
-    change.renamed_from.as_ref().map(|from| format!(" (renamed from {from}?)")).unwrap_or_default()
-}
-
-fn is_notable(change: &Change) -> bool {
-    match change.action {
-        Action::NoOp => matches!(change.reason, Reason::TokenMissing { .. }),
-        action => action != Action::Aside,
-    }
-}
-
-/// The counts as one sentence: `Plan: 2 to create, 5 unchanged, 1 in doubt, 1 orphaned.`
-fn sentence(summary: &PlanSummary, drift: Option<&Drift>) -> String {
-    let PlanSummary { create, unchanged, in_doubt, finish, token_missing, conflict, orphaned, .. } = *summary;
-    let PlanSummary { delete, protect, unprotect, aside, import, moves, settle, .. } = *summary;
-    let is_quiet = create + in_doubt + finish + token_missing + conflict + orphaned == 0;
-    if is_quiet && delete + protect + unprotect + aside + import + moves + settle == 0 {
-        return match drift {
-            Some(drift) if drift.contradicts_state() => report::nothing_but_drift(unchanged),
-            _ => report::nothing_to_do(unchanged),
-        };
-    }
-    let deletes = if delete > 0 { format!(", {delete} to delete") } else { String::new() };
-    let first = format!("Plan: {create} to create{deletes}, {unchanged} unchanged");
-    let counts = [
-        (import, "to import"),
-        (moves, "to move"),
-        (settle, "to settle"),
-        (finish, "to finish"),
-        (protect, "to protect"),
-        (unprotect, "to protect no longer"),
-        (in_doubt, "in doubt"),
-        (token_missing, "without token"),
-        (conflict, "in conflict"),
-        (orphaned, "orphaned"),
-        (aside, "left aside"),
-    ];
-    report::tally(first, &counts)
-}
-
-/// What the reports tell of a plan.
-pub(super) fn account(context: &Context, plan: &Plan, (cost, drift): (Option<&Cost>, Option<&Drift>)) {
-    let summary = plan.summary();
-    let (create, in_doubt) = (summary.create, summary.in_doubt);
-    let counts = Counts { is_changed: report::has_changes(&summary), create, delete: summary.delete, in_doubt, refused: 0 };
-    let headline = with_cost(sentence(&summary, drift), cost);
-    context.emit(|| Some(Line::summary("plan", &headline, Summary::Plan(summary.into()))));
-    context.reports.tell(|| Told { headline, counts, cases: Case::of_plan(plan) });
-}
-
 /// What the person should know besides.
-fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made) {
+fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, stops, .. }: &Made) {
     let console = &context.console;
     for (text, hints) in told(guards, &context.command(), "apply") {
         console.warn(format_args!("an apply will stop: {text}"));
@@ -384,11 +277,24 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, .. }: &Made
     }
     let (summary, command) = (plan.summary(), context.command());
     if summary.in_doubt > 0 {
-        console
-            .note(format_args!("  {BOLD}hint{BOLD:#}: `{command} doubts` shows the evidence and the command that settles each"));
+        let hint = match store::writer(&context.state_dir) {
+            Some(writer) => format!("{writer} is at work: what it has sent may still be answered; plan again when it has ended"),
+            None => format!("`{command} doubts` shows the evidence and the command that settles each"),
+        };
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
     }
     if summary.token_missing > 0 {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: {}", token_set::missing(&command, summary.token_missing)));
+    }
+    match drift {
+        None if summary.import > 0 => {
+            let hint = "with `--verify` a plan asks the server whether it lists what is to be imported";
+            console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+        }
+        Some(_) if summary.import > 0 && stops.is_empty() => {
+            console.note("what is to be imported is listed by the server, with its type");
+        }
+        _ => {}
     }
     if reading.is_none() && context.is_ci && manifest.provider == ProviderKind::Chatapi {
         let command = context.command();

@@ -210,11 +210,12 @@ impl Screen {
                 self.outcome(&name, &outcome, Some(took));
             }
             Progress::Stopping { signal, in_flight, drain } => {
-                let drain = in_words(drain);
-                console.note(format_args!(
-                    "{}: nothing new is sent; {in_flight} in flight get up to {drain} (again to stop at once)",
-                    signal.as_str()
-                ));
+                let (drain, get) = (in_words(drain), if in_flight == 1 { "gets" } else { "get" });
+                let rest = match in_flight {
+                    0 => String::new(),
+                    _ => format!("; {in_flight} in flight {get} up to {drain} (again to stop at once)"),
+                };
+                console.note(format_args!("{}: nothing new is sent{rest}", signal.as_str()));
             }
         }
     }

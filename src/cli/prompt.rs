@@ -8,6 +8,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::apply::StopSignal;
+use crate::text::escape;
 
 /// Longest answer, in bytes.
 const ANSWER_MAX: u64 = 4_096;
@@ -19,15 +20,20 @@ pub(super) fn is_answered(context: &Context) -> bool {
     !context.is_ci && !context.is_json() && io::stdin().is_terminal() && Console::is_watched()
 }
 
-/// Asks until `understand` takes the answer; an empty one is the `default`. Without one, the caller knows how not to be asked.
-pub(super) fn ask<T>(
-    console: &Console,
-    question: &str,
-    default: &str,
-    understand: impl Fn(&str) -> Option<T>,
-) -> Result<T, CliError> {
+/// What somebody is asked.
+pub(super) struct Question {
+    pub(super) text: String,
+    /// What an empty answer means.
+    pub(super) default: &'static str,
+    /// The answers that there are, for whoever types another one.
+    pub(super) expected: String,
+}
+
+/// Asks until `understand` takes the answer. Without one, the caller knows how not to be asked.
+pub(super) fn ask<T>(console: &Console, question: &Question, understand: impl Fn(&str) -> Option<T>) -> Result<T, CliError> {
+    let Question { text, default, expected } = question;
     for _ in 0..TRIES {
-        console.question(format_args!("{BOLD}{question}{BOLD:#} {DIM}[{default}]{DIM:#} "));
+        console.question(format_args!("{BOLD}{text}{BOLD:#} {DIM}[{default}]{DIM:#} "));
         let Some(answer) = line()? else {
             // The question stands on a line of its own.
             console.question("\n");
@@ -37,6 +43,7 @@ pub(super) fn ask<T>(
         if let Some(understood) = understand(if answer.is_empty() { default } else { answer }) {
             return Ok(understood);
         }
+        console.question(format_args!("`{}` is no answer to that: {expected} is expected\n", escape(answer)));
     }
     Err(CliError::message(Exit::Error, "the question was not answered"))
 }

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept::Kept;
-use super::signals;
+use super::{signals, state, witness};
 use crate::apply::StopSignal;
 use crate::report::qr::{Modules, Picture, PictureError};
 use crate::secret::Secret;
@@ -24,6 +24,8 @@ use crate::store;
 const UNPAID: &str = "not_paid";
 
 pub(super) fn run(context: &Context, args: &QrArgs) -> Result<Exit, CliError> {
+    // A name that nobody has is said before where its code would go.
+    state::record(&witness::read(context, &args.lock_file)?.state, &args.name)?;
     let is_shown = check(context, args)?;
     signals::runtime()?.block_on(async {
         let stop = signals::listen()?;

@@ -7,11 +7,12 @@ use super::context::{Context, kind_of};
 use super::error::CliError;
 use super::exit::Exit;
 use super::guards::guard_hints;
+use super::machine::not_before;
 use super::{doubts, foreseen, neighbours, sealing, token, witness};
 use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Guard, Proposal};
-use crate::report;
+use crate::report::{self, in_words};
 use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
 use crate::store::StateStore;
 
@@ -82,7 +83,7 @@ fn find(state: &State, args: &ResolveArgs) -> Result<AttemptId, CliError> {
     let name = &args.name;
     let record = super::state::record(state, name)?;
     let Phase::InDoubt(attempt, _) = &record.phase else {
-        return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", record.status()))
+        return Err(CliError::message(Exit::Error, format!("`{name}` is {}, not in doubt", in_words(record.status())))
             .hint("`chatapi doubts` lists what is; an apply reads a recorded answer by itself"));
     };
     if attempt.id != AttemptId::typed(&args.attempt) {
@@ -163,7 +164,7 @@ pub(super) fn objection(
             Some(Proposal::NotCreated) => None,
             Some(Proposal::Exists(found)) => Some(format!("the server lists what may be it: {}", found.id)),
             Some(Proposal::NotYetSettled { at }) => {
-                let at = at.round(jiff::Unit::Second).unwrap_or(*at);
+                let at = not_before(*at);
                 Some(format!("the server lists nothing new yet, and that counts only from {at} on"))
             }
             Some(Proposal::Unknown { why }) => Some(format!("the server's list does not tell: {why}")),

@@ -1,13 +1,15 @@
 //! What is told of things that are settled before anything is created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::gone;
 use crate::instance::{InstanceId, InstanceType};
-use crate::plan::{Change, Settled, Unfit};
+use crate::listing::Listing;
+use crate::manifest::Import;
+use crate::plan::{Admission, Change, Evidence, Settled, Settlement, Unfit};
 use crate::report::account::Notice;
 use crate::saved::SavedPlan;
 use crate::state::State;
@@ -32,6 +34,54 @@ pub(super) fn check_reviewed(saved: &SavedPlan, settled: &Settled) -> Result<(),
             Err(CliError::message(Exit::Stale, message).hint("nothing was sent: plan again"))
         }
     }
+}
+
+/// What is held against `listing` before something is taken in: the state with the rest settled. What is taken in shows itself, and
+/// doubts are those that are left.
+pub(super) fn remaining(settled: &Settled, state: &State) -> State {
+    settled.part(state.clone(), |it| !matches!(it, Settlement::Import(_)))
+}
+
+/// Whether the list lets an instance be taken in.
+pub(super) fn admitted(command: &str, said: &Import, state: &State, admission: &Admission<'_>) -> Result<Evidence, CliError> {
+    let Import { name, id, kind, place } = said;
+    match admission.of(id, Some(*kind)) {
+        Ok((found, _)) => Ok(Evidence { candidates: None, api_url: found.api_url.clone() }),
+        Err(why) => {
+            let refused = refusal(command, (id, Some(*kind)), &why, state);
+            Err(refused.context(format!("{place}: `{name}` is not taken in")))
+        }
+    }
+}
+
+/// What the list would let in of what is to be taken in, and what would stop an apply of the rest.
+pub(super) fn weighed(
+    command: &str,
+    (settled, state): (&Settled, &State),
+    listing: &Listing,
+) -> (BTreeSet<InstanceId>, Vec<CliError>) {
+    let imports = settled.steps.iter().filter_map(|(settlement, _)| match settlement {
+        Settlement::Import(import) => Some(import),
+        _ => None,
+    });
+    let mut imports = imports.peekable();
+    let (mut fit, mut unfit) = (BTreeSet::new(), Vec::new());
+    if imports.peek().is_none() {
+        return (fit, unfit);
+    }
+    let left = remaining(settled, state);
+    match Admission::new(&left, listing) {
+        Err(why) => unfit.push(unlistable(command, &why, state)),
+        Ok(admission) => {
+            for import in imports {
+                match admitted(command, import, state, &admission) {
+                    Ok(_) => drop(fit.insert(import.id.clone())),
+                    Err(error) => unfit.push(error),
+                }
+            }
+        }
+    }
+    (fit, unfit)
 }
 
 /// An instance is not taken in: why, and what to do.

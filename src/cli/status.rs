@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::signals;
 use super::table::{Column, painted};
+use super::wrap::broken;
 use crate::apply::StopSignal;
 use crate::instance::InstanceName;
 use crate::provider::InstanceStatus;
@@ -25,8 +26,8 @@ use crate::text::escape;
 const COLUMNS: [Column; 4] = [Column::cut("NAME", 16), Column::whole("ID"), Column::cut("STATUS", 12), Column::cut("DETAIL", 24)];
 /// Which of them is painted.
 const STATUS: usize = 2;
-/// Lines around a table that is drawn anew: the counts, how it is ended, a gap, the head, a gap and the rest's count.
-const AROUND: usize = 6;
+/// A terminal with fewer lines has none to spare for gaps and for how the watch is ended.
+const LOW: usize = 14;
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError> {
     if args.watch && context.is_json() {
@@ -74,9 +75,9 @@ async fn watch(context: &Context, args: &StatusArgs, mut field: Arc<Field>, stop
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         match &screen {
             Some(screen) => {
+                let headline = format!("{at} {}", StatusSummary::of(&rows).sentence());
                 let every = format!("asked anew every {:?}; Ctrl-C ends it", args.reach.interval);
-                let table = fitted(context, &rows, Console::height());
-                let text = format!("{at} {}\n{DIM}{every}{DIM:#}\n\n{table}", StatusSummary::of(&rows).sentence());
+                let text = frame(context, &rows, (&headline, &every), (Console::width(), Console::height()));
                 screen.set_message(context.console.as_shown(&text));
             }
             None => changes(context, &rows, at, &mut said),
@@ -172,21 +173,44 @@ fn words(row: &StatusRow) -> [String; 2] {
     [word, row.message.as_deref().map(|message| escape(message).into_owned()).unwrap_or_default()]
 }
 
-/// The table in a terminal of `height` lines: where that is too low, what is not authenticated goes before the rest.
-fn fitted(context: &Context, rows: &[StatusRow], height: Option<usize>) -> String {
-    let room = height.map_or(usize::MAX, |height| height.saturating_sub(AROUND));
+/// What a terminal of `columns` and `height` shows. Where that is too low, what is not authenticated goes before the rest, and that
+/// something is left out is said.
+fn frame(
+    context: &Context,
+    rows: &[StatusRow],
+    (headline, every): (&str, &str),
+    (columns, height): (Option<usize>, Option<usize>),
+) -> String {
+    let is_low = height.is_some_and(|height| height < LOW);
+    let wrapped = |text: &str| columns.map_or_else(|| text.to_owned(), |columns| broken(text, columns, Some(0)));
+    let taken = |text: &str| wrapped(text).lines().count().max(1);
+    let headline = &wrapped(headline);
+    let (above, around) = if is_low {
+        (format!("{headline}\n"), taken(headline))
+    } else {
+        (format!("{headline}\n{DIM}{every}{DIM:#}\n\n"), taken(headline) + taken(every) + 1)
+    };
+    // The table's head has a line of its own.
+    let room = height.map_or(usize::MAX, |height| height.saturating_sub(around + 1));
     let mut shown: Vec<&StatusRow> = rows.iter().collect();
     if rows.len() <= room {
-        return drawn(&shown);
+        return (above + &drawn(&shown)).trim_end().to_owned();
     }
     shown.sort_by_key(|row| row.is_authenticated);
-    let left_out = shown.split_off(room);
-    let is_rest_linked = left_out.iter().all(|row| row.is_authenticated);
-    let of_them = if is_rest_linked { "all authenticated" } else { "not all authenticated" };
+    let more = |left_out: &[&StatusRow]| {
+        let is_rest_linked = left_out.iter().all(|row| row.is_authenticated);
+        let of_them = if is_rest_linked { "all authenticated" } else { "not all authenticated" };
+        format!("and {} more, {of_them}: `{} status` shows all", left_out.len(), context.command())
+    };
+    let gap = usize::from(!is_low);
+    let left_out = shown.split_off(room.saturating_sub(taken(&more(&shown)) + gap));
     shown.sort_by(|a, b| a.name.cmp(&b.name));
-    let command = context.command();
-    let more = format!("{DIM}and {} more, {of_them}: `{command} status` shows all{DIM:#}\n", left_out.len());
-    drawn(&shown) + &more
+    // Drawn with all of them, so that its columns stay where they are whoever is shown.
+    let fitting = shown.len();
+    let table = drawn(&shown.into_iter().chain(left_out.iter().copied()).collect::<Vec<_>>());
+    let lines = if fitting == 0 { 0 } else { fitting + 1 };
+    let table: String = table.split_inclusive('\n').take(lines).collect();
+    format!("{above}{table}{}{DIM}{}{DIM:#}", "\n".repeat(gap), wrapped(&more(&left_out)))
 }
 
 fn drawn(rows: &[&StatusRow]) -> String {

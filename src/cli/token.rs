@@ -11,7 +11,7 @@ use super::identity::{TokenError, identities, token_in};
 use super::state::record;
 use super::witness;
 use crate::instance::InstanceName;
-use crate::report::TokenDocument;
+use crate::report::{TokenDocument, in_words};
 use crate::seal::{Recipients, SealError};
 use crate::secret::Secret;
 use crate::state::{Event, KeptSecret, Phase, State, about_answer, about_token};
@@ -30,7 +30,7 @@ pub(super) fn get(context: &Context, name: &InstanceName, args: &IdentityArgs, l
             .hint(format!("`chatapi release --undo {name}` first; it is declared again then")));
     }
     let Some(instance) = record.instance() else {
-        return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", record.status()))
+        return Err(CliError::message(Exit::Error, format!("`{name}` is {} and has no token", in_words(record.status())))
             .hint(format!("`chatapi state show {name}` tells more")));
     };
     let Some(at) = &instance.token else {
@@ -58,7 +58,7 @@ pub(super) fn answer(
     let state = witness::read(context, lock_file)?.state;
     let record = record(&state, name)?;
     let none = || {
-        CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", record.status()))
+        CliError::message(Exit::Error, format!("no answer is kept for `{name}`, which is {}", in_words(record.status())))
             .hint(format!("`chatapi state history {name}` shows what happened"))
     };
     let (serial, sealed_as) = match record.token() {

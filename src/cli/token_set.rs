@@ -14,6 +14,7 @@ use super::state::record;
 use super::token::{from_stdin, keep};
 use super::{sealing, token_file, witness};
 use crate::instance::{ApiUrl, InstanceName};
+use crate::report::in_words;
 use crate::seal::{Identity, OpenError};
 use crate::secret::Secret;
 use crate::state::{Entry, Event, Instance, Serial, State};
@@ -132,7 +133,7 @@ impl Kept {
             None => error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"),
         })?;
         let Some(instance) = record.instance() else {
-            let message = format!("`{name}` is {}: there is nothing to set a token for", record.status());
+            let message = format!("`{name}` is {}: there is nothing to set a token for", in_words(record.status()));
             return Err(CliError::message(Exit::Error, message).hint("`chatapi doubts` shows what is in doubt"));
         };
         check_address(name, instance, one.api_url.as_ref())?;

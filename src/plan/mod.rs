@@ -248,7 +248,7 @@ impl fmt::Display for Reason {
             Self::Pruned { id, .. } => write!(f, "no longer declared; exists as {id}"),
             Self::NotDeclared { id: Some(id) } => write!(f, "no longer declared; still exists as {id}, untouched"),
             Self::NotDeclared { id: None } => f.write_str("no longer declared; may exist, untouched"),
-            Self::Foreign { id } => write!(f, "exists as {id}, and is taken in"),
+            Self::Foreign { id } => write!(f, "taken in as {id}"),
             Self::Renamed { from, id } => write!(f, "called {from} until now; exists as {id}"),
             Self::Verdict { attempt, created: Some(id) } => write!(f, "attempt {attempt} created {id}"),
             Self::Verdict { attempt, created: None } => write!(f, "attempt {attempt} created nothing"),

@@ -90,9 +90,9 @@ const CREATED: &str = "resolutions: [{name: a, attempt: a-a, created: \"7\"}]";
 const NOTHING: &str = "resolutions: [{name: a, attempt: a-a, not-created: true}]";
 
 const ROWS: &[Row] = &[
-    (&["a"], IMPORT, "", "a import: exists as 7, and is taken in; a no-op: exists as 7, token missing", "taken in, not created"),
+    (&["a"], IMPORT, "", "a import: taken in as 7; a no-op: exists as 7, token missing", "taken in, not created"),
     (&["a"], IMPORT, "a=created:7", "spent at m.yaml:2:17: `a` is 7 already; a no-op: exists as 7, token missing", "once"),
-    (&["a"], IMPORT, "a=absent", "a import: exists as 7, and is taken in; a no-op: exists as 7, token missing", "nothing exists"),
+    (&["a"], IMPORT, "a=absent", "a import: taken in as 7; a no-op: exists as 7, token missing", "nothing exists"),
     (
         &["a"],
         IMPORT,
@@ -100,7 +100,7 @@ const ROWS: &[Row] = &[
         "spent at m.yaml:2:17: `a` was 7, which is recorded as deleted; a create: deleted as 7 at 1970-01-01T00:00:00Z",
         "carried out once",
     ),
-    (&["a"], IMPORT, "a=retired:6", "a import: exists as 7, and is taken in; a no-op: exists as 7, token missing", "another one"),
+    (&["a"], IMPORT, "a=retired:6", "a import: taken in as 7; a no-op: exists as 7, token missing", "another one"),
     (&["a"], IMPORT, "a=created:6", "wrong at 17: `a` is 6 already, another one than 7", "a name has one instance"),
     (&["a"], IMPORT, "b=created:7", "wrong at 17: the id 7 belongs to `b`", "an instance has one name"),
     (

@@ -138,8 +138,13 @@ impl Discovery {
     }
 
     fn write(&self, text: &mut String, command: &str) -> std::fmt::Result {
-        let found = counted(self.instances.len(), "instance", "instances");
-        writeln!(text, "# {found} of the account that can be taken in; the names are proposals.")?;
+        match self.instances.len() {
+            0 => writeln!(text, "# The account has nothing that can be taken in.")?,
+            count => {
+                let found = counted(count, "instance", "instances");
+                writeln!(text, "# {found} of the account that can be taken in; the names are proposals.")?;
+            }
+        }
         for DoubtfulData { id, name, attempt } in &self.doubtful {
             writeln!(text, "# {id} is left out: attempt {attempt} of {name} is in doubt and may have created it.")?;
             writeln!(text, "#   {command} resolve {name} --attempt {attempt} --created {id}")?;

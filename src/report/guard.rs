@@ -119,8 +119,9 @@ fn strangers_text(ids: &[InstanceId], allowed: usize) -> String {
     let be = if allowed == 1 { "is" } else { "are" };
     let allowed = if allowed > 0 { format!(", and {allowed} {be} allowed") } else { String::new() };
     let has = instances(count);
+    let them = if count == 1 { "it" } else { "them" };
     format!(
-        "the account has {has} that this state does not know{allowed} ({some}{more}): a run whose state was lost may have created them"
+        "the account has {has} that this state does not know{allowed} ({some}{more}): a run whose state was lost may have created {them}"
     )
 }
 

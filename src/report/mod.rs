@@ -38,7 +38,9 @@ pub use failure::FailureDocument;
 pub use guard::{GuardData, guard_text};
 pub use init::{InitDocument, InitFile, InitState};
 pub use plan::{ChangeData, CostData, PlanDocument, SummaryData};
-pub use state::{Happening, HistoryDocument, InstanceData, RevealedDocument, StateDocument, TokenDocument, VerifyDocument};
+pub use state::{
+    Happening, HistoryDocument, InstanceData, RevealedDocument, StateDocument, TokenDocument, VerifyDocument, in_words,
+};
 pub use status::{StatusDocument, StatusRow, StatusSummary};
 
 use crate::diagnostic::{DiagnosticData, Diagnostics};

@@ -11,6 +11,16 @@ use crate::state::{AttemptId, Binding, Entry, Event, Hash, Head, Lineage, Origin
 use crate::store::{Finding, Severity};
 use crate::text::counted;
 
+/// A status or an event as people read it: what documents call retired is deleted everywhere else.
+pub fn in_words(status: &str) -> &str {
+    match status {
+        "retiring" => "being deleted",
+        "retire_sent" => "delete sent",
+        "retired" => "deleted",
+        other => other,
+    }
+}
+
 /// One instance in `state list` and `state show`.
 #[derive(Debug, Serialize)]
 pub struct InstanceData {

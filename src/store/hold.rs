@@ -19,6 +19,8 @@ use crate::state::Who;
 const FILE: &str = "lock";
 /// How often a waiting command is told that it still waits.
 const TICK: Duration = Duration::from_secs(1);
+/// How long somebody who only looks whether there is a holder may have the lock.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How long a holder that is gone may still have the journal.
 const GOING: Duration = Duration::from_millis(500);
 
@@ -128,6 +130,13 @@ fn journal(path: &Path) -> Result<Option<File>, StoreError> {
     Err(StoreError::Locked { path: dir, holder: Box::new(Holder::unknown()) })
 }
 
+/// Who writes to the state in `dir` just now; none: nobody, or nobody can tell. A look that does not wait: a writer that comes in this
+/// very moment waits for it.
+pub fn writer(dir: &Path) -> Option<Holder> {
+    let file = OpenOptions::new().read(true).custom_flags(place::no_links()).open(dir.join(FILE)).ok()?;
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| holder(dir))
+}
+
 /// Opens the lock file and takes its lock.
 fn locked(dir: &Path, path: &Path, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
@@ -158,20 +167,17 @@ fn introduce(file: &mut File, me: &Holder) -> io::Result<()> {
 
 /// Waits in a thread of its own: the kernel wakes it at once when the lock is let go.
 fn wait(dir: &Path, file: File, timeout: Duration, waiting: &mut dyn FnMut(&Holder)) -> Result<File, StoreError> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.max(GLANCE);
     let (locked, wake) = channel();
     let io = |action| StoreError::io(action, dir.join(FILE));
     let waiter = file.try_clone().map_err(io("open"))?;
-    if timeout.is_zero() {
-        return Err(StoreError::Locked { path: dir.to_owned(), holder: Box::new(holder(dir)) });
-    }
     // The thread ends with the lock or with the process; whoever gave up has dropped the receiver.
     std::thread::spawn(move || locked.send(waiter.lock()));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match wake.recv_timeout(left.min(TICK)) {
             Ok(result) => return result.map(|()| file).map_err(io("lock")),
-            Err(RecvTimeoutError::Timeout) if !left.is_zero() => waiting(&holder(dir)),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => waiting(&holder(dir)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 return Err(StoreError::Locked { path: dir.to_owned(), holder: Box::new(holder(dir)) });
             }

@@ -54,7 +54,7 @@ pub use disk::DiskMedium;
 pub(crate) use disk::{is_stream, make_beside, make_new, probe, replace, sync_dir};
 pub use file::FileStore;
 pub use history::{Past, history};
-pub use hold::{Hold, Holder};
+pub use hold::{Hold, Holder, writer};
 pub use journal::{Medium, Witness};
 pub use lockfile::{LockFile, LockFileError, LockedDoubt, LockedInstance};
 pub use memory::MemoryStore;

@@ -49,7 +49,7 @@ fn an_import_is_planned_checked_and_recorded_once() {
     project.declare(&declaring(&["desk", "other"], &format!("import:\n  - {{name: desk, id: \"{id}\", type: whatsapp}}\n")));
     project.run("init").exits(0).done();
     let plan = project.run("plan").exits(0).prints("Plan: 1 to create, 0 unchanged, 1 to import.");
-    assert!(plan.stdout.contains(&format!("> desk   whatsapp  import  exists as {id}, and is taken in")), "{plan}");
+    assert!(plan.stdout.contains(&format!("> desk   whatsapp  import  taken in as {id}")), "{plan}");
     let document = project.run("plan --format json").exits(0).json();
     assert_eq!((&document["summary"]["import"], &document["summary"]["create"]), (&1.into(), &1.into()));
     assert_eq!(document["changes"][0]["action"], "import");
@@ -87,6 +87,12 @@ fn p4_an_import_that_the_list_does_not_bear_out_sends_and_writes_nothing() {
              import:\n  - {{name: desk, id: \"{entry}\", type: {kind}}}\n"
         );
         project.declare(&text);
+        // A plan says so before, where it asks.
+        project.run("plan --not-a-rename new").exits(0).done_with("with `--verify` a plan asks the server");
+        let plan = project.run("plan --not-a-rename new --verify").exits(0);
+        plan.warns("an apply will stop: instances.yaml:6:12: `desk` is not taken in: the server").done_with(why);
+        let saving = project.run("plan --not-a-rename new --verify --out plan.json").exits(6).warns("the plan was not saved");
+        saving.done_with(why);
         project
             .run("apply --not-a-rename new")
             .exits(6)
@@ -96,6 +102,30 @@ fn p4_an_import_that_the_list_does_not_bear_out_sends_and_writes_nothing() {
             .done_with("caused by");
     }
     assert_eq!((gateway.creates(), project.read("state/journal.jsonl")), (2, before));
+}
+
+#[test]
+fn a_plan_that_asks_the_list_knows_what_is_taken_in_also_where_nothing_is_recorded() {
+    let gateway = Gateway::start(&[]);
+    let ids = [foreign(&gateway), foreign(&gateway)];
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare(&declaring(&["desk"], &format!("import:\n  - {{name: desk, id: \"{}\", type: whatsapp}}\n", ids[0])));
+    // With a state and without.
+    for _ in 0..2 {
+        let plan = project.run("plan --verify").exits(0);
+        assert!(!plan.stdout.contains(&format!("-      {}", ids[0])), "it gets a name: {plan}");
+        assert!(!plan.stderr.contains("`--verify`") && plan.stderr.contains("is listed by the server, with its type"), "{plan}");
+        plan.prints(&format!("taken in as {}", ids[0]))
+            .prints(&format!("unknown   -      {}", ids[1]))
+            .prints("1 unknown")
+            .done_with("import NAME");
+        let drift = &project.run("plan --verify --format json").exits(0).json()["drift"];
+        assert_eq!((drift["findings"].as_array().map(Vec::len), &drift["summary"]["unknown"]), (Some(1), &1.into()), "{drift}");
+        project.run("init").exits(0).done();
+    }
+    project.declare(&declaring(&["desk"], "import:\n  - {name: desk, id: \"999999\", type: whatsapp}\n"));
+    let plan = project.run("plan --verify").exits(0).warns("`desk` is not taken in: the server does not list 999999");
+    plan.prints("2 unknown").done_with("import --discover");
 }
 
 #[test]

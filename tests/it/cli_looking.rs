@@ -103,7 +103,14 @@ fn p12_looking_works_while_an_apply_runs() {
     for (line, code) in LOOKING {
         look(&project, line).exits(code);
     }
-    project.run("plan").exits(3).prints("1 in doubt");
+    // It is in doubt for whoever looks, and somebody is at work on it: nothing is to be settled yet.
+    let writer = format!("`chatapi apply` (process {}", apply.pid());
+    let plan = project.run("plan").exits(3).prints("1 in doubt").warns(&format!("hint: {writer}"));
+    plan.done_with("plan again when it has ended");
+    let doubts = project.run("doubts").exits(3).prints(&format!("settle    not yet: {writer}"));
+    assert!(!doubts.stdout.contains("resolve"), "{doubts}");
+    let refused = project.run("apply").exits(5).warns(&format!("is locked by {writer}"));
+    assert!(!refused.stderr.contains("waiting for"), "{refused}");
     server.release();
     apply.wait().exits(0).prints("1 created, 1 unchanged");
     project.run("plan").exits(0).prints("Nothing to do: 2");

@@ -134,6 +134,9 @@ fn t23_compact_leaves_no_token_behind_that_was_replaced() {
 fn p9_a_removed_name_stays_on_the_server_and_is_not_created_again() {
     let (gateway, project) = done(&["a", "b"]);
     project.run("release c").exits(1).warns("nothing is recorded under `c`");
+    let why = "exists as 1000";
+    let kept = project.run("state rm b").exits(1).warns(why).warns("it would be paid for, and known to nobody");
+    kept.warns("`chatapi release b`").warns("`chatapi destroy b`").done_with("`chatapi state mv b NEW`");
     project.run("release b").exits(0).prints("still paid for").warns("release --undo b");
     project.run("release b").exits(1).warns("`b` is released");
     project.run("apply").exits(6).warns("`b` is declared again, and was released").warns("release --undo b");

@@ -16,6 +16,11 @@ fn two() -> Project {
 
 /// What `line` prints at a terminal of so many columns.
 fn at_terminal(project: &Project, columns: u16, line: &str) -> String {
+    ends_at_terminal(project, columns, line, 0)
+}
+
+/// The same of a command that ends with `code`.
+fn ends_at_terminal(project: &Project, columns: u16, line: &str, code: i32) -> String {
     let mut master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -29,7 +34,7 @@ fn at_terminal(project: &Project, columns: u16, line: &str) -> String {
         let _ = master.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).replace('\r', "")
     });
-    call.run().exits(0).done();
+    assert_eq!(call.run().code, code);
     reader.join().unwrap()
 }
 
@@ -52,6 +57,7 @@ fn every_command_that_takes_a_name_says_which_was_meant() {
     ] {
         project.run(line).exits(1).warns("nothing is recorded under `suport-eu`").done_with("did you mean `support-eu`?");
     }
+    project.run("destroy suport-eu").exits(1).done_with("nothing was sent");
     let set = project.call(["token", "set", "suport-eu"]).input("token").run();
     set.exits(1).done_with("did you mean `support-eu`?");
     let far = project.run("state show billing").exits(1).warns("`chatapi state list` shows every name");
@@ -159,6 +165,41 @@ fn the_provider_that_was_typed_is_the_one_that_is_proposed() {
     }
 }
 
+/// Before anything was created a state knows no server, and the manifest names none that is a real one.
+#[test]
+fn a_drift_without_a_manifest_and_without_a_server_says_what_to_name() {
+    let project = Project::new(&manifest("{kind: emulator}", &["a"]));
+    project.run("init").exits(0).done();
+    project.run("drift").exits(1).warns("the server's address is not set").done_with("`chatapi drift instances.yaml`");
+    project.run("drift instances.yaml").exits(0).prints("No drift").done_or_doubtful();
+    project.run("import --discover").exits(0).prints("# The account has nothing that can be taken in.").done();
+}
+
+/// A command that is broken cannot be copied.
+#[test]
+fn what_settles_a_doubt_is_one_line_in_a_narrow_terminal_too() {
+    let gateway = Gateway::start(&["create=drop-after"]);
+    let long = "branch-office-00-with-a-longer-name";
+    let project = Project::at(&gateway.url(), &[long]);
+    project.run("apply").exits(3).done_or_doubtful();
+    let attempt = project.attempt(long);
+    for line in ["doubts", "doubts --refresh"] {
+        let shown = ends_at_terminal(&project, 60, line, 3);
+        assert!(shown.contains(&format!("    settle    chatapi resolve {long} --attempt {attempt} --created ")), "{shown}");
+    }
+}
+
+/// Where a reason stands below its change, the name above it has the room.
+#[test]
+fn no_name_is_cut_for_a_reason_that_stands_below_it() {
+    let long = "branch-office-00-with-a-longer-name";
+    let project = Project::new(&manifest("{kind: emulator}", &[long]));
+    project.run("apply").done();
+    project.run(&format!("release {long}")).exits(0).done_or_doubtful();
+    let shown = at_terminal(&project, 80, "plan");
+    assert!(shown.contains(&format!("{long}  whatsapp  conflict\n      released; exists as")), "{shown}");
+}
+
 #[test]
 fn one_is_told_as_one() {
     let project = Project::new(&manifest("{kind: emulator}", &["a"]));
@@ -207,6 +248,7 @@ fn many_renames_are_told_as_one_with_the_entries_that_answer_them() {
         let told = run.stderr.matches("12 names are new, and 12 of their types have left").count();
         assert!(told == 1 && run.stderr.lines().count() < 8, "{run}");
         assert!(run.stderr.contains("--not-a-rename store-10`, and so on for the other 2"), "{run}");
+        assert!(run.stderr.contains("which was which is a guess, by how alike the names are: check each pair"), "{run}");
     }
     // As it is proposed, it is a manifest.
     let proposed = project.run("plan").stderr;

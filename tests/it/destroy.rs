@@ -158,7 +158,7 @@ fn a_server_that_asks_to_wait_is_waited_for() {
     let run = run.exits(0).prints("Destroy: 2 deleted.").warns("the server asks to wait (status 429): going on in 1.0 s");
     assert_eq!(gateway.deleted().len(), 2, "{run}");
     let history = project.run("state history a").exits(0).stdout;
-    assert_eq!(history.matches("retire_sent").count(), 1, "{history}");
+    assert_eq!(history.matches("delete sent").count(), 1, "{history}");
 }
 
 /// P10: nothing is deleted any more once somebody has asked to stop.
@@ -188,7 +188,7 @@ fn p7_an_open_delete_is_shown_until_it_is_finished() {
     assert!(died.code > 1_000, "{died}");
     let id = &project.ids()["a"];
     project.run("plan").exits(3).prints("1 in doubt").warns("`chatapi doubts` shows the evidence");
-    project.run("state list").exits(0).prints("retiring");
+    project.run("state list").exits(0).prints("being deleted");
     project.run("doubts").exits(3).prints(&format!("deletes   {id}")).prints("chatapi destroy a");
     let doubts = project.run("doubts --format json").exits(3).json();
     assert_eq!((&doubts[0]["name"], &doubts[0]["deletes"]), (&"a".into(), &id.as_str().into()));

@@ -178,7 +178,7 @@ fn a_delete_that_was_not_sent_is_taken_back_by_a_release() {
             project.run("apply").exits(0).prints("Nothing to do").done();
             assert_eq!(project.token("a"), token);
         } else {
-            run.warns("its delete was sent: `chatapi destroy a` tells what became of it").done_with("retiring");
+            run.warns("its delete was sent: `chatapi destroy a` tells what became of it").done_with("`a` is being deleted");
         }
         assert!(gateway.deleted().is_empty());
     }

@@ -98,6 +98,9 @@ fn p11_it_is_not_printed_where_no_terminal_is_unless_that_is_asked_for() {
         let run = project.run(line).exits(1).warns("not printed where no terminal is").warns("`--png FILE`");
         assert!(run.stdout.is_empty(), "{run}");
     }
+    // What is wrong whatever is typed besides comes first.
+    let nobodys = project.run("qr nobody").exits(1).warns("nothing is recorded under `nobody`");
+    assert!(!nobodys.stderr.contains("no terminal is"), "{nobodys}");
     project.run("qr a --format json --print").exits(1).done_with("does not go with JSON");
     for (line, why) in [
         ("qr a --png state/x.png", "state's directory"),

@@ -48,6 +48,30 @@ fn p4_only_the_number_deletes() {
     assert_eq!(gateway.deleted().len(), 2);
 }
 
+/// Whoever mistypes is told what is expected.
+#[test]
+fn another_answer_than_the_number_is_told_what_is_expected() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    let (run, shown) = at_terminal(&project, "destroy a b", &["3", "x", "no"]);
+    assert!(run.code == 6 && shown.contains("`3` is no answer to that: 2 or no is expected"), "{} {shown}", run.code);
+    assert!(shown.contains("nothing was sent") && gateway.deleted().is_empty(), "{shown}");
+}
+
+#[test]
+fn p10_a_signal_at_the_question_of_a_destroy_ends_it_and_says_that_nothing_was_sent() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway);
+    let asked = gateway.requests();
+    let (run, shown) = interrupted(&project, "destroy a b");
+    assert_eq!(run.code, 130, "{shown}");
+    assert!(shown.contains("stopped by SIGINT") && shown.contains("nothing was sent"), "{shown}");
+    assert_eq!(gateway.requests(), asked, "{shown}");
+    // The state is as it was, and nobody holds it.
+    let (run, shown) = at_terminal(&project, "destroy a b", &["2"]);
+    assert!(run.code == 0 && gateway.deleted().len() == 2, "{} {shown}", run.code);
+}
+
 #[test]
 fn p10_a_signal_at_the_question_of_a_prune_ends_it_and_nothing_is_sent() {
     let gateway = Gateway::start(&[]);
@@ -56,6 +80,7 @@ fn p10_a_signal_at_the_question_of_a_prune_ends_it_and_nothing_is_sent() {
     let (run, shown) = interrupted(&project, "apply --prune --not-a-rename d");
     assert_eq!(run.code, 130, "{shown}");
     assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 0), "{shown}");
+    assert!(shown.contains("nothing was sent; apply again") && !shown.contains("in flight"), "{shown}");
     let (run, shown) = at_terminal(&project, "apply --prune --not-a-rename d", &["2"]);
     assert!(run.code == 0 && gateway.creates() == 4 && gateway.deleted().len() == 2, "{} {shown}", run.code);
 }

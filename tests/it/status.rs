@@ -326,7 +326,7 @@ fn a_low_terminal_shows_what_is_not_linked_first_and_counts_the_rest() {
     for name in ["a", "b", "d"] {
         gateway.instance(&project.ids()[name], "emulatorLink");
     }
-    let (screen, terminal) = Terminal::of_size(100, 9);
+    let (screen, terminal) = Terminal::of_size(100, 6);
     let call = project.call(["status", "--watch"]).env("TERM", "xterm-256color");
     let watching = call.stdout_to(terminal).coloured().start();
     screen.shows("and 2 more, all authenticated: `chatapi status` shows all");
@@ -335,6 +335,35 @@ fn a_low_terminal_shows_what_is_not_linked_first_and_counts_the_rest() {
     let shown = screen.end();
     let has = |name: &str| shown.contains(&format!(" {name}      1000"));
     assert!(has("a") && has("c") && has("e") && !has("b") && !has("d"), "{shown:?}");
+}
+
+/// Of 8 lines none goes to gaps, what is left out is counted, and the columns stay where they would be with everybody shown.
+#[test]
+fn a_very_low_terminal_shows_as_many_as_it_has_lines() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &["a", "b", "c", "d", "e", "f", "g", "h-with-a-much-longer-name"]);
+    project.run("apply").exits(0).done();
+    gateway.instance(&project.ids()["h-with-a-much-longer-name"], "emulatorLink");
+    for (columns, lines, left_out) in [(100, 8, 3), (100, 6, 5), (40, 8, 6), (100, 3, 8), (100, 10, 0)] {
+        let (screen, terminal) = Terminal::of_size(columns, lines);
+        let watching = project.call(["status", "--watch"]).env("TERM", "xterm-256color").stdout_to(terminal).coloured().start();
+        if left_out > 0 {
+            screen.shows(
+                &format!("and {left_out} more, not all authenticated")
+                    .replace("not all", if left_out == 1 { "all" } else { "not all" }),
+            );
+        } else {
+            screen.shows("h-with-a-much-longer-name");
+        }
+        watching.signal(Signal::INT);
+        let _ = watching.wait();
+        let shown = screen.end();
+        let frame = shown.rsplit_once("Status: ").unwrap().1;
+        let rows = frame.matches("got qr code").count() + frame.matches("authenticated\u{1b}").count();
+        assert_eq!(rows, 8 - left_out, "{columns}x{lines}: {shown:?}");
+        let is_aligned = !frame.contains("NAME") || columns < 80 || frame.contains(&format!("NAME{}ID", " ".repeat(24)));
+        assert!(is_aligned, "{columns}x{lines}: {shown:?}");
+    }
 }
 
 /// What an apply makes meanwhile is asked, too.

@@ -9,11 +9,11 @@ use crate::apply::{Applier, Examination};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::resolve::{address, objection};
-use crate::cli::settled::{check_reviewed, refusal, remark, unlistable};
+use crate::cli::settled::{admitted, check_reviewed, remaining, remark, unlistable};
 use crate::cli::{neighbours, planning};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
-use crate::manifest::{Import, Resolution};
+use crate::manifest::Resolution;
 use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
 use crate::provider::Provider as _;
 use crate::state::{Event, State};
@@ -57,8 +57,7 @@ impl Run<'_> {
         let Some(seen) = self.seen(applier, (state, settled)).await? else { return Ok(None) };
         // After the list: what another environment creates meanwhile is on record there before it is listed.
         neighbours::check_settled(settled, || neighbours::at(self.context, Some(self.server.provider.origin())))?;
-        // What is taken in shows itself; doubts are those that are left.
-        let left = settled.part(state.clone(), |it| !matches!(it, Settlement::Import(_)));
+        let left = remaining(settled, state);
         let admission = seen.listing.as_ref().map(|listing| Admission::new(&left, listing)).transpose();
         let admission = admission.map_err(|why| unlistable(&self.context.command(), &why, state))?;
         let mut events = Vec::with_capacity(settled.steps.len());
@@ -66,7 +65,10 @@ impl Run<'_> {
             let evidence = match settlement {
                 Settlement::Move(_) => Evidence::default(),
                 Settlement::Resolve(resolution) => self.weighed(resolution, state, &seen)?,
-                Settlement::Import(import) => self.admitted(import, state, admission.as_ref())?,
+                Settlement::Import(import) => match &admission {
+                    None => Evidence::default(),
+                    Some(admission) => admitted(&self.context.command(), import, state, admission)?,
+                },
             };
             events.push((settlement.event(evidence), change.clone()));
         }
@@ -110,19 +112,6 @@ impl Run<'_> {
             .hint(format!(
                 "if you know better than the list: `{command} resolve {name} --attempt {attempt} {verdict} --despite-list --reason TEXT`"
             )))
-    }
-
-    /// Whether the list lets an instance be taken in.
-    fn admitted(&self, said: &Import, state: &State, admission: Option<&Admission<'_>>) -> Result<Evidence, CliError> {
-        let Import { name, id, kind, place } = said;
-        let Some(admission) = admission else { return Ok(Evidence::default()) };
-        match admission.of(id, Some(*kind)) {
-            Ok((found, _)) => Ok(Evidence { candidates: None, api_url: found.api_url.clone() }),
-            Err(why) => {
-                let refused = refusal(&self.context.command(), (id, Some(*kind)), &why, state);
-                Err(refused.context(format!("{place}: `{name}` is not taken in")))
-            }
-        }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::cli::args::Allowance;
 use crate::cli::console::Console;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::{gone, neighbours, prompt};
+use crate::cli::prompt::{self, Question};
+use crate::cli::{gone, neighbours};
 use crate::instance::{InstanceId, InstanceName};
 use crate::listing::Listing;
 use crate::plan::{Doubts, Guard, missing, strangers};
@@ -150,7 +151,12 @@ impl Run<'_> {
     /// Asks whether to go on; a signal is no yes.
     async fn is_answered_yes(&self, guard: &Guard) -> bool {
         self.context.console.warn(report::guard_text(guard));
-        let ask = |console: &Console| prompt::ask(console, "Are they somebody else's, and shall it go on?", "no", yes_or_no);
+        let question = match guard {
+            Guard::Strangers { ids, .. } if ids.len() == 1 => "Is it somebody else's, and shall it go on?",
+            _ => "Are they somebody else's, and shall it go on?",
+        };
+        let question = Question { text: question.to_owned(), default: "no", expected: "yes or no".to_owned() };
+        let ask = move |console: &Console| prompt::ask(console, &question, yes_or_no);
         matches!(prompt::unless_stopped(self.context, self.stop.clone(), ask).await, Some(Ok(true)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::ending::{exit, sentence};
 use super::{Ended, Finished, Left, Run};
-use crate::apply::{Halt, Report};
+use crate::apply::{Departure, Halt, Outcome, Report};
 use crate::cli::console::BOLD;
 use crate::cli::deletes::line;
 use crate::cli::error::CliError;
@@ -135,6 +135,7 @@ impl Run<'_> {
                     format!("make room on the disk, then {again}; nothing new was begun after the failed write")
                 }
                 Halt::Store(_) => format!("nothing new was begun after the failed write; mend the disk, then {again}"),
+                Halt::Interrupted(_) if is_untouched(report) => format!("nothing was sent; {again} to begin"),
                 Halt::Interrupted(_) => format!("{again} to go on; what was done is recorded"),
             };
             let error = match halt {
@@ -148,4 +149,10 @@ impl Run<'_> {
         let needing = reports::doubts(state, report, &command).chain(settled);
         needing.for_each(|notice| self.context.remark(notice));
     }
+}
+
+/// Whether nothing was sent for any name.
+fn is_untouched(report: &Report) -> bool {
+    report.outcomes.values().all(|outcome| matches!(outcome, Outcome::NotTried))
+        && report.departures.values().all(|departure| matches!(departure, Departure::NotTried))
 }

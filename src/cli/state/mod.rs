@@ -20,7 +20,7 @@ use super::exit::Exit;
 use super::table::{Column, table};
 use super::witness;
 use crate::instance::InstanceName;
-use crate::report::{InstanceData, StateDocument};
+use crate::report::{InstanceData, StateDocument, in_words};
 use crate::store::{Reading, Source};
 
 pub(super) fn run(context: &Context, verb: StateVerb) -> Result<Exit, CliError> {
@@ -75,8 +75,11 @@ fn list(context: &Context, lock_file: &WitnessArg) -> Result<Exit, CliError> {
     let row = |instance: &InstanceData| {
         let id = instance.id.as_ref().map_or("-", |id| id.as_str());
         let api_url = instance.api_url.as_ref().map_or("-", |api_url| api_url.as_str());
-        let status =
-            if instance.protected.is_some() { format!("{}, protected", instance.status) } else { instance.status.to_owned() };
+        let status = if instance.protected.is_some() {
+            format!("{}, protected", in_words(instance.status))
+        } else {
+            in_words(instance.status).to_owned()
+        };
         let [name, kind, id, api_url] = [instance.name.as_str(), instance.kind.as_str(), id, api_url].map(str::to_owned);
         vec![name, kind, status, id, api_url]
     };
@@ -137,7 +140,7 @@ fn show_one(context: &Context, reading: &Reading, name: &InstanceName) -> Result
     let mut rows = vec![
         ("name", data.name.to_string()),
         ("type", data.kind.to_string()),
-        ("status", data.status.to_owned()),
+        ("status", in_words(data.status).to_owned()),
         ("id", text(data.id.map(|id| id.to_string()))),
         ("address", text(data.api_url.map(|api_url| api_url.to_string()))),
         ("since", text(data.since.map(|since| since.round(jiff::Unit::Second).unwrap_or(since).to_string()))),

@@ -11,6 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{neighbours, witness};
 use crate::instance::InstanceName;
+use crate::report::in_words;
 use crate::state::{AttemptId, Event, Phase, Record, State};
 use crate::store::StateStore;
 use crate::text::closest;
@@ -63,7 +64,7 @@ fn check_move(state: &State, from: &InstanceName, to: &InstanceName) -> Result<(
     }
     check_twins(state, to, from)?;
     let Some(taken) = there else { return Ok(()) };
-    let message = format!("the name `{to}` is taken: it is {}", taken.status());
+    let message = format!("the name `{to}` is taken: it is {}", in_words(taken.status()));
     let refused = CliError::message(Exit::Error, message).hint("nothing was changed; choose another name");
     Err(match taken.phase {
         _ if from == to => refused,
@@ -76,13 +77,19 @@ pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg,
     let (mut store, witness) = witness::open(context, "state rm", lock.lock_timeout, lock_file)?;
     let record = record(store.state(), name)?;
     if !record.has_nothing_to_lose() {
-        let refused = unfit(record);
         return Err(match &record.phase {
-            Phase::Created(_) => refused
-                .hint(format!("to keep it on the server and manage it no longer: `chatapi release {name}`"))
-                .hint(format!("to delete it there: `chatapi destroy {name}`")),
-            Phase::Retiring(..) => refused.hint(format!("`chatapi destroy {name}` finishes the delete")),
-            _ => refused,
+            Phase::Created(instance) => {
+                let message = format!(
+                    "`{name}` exists as {}, and is managed: forgotten, it would be paid for, and known to nobody",
+                    instance.id
+                );
+                CliError::message(Exit::Error, message)
+                    .hint(format!("to keep it on the server and manage it no longer: `chatapi release {name}`"))
+                    .hint(format!("to delete it there: `chatapi destroy {name}`"))
+                    .hint(format!("to give it another name: `chatapi state mv {name} NEW`"))
+            }
+            Phase::Retiring(..) => unfit(record).hint(format!("`chatapi destroy {name}` finishes the delete")),
+            _ => unfit(record),
         });
     }
     if let Some((old, _)) = store.state().half_replaced(name) {
@@ -161,7 +168,7 @@ fn begun(record: &Record) -> Option<&AttemptId> {
 
 /// The record's status has no such step.
 fn unfit(record: &Record) -> CliError {
-    let wrong = CliError::message(Exit::Error, format!("`{}` is {}", record.name, record.status()));
+    let wrong = CliError::message(Exit::Error, format!("`{}` is {}", record.name, in_words(record.status())));
     if record.open_attempt().is_some() {
         wrong.hint("settle it first: `chatapi doubts`")
     } else if let Some(retirement) = record.retirement() {

@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::table::{Column, table};
 use crate::cli::witness;
 use crate::instance::InstanceName;
-use crate::report::{Happening, HistoryDocument};
+use crate::report::{Happening, HistoryDocument, in_words};
 use crate::state::{AttemptId, Entry, Event, Who};
 use crate::store::{self, StoreError};
 
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, name: Option<&InstanceName>) -> Result<Exit
         let at = it.at.round(jiff::Unit::Second).unwrap_or(it.at).to_string();
         let name = it.name.as_ref().map_or("-", |name| name.as_str()).to_owned();
         let attempt = it.attempt.as_ref().map_or("-", |attempt| attempt.as_str()).to_owned();
-        vec![it.serial.to_string(), at, it.event.to_owned(), name, attempt, it.detail.clone(), it.by.clone()]
+        vec![it.serial.to_string(), at, in_words(it.event).to_owned(), name, attempt, it.detail.clone(), it.by.clone()]
     };
     let columns = [
         Column::whole("SERIAL"),
