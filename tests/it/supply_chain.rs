@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 /// Crates in the tree on Linux, without the tests'.
-const CRATES_MAX: usize = 167;
+const CRATES_MAX: usize = 170;
 /// For how long a look at an unmaintained dependency counts.
 const REVIEW_DAYS: i32 = 180;
 
