@@ -236,12 +236,11 @@ impl LockFile {
         self.instances.iter().chain(&self.released)
     }
 
-    /// What it knows and `state` does not, as entries that follow there: ids, what is said of them, and doubts. One of an earlier version
-    /// does not say what is protected: then all that it has is.
-    /// `is_newer`: it is right where the two differ.
-    pub fn lessons(&self, state: &State, is_newer: bool, at: Timestamp) -> Vec<Event> {
+    /// What it knows and `state` does not, as entries that follow there: ids, what is said of them, and doubts. Where the two differ, it is
+    /// right. One of an earlier version does not say what is protected: then all that it has is.
+    pub fn lessons(&self, state: &State, at: Timestamp) -> Vec<Event> {
         let (mut state, source) = (state.clone(), ("a lock file, after the state was lost", at));
-        let (mut events, _) = relearn(&mut state, of_lock(self), source, &|_| is_newer);
+        let (mut events, _) = relearn(&mut state, of_lock(self), source, &|_| true);
         for (name, doubt) in self.in_doubt.iter().filter(|(name, _)| !self.instances.contains_key(*name)) {
             let is_open = state.record(name).is_some_and(|record| record.open_id().is_some());
             let attempt = doubt.attempt.clone().unwrap_or_else(|| AttemptId::typed(&format!("a-lost-{name}")));

@@ -28,7 +28,7 @@ fn lock(state: &State) -> LockFile {
 
 /// What a lock file of `lost` makes of `left`.
 fn rebuilt(lost: &State, left: &State) -> State {
-    with(left, lock(lost).lessons(left, true, AT))
+    with(left, lock(lost).lessons(left, AT))
 }
 
 fn gone(of: &str, number: &str) -> Event {
@@ -118,9 +118,9 @@ fn p1_a_lock_file_that_knows_what_was_deleted_closes_no_doubt_with_it() {
     let is_held = |state: &State| matches!(state.record(&name("a")).unwrap().phase, Phase::InDoubt(..));
     // As the lock file is while the create is under way: it names both.
     let creating = |state: &State| LockFile::of(state, head(state), [(&name("a"), InstanceType::WhatsApp)]);
-    let once = with(&empty(), creating(&before).lessons(&empty(), true, AT));
+    let once = with(&empty(), creating(&before).lessons(&empty(), AT));
     assert!(is_held(&once));
-    let twice = with(&once, creating(&before).lessons(&once, true, AT));
+    let twice = with(&once, creating(&before).lessons(&once, AT));
     assert!(is_held(&twice), "a rebuild that was cut off goes on");
     for (witness, is_newer) in [(&before, false), (&before, true), (&created, false)] {
         let mut state = doubtful.clone();

@@ -12,7 +12,7 @@ mod block;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds as _};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -322,6 +322,9 @@ fn write_some(db: &::sled::Db, state: &State, head: Head, names: &BTreeSet<Insta
     let mut names = names.iter().peekable();
     while let Some(name) = names.next() {
         let stretch = Stretch::around(db, name)?;
+        if !stretch.holds(name) {
+            return Err(Unusable::Content("its blocks are not in the order of their names"));
+        }
         while names.next_if(|name| stretch.holds(name)).is_some() {}
         change.replace(&stretch, state)?;
     }
@@ -351,9 +354,8 @@ impl Stretch {
         Ok(Self { from, upto, block })
     }
 
-    /// For a name that is not before it.
     fn holds(&self, name: &InstanceName) -> bool {
-        !matches!(&self.upto, Bound::Excluded(next) if name >= next)
+        (self.from.as_ref(), self.upto.as_ref()).contains(name)
     }
 }
 
@@ -404,10 +406,14 @@ fn named(key: &[u8]) -> Result<InstanceName, Unusable> {
     name.and_then(Result::ok).ok_or(Unusable::Content("a block has no name"))
 }
 
-/// Makes what sled wrote durable, and private: its own flush leaves the one to the kernel, its own opening the other.
+/// Makes what sled wrote durable, and private: its own flush leaves the one to the kernel, its own opening the other. Large values are
+/// files in a directory below.
 fn sync(path: &Path) -> std::io::Result<()> {
     for file in fs::read_dir(path)?.flatten() {
-        if file.file_type()?.is_file() {
+        let kind = file.file_type()?;
+        if kind.is_dir() {
+            sync(&file.path())?;
+        } else if kind.is_file() {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600))?;
             File::open(file.path())?.sync_all()?;
         }

@@ -380,3 +380,20 @@ fn p4_what_is_gone_is_recorded_only_where_the_run_goes_on() {
     project.run(words).exits(1).warns("cannot write no/such/directory/chatapi.lock").done_with("nothing was sent");
     assert_eq!((&project.ids()["a"], account.creates()), (&gone, 2), "it is not on record as gone");
 }
+
+/// What one list lacks does not count; a later one that shows it makes it no part of the run.
+#[test]
+fn p9_a_list_that_lags_lifts_no_limit_of_deletes() {
+    for (most, hidden) in [(0, 2), (1, 3), (1, 1)] {
+        let account = Account::start();
+        let project = project(&account, &["a", "b", "c"]);
+        let ids = account.ids();
+        let lacking: Vec<&str> = ids.iter().take(hidden).map(String::as_str).collect();
+        project.declare(&manifest("{kind: chatapi}", &["c"]));
+        account.hide(&[&lacking, &[]]);
+        let run = project.run(&format!("apply --prune --yes --max-deletes {most}"));
+        assert!(account.deletes() <= most, "{run}");
+        assert_eq!(account.deletes(), 2_usize.saturating_sub(hidden), "{run}");
+        run.done_with("nothing was sent for it");
+    }
+}

@@ -66,7 +66,8 @@ impl Run<'_> {
         if guards.is_empty() && !leaving.is_empty() {
             let looked = deletes::look(applier, &task.settled.state, &leaving).await;
             guards.extend(looked.mistaken);
-            task.unlisted = looked.unlisted;
+            // What one look lacked has not counted: a later one that shows it makes it no part of this run.
+            task.unlisted.extend(looked.unlisted);
         }
         let Settling { steps, listed } = settling;
         if guards.is_empty() {

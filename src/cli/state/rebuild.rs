@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::token_set;
 use crate::cli::witness::Witness;
+use crate::instance::{ApiUrl, InstanceId};
 use crate::provider::certainty::judge;
 use crate::state::{Binding, Event, KeptAnswer, Outline, Phase, Record, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
@@ -175,16 +176,19 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
     if let Some(origin) = known.origin.clone().filter(|_| store.state().binding.is_none()) {
         store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
-    add_known(&mut store, known, true)?;
+    add_known(&mut store, known, &|_| None)?;
     finish(context, store, (path, Some(known)))
 }
 
-/// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to.
-fn add_known(store: &mut FileStore, known: &LockFile, is_newer: bool) -> Result<(), CliError> {
+/// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to. `address`: where something lists it.
+fn add_known(store: &mut FileStore, known: &LockFile, address: &dyn Fn(&InstanceId) -> Option<ApiUrl>) -> Result<(), CliError> {
     if store.state().recipients != known.seal_to {
         store.append(Event::Recipients { to: known.seal_to.clone() }, Timestamp::now())?;
     }
-    for event in known.lessons(store.state(), is_newer, Timestamp::now()) {
+    for mut event in known.lessons(store.state(), Timestamp::now()) {
+        if let Event::Adopted { id, api_url, .. } = &mut event {
+            *api_url = address(id);
+        }
         store.append(event, Timestamp::now())?;
     }
     Ok(())

@@ -200,6 +200,13 @@ mod tests {
         assert_eq!(read, records);
     }
 
+    /// A type is stored as its number: these may not change.
+    #[test]
+    fn types_keep_their_numbers() {
+        let numbered = InstanceType::ALL.map(|kind| (postcard::to_allocvec(&kind).unwrap(), kind));
+        assert_eq!(numbered, [(vec![0], InstanceType::WhatsApp), (vec![1], InstanceType::WhatsAppDev)]);
+    }
+
     #[test]
     fn a_usual_record_is_a_short_row() {
         let usual = encode([plain("usual")].iter()).unwrap();

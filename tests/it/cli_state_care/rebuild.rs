@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{done, doubtful, journal, put_back};
-use crate::stage::{Gateway, Project, manifest};
+use crate::stage::{Account, Gateway, Project, manifest};
 
 #[test]
 fn p5_a_damaged_journal_is_rebuilt_from_what_is_left_and_nothing_is_created_again() {
@@ -81,6 +81,53 @@ fn p5_a_rebuild_from_the_server_keeps_what_the_lock_file_knows_besides() {
     project.run(&format!("state rebuild --from server --adopt a={}", ids["a"])).exits(0).prints("2 instances without token");
     project.run("apply").exits(3);
     assert_eq!((project.ids(), gateway.creates()), (ids, 2));
+}
+
+/// `a` was called gone, and what it had has been taken in as `b`: whoever names neither of them loses neither.
+#[test]
+fn p1_a_rebuild_from_the_server_knows_what_passed_from_one_name_to_another() {
+    for named in [&["keep"][..], &["keep", "b"]] {
+        let account = Account::start();
+        let project = Project::at(&account.url(), &["a", "keep"]);
+        project.run("apply --parallelism 1 --allow-unknown all").exits(0);
+        let ids = project.ids();
+        account.hide(&[&[&ids["a"]]]);
+        project.declare(&manifest("{kind: chatapi}", &["keep"]));
+        project.run("destroy a --yes --max-deletes 1 --settle-after 0s").done_or_doubtful();
+        account.hide(&[&[]]);
+        project.run(&format!("import b --id {}", ids["a"])).exits(0);
+        let all = project.ids();
+        project.declare(&manifest("{kind: chatapi}", &["a", "b", "keep"]));
+        fs::remove_dir_all(project.state()).unwrap();
+        let adopt: String = named.iter().map(|name| format!(" --adopt {name}={}", all[*name])).collect();
+        project.run(&format!("state rebuild --from server{adopt}")).exits(0).prints("2 instances");
+        assert_eq!(project.ids(), all, "{named:?}");
+        project.run("apply").exits(6).warns("`--recreate a`");
+        project.run("apply --target b").exits(3).warns("token");
+        assert_eq!(account.creates(), 2, "{named:?}");
+    }
+}
+
+/// P9: an id of one server is another instance on another.
+#[test]
+fn p9_a_rebuild_from_the_server_takes_no_lock_file_to_another_server_or_account() {
+    let account = Account::start();
+    let project = Project::at(&account.url(), &["a", "b"]);
+    project.run("apply --parallelism 1 --allow-unknown all").exits(0);
+    fs::remove_dir_all(project.state()).unwrap();
+    let (before, ids, foreign) = (project.read("chatapi.lock"), account.ids(), account.foreign());
+    let elsewhere = Account::start();
+    let words = format!("state rebuild --from server --adopt x={foreign}");
+    let run = project.call(words.split(' ')).env("CHATAPI_URL", elsewhere.url()).run();
+    run.exits(1).warns("the instances of the lock file are on").done_with("nothing was written");
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    account.hide(&[&all]);
+    let run = project.run(&words).exits(1).warns("the server lists none of the 2 instances of the lock file");
+    run.done_with("the API key says which account is asked");
+    project.run("state list").exits(8);
+    assert_eq!(project.read("chatapi.lock"), before);
+    account.hide(&[&all[..1]]);
+    project.run(&words).exits(0).prints("3 instances");
 }
 
 #[test]

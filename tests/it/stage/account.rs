@@ -80,6 +80,11 @@ impl Account {
         self.world().creates
     }
 
+    /// Requests to delete.
+    pub(crate) fn deletes(&self) -> usize {
+        self.server.asked().iter().filter(|asked| asked.function() == "deleteInstance").count()
+    }
+
     /// Every id, in the order of their making.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.world().made.iter().map(|(id, _)| id.to_string()).collect()

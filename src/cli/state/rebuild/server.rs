@@ -10,55 +10,119 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Column, table};
 use crate::cli::{neighbours, signals};
-use crate::instance::{InstanceId, InstanceName, InstanceType};
-use crate::listing::Listing;
+use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
+use crate::listing::{ListedInstance, Listing};
 use crate::manifest::ProviderKind;
 use crate::provider::Provider as _;
-use crate::state::{Binding, Event, Lineage};
-use crate::store::{self, LockFile, Reading, StateStore as _};
+use crate::state::{Binding, Event, Grounds, Lineage, Origin, Record, State, Verdict};
+use crate::store::{self, LockFile, LockedInstance, Reading, StateStore as _};
+use crate::text::counted;
 
 pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
     let (bound, lineage) = bound(context)?;
     let listing = signals::runtime()?.block_on(async {
         let server = context.connect(ProviderKind::Chatapi, &args.server).await?;
         context.check_binding(bound.as_ref(), &server, &lineage)?;
+        lock.iter().try_for_each(|known| check_origin(known, server.provider.origin()))?;
         let listing = server.provider.list().await.map_err(|error| CliError::new(Exit::Error, &error))?;
         Ok::<_, CliError>((server, listing))
     });
     let (server, listing) = listing?;
+    lock.iter().try_for_each(|known| check_account(known, &listing))?;
     if args.adopt.is_empty() {
         return Err(unnamed(context, &listing));
     }
     check_adopted(args, lock.as_ref())?;
     let theirs = neighbours::at(context, Some(server.provider.origin()));
     args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
-    let adopted = args.adopt.iter().map(|named| adoption(&listing, named)).collect::<Result<Vec<_>, _>>()?;
+    let adopted = args.adopt.iter().map(|named| found(&listing, named)).collect::<Result<Vec<_>, _>>()?;
     let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
     // It was not held when its binding was looked at first.
     context.check_binding(store.state().binding.as_ref(), &server, &store.state().lineage)?;
     store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     let binding = server.binding(&store.state().lineage);
     store.append(Event::Bound(binding), Timestamp::now())?;
-    for event in adopted {
-        store.append(event, Timestamp::now())?;
-    }
+    // First what the lock file knows, so that what is deleted, protected or in doubt is that whatever is named besides.
     if let Some(known) = lock {
-        // Names that nobody gave an id to were created, or may have been: they are not free. Where both say one, the operator is right.
-        add_known(&mut store, known, false)?;
+        add_known(&mut store, known, &|id| listed(&listing, id)?.api_url.clone())?;
+    }
+    for one in adopted {
+        if let Some(event) = one.event(store.state()) {
+            store.append(event, Timestamp::now())?;
+        }
     }
     finish(context, store, (path, lock.as_ref()))
 }
 
-/// What is recorded of an instance that an operator names.
-fn adoption(listing: &Listing, (name, id): &(InstanceName, InstanceId)) -> Result<Event, CliError> {
-    let found = listing.instances.iter().find(|instance| instance.id == *id);
-    let known = found.and_then(|found| Some((found.kind?, found.api_url.clone())));
+/// What an operator has named, as the server lists it.
+struct Adopted<'a> {
+    name: &'a InstanceName,
+    id: &'a InstanceId,
+    kind: InstanceType,
+    api_url: Option<ApiUrl>,
+}
+
+fn listed<'a>(listing: &'a Listing, id: &InstanceId) -> Option<&'a ListedInstance> {
+    listing.instances.iter().find(|instance| instance.id == *id)
+}
+
+fn found<'a>(listing: &Listing, (name, id): &'a (InstanceName, InstanceId)) -> Result<Adopted<'a>, CliError> {
+    let known = listed(listing, id).and_then(|found| Some((found.kind?, found.api_url.clone())));
     let (kind, api_url) = known.ok_or_else(|| {
         CliError::message(Exit::Error, format!("the server lists no {id} of a type that is known here"))
             .hint("without `--adopt` this shows what it lists")
     })?;
-    let source = "the server's list, named by an operator".to_owned();
-    Ok(Event::Adopted { name: name.clone(), kind, id: id.clone(), api_url, source, is_foreign: false })
+    Ok(Adopted { name, id, kind, api_url })
+}
+
+impl Adopted<'_> {
+    /// What is recorded of it in `state`; none: it is on record already.
+    fn event(self, state: &State) -> Option<Event> {
+        let Self { name, id, kind, api_url } = self;
+        let (name, id) = (name.clone(), id.clone());
+        let record = state.record(&name);
+        if record.is_some_and(|record| record.id() == Some(&id) && !record.is_retired()) {
+            return None;
+        }
+        let source = "the server's list, named by an operator".to_owned();
+        Some(match record.and_then(Record::open_attempt) {
+            // What was in doubt is this.
+            Some(open) => {
+                let grounds = Grounds { by: source, reason: None, candidates: None };
+                Event::Resolved { attempt: open.id.clone(), verdict: Verdict::Created { id, api_url }, grounds }
+            }
+            None => Event::Adopted { name, kind, id, api_url, source, is_foreign: false },
+        })
+    }
+}
+
+/// A lock file tells where its instances are.
+fn check_origin(known: &LockFile, origin: &Origin) -> Result<(), CliError> {
+    match &known.origin {
+        Some(theirs) if theirs != origin => {
+            let message = format!("the instances of the lock file are on {theirs}, and this is {origin}");
+            Err(CliError::message(Exit::Error, message)
+                .hint("nothing was written; CHATAPI_URL says which server is asked")
+                .hint("if they are to be left behind, move the lock file aside"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An account that lists none of what the lock file names is not theirs.
+fn check_account(known: &LockFile, listing: &Listing) -> Result<(), CliError> {
+    let is_missing = |(_, instance): (&InstanceName, &LockedInstance)| listed(listing, &instance.id).is_none();
+    let count = known.instances.len();
+    if count == 0 || !known.instances.iter().all(is_missing) {
+        return Ok(());
+    }
+    let named = counted(count, "instance", "instances");
+    Err(CliError::message(
+        Exit::Error,
+        format!("the server lists none of the {named} of the lock file: it may be another account's"),
+    )
+    .hint("nothing was written; the API key says which account is asked")
+    .hint("if all of them were deleted on the server: `--from lock`, and `drift` tells of them"))
 }
 
 /// What a state that is here is bound to, and its lineage. One that is not here, or cannot be read, says nothing.
