@@ -99,7 +99,7 @@ fn p1_a_rebuild_from_the_server_knows_what_passed_from_one_name_to_another() {
         let all = project.ids();
         project.declare(&manifest("{kind: chatapi}", &["a", "b", "keep"]));
         fs::remove_dir_all(project.state()).unwrap();
-        let adopt: String = named.iter().map(|name| format!(" --adopt {name}={}", all[*name])).collect();
+        let adopt = named.iter().map(|name| format!(" --adopt {name}={}", all[*name])).collect::<Vec<_>>().concat();
         project.run(&format!("state rebuild --from server{adopt}")).exits(0).prints("2 instances");
         assert_eq!(project.ids(), all, "{named:?}");
         project.run("apply").exits(6).warns("`--recreate a`");
