@@ -35,7 +35,7 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Silence {
     /// Nobody has its token.
-    #[error("its token is missing: `chatapi token set NAME` gives it one")]
+    #[error("its token is missing: `chatapi token set NAME < FILE` gives it one")]
     NoToken,
     /// Nobody knows its address.
     #[error("its address is not known: no answer has told it; `chatapi token set NAME --replace --api-url URL` does")]

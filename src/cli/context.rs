@@ -173,7 +173,7 @@ impl Context {
     /// Refuses another server or account than the state's, or one of another environment, before a byte is sent.
     pub(super) fn check_binding(&self, bound: Option<&Binding>, server: &Server, lineage: &Lineage) -> Result<(), CliError> {
         if let Some(bound) = bound.filter(|bound| !server.is_of(bound, lineage)) {
-            return Err(other_server(bound, server.provider.origin()));
+            return Err(other_server(bound, server.provider.origin(), self.environment.as_ref()));
         }
         self.check_environment(bound, lineage)?;
         match &self.environment {
@@ -304,7 +304,7 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
 }
 
 /// Another server or account than the state's.
-fn other_server(bound: &Binding, mine: &Origin) -> CliError {
+pub(super) fn other_server(bound: &Binding, mine: &Origin, chosen: Option<&Chosen>) -> CliError {
     let other = CliError::message(
         Exit::Error,
         if bound.origin == *mine {
@@ -315,8 +315,16 @@ fn other_server(bound: &Binding, mine: &Origin) -> CliError {
     );
     other
         .hint("nothing was sent")
-        .hint("use the server and key of this state, or another state: `--state DIR` (and `--lock-file PATH`)")
+        .hint(use_its("server and key", chosen))
         .hint("if it is the same account under another key or address: `chatapi state rebind`")
+}
+
+/// What a state that is another one's is to be used with. An environment says which state is its own.
+fn use_its(what: &str, chosen: Option<&Chosen>) -> String {
+    match chosen {
+        Some(chosen) => format!("use the {what} of this state, or the environment that is meant: this is `{}`", chosen.name()),
+        None => format!("use the {what} of this state, or another state: `--state DIR` (and `--lock-file PATH`)"),
+    }
 }
 
 /// Refuses a state of another server than `provider` is, as far as that can be told without asking anybody.
@@ -332,7 +340,7 @@ pub(super) fn check_server(context: &Context, bound: Option<&Binding>, provider:
     }
     let there = here.map_or_else(|| "a server by address".to_owned(), |here| here.to_string());
     Err(CliError::message(Exit::Error, format!("the state belongs to {}, not to {there}", bound.origin))
-        .hint("use the server of this state, or another state: `--state DIR` (and `--lock-file PATH`)"))
+        .hint(use_its("server", context.environment.as_ref())))
 }
 
 /// When an absence from the list counts.

@@ -7,18 +7,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 mod account;
+mod address;
 
 use super::args::{Global, Verb};
-use super::context::{typed, typed_word};
+use super::context::typed;
 use super::error::CliError;
 use super::exit::Exit;
 use super::kept;
 use super::reserved::real;
 use crate::manifest::{Confidential, Environment, Environments, Loaded, Manifest, ProviderKind, Stdin, load_guarded, neighbour};
-use crate::provider::{ApiKey, BaseUrl};
-use crate::state::{Binding, KeyFingerprint, Lineage, Origin};
-use crate::store::{self, Reading};
-use crate::text::escape;
+use crate::provider::BaseUrl;
+use crate::state::Origin;
 
 /// The file that declares environments.
 pub(super) const FILE: &str = "chatapi.yaml";
@@ -157,6 +156,16 @@ fn check_spelling(verb: &Verb) -> Result<(), CliError> {
     Err(CliError::message(Exit::Error, format!("{found} declares environments, and they are read from {FILE} only"))
         .hint("nothing was sent: none of its environments would be used, and another state would be begun")
         .hint(format!("`mv {found} {meant}`; or name it: `--environments {found}`")))
+}
+
+/// The environment that has such a state or lock file by the file at `path`, if there is one.
+pub(super) fn owner(path: &Path, confidential: &Confidential, state: &Path, lock_file: &Path) -> Option<String> {
+    let Environments { all, .. } = path.exists().then(|| read(path, confidential).ok())??;
+    let is_its = |own: &Environment| {
+        [real(&path.with_file_name("").join(&own.state)), real(&path.with_file_name("").join(&own.lock_file))]
+    };
+    let wanted = [real(state), real(lock_file)];
+    all.into_iter().find(|(_, own)| is_its(own).iter().any(|path| wanted.contains(path))).map(|(name, _)| name)
 }
 
 fn read(path: &Path, confidential: &Confidential) -> Result<Environments, CliError> {
@@ -315,46 +324,5 @@ impl Chosen {
             Some(Gateway::Server(base, _)) => Some(base.origin()),
             _ => None,
         }
-    }
-
-    /// What `CHATAPI_URL` says, if that is this environment's gateway.
-    pub(super) fn agreed(&self, said: Option<String>) -> Result<Option<String>, CliError> {
-        let (Some(Gateway::Server(base, text)), Some(url)) = (&self.gateway, &said) else { return Ok(said) };
-        if BaseUrl::parse(url).is_ok_and(|other| other != **base) {
-            let message = format!("CHATAPI_URL is {}, and environment `{}` is on {text}", escape(url.trim()), self.name);
-            return Err(CliError::message(Exit::Error, message)
-                .hint("nothing was sent")
-                .hint("choose the other environment, or unset it"));
-        }
-        Ok(said)
-    }
-
-    /// The address that the file says, if the state was bound to that by this very key. Nobody who does not have the key can make such
-    /// a state. None where the file says no address.
-    pub(super) fn url(&self, key: &ApiKey) -> Result<Option<String>, CliError> {
-        let Some(Gateway::Server(base, text)) = &self.gateway else { return Ok(None) };
-        if base.is_bare() && self.is_bound_by(key, base) {
-            return Ok(Some(text.clone()));
-        }
-        let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
-        let refused = CliError::message(Exit::Error, why)
-            .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-            .hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
-        let is_early = self.binding().is_some_and(|(bound, _)| bound.key.as_ref().is_some_and(KeyFingerprint::is_early));
-        let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
-        Err(if is_early { refused.hint(once) } else { refused })
-    }
-
-    fn is_bound_by(&self, key: &ApiKey, base: &BaseUrl) -> bool {
-        let origin = base.origin();
-        let is_mine =
-            |(bound, lineage): (Binding, _)| bound.key == Some(key.fingerprint(&lineage, &origin)) && bound.origin == origin;
-        self.binding().is_some_and(is_mine)
-    }
-
-    /// What its state is bound to, and the lineage of that.
-    fn binding(&self) -> Option<(Binding, Lineage)> {
-        let Reading { state, .. } = store::read(&self.state(), None).ok()?;
-        Some((state.binding?, state.lineage))
     }
 }

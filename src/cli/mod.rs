@@ -64,6 +64,7 @@ mod witness;
 mod wrap;
 
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -124,8 +125,21 @@ fn read() -> Result<Cli, clap::Error> {
             command = command.mut_arg(argument, |it| it.env(Resettable::Reset));
         }
     }
+    if let Some((argument, _)) = named.iter().find(|(argument, _)| is_said_twice(argument)) {
+        let message = format!("the argument '--{argument}' cannot be used multiple times");
+        return Err(command.error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
     let matches = command.clone().try_get_matches()?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Whether a flag that every command has stands before the command and behind it: its parser would take the last one.
+fn is_said_twice(argument: &str) -> bool {
+    let is_it = |word: &OsString| {
+        let rest = word.to_str().and_then(|word| word.strip_prefix("--")?.strip_prefix(argument));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    env::args_os().skip(1).take_while(|word| word != "--").filter(is_it).count() > 1
 }
 
 fn run(context: &Arc<Context>, verb: Verb) -> Result<Exit, CliError> {

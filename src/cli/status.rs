@@ -248,8 +248,11 @@ fn remark(context: &Context, rows: &[StatusRow]) {
     if rows.iter().any(|row| row.problem == Some("refused")) {
         context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} drift` tells whether the server still has it"));
     }
-    if let Some(row) = rows.iter().find(|row| row.problem == Some("wrong_token")) {
-        let name = &row.name;
-        context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set {name} --replace` keeps another token"));
-    }
+    let wrong: Vec<&StatusRow> = rows.iter().filter(|row| row.problem == Some("wrong_token")).collect();
+    let named = match wrong.as_slice() {
+        [] => return,
+        [row] => format!("{} --replace < FILE` keeps another token", row.name),
+        [row, ..] => format!("NAME --replace < FILE` keeps another token, of each of {} such as `{}`", wrong.len(), row.name),
+    };
+    context.console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} token set {named}"));
 }

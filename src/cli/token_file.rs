@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::marker::PhantomData;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::token::is_token;
 use super::token_set::Brought;
-use crate::instance::{ApiUrl, InstanceName};
+use crate::instance::{ApiUrl, InstanceId, InstanceName};
 use crate::secret::Secret;
 
 /// The longest file, in bytes.
@@ -24,7 +25,7 @@ const FILE_MAX: u64 = 64 * 1_024 * 1_024;
 
 /// What belongs into the file.
 const FORM: &str = "CSV with `name,token` or `name,token,api_url` in each line, or JSON: `{\"NAME\": \"TOKEN\", …}`, or a list of \
-     `{\"name\": …, \"token\": …, \"api_url\": …}`";
+     `{\"name\": …, \"token\": …, \"api_url\": …}`, or what `chatapi output --reveal --format json` gives";
 
 /// An item of a JSON list.
 #[derive(Deserialize)]
@@ -35,9 +36,28 @@ struct Item {
     api_url: Option<String>,
 }
 
+/// What `chatapi output` gives. A member of the same name whose value is a token is an instance's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Output {
+    #[serde(rename = "format_version")]
+    _format_version: String,
+    instances: Pairs<Shown>,
+}
+
+/// An instance there.
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    /// None: it was missing then, or left out.
+    token: Option<String>,
+    api_url: Option<String>,
+}
+
 /// What stands in one place of the file.
 struct Row {
     line: Option<u64>,
+    id: Option<String>,
     name: String,
     token: Zeroizing<String>,
     api_url: Option<String>,
@@ -73,7 +93,7 @@ fn wrong(place: &str, what: &str) -> CliError {
     CliError::message(Exit::Error, format!("{place} is not taken: it {what}")).hint("nothing was written").hint(FORM)
 }
 
-fn brought(Row { name, token, api_url, .. }: Row, place: &str) -> Result<Brought, CliError> {
+fn brought(Row { id, name, token, api_url, .. }: Row, place: &str) -> Result<Brought, CliError> {
     let name = InstanceName::parse(&name).map_err(|_| wrong(place, "has no name that an instance can have"))?;
     if !is_token(&token) {
         return Err(wrong(place, "has no token: visible ASCII characters"));
@@ -81,7 +101,8 @@ fn brought(Row { name, token, api_url, .. }: Row, place: &str) -> Result<Brought
     // What stands there may be a token: it is not repeated.
     let api_url = api_url.filter(|text| !text.is_empty()).map(|text| ApiUrl::parse(&text)).transpose();
     let api_url = api_url.map_err(|_| wrong(place, "has an address that is none"))?;
-    Ok(Brought { place: Some(place.to_owned()), name, token: Secret::new(token.to_string()), api_url })
+    let id = id.map(|text| InstanceId::parse(&text)).transpose().map_err(|_| wrong(place, "has an id that is none"))?;
+    Ok(Brought { place: Some(place.to_owned()), name, id, token: Secret::new(token.to_string()), api_url })
 }
 
 fn from_stdin() -> Result<Zeroizing<String>, CliError> {
@@ -117,33 +138,38 @@ fn text(from: impl Read) -> io::Result<Zeroizing<String>> {
 fn json(text: &str, whole: &str) -> Result<Vec<Row>, CliError> {
     // The reader's words may quote a token.
     let wrong = |error: serde_json::Error| {
-        let (line, column) = (error.line(), error.column());
-        let message = format!("{whole} cannot be read as JSON, at line {line}, column {column}");
+        let what = if error.is_data() { "is JSON of another shape" } else { "cannot be read as JSON" };
+        let message = format!("{whole} {what}, at line {}, column {}", error.line(), error.column());
         CliError::message(Exit::Error, message).hint("nothing was written").hint(FORM)
     };
-    let row = |name, token, api_url| Row { line: None, name, token: Zeroizing::new(token), api_url };
+    let row = |name, token, api_url| Row { line: None, id: None, name, token: Zeroizing::new(token), api_url };
     if text.trim_start().starts_with('[') {
         let items: Vec<Item> = serde_json::from_str(text).map_err(wrong)?;
         return Ok(items.into_iter().map(|Item { name, token, api_url }| row(name, token, api_url)).collect());
+    }
+    if let Ok(Output { instances: Pairs(shown), .. }) = serde_json::from_str(text) {
+        let of_shown =
+            |(name, shown): (String, Shown)| Some(Row { id: Some(shown.id), ..row(name, shown.token?, shown.api_url) });
+        return Ok(shown.into_iter().filter_map(of_shown).collect());
     }
     let Pairs(items) = serde_json::from_str(text).map_err(wrong)?;
     Ok(items.into_iter().map(|(name, token)| row(name, token, None)).collect())
 }
 
 /// The members of an object as they stand there: a name that stands twice is not lost.
-struct Pairs(Vec<(String, String)>);
+struct Pairs<V>(Vec<(String, V)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Pairs;
+        struct Members<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
+            type Value = Pairs<V>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object of names and tokens")
+                formatter.write_str("an object of names")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Pairs<V>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = members.next_entry()? {
                     pairs.push(pair);
@@ -151,7 +177,7 @@ impl<'de> Deserialize<'de> for Pairs {
                 Ok(Pairs(pairs))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Members(PhantomData))
     }
 }
 
@@ -167,7 +193,8 @@ fn csv(text: &str, whole: &str) -> Result<Vec<Row>, CliError> {
             (Some(name), Some(token)) if record.len() <= 3 => {
                 if !(rows.is_empty() && is_header(name, token)) {
                     let api_url = record.get(2).map(str::to_owned);
-                    rows.push(Row { line: Some(line), name: name.to_owned(), token: Zeroizing::new(token.to_owned()), api_url });
+                    let token = Zeroizing::new(token.to_owned());
+                    rows.push(Row { line: Some(line), id: None, name: name.to_owned(), token, api_url });
                 }
             }
             _ => return Err(wrong(line)),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, STATE, typed};
-use super::environment::Chosen;
+use super::environment::{self, Chosen};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reserved::real;
@@ -48,9 +48,19 @@ pub(super) fn check(context: &Context, lock_file: &Path, provider: ProviderKind)
             ))
             .hint(format!("if it is a new one: `{command} apply --init`, once")),
         None => refused
-            .hint(format!("if one of them is meant: `--env {name}`, with the chatapi.yaml that declares it"))
+            .hint(match owner(context, lock_file, name) {
+                Some(owner) => format!("if one of them is meant: `--env {owner}` in the place of `--state`"),
+                None => format!("if one of them is meant: `--env {name}`, with the chatapi.yaml that declares it"),
+            })
             .hint(format!("if a state of its own is meant: `{command} apply --init`, once")),
     })
+}
+
+/// The environment that has what was called `name` once.
+fn owner(context: &Context, lock_file: &Path, name: &str) -> Option<String> {
+    let home = lock_file.with_file_name("");
+    let (state, lock) = (context.state_dir.join(name), home.join(format!("chatapi.{name}.lock")));
+    environment::owner(&home.join(environment::FILE), &context.confidential, &state, &lock)
 }
 
 /// The names of environments that left a state or a lock file behind, with instances in it that may be on the server that is meant.

@@ -48,7 +48,8 @@ pub struct LockFile {
     /// What existed and was managed no longer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub released: BTreeMap<InstanceName, LockedInstance>,
-    /// What was deleted while it was declared: nothing is created for it by itself. Its id may be another name's since.
+    /// What was deleted while it was declared: nothing is created for it by itself. Its id may be another name's since. And what was
+    /// replaced and deleted: what has its name since is not replaced once more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deleted: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
@@ -167,7 +168,7 @@ impl LockFile {
                 // As long as nothing shows that it is gone.
                 Phase::Created(_) | Phase::Retiring(..) => &mut instances,
                 Phase::Released(_) => &mut released,
-                Phase::Retired { .. } if !record.orphan_noted => &mut deleted,
+                Phase::Retired { .. } if !record.orphan_noted || state.replacement_of(record).is_some() => &mut deleted,
                 Phase::Intent(attempt) | Phase::InDoubt(attempt, _) | Phase::Received(attempt, _) => {
                     let doubt = LockedDoubt { attempt: Some(attempt.id.clone()), kind: record.kind };
                     in_doubt.insert(record.name.clone(), doubt);

@@ -3,7 +3,8 @@
 //! The newer one is right: where the witness stands behind the last entry that is known of a name, the name has the witness's id. A
 //! release is always taken over, and so is protection: neither lets anything be deleted.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -99,7 +100,6 @@ pub(super) fn relearn(
     for one in &passed_on {
         lesson.pass_on(one);
     }
-    // What replaces another one comes before that: it passes its name on.
     let known = in_order(known);
     for one in &known {
         lesson.rename(one);
@@ -116,23 +116,21 @@ pub(super) fn relearn(
     (lesson.events, lesson.added)
 }
 
-/// Those that nothing else has the name of what they were replaced by come first.
-fn in_order(known: Vec<Known>) -> Vec<Known> {
-    let mut left = known;
-    let mut ordered = Vec::with_capacity(left.len());
-    loop {
-        let awaited: BTreeSet<InstanceName> = left.iter().filter_map(|one| Some(one.replaced.as_ref()?.0.clone())).collect();
-        let is_due = |one: &Known| one.replaced.is_some() && !awaited.contains(&one.name);
-        let (due, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(is_due);
-        left = rest;
-        if due.is_empty() {
-            break;
+/// What was replaced first comes first, and what was not replaced last. What was replaced several times was each time called as its newest
+/// one is called now.
+fn in_order(mut known: Vec<Known>) -> Vec<Known> {
+    let by = |one: &Known| one.replaced.as_ref().map(|(by, _)| by.clone());
+    let links: BTreeMap<InstanceName, InstanceName> = known.iter().filter_map(|one| Some((one.name.clone(), by(one)?))).collect();
+    // No more than there are: a witness may say anything.
+    let chain = |one: &Known| std::iter::successors(by(one), |name| links.get(name).cloned()).take(links.len());
+    known.sort_by_cached_key(|one| Reverse(chain(one).count()));
+    for one in &mut known {
+        let newest = chain(one).last();
+        if let (Some((by, _)), Some(newest)) = (&mut one.replaced, newest) {
+            *by = newest;
         }
-        ordered.extend(due);
     }
-    // What was not replaced takes the names that those leave.
-    ordered.extend(left);
-    ordered
+    known
 }
 
 struct Lesson<'a> {

@@ -132,3 +132,42 @@ fn p1_a_lock_file_that_knows_what_was_deleted_closes_no_doubt_with_it() {
         assert!(is_held(&state));
     }
 }
+
+/// `a` was replaced that often, and each time what it had was deleted.
+fn replaced(times: u32) -> State {
+    let mut state = with(&empty(), [Event::adopted("a", "1")]);
+    for number in 1..=times {
+        let (old, new) = (number.to_string(), (number + 1).to_string());
+        let aside = format!("a.{old}");
+        state = with(&state, [Event::Replacing { name: name("a"), to: name(&aside) }, Event::adopted("a", &new)]);
+        state = with(&state, deleted(&aside, &old));
+    }
+    state
+}
+
+/// It would be paid for once more.
+#[test]
+fn p1_what_was_replaced_and_deleted_is_not_replaced_again_after_a_rebuild() {
+    let lost = replaced(1);
+    assert_eq!(lock(&lost).deleted[&name("a.1")].replaced_by, Some(name("a")));
+    let kept = with(&empty(), [Event::adopted("a", "1")]);
+    for left in [empty(), kept, with(&replaced(1), [])] {
+        let state = rebuilt(&lost, &left);
+        let old = state.replaced(&name("a")).unwrap();
+        assert!(old.is_retired() && old.id() == Some(&id("1")), "{old:?}");
+        assert!(state.record(&name("a")).unwrap().instance().is_some_and(|new| new.id == id("2")));
+    }
+    assert_same_twice(&lost);
+}
+
+#[test]
+fn p1_a_chain_of_replacements_is_known_whole_after_a_rebuild() {
+    let (lost, older) = (replaced(3), replaced(1));
+    for left in [empty(), with(&empty(), [Event::adopted("a", "1")]), older] {
+        let state = rebuilt(&lost, &left);
+        for (new, old) in [("a", "a.3"), ("a.3", "a.2"), ("a.2", "a.1")] {
+            assert_eq!(state.replaced(&name(new)).map(|old| &old.name), Some(&name(old)), "{new}: {state:?}");
+        }
+    }
+    assert_same_twice(&lost);
+}

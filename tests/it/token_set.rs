@@ -35,11 +35,14 @@ fn the_token_that_is_kept_already_is_set_again_by_nothing() {
     let both = set_all(&project, &format!("a,{a}\n")).exits(0);
     both.prints("The token of 1 instance is kept already: it is the same.").done();
     let other = set(&project, "a", TOKEN).exits(1).warns("the token of `a` is kept already, and it is another one");
-    other.done_with("`--replace` puts another in its place");
+    other.warns("has brought it, and it is shown once").done_with("`--replace` puts another in its place");
     set_all(&project, &format!("a,{a}\nb,{TOKEN}\n")).exits(1).warns("line 2 of tokens.csv is not taken").done_with("`b`");
     assert_eq!(project.read("state/journal.jsonl"), before);
-    project.call(["token", "set", "b", "--replace"]).input(TOKEN).run().exits(0).done();
+    let run = project.call(["token", "set", "b", "--replace"]).input(TOKEN).run().exits(0);
+    run.done_with("the one that the answer to the create of `b` had brought is given out no more");
     assert_eq!(project.token("b"), TOKEN);
+    let again = project.call(["token", "set", "b", "--replace"]).input(b.as_str()).run().exits(0);
+    assert!(!again.stderr.contains("given out no more"), "{again}");
 }
 
 /// What is sealed is compared by whoever has the key, and by nobody else.
@@ -104,7 +107,23 @@ fn p11_addresses_that_a_rebuild_lacks_come_with_the_tokens() {
     assert_eq!(project.run("state list --format json").exits(0).json()[2]["api_url"], address(2));
     set_all(&project, &rows.concat()).exits(0).prints("they are the same").done();
     let items = format!("[{{\"name\": \"a\", \"token\": \"{}\", \"api_url\": \"https://other.example/a/\"}}]", tokens[0]);
-    project.call(["token", "set", "--from", "-"]).input(items).run().exits(0).done();
+    let from = |more: &[&str]| {
+        let words: Vec<&str> = ["token", "set", "--from", "-"].iter().chain(more).copied().collect();
+        project.call(words).input(items.as_str()).run()
+    };
+    let run = from(&[]).exits(1).warns(&format!("the address of `a` is known, {}, and this is another one", address(0)));
+    run.warns("nothing was written").done_with("`--replace` puts another in its place");
+    let changed = format!("the address of `a` was {}, and is https://other.example/a/ now", address(0));
+    from(&["--replace"]).exits(0).done_with(&changed);
+    let both = format!("b,{},https://other.example/a/\n", tokens[1]);
+    project.write("tokens.csv", &both);
+    let shared = project.run("token set --from tokens.csv --replace").exits(0);
+    shared.done_with("one address, https://other.example/a/, is that of several: `b`, `a`");
+    for more in [&[][..], &["--replace"]] {
+        let words: Vec<&str> = ["token", "set", "--from", "-"].iter().chain(more).copied().collect();
+        let plain = project.call(words).input(format!("c,{},http://other.example/c/\n", tokens[2])).run().exits(1);
+        plain.done_with("plain http to another machine: no token is ever sent there");
+    }
     // Typed or listed: a token goes there only if a person says so.
     project.run("status a").done_with("--trust-host other.example");
     assert_eq!(gateway.creates(), 3);
@@ -116,5 +135,63 @@ fn p11_an_address_that_a_create_has_told_is_not_replaced_by_a_file() {
     let (_gateway, project) = created(&["a"]);
     let row = format!("a,{},https://other.example/a/\n", project.token("a"));
     let run = set_all(&project, &row).exits(1).warns("line 1 of tokens.csv is not taken");
-    run.warns("the answer to the create of `a` has told its address").done_with("nothing was written");
+    let run = run.warns("the answer to the create of `a` has told its address").warns("take `a` out of the file");
+    run.done_with("nothing was written");
+}
+
+/// A backup that is older than what was created since: the new tokens exist nowhere else.
+#[test]
+fn p3_a_file_does_not_replace_what_a_create_has_brought() {
+    let (_gateway, project) = created(&["a", "b"]);
+    let (token, before) = (project.token("b"), project.read("state/journal.jsonl"));
+    project.call(["token", "set", "a", "--replace"]).input(TOKEN).run().exits(0).done();
+    for more in ["", " --replace"] {
+        project.write("tokens.csv", &format!("a,{TOKEN}\nb,{TOKEN}\n"));
+        set_permissions(project.path("tokens.csv"), Permissions::from_mode(0o600)).unwrap();
+        let run = project.run(&format!("token set --from tokens.csv{more}")).exits(1);
+        let run = run.warns("line 2 of tokens.csv is not taken").warns("it is shown once: take `b` out of the file");
+        run.done_with("`chatapi token set b --replace < FILE`");
+    }
+    project.run("state compact").exits(0).done();
+    let run = project.run("token set --from tokens.csv --replace").exits(1);
+    run.done_with("it is shown once: take `b` out of the file");
+    assert!(project.token("b") == token && before != project.read("state/journal.jsonl"));
+}
+
+/// What `output` gives is the backup that is at hand.
+#[test]
+fn p3_what_the_program_itself_gave_is_taken_and_held_against_the_ids() {
+    let (gateway, project) = created(&["a", "b"]);
+    let (a, b) = (project.token("a"), project.token("b"));
+    project.run("output --reveal --format json --out tok.json").exits(0).done();
+    let set = || project.run("token set --from tok.json");
+    set().exits(0).prints("of 2 instances are kept already: they are the same").done();
+    std::fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from-lock chatapi.lock").exits(0).done();
+    set().exits(0).prints("The tokens of 2 instances are kept.").done();
+    assert_eq!((project.token("a"), project.token("b")), (a, b.clone()));
+    // Another instance has the name since.
+    project.run("apply --replace a --yes --max-deletes 1").exits(0).done();
+    let run = project.run("token set --from tok.json --replace").exits(1).warns("item 1 of tok.json is not taken");
+    let run = run.warns(&format!("and `a` is {}", project.ids()["a"])).warns("take `a` out of the file");
+    is_free_of(&[b], &run.stderr, "the hint");
+    run.done_with("nothing was written");
+    assert_eq!(gateway.creates(), 3);
+    let without = project.run("output").exits(0).stdout;
+    let piped = |text: &str| project.call(["token", "set", "--from", "-"]).input(text).run().exits(1);
+    piped(&without).warns("`chatapi output --reveal --format json`").done_with("there are no tokens in standard input");
+    piped("{\"a\": 1}").done_with("standard input is JSON of another shape, at line 1");
+    piped("{\"a\": ").done_with("standard input cannot be read as JSON, at line 1");
+}
+
+/// What was deleted is in no doubt.
+#[test]
+fn what_is_deleted_is_taken_out_of_the_file() {
+    let (_gateway, project) = created(&["a", "b"]);
+    let (a, b) = (project.token("a"), project.token("b"));
+    project.run("destroy b --yes --max-deletes 1").exits(0).done();
+    let run = set_all(&project, &format!("a,{a}\nb,{b}\n")).exits(1).warns("there is nothing to set a token for");
+    assert!(!run.stderr.contains("doubt"), "{run}");
+    run.done_with("nothing was written; take `b` out of the file");
+    set(&project, "b", &b).exits(1).done_with("`chatapi state show b` tells more");
 }

@@ -69,7 +69,7 @@ pub(in crate::cli) enum TokenVerb {
     },
     /// Set an instance's token from standard input, or those of many from a file.
     #[command(
-        after_help = "Examples:\n  chatapi token set support-eu < token.txt\n  chatapi token set --from tokens.csv\n  vault-export | chatapi token set --from -\n\nA file of many has `name,token` in each line (CSV), or is JSON: `{\"NAME\": \"TOKEN\"}`, or a list of\n`{\"name\": …, \"token\": …}`. A third column, or member, is the instance's address: `api_url`.\nAll of them are set, or none; what is kept already stays as it is. Whether a sealed token is\nthe same is told by its secret key."
+        after_help = "Examples:\n  chatapi token set support-eu < token.txt\n  chatapi token set --from tokens.csv\n  vault-export | chatapi token set --from -\n\nA file of many has `name,token` in each line (CSV), or is JSON: `{\"NAME\": \"TOKEN\"}`, or a list of\n`{\"name\": …, \"token\": …}`, or what `chatapi output --reveal --format json` gives. A third\ncolumn, or member, is the instance's address: `api_url`.\nAll of them are set, or none; what is kept already stays as it is, and a token that the answer\nto a create has brought gives way to no file, even with `--replace`: it is shown once. Whether a\nsealed token is the same is told by its secret key."
     )]
     Set(TokenSetArgs),
 }

@@ -523,6 +523,27 @@ fn p9_a_rebuild_takes_the_ids_and_releases_of_a_newer_lock_file() {
     }
 }
 
+/// What was replaced is paid for once, also where the old one is deleted and the state is lost since.
+#[test]
+fn p1_what_was_replaced_and_deleted_is_not_replaced_again_by_a_rebuilt_state() {
+    for is_older in [false, true] {
+        let (gateway, project) = done(&["a", "b"]);
+        let old = journal(&project);
+        project.run("apply --replace a --yes --max-deletes 1").exits(0).prints("1 created, 1 deleted").done();
+        assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 1));
+        if is_older {
+            put_back(&project, &old);
+            rebuilt(&project);
+        } else {
+            fs::remove_dir_all(project.state()).unwrap();
+            project.run("state rebuild --from-lock chatapi.lock").exits(0).done();
+        }
+        project.run("apply --replace a --yes --max-deletes 1").warns("`a` was replaced before");
+        assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 1), "older: {is_older}");
+        project.run("state verify").exits(0).done();
+    }
+}
+
 /// The journal up to that line; the index and the lock file know more.
 fn garble_but_index(project: &Project, lines: usize) {
     let kept: Vec<String> = journal(project).lines().take(lines).map(str::to_owned).collect();

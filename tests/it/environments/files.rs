@@ -135,6 +135,9 @@ fn p1_an_environment_that_was_renamed_begins_nothing_anew() {
     project.run("apply --env production").exits(1).done_with("`chatapi --env production state rebind`");
     project.run("--env production state rebind").exits(0).done();
     project.run("apply --env production").exits(0).prints("Nothing to do").done();
+    // What is called otherwise by now is hinted at as it is called now.
+    let beside = project.run("apply --state other").exits(6).warns("what belongs to environments: `prod`");
+    beside.done_with("`--env production` in the place of `--state`");
     // On the emulator nothing costs money, and another server has none of it.
     file("dev: {gateway: emulator}, other: {gateway: 'https://other.example/'}");
     project.run("apply --env dev").exits(0).done();
@@ -151,6 +154,17 @@ fn p1_an_environment_that_was_renamed_begins_nothing_anew() {
     let run = project.run("apply").exits(6).warns("no state was begun in state, and there is what belongs to environments: ");
     run.warns("`--env fresh`").done_with("`prod`");
     assert_eq!(gateway.creates(), 2);
+}
+
+/// The last one would be taken, and nobody has said which one is meant.
+#[test]
+fn p15_two_environments_are_one_too_many() {
+    let project = Project::at("http://127.0.0.1:9/", &["a"]);
+    project.write("chatapi.yaml", "environments: {prod: {}, dev: {}}\n");
+    for line in ["--env dev plan --env prod", "--env=dev plan --env=prod", "plan --env dev --env prod"] {
+        project.run(line).exits(1).done_with("'--env");
+    }
+    project.run("--state x state list --state y").exits(1).done_with("the argument '--state' cannot be used multiple times");
 }
 
 /// P1: nobody would see that none of its environments is used.
