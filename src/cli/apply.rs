@@ -298,7 +298,7 @@ impl Run<'_> {
             self.leave(applier, &task, &mut report).await
         };
         report.outcomes.extend(task.unreviewed.iter().map(|name| (name.clone(), Outcome::NotTried)));
-        let (state, head) = look(applier).await.map_err(|error| after(&report, error, self.again()))?;
+        let (state, head) = look(applier).await.map_err(|error| after(&report, error, &self.again()))?;
         Ok(Finished { ended: Ended::Applied(report), stopped, task, settled, marks, state, head })
     }
 

@@ -14,7 +14,7 @@ use crate::state::{Record, State};
 use crate::text::{counted, escape};
 
 /// Names that a question lists.
-const LISTED: usize = 10;
+pub(super) const LISTED: usize = 10;
 
 /// Tells what is to be deleted: a person, who is asked, some of it as a warning; a log all of it.
 pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<InstanceName>) {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::answers::Asked;
 use super::args::DestroyArgs;
 use super::console::BOLD;
 use super::context::{Context, settling};
@@ -13,7 +14,7 @@ use super::deletes::{self, line};
 use super::error::CliError;
 use super::exit::Exit;
 use super::gone;
-use super::guards::{guard_hints, they_are};
+use super::guards::{guard_hints, they_are, victims};
 use super::machine::steady_now;
 use super::planning::chosen;
 use super::progress::{DRAIN, Display, TRIES};
@@ -26,9 +27,14 @@ use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Guard;
 use crate::provider::Provider;
 use crate::report::{DestroyDocument, DestroySummary, guard_text, halt_text};
+use crate::saved::Consent;
 use crate::state::{Lineage, Phase, Record, Serial, State};
 use crate::store::{FileStore, StateStore};
 use crate::text::counted;
+
+/// What goes before a list that shows nothing, and before its time.
+const DESPITE: &str = " --despite-list";
+const AT_ONCE: &str = " --settle-after 0s";
 
 /// What was deleted before, of what was named.
 type Before = BTreeMap<InstanceName, InstanceId>;
@@ -128,6 +134,7 @@ async fn confirm(
         let message = format!("{instances} would be deleted, and this run may delete {most}");
         return Err(CliError::message(Exit::Guard, message)
             .hint("nothing was sent")
+            .hint(victims(names, None))
             .hint(format!("if {} meant: `--max-deletes {count}`", they_are(count))));
     }
     if args.deletes.yes && args.deletes.max_deletes.is_some() {
@@ -138,6 +145,7 @@ async fn confirm(
         let message = format!("{instances} would be deleted for good, and nobody is asked here");
         return Err(CliError::message(Exit::Guard, message)
             .hint("nothing was sent")
+            .hint(victims(names, None))
             .hint(format!("if {} meant: `--yes --max-deletes {count}`", they_are(count))));
     }
     deletes::announce(context, state, names);
@@ -192,7 +200,7 @@ async fn go(
     }
     display.end();
     let (state, head) = looked?;
-    let exit = tell(context, (&departures, &before), (&state, head.serial))?;
+    let exit = tell(context, args, (&departures, &before), (&state, head.serial))?;
     match renewed.map(|renewed| renewed.tell(context)) {
         Some(unwritten) if exit == Exit::Done => Ok(unwritten),
         _ => Ok(exit),
@@ -202,7 +210,9 @@ async fn go(
 /// The server shows another instance than the record has: nothing is sent.
 async fn mistaken(context: &Context, args: &DestroyArgs, applier: Applier, guard: &Guard) -> CliError {
     let error = CliError::message(Exit::Guard, guard_text(guard)).hint("nothing was sent");
-    let error = guard_hints(guard, &context.command(), "destroy").into_iter().fold(error, CliError::hint);
+    let error = guard_hints(guard, &Asked { command: &context.command(), with: "destroy", said: &Consent::default() })
+        .into_iter()
+        .fold(error, CliError::hint);
     let looked = applier.look(|store| (store.state().lineage.clone(), store.head().serial)).await;
     if let Err(error) = applier.close().await {
         context.complain(&CliError::from(&error));
@@ -219,6 +229,7 @@ fn unrecorded(error: RecordError) -> CliError {
 
 fn tell(
     context: &Context,
+    args: &DestroyArgs,
     (departures, before): (&Departures, &Before),
     (state, serial): (&State, Serial),
 ) -> Result<Exit, CliError> {
@@ -238,7 +249,7 @@ fn tell(
     if summary.in_doubt > 0 {
         let what = counted(summary.in_doubt, "instance still exists", "instances still exist");
         let error = CliError::message(exit, format!("whether {what} is not known"));
-        context.complain(&ways_on(&context.command(), departures, state).into_iter().fold(error, CliError::hint));
+        context.complain(&ways_on(&context.command(), args, departures, state).into_iter().fold(error, CliError::hint));
     }
     Ok(exit)
 }
@@ -255,27 +266,40 @@ fn halted(halt: &Halt, exit: Exit) -> CliError {
     }
 }
 
-/// What leads to the end, each with the command that does.
-fn ways_on(command: &str, departures: &Departures, state: &State) -> Vec<String> {
+/// What leads to the end, each with the command that does: with the flags that were given, for more than one may be needed.
+fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &State) -> Vec<String> {
     let Obstacles { lacking, is_nothing_listed, counts_from } = &departures.obstacles;
     let names: BTreeSet<&InstanceName> = in_doubt(departures).chain(lacking).collect();
     let is_protected = names.iter().any(|name| state.record(name).is_some_and(|record| record.is_protected));
-    let unprotect = if is_protected { " --unprotect" } else { "" };
-    let again = |flags: &str| gone::destroy(command, &names, &format!("{unprotect}{flags}"));
+    let again = |more: &str| {
+        let flags = [
+            (is_protected, " --unprotect"),
+            (args.despite_list || more == DESPITE, DESPITE),
+            (args.server.settle_after.is_zero() || more == AT_ONCE, AT_ONCE),
+        ];
+        let flags: String = flags.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag).collect();
+        gone::destroy(command, &names, &flags)
+    };
+    let is_stuck = *is_nothing_listed && !args.despite_list;
     let mut ways = Vec::new();
-    if lacking.is_empty() {
-        ways.push(format!("deleting again does no harm: {}", again("")));
-    } else {
-        let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        ways.push(format!("the list may lag behind, and lacks {others} too: ask again later"));
-        ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
+    match () {
+        () if !lacking.is_empty() => {
+            let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            ways.push(format!("the list may lag behind, and lacks {others} too: ask again later"));
+            ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
+        }
+        () if is_stuck => {
+            ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned())
+        }
+        () => ways.push(format!("deleting again does no harm: {}", again(""))),
     }
     if let Some(at) = counts_from {
         let at = at.round(jiff::Unit::Second).unwrap_or(*at);
-        ways.push(format!("an absence from the list counts from {at} on; if this server's list never lags: `--settle-after 0s`"));
+        let now = again(AT_ONCE);
+        ways.push(format!("an absence from the list counts from {at} on; if this server's list never lags: {now}"));
     }
-    if *is_nothing_listed {
-        let despite = again(" --despite-list");
+    if is_stuck {
+        let despite = again(DESPITE);
         ways.push(format!("if the account is the right one, and has nothing any more: {despite}"));
     }
     ways

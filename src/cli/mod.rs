@@ -2,6 +2,7 @@
 //! how it ends. Nothing else in the crate uses this module.
 
 mod again;
+mod answers;
 mod apply;
 mod args;
 mod asking;
@@ -39,6 +40,7 @@ mod process;
 mod progress;
 mod prompt;
 mod qr;
+mod remainders;
 mod reports;
 mod reserved;
 mod resolve;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 pub(super) use text::{account, cost_sentence, show, with_cost};
 
+use super::answers::Asked;
 use super::args::PlanArgs;
 use super::console::BOLD;
 use super::context::{Context, check_server, typed};
@@ -17,14 +18,14 @@ use super::guards::{guard_hints, told};
 use super::planning::{self, planned, remark_spent};
 use super::reports;
 use super::witness::Witness;
-use super::{foreseen, neighbours, saved, sealing, settled, token_set, unnamed, variables, witness};
+use super::{foreseen, neighbours, remainders, saved, sealing, settled, token_set, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
-use crate::plan::{Cost, Drift, Guard, Limits, Plan, PlanSummary, Settled};
+use crate::plan::{Action, Cost, Drift, Guard, Limits, Plan, PlanSummary, Settled};
 use crate::report::account::Notice;
 use crate::report::{self, DriftData, PlanDocument};
-use crate::saved::SavedPlan;
+use crate::saved::{Consent, SavedPlan};
 use crate::seal::Recipients;
 use crate::state::{FORMAT, Hash, Lineage, Serial, State};
 use crate::store::{self, Reading, Source, StoreError};
@@ -69,6 +70,8 @@ struct Made {
     /// None: the server was not asked.
     drift: Option<Drift>,
     settled: Settled,
+    /// What was said beside the manifest.
+    consent: Consent,
 }
 
 impl Made {
@@ -89,6 +92,7 @@ impl Made {
         if let Some(state) = state {
             let leaving: BTreeSet<_> = plan.remainders().map(|(old, _)| old.clone()).collect();
             remark_spent(context, &plan, &consent, (state, &leaving));
+            remainders::remark(context, &plan, &consent, state);
         }
         let hash = plan_hash(&plan, state, &manifest)?;
         let aim = state.and_then(|state| state.run.as_ref()?.aim);
@@ -115,7 +119,7 @@ impl Made {
         };
         stops.extend(unfit);
         stops.extend(sealing);
-        Ok(Self { manifest, reading, plan, hash, guards, wanted, is_sealing_refused, stops, drift, settled })
+        Ok(Self { manifest, reading, plan, hash, guards, wanted, is_sealing_refused, stops, drift, settled, consent })
     }
 
     fn exit(&self, is_detailed: bool) -> Exit {
@@ -173,7 +177,7 @@ impl Made {
         reports.about(state.map(|state| (&state.lineage, state.serial)), self.hash);
         context.planned(&self.plan);
         for guard in &self.guards {
-            let hints = guard_hints(guard, &command, "apply");
+            let hints = guard_hints(guard, &Asked { command: &command, with: "apply", said: &self.consent });
             context.note(hints.iter().fold(Notice::of_guard(guard), |notice, hint| notice.hint(hint)));
         }
         if let Some(state) = state {
@@ -212,17 +216,22 @@ impl Made {
         if let Some(guard) = self.guards.first() {
             let refused = CliError::message(Exit::Guard, "the plan was not saved: an apply of it would stop");
             let refused = refused.hint(report::guard_text(guard));
-            return Err(guard_hints(guard, &command, "plan").into_iter().fold(refused, CliError::hint));
+            let asked = Asked { command: &command, with: "plan", said: &self.consent };
+            return Err(guard_hints(guard, &asked).into_iter().fold(refused, CliError::hint));
         }
         let Some(Reading { state, head, .. }) = self.reading else {
             let absent = CliError::message(Exit::State, "a saved plan is for one state, and there is none here");
             return Err(absent.hint(format!("`{command} init` begins one, if none is lost; then plan again")));
         };
         saved::check_place(context, path, lock_path, &args.manifests.files)?;
+        let confirmed = match self.plan.with(Action::Delete).count() {
+            0 => String::new(),
+            count => format!("; where nobody can be asked, `--yes --max-deletes {count}` behind that"),
+        };
         let saved = saved::write(path, args, (&self.manifest, lock_path), (&state, head), (self.plan, self.hash))?;
         let (path, until) = (typed(path), saved.expires.round(jiff::Unit::Second).unwrap_or(saved.expires));
         context.console.note(format_args!("saved as {path} ({}), good for one apply until {until}", saved.id));
-        context.console.note(format_args!("next: `{command} show {path}`, `{command} apply {path}`"));
+        context.console.note(format_args!("next: `{command} show {path}`, `{command} apply {path}`{confirmed}"));
         Ok(saved)
     }
 }
@@ -267,9 +276,9 @@ fn nothing() -> State {
 }
 
 /// What the person should know besides.
-fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, stops, .. }: &Made) {
+fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, stops, consent, .. }: &Made) {
     let console = &context.console;
-    for (text, hints) in told(guards, &context.command(), "apply") {
+    for (text, hints) in told(guards, &Asked { command: &context.command(), with: "apply", said: consent }) {
         console.warn(format_args!("an apply will stop: {text}"));
         for hint in hints {
             console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));

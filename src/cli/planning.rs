@@ -7,7 +7,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::state::meant;
-use super::variables;
+use super::{remainders, variables};
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest, Move, Target};
 use crate::plan::{Action, Irreplaceable, Plan, Replace, Settled, Settlement, settle};
@@ -214,7 +214,10 @@ pub(super) fn remark_spent(
         }
         let Some((old, instance)) = state.replaced(name).zip(exists) else { continue };
         let told = format!("`{name}` was replaced before: the one that it had is `{}`", old.name);
-        let notice = hinted(Notice::warning(&told).about(name), old, (context, plan, leaving));
+        let notice = match way_on(context, (name, old), (plan, state, leaving)) {
+            Some(hint) => Notice::warning(&told).about(name).hint(&hint),
+            None => Notice::warning(&told).about(name),
+        };
         let again = format!("to replace what it has now, too: `--replace {name}={}`", instance.id);
         context.remark(notice.hint(&again));
     }
@@ -230,15 +233,17 @@ fn remark_retiring(context: &Context, record: &Record) {
     context.remark(Notice::warning(&told).about(name).hint(&hint));
 }
 
-/// With what can be done about `old`. What is declared, or has a name of its own, has its place.
-fn hinted(notice: Notice, old: &Record, (context, plan, leaving): (&Context, &Plan, &BTreeSet<InstanceName>)) -> Notice {
+/// What can be done about `old`, which `new` has replaced. What is declared, or has a name of its own, has its place.
+fn way_on(
+    context: &Context,
+    (new, old): (&InstanceName, &Record),
+    (plan, state, leaving): (&Plan, &State, &BTreeSet<InstanceName>),
+) -> Option<String> {
     let (name, command) = (&old.name, context.command());
-    let is_left = plan.changes.iter().any(|change| change.name == *name && change.action == Action::Orphan);
+    let is_left = plan.with(Action::Orphan).any(|change| change.name == *name);
     match old.phase {
-        Phase::Retired { .. } => notice.hint(&format!("`{command} state rm {name}` forgets that; then it can be replaced again")),
-        _ if is_left && !old.is_kept && !leaving.contains(name) => {
-            notice.hint(&format!("`{command} destroy {name}` deletes that one"))
-        }
-        _ => notice,
+        Phase::Retired { .. } => Some(format!("`{command} state rm {name}` forgets that; then it can be replaced again")),
+        _ if is_left && !old.is_kept && !leaving.contains(name) => Some(remainders::way_on(&command, state, (name, new))),
+        _ => None,
     }
 }

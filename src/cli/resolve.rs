@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::answers::Asked;
 use super::args::ResolveArgs;
 use super::context::{Context, kind_of};
 use super::error::CliError;
@@ -13,6 +14,7 @@ use crate::apply::Examination;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Candidate, Guard, Proposal};
 use crate::report::{self, in_words};
+use crate::saved::Consent;
 use crate::state::{AttemptId, Event, Grounds, Phase, State, Verdict};
 use crate::store::StateStore;
 
@@ -184,7 +186,7 @@ fn tell(context: &Context, args: &ResolveArgs, has_token: bool, half: Option<&Gu
     if let Some(guard) = half {
         context.done(format!("`{name}` was not created."))?;
         console.note(report::guard_text(guard));
-        for hint in guard_hints(guard, &context.command(), "apply") {
+        for hint in guard_hints(guard, &Asked { command: &context.command(), with: "apply", said: &Consent::default() }) {
             console.note(format_args!("next: {hint}"));
         }
         return Ok(());

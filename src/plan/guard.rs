@@ -24,6 +24,8 @@ pub enum Guard {
         recorded: InstanceType,
         /// What is declared.
         declared: InstanceType,
+        /// The id of what exists.
+        id: Option<InstanceId>,
     },
     /// The name is of an instance that was released.
     Released {
@@ -111,20 +113,20 @@ pub enum Guard {
     },
     /// More deletes than the operator allows one run.
     Deletes {
-        /// How many the plan asks for.
-        wanted: usize,
+        /// What the plan deletes.
+        names: BTreeSet<InstanceName>,
         /// How many are allowed.
         most: usize,
     },
     /// Nothing at all is declared, so that everything would be deleted, and nobody has said that this is meant.
     Everything {
-        /// How many instances that are.
-        wanted: usize,
+        /// These.
+        names: BTreeSet<InstanceName>,
     },
     /// Instances are to be deleted, and nobody has confirmed how many.
     Unconfirmed {
-        /// How many the plan asks for.
-        wanted: usize,
+        /// What the plan deletes.
+        names: BTreeSet<InstanceName>,
     },
     /// The account has instances that this state neither knows nor has seen before.
     Strangers {
@@ -148,6 +150,8 @@ pub enum Left {
     TakenIn {
         /// Its id.
         id: InstanceId,
+        /// An earlier run has taken it in; else this one would.
+        is_recorded: bool,
     },
 }
 
@@ -172,8 +176,8 @@ impl Plan {
     /// What forbids the run, whatever else it would do: nothing is sent while this is not empty.
     pub fn guards(&self, limits: &Limits, prices: Option<&Prices>) -> Vec<Guard> {
         let conflicts = self.with(Action::Conflict).filter_map(|change| match &change.reason {
-            Reason::OtherType { recorded } => {
-                Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind })
+            Reason::OtherType { recorded, id } => {
+                Some(Guard::TypeChange { name: change.name.clone(), recorded: *recorded, declared: change.kind, id: id.clone() })
             }
             Reason::Released { id } => Some(Guard::Released { name: change.name.clone(), id: id.clone() }),
             _ => None,
@@ -190,7 +194,8 @@ impl Plan {
         let of: BTreeMap<_, _> = self.changes.iter().map(|change| (&change.name, change)).collect();
         let renames = self.changes.iter().filter_map(|change| {
             let from = change.renamed_from.clone()?;
-            let left = left(of.get(&from).copied());
+            let is_recorded = self.settlements.iter().all(|step| step.name != from || step.action != Action::Import);
+            let left = left(of.get(&from).copied(), is_recorded);
             Some(Guard::ProbableRename { from, to: change.name.clone(), kind: change.kind, left })
         });
         let costs = limits.max_monthly_cost.into_iter().flat_map(|most| self.too_expensive(most, prices));
@@ -211,11 +216,11 @@ impl Plan {
     }
 
     fn too_many_deletes(&self, limits: &Limits) -> Option<Guard> {
-        let wanted = self.with(Action::Delete).count();
+        let names: BTreeSet<_> = self.with(Action::Delete).map(|change| change.name.clone()).collect();
         match limits.max_deletes {
-            _ if wanted == 0 => None,
-            most if limits.is_nothing_declared && most != Some(wanted) => Some(Guard::Everything { wanted }),
-            Some(most) => (wanted > most).then_some(Guard::Deletes { wanted, most }),
+            _ if names.is_empty() => None,
+            most if limits.is_nothing_declared && most != Some(names.len()) => Some(Guard::Everything { names }),
+            Some(most) => (names.len() > most).then_some(Guard::Deletes { names, most }),
             None => None,
         }
     }
@@ -248,13 +253,13 @@ impl Plan {
 }
 
 /// What the plan has of a name that a new one may be; none: it changes nothing of it.
-fn left(change: Option<&Change>) -> Left {
+fn left(change: Option<&Change>, is_recorded: bool) -> Left {
     let is_declared = |action| matches!(action, Action::NoOp | Action::Protect | Action::Unprotect | Action::Aside);
     match change.map(|change| (change.action, &change.reason)) {
         None => Left::PresumedGone,
         Some((_, Reason::InDoubt { .. })) => Left::InDoubt,
         Some((action, Reason::Exists { id } | Reason::TokenMissing { id })) if is_declared(action) => {
-            Left::TakenIn { id: id.clone() }
+            Left::TakenIn { id: id.clone(), is_recorded }
         }
         Some(_) => Left::Exists,
     }

@@ -138,6 +138,9 @@ pub enum Reason {
     OtherType {
         /// The recorded type.
         recorded: InstanceType,
+        /// Its id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<InstanceId>,
     },
     /// It was released, and is declared again.
     Released {
@@ -236,7 +239,7 @@ impl fmt::Display for Reason {
                 write!(f, "attempt {attempt} in doubt since {}: {seen}", to_the_second(*since))
             }
             Self::Received { attempt } => write!(f, "the answer to attempt {attempt} is recorded"),
-            Self::OtherType { recorded } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
+            Self::OtherType { recorded, .. } => write!(f, "recorded as {recorded}, and a type cannot be changed"),
             Self::Released { id } => write!(f, "released; exists as {id}, and is not managed"),
             Self::Retiring { id, since } => {
                 write!(f, "being deleted as {id} since {}, and not known to be gone", to_the_second(*since))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Change, Plan, Reason};
-use crate::instance::{InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{Instance, Phase, Record, State};
 
 /// More newly orphaned or new names than this are compared by type only, not by likeness.
@@ -16,7 +16,7 @@ pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> P
         changes.push(change(name, *kind, state));
     }
     let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
-    let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record)?))).collect();
+    let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record, state)?))).collect();
     let suspects = left_by(&orphans, &half_replaced(declared, state)).chain(unsettled(declared, state));
     suspect_renames(&mut changes, suspects);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
@@ -43,7 +43,7 @@ fn change(name: &InstanceName, kind: InstanceType, state: &State) -> Change {
         // So is a doubt of another type: resolving it comes first, and says what exists.
         Some(Record { phase: Phase::Released(instance), .. }) => (Action::Conflict, Reason::Released { id: instance.id.clone() }),
         Some(record) if record.kind != kind && record.instance().is_some() => {
-            (Action::Conflict, Reason::OtherType { recorded: record.kind })
+            (Action::Conflict, Reason::OtherType { recorded: record.kind, id: record.id().cloned() })
         }
         Some(record) => recorded(record),
     };
@@ -72,15 +72,24 @@ fn recorded(record: &Record) -> (Action, Reason) {
 }
 
 /// What is recorded and not declared; nothing for a name of which nothing can exist.
-fn orphan(record: &Record) -> Option<Change> {
+fn orphan(record: &Record, state: &State) -> Option<Change> {
     let (action, reason) = match recorded(record) {
         (Action::Create, _) | (_, Reason::Released { .. }) => return None,
         (Action::Hold, reason) => (Action::Orphan, reason),
         (Action::Finish, reason) => (Action::Finish, reason),
-        (_, Reason::Exists { id }) => (Action::Orphan, Reason::NotDeclared { id: Some(id) }),
+        (_, Reason::Exists { id }) => (Action::Orphan, left_over(record, id, state)),
         (_, reason) => (Action::Orphan, reason),
     };
     Some(Change { name: record.name.clone(), kind: record.kind, action, reason, exists_as: None, renamed_from: None })
+}
+
+/// Why an instance is there that is not declared: it was replaced, and nobody has given it a place of its own; or it has left.
+fn left_over(record: &Record, id: InstanceId, state: &State) -> Reason {
+    let new = state.replacement_of(record).filter(|new| new.instance().is_some());
+    match new.filter(|new| state.remainder(&new.name).is_some_and(|old| old.name == record.name)) {
+        Some(new) => Reason::Replaced { id, by: new.name.clone() },
+        None => Reason::NotDeclared { id: Some(id) },
+    }
 }
 
 /// What is set aside for names that have left before they had another instance: it stands for them.
@@ -154,7 +163,6 @@ fn pair(left: Vec<&InstanceName>, new: Vec<&mut Change>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::InstanceId;
     use crate::plan::{Guard, Left, Limits};
     use crate::state::{AttemptId, Entry, Event, KeptSecret, Lineage, Serial};
 
@@ -335,7 +343,8 @@ mod tests {
     #[test]
     fn guards_name_what_stops_the_run_and_the_operator_can_answer_a_rename() {
         let plan = planned(&[("a", "dev"), ("c", "wa")], &[("a", "wa", "created"), ("b", "wa", "created")]);
-        let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev") };
+        let id = Some(InstanceId::parse("100").unwrap());
+        let type_change = Guard::TypeChange { name: name("a"), recorded: kind("wa"), declared: kind("dev"), id };
         let rename = Guard::ProbableRename { from: name("b"), to: name("c"), kind: kind("wa"), left: Left::Exists };
         assert_eq!(plan.guards(&Limits::default(), None), [type_change.clone(), rename]);
         let plan = plan.answered(&[name("c")], &[]);

@@ -167,8 +167,8 @@ impl Plan {
     #[must_use]
     pub fn keeping_remainders(mut self) -> Self {
         for change in self.changes.iter_mut().filter(|change| change.action == Action::Delete) {
-            if let Reason::Replaced { id, .. } = &change.reason {
-                (change.action, change.reason) = (Action::Orphan, Reason::NotDeclared { id: Some(id.clone()) });
+            if matches!(change.reason, Reason::Replaced { .. }) {
+                change.action = Action::Orphan;
             }
         }
         self

@@ -139,9 +139,14 @@ mod tests {
         let protected = Guard::Protected { name: name("c"), id: InstanceId::parse("3").unwrap(), is_declared: false };
         assert!(pruned.guards(&Limits::default(), None).contains(&protected));
         let all = Limits { is_nothing_declared: true, max_deletes: Some(3), ..Limits::default() };
-        assert!(of(&[], &state).pruning(&state).guards(&all, None).contains(&Guard::Everything { wanted: 2 }));
+        assert!(
+            of(&[], &state)
+                .pruning(&state)
+                .guards(&all, None)
+                .contains(&Guard::Everything { names: [name("a"), name("b")].into() })
+        );
         let few = Limits { max_deletes: Some(1), ..Limits::default() };
-        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { wanted: 2, most: 1 }));
+        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { names: [name("a"), name("b")].into(), most: 1 }));
         assert_ne!(
             pruned.checksum(None, "x").unwrap(),
             of(&["d"], &state).checksum(None, "x").unwrap(),

@@ -52,7 +52,7 @@ impl From<&Guard> for GuardData {
 /// A guard in words.
 pub fn guard_text(guard: &Guard) -> String {
     match guard {
-        Guard::TypeChange { name, recorded, declared } => {
+        Guard::TypeChange { name, recorded, declared, .. } => {
             format!("`{name}` is declared as {declared} and exists as {recorded}; a type cannot be changed")
         }
         Guard::Released { name, id } => {
@@ -80,7 +80,7 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Unpriced { kind } => {
             format!("the cost is limited, and nobody has said what an instance of type {kind} costs")
         }
-        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id } } => {
+        Guard::ProbableRename { from, to, kind, left: Left::TakenIn { id, .. } } => {
             format!(
                 "`{to}` is new and `{from}`, taken in as {id}, too, both {kind}: a run that was lost may have created it as `{to}`"
             )
@@ -99,14 +99,14 @@ pub fn guard_text(guard: &Guard) -> String {
         Guard::Protected { name, id, is_declared: false } => {
             format!("`{name}` is protected, and would be deleted: it exists as {id}")
         }
-        Guard::Deletes { wanted, most } => {
-            format!("{} would be deleted, and this run may delete {most}", instances(*wanted))
+        Guard::Deletes { names, most } => {
+            format!("{} would be deleted, and this run may delete {most}", instances(names.len()))
         }
-        Guard::Everything { wanted } => {
-            format!("nothing at all is declared, and {} would be deleted", instances(*wanted))
+        Guard::Everything { names } => {
+            format!("nothing at all is declared, and {} would be deleted", instances(names.len()))
         }
-        Guard::Unconfirmed { wanted } => {
-            format!("{} would be deleted for good, and nobody is asked here", instances(*wanted))
+        Guard::Unconfirmed { names } => {
+            format!("{} would be deleted for good, and nobody is asked here", instances(names.len()))
         }
         Guard::Strangers { ids, allowed } => strangers_text(ids, *allowed),
     }

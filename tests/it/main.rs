@@ -82,3 +82,4 @@ mod syscalls;
 mod token_set;
 mod two_applies;
 mod unread;
+mod ways_out;

@@ -195,7 +195,7 @@ fn only_what_is_selected_is_changed() {
     // What is not selected is neither pruned nor called orphaned. That the new one may be one that has left is asked all the same.
     let ids = project.ids();
     project.declare(&LABELLED.replace("{name: a,", "{name: e,").replace("  - {name: d, type: whatsapp_dev}\n", ""));
-    project.run("apply --prune --yes --max-deletes 9 --target c").exits(6).warns("`--not-a-rename c`");
+    project.run("apply --prune --yes --max-deletes 9 --target c").exits(6).warns("--not-a-rename c`");
     let run = project.run("apply --prune --yes --max-deletes 9 --target c --not-a-rename c").exits(0);
     let run = run.prints("Apply: 1 created, 0 unchanged, 4 left aside.");
     assert!(gateway.deleted().is_empty() && !run.stdout.contains("orphaned"), "{run}");
@@ -240,7 +240,7 @@ fn typed_anew(gateway: &Gateway) -> (Project, String) {
 fn a_changed_type_gets_a_new_instance_only_when_told_and_the_old_one_goes_last() {
     let gateway = Gateway::start(&[]);
     let (project, old) = typed_anew(&gateway);
-    project.run("apply").exits(6).warns("a type cannot be changed").warns("`--replace a`");
+    project.run("apply").exits(6).warns("a type cannot be changed").warns("`--replace a=");
     project.run("apply --replace b").exits(1).warns("`b` is to be replaced, and is not declared");
     project.run("plan --replace a").exits(0).prints("1 to create").prints(&format!("replaces {old}, which is a.{old} then"));
     assert_eq!(gateway.creates(), 1);

@@ -14,7 +14,7 @@ use crate::cli::{neighbours, planning};
 use crate::instance::InstanceId;
 use crate::listing::Listing;
 use crate::manifest::Resolution;
-use crate::plan::{Admission, Change, Evidence, Settled, Settlement};
+use crate::plan::{Admission, Change, Evidence, Proposal, Settled, Settlement};
 use crate::provider::Provider as _;
 use crate::state::{Event, State};
 
@@ -107,9 +107,15 @@ impl Run<'_> {
         };
         let verdict = created.as_ref().map_or_else(|| "--not-created".to_owned(), |id| format!("--created {id}"));
         let command = self.context.command();
-        Err(CliError::message(Exit::Guard, format!("{place}: `{name}` is not settled that way: {why}"))
-            .hint("nothing was sent")
-            .hint(format!(
+        let refused = CliError::message(Exit::Guard, format!("{place}: `{name}` is not settled that way: {why}"));
+        let listed = match examination.proposals.get(name) {
+            Some((_, Proposal::Exists(found))) => Some(&found.id).filter(|id| created.as_ref() != Some(id)),
+            _ => None,
+        };
+        let refused = listed.into_iter().fold(refused.hint("nothing was sent"), |refused, id| {
+            refused.hint(format!("if it is {id}, say so there: `created: \"{id}\"`"))
+        });
+        Err(refused.hint(format!(
                 "if you know better than the list: `{command} resolve {name} --attempt {attempt} {verdict} --despite-list --reason TEXT`"
             )))
     }

@@ -34,7 +34,7 @@ impl Run<'_> {
             return Ok(None);
         }
         if is_unasked || !prompt::is_answered(self.context) {
-            return Ok(Some(Guard::Unconfirmed { wanted: names.len() }));
+            return Ok(Some(Guard::Unconfirmed { names }));
         }
         self.ask(state, (&names, &unlisted)).await.map(|()| None)
     }
@@ -107,7 +107,17 @@ impl Run<'_> {
         remark_spent(self.context, &task.plan, self.consent, (&state, &replaced));
         let (going, unlisted) = task.by_list(&state, &replaced);
         let others = task.by_list(&state, &task.deletes()).0.len();
-        if !going.is_empty() && self.may_delete_replaced(&state, (&going, &unlisted), others).await {
+        let may_go = match () {
+            () if going.is_empty() => false,
+            () if self.is_well(report) => self.may_delete_replaced(&state, (&going, &unlisted), others).await,
+            // Nothing is deleted any more, and nobody is asked for nothing.
+            () if self.is_asked_about_remainders() => true,
+            () => {
+                self.remind(&going, going.len() + others);
+                false
+            }
+        };
+        if may_go {
             failpoint::pass("replaced");
             report.departures.extend(going.iter().map(|name| (name.clone(), Departure::NotTried)));
             self.delete(applier, task, &going, report).await?;
@@ -169,8 +179,7 @@ impl Run<'_> {
         names: &BTreeSet<InstanceName>,
         report: &mut Report,
     ) -> Result<(), RecordError> {
-        let is_well = |outcome: &Outcome| matches!(outcome, Outcome::Created { .. } | Outcome::NotCreated { .. });
-        if names.is_empty() || report.halt.is_some() || self.stop.asked().is_some() || !report.outcomes.values().all(is_well) {
+        if names.is_empty() || !self.is_well(report) {
             return Ok(());
         }
         let state = applier.look(|store| store.state().clone()).await?;
@@ -185,6 +194,12 @@ impl Run<'_> {
         report.departures.extend(departures.outcomes);
         report.halt = departures.halt;
         Ok(())
+    }
+
+    /// Whether nothing has stopped the run, and nothing in it has failed or is in doubt.
+    fn is_well(&self, report: &Report) -> bool {
+        let is_well = |outcome: &Outcome| matches!(outcome, Outcome::Created { .. } | Outcome::NotCreated { .. });
+        report.halt.is_none() && self.stop.asked().is_none() && report.outcomes.values().all(is_well)
     }
 
     /// What this run has replaced, and what was before and the plan shows, if it still exists beside a new one that can be used. What is
@@ -260,7 +275,7 @@ impl Task {
     /// What stops it where more of them are listed than it may delete.
     pub(super) fn too_many(&self, most: Option<usize>) -> Option<Guard> {
         let names = self.plan.with(Action::Delete).map(|change| change.name.clone()).collect();
-        let wanted = self.by_list(&self.settled.state, &names).0.len();
-        most.filter(|most| wanted > *most).map(|most| Guard::Deletes { wanted, most })
+        let names = self.by_list(&self.settled.state, &names).0;
+        most.filter(|most| names.len() > *most).map(|most| Guard::Deletes { names, most })
     }
 }

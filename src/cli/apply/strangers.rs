@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Run;
 use crate::apply::Applier;
 use crate::cli::args::Allowance;
-use crate::cli::console::Console;
+use crate::cli::console::{BOLD, Console};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::prompt::{self, Question};
@@ -63,7 +63,11 @@ impl Run<'_> {
             match strictness {
                 Strictness::Stop => return Ok(Some(guard)),
                 Strictness::Warn => {
+                    let command = self.context.command();
                     self.context.console.warn(report::guard_text(&guard));
+                    self.context.console.note(format_args!(
+                        "  {BOLD}hint{BOLD:#}: what of it is yours is not created again if it is taken in first: `{command} import --discover` proposes entries"
+                    ));
                     return Ok(None);
                 }
                 // An answer takes its time: what has appeared meanwhile is asked about too.

@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering;
 use super::ending::{exit, sentence};
 use super::{Ended, Finished, Left, Run};
 use crate::apply::{Departure, Halt, Outcome, Report};
+use crate::cli::answers::{self, Asked};
 use crate::cli::console::BOLD;
 use crate::cli::deletes::line;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::guards::{guard_hints, told};
 use crate::cli::plan::{cost_sentence, with_cost};
-use crate::cli::planning::declared;
+use crate::cli::planning::{declared, remark_spent};
 use crate::cli::progress::Display;
+use crate::cli::remainders;
 use crate::cli::reports::{self, Told};
 use crate::failpoint;
 use crate::plan::{Cost, Guard};
@@ -75,6 +77,13 @@ impl Run<'_> {
                 cases: Case::of_apply(self.manifest, report, &recovered, &result.state),
             }
         });
+        if !guards.is_empty() {
+            // What stops it may be answered by what is spent already.
+            let state = &result.task.settled.state;
+            let leaving = result.task.remainders.keys().cloned().collect();
+            remark_spent(self.context, &result.task.plan, self.consent, (state, &leaving));
+        }
+        remainders::remark(self.context, &result.task.plan, self.consent, &result.state);
         self.explain(report, guards, &result.state);
         for name in &result.task.unreviewed {
             let told = format!("`{name}` can be created now, and is not in the saved plan: plan again");
@@ -88,7 +97,8 @@ impl Run<'_> {
     fn undelivered(&self, result: &Finished) -> Option<Exit> {
         let signal = result.stopped.filter(|_| self.delivery.is_some())?;
         let message = format!("stopped by {} before any output was promised: none was written", signal.as_str());
-        self.context.complain(&CliError::message(Exit::Signal(signal), message).hint("apply again to go on"));
+        let hint = format!("apply again{} to go on", answers::again(self.consent));
+        self.context.complain(&CliError::message(Exit::Signal(signal), message).hint(hint));
         Some(Exit::Signal(signal))
     }
 
@@ -104,8 +114,12 @@ impl Run<'_> {
     }
 
     /// What goes on with a run that was stopped: its plan is spent from its first entry on.
-    pub(super) fn again(&self) -> &'static str {
-        if self.saved.is_some() { "plan again (this plan is spent), or apply the manifest" } else { "apply again" }
+    pub(super) fn again(&self) -> String {
+        let said = answers::again(self.consent);
+        match self.saved {
+            Some(_) => format!("plan again{said} (this plan is spent), or apply the manifest{said}"),
+            None => format!("apply again{said}"),
+        }
     }
 
     /// What needs a person, and what to type.
@@ -115,12 +129,13 @@ impl Run<'_> {
         let is_among = guards.iter().any(|guard| matches!(guard, Guard::Strangers { .. })) && state.doubts().next().is_some();
         let first =
             is_among.then(|| format!("what is in doubt may be among them: settle that first, `{command} doubts --refresh`"));
-        for (text, hints) in told(guards, &command, with) {
+        let asked = Asked { command: &command, with, said: self.consent };
+        for (text, hints) in told(guards, &asked) {
             let error = first.iter().cloned().chain(hints).fold(CliError::message(Exit::Guard, text), CliError::hint);
             self.context.console.error(&error);
         }
         for guard in guards {
-            let hints = first.iter().cloned().chain(guard_hints(guard, &command, with));
+            let hints = first.iter().cloned().chain(guard_hints(guard, &asked));
             self.context.note(hints.fold(Notice::of_guard(guard), |notice, hint| notice.hint(&hint)));
         }
         if let Some(halt) = &report.halt {
