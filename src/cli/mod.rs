@@ -16,6 +16,7 @@ mod discover;
 mod doctor;
 mod doubts;
 mod drift;
+mod echo;
 mod emulator;
 mod environment;
 mod error;

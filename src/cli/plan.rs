@@ -86,6 +86,7 @@ impl Made {
             planning::settled(&manifest, &foreseen::of(context, &context.state_dir, state)?.state, &consent.targets)?;
         }
         let plan = planned(&manifest, &settled, &consent)?;
+        planning::remark_unsuspected(context, &manifest, &settled, &consent);
         if let Some(state) = state {
             let leaving: BTreeSet<_> = plan.remainders().map(|(old, _)| old.clone()).collect();
             remark_spent(context, &plan, &consent, (state, &leaving));

@@ -124,7 +124,10 @@ fn a_rename_is_stopped_and_both_ways_out_of_it_work() {
         let stopped = project.run("apply").exits(6).prints("Stopped: nothing was sent.");
         let stopped = stopped.warns("`chatapi state mv old new`").warns("--not-a-rename new");
         let stopped = stopped.warns("if another manifest declares `old`: name both in one command");
+        let misspelt = project.run("plan --not-a-rename nwe").exits(0);
+        misspelt.warns("`nwe` is not declared: `--not-a-rename` does nothing for it").done_with("did you mean `new`?");
         let answered = project.run("plan --not-a-rename new").exits(0);
+        assert!(!answered.stderr.contains("does nothing"), "{answered}");
         assert!(!answered.stdout.contains("renamed from") && !answered.stderr.contains("will stop"), "{answered}");
         assert_eq!(gateway.creates(), before, "{stopped}");
         project.run(way_out).done();
