@@ -33,6 +33,7 @@ mod logging;
 mod machine;
 mod man;
 mod neighbours;
+mod orphans;
 mod output;
 mod plan;
 mod planning;

@@ -1,7 +1,6 @@
 //! `chatapi status`: asks each instance whether its phone is linked, once or again and again.
 
 use std::collections::BTreeMap;
-use std::io::stdout;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +10,6 @@ use super::args::StatusArgs;
 use super::asking::{Asked, Field, Silence};
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD};
 use super::context::Context;
-use super::echo::Unechoed;
 use super::error::CliError;
 use super::exit::Exit;
 use super::signals;
@@ -64,7 +62,7 @@ async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: St
 /// Until a signal comes.
 async fn watch(context: &Context, args: &StatusArgs, mut field: Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
     let screen = Console::width().map(|_| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
-    let _unechoed = screen.as_ref().map(|_| Unechoed::on(stdout()));
+    let _unechoed = screen.as_ref().map(|_| Console::unechoed());
     if let Some(screen) = &screen
         && let Ok(style) = ProgressStyle::with_template("{msg}")
     {

@@ -31,9 +31,9 @@ impl Diagnostics {
         let renderer = renderer.term_width(WIDTH);
         let mut text = String::new();
         for diagnostic in self.iter().take(SHOWN_MAX) {
-            let rendered = renderer.render(&[group(diagnostic)]);
-            let is_narrow = rendered.lines().any(is_at_the_margin);
-            for (number, line) in rendered.lines().filter(|line| !is_gap(line)).enumerate() {
+            let shown = renderer.render(&[group(diagnostic)]);
+            let is_narrow = shown.lines().any(is_at_the_margin);
+            for (number, line) in shown.lines().filter(|line| !is_gap(line)).enumerate() {
                 if is_narrow && number > 0 {
                     text.push(' ');
                 }
