@@ -20,6 +20,7 @@ use indicatif::ProgressBar;
 use rustix::fs::FileType;
 
 use super::again::addressed;
+use super::echo::Unechoed;
 use super::error::{CliError, Content};
 use super::stream::Stream;
 use super::wrap::wrapped;
@@ -313,6 +314,11 @@ impl Console {
             ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
             _ => text.into_owned(),
         }
+    }
+
+    /// As long as it lives, a signal that is typed moves nothing that is drawn on standard output.
+    pub(super) fn unechoed() -> Unechoed<io::Stdout> {
+        Unechoed::on(io::stdout())
     }
 
     /// Whether standard error is coloured.

@@ -17,7 +17,10 @@ use crate::state::{Record, State};
 use crate::store;
 
 pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError> {
+    let writer = store::writer(&context.state_dir);
     let reading = witness::look(context, &args.lock_file)?;
+    // One that began or ended while the state was read may have to do with what was read.
+    let writer = writer.or_else(|| store::writer(&context.state_dir));
     let asks = args.refresh && reading.state.doubts().next().is_some();
     let state = &foreseen::of(context, &context.state_dir, &reading.state)?.state;
     let examination = if asks { Some(ask(context, state, &args.server)?) } else { None };
@@ -28,15 +31,15 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
         .state
         .doubts()
         .map(|(record, attempt, doubt)| DoubtData::new(&reading.state, record, attempt, doubt, proposal(&record.name)));
-    let doubts: Vec<DoubtData> = creates.chain(reading.state.records().values().filter_map(DoubtData::of_delete)).collect();
+    let doubts = creates.chain(reading.state.records().values().filter_map(DoubtData::of_delete));
+    let doubts: Vec<DoubtData> = doubts.map(|doubt| doubt.beside(writer.as_ref())).collect();
     if context.is_json() {
         context.document(&doubts)?;
     } else if doubts.is_empty() {
         context.console.line("No doubts.");
     } else {
-        let writer = store::writer(&context.state_dir);
         for doubt in &doubts {
-            if let Some(writer) = writer.as_ref().filter(|writer| writer.since <= doubt.since) {
+            if let Some(writer) = &doubt.at_work {
                 head(context, doubt);
                 context.console.line(format_args!("    settle    not yet: {writer} is at work, and may still be answered"));
                 continue;

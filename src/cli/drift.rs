@@ -46,6 +46,8 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
         None => Witness::of_state(context, args.lock_file.lock_file.as_ref())?,
         Some(_) => Witness::of_manifests(context, &args.files, args.lock_file.lock_file.as_ref())?,
     };
+    // Asked before the list: a run that ends meanwhile has had its part in it.
+    let writer = store::writer(&context.state_dir);
     let state = store::read(&context.state_dir, witness.lock()).map_err(|error| witness.explain(context, error))?.state;
     let foreseen = foreseen::of(context, &context.state_dir, &state)?;
     let state = &foreseen.state;
@@ -72,6 +74,10 @@ pub(super) fn run(context: &Context, args: &DriftArgs) -> Result<Exit, CliError>
         show(context, &drift, &advice);
     }
     foreseen::tell(context, &foreseen);
+    if let Some(writer) = writer {
+        let hint = format!("{writer} is at work: what it has just sent may be among the findings; ask again when it has ended");
+        context.console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
+    }
     if seen.listing.odd_items > 0 {
         context.console.warn(format_args!("{} of the server's list cannot be read", items(seen.listing.odd_items)));
     }

@@ -14,6 +14,7 @@ use crate::plan::{Action, Irreplaceable, Plan, Replace, Settled, Settlement, set
 use crate::report::account::Notice;
 use crate::saved::Consent;
 use crate::state::{Phase, Record, State};
+use crate::text::closest;
 
 /// Values of labels, and owners, that an error lists at the most.
 const LISTED: usize = 8;
@@ -42,6 +43,27 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
         Some(names) => plan.limited_to(&names),
         None => plan,
     })
+}
+
+/// Says for which names of `--not-a-rename` there is nothing that it answers: a misspelt one would seem to be answered for.
+pub(super) fn remark_unsuspected(context: &Context, manifest: &Manifest, settled: &Settled, consent: &Consent) {
+    if consent.not_a_rename.is_empty() {
+        return;
+    }
+    let plan = settled.plan(&declared(manifest));
+    let is_suspect = |name: &InstanceName| plan.changes.iter().any(|it| it.name == *name && it.renamed_from.is_some());
+    for name in consent.not_a_rename.iter().filter(|name| !is_suspect(name)) {
+        if manifest.get(name).is_some() {
+            context.console.note(format_args!("{name} is not taken for a rename: `--not-a-rename` does nothing for it"));
+            continue;
+        }
+        let notice = Notice::warning(&format!("`{name}` is not declared: `--not-a-rename` does nothing for it")).about(name);
+        let suspects = plan.changes.iter().filter(|it| it.renamed_from.is_some()).map(|it| it.name.as_str());
+        context.remark(match closest(name.as_str(), suspects) {
+            Some(near) => notice.hint(&format!("did you mean `{near}`?")),
+            None => notice,
+        });
+    }
 }
 
 /// The same, by the name that an instance has once `settled` is done.

@@ -1,6 +1,7 @@
 //! An apply while it runs: a line for each name, and on a terminal a bar below them.
 
 use std::collections::BTreeMap;
+use std::io::{Stderr, stderr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{BAD, Console, DIM, DOUBT, GOOD, Loudness};
 use super::context::Context;
+use super::echo::Unechoed;
 use crate::apply::{Observer, Outcome, Progress, Tries};
 use crate::instance::InstanceName;
 use crate::report::account::Notice;
@@ -97,7 +99,7 @@ impl Observer for Display {
 /// What is drawn.
 struct Screen {
     context: Arc<Context>,
-    bar: Mutex<Option<ProgressBar>>,
+    bar: Mutex<Option<(ProgressBar, Unechoed<Stderr>)>>,
 }
 
 impl Screen {
@@ -115,18 +117,18 @@ impl Screen {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(120));
         self.context.console.set_bar(Some(bar.clone()));
-        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some((bar, Unechoed::on(stderr())));
     }
 
     fn end(&self) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((bar, _)) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
         self.context.console.set_bar(None);
     }
 
     fn advance(&self) {
-        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some((bar, _)) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
             bar.inc(1);
         }
     }

@@ -62,6 +62,7 @@ async fn once(context: &Context, args: &StatusArgs, field: &Arc<Field>, stop: St
 /// Until a signal comes.
 async fn watch(context: &Context, args: &StatusArgs, mut field: Arc<Field>, stop: StopSignal) -> Result<Exit, CliError> {
     let screen = Console::width().map(|_| ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()));
+    let _unechoed = screen.as_ref().map(|_| Console::unechoed());
     if let Some(screen) = &screen
         && let Ok(style) = ProgressStyle::with_template("{msg}")
     {

@@ -31,7 +31,12 @@ impl Diagnostics {
         let renderer = renderer.term_width(WIDTH);
         let mut text = String::new();
         for diagnostic in self.iter().take(SHOWN_MAX) {
-            for line in renderer.render(&[group(diagnostic)]).lines().filter(|line| !is_gap(line)) {
+            let shown = renderer.render(&[group(diagnostic)]);
+            let is_narrow = shown.lines().any(is_at_the_margin);
+            for (number, line) in shown.lines().filter(|line| !is_gap(line)).enumerate() {
+                if is_narrow && number > 0 {
+                    text.push(' ');
+                }
                 text.push_str(line);
                 text.push('\n');
             }
@@ -44,6 +49,11 @@ impl Diagnostics {
         }
         text
     }
+}
+
+/// Whether `line` names a place without room for a line's number: without a snippet the renderer leaves none.
+fn is_at_the_margin(line: &str) -> bool {
+    strip_str(line).to_string().starts_with("-->")
 }
 
 /// Whether the renderer put `line` between a place and a snippet that it takes for another file.
@@ -100,6 +110,16 @@ mod tests {
         diagnostic = diagnostic.related("first used", Place { file: "b.yaml".into(), position: at(3, 7, 0) });
         diagnostic.show(Excerpt::of(text, span, &[]));
         diagnostic
+    }
+
+    #[test]
+    fn a_place_without_its_line_stands_where_it_does_with_one() {
+        let file: Arc<str> = "a.yaml".into();
+        let problem = || Diagnostic::error("nothing here").in_file(&file, 0).at(Span::at(at(3, 7, 0)));
+        let rendered = |problem: Diagnostic| Diagnostics::from(problem).render(Colour::Plain);
+        assert_eq!(rendered(problem().help("look")), "error: nothing here\n --> a.yaml:3:7\n  = help: look\n");
+        let coloured = Diagnostics::from(problem().help("look")).render(Colour::Ansi);
+        assert_eq!(strip_str(&coloured).to_string(), rendered(problem().help("look")));
     }
 
     #[test]

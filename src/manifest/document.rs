@@ -67,6 +67,11 @@ impl Node<'_> {
         }
     }
 
+    /// Whether it may be meant as a placeholder.
+    pub(super) fn is_placeholder(&self) -> bool {
+        matches!(&self.value, Value::Mapping(entries) if is_placeholder(entries))
+    }
+
     /// What was found, for messages.
     pub(super) fn describe(&self) -> &'static str {
         match &self.value {
@@ -209,6 +214,7 @@ impl<'a> Reader<'a, '_, '_> {
         let problem = match error.kind() {
             ErrorKind::RecursionLimitExceeded => syntax::too_deep(span),
             kind if syntax::is_tab(kind) => syntax::refused(kind, self.tab_near(span)),
+            _ if syntax::breaks_a_pattern(self.text, span.start.byte as usize - self.base) => syntax::unquoted(span),
             kind => syntax::refused(kind, span),
         };
         self.report.push(problem);
@@ -276,7 +282,8 @@ fn check_keys(entries: &[Entry<'_>], report: &mut Report<'_>) {
             report.hide(value.span);
             report.push_with(|_| {
                 let summary = format!("`{}` {}", syntax::shortened(text), forbidden.why());
-                Diagnostic::error(&summary).at(key.span).help(forbidden.help())
+                let help = if is_placeholder(entries) { syntax::QUOTE_IT } else { forbidden.help() };
+                Diagnostic::error(&summary).at(key.span).help(help)
             });
         }
         let earlier = if entries.len() > FEW_KEYS {
@@ -291,6 +298,11 @@ fn check_keys(entries: &[Entry<'_>], report: &mut Report<'_>) {
             });
         }
     }
+}
+
+/// Whether this is `{key}`: without quotes a placeholder is a mapping.
+fn is_placeholder(entries: &[Entry<'_>]) -> bool {
+    matches!(entries, [entry] if entry.value.span.is_empty())
 }
 
 /// Whether `key` would merge another mapping into this one.

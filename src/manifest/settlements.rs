@@ -215,13 +215,15 @@ impl Check<'_> {
 
     /// What is taken in or has a new name is declared, and what has left is not.
     fn declarations(&mut self, said: &Said) {
+        let imported = said.imports.iter().map(|(import, _)| &import.name);
+        let taken: BTreeSet<&InstanceName> = imported.chain(said.moves.iter().map(|(moved, _)| &moved.to)).collect();
         for (moved, at) in &said.moves {
             if let Some(declared) = self.declaration(&moved.from).filter(|_| moved.from != moved.to) {
                 let still = Diagnostic::error(&format!("`{}` is moved away and still declared", moved.from));
                 let still = still.related("declared", declared.place.clone());
                 self.push(still.help("take one of the two out: this entry, or the instance of the old name"), *at);
             }
-            self.is_declared(&moved.to, *at, "moved to");
+            self.is_declared((&moved.to, *at), &taken, "moved to");
         }
         let targets: BTreeMap<&InstanceName, &Move> = said.moves.iter().map(|(moved, _)| (&moved.to, moved)).collect();
         for (import, at) in &said.imports {
@@ -238,19 +240,24 @@ impl Check<'_> {
                     self.push(differs.help("say in both what exists: a type cannot be changed"), *at);
                 }
                 Some(_) => {}
-                None => self.is_declared(&import.name, *at, "imported"),
+                None => self.is_declared((&import.name, *at), &taken, "imported"),
             }
         }
     }
 
-    fn is_declared(&mut self, name: &InstanceName, at: At, what: &str) {
+    /// What is `taken` gets its instance from another entry.
+    fn is_declared(&mut self, (name, at): (&InstanceName, At), taken: &BTreeSet<&InstanceName>, what: &str) {
         if !self.is_whole || self.declaration(name).is_some() {
             return;
         }
         let missing = Diagnostic::error(&format!("`{name}` is {what} and not declared"));
-        let help = match closest(name.as_str(), self.declared.iter().map(|declared| declared.name.as_str())) {
+        let free = self.declared.iter().map(|declared| &declared.name).filter(|name| !taken.contains(name));
+        let help = match closest(name.as_str(), free.map(InstanceName::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "declare it under `instances`; if it is wanted no longer, take this entry out too".to_owned(),
+            None => {
+                "declare it under `instances`, or say here what it is called there; if it is wanted no longer, take this entry out"
+                    .to_owned()
+            }
         };
         self.push(missing.help(&help), at);
     }

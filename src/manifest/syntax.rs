@@ -13,6 +13,9 @@ use crate::secret::REDACTED;
 /// Characters of a foreign text that are repeated in a message.
 const REPEATED_MAX: usize = 40;
 
+/// What to do about a placeholder outside of quotes.
+pub(super) const QUOTE_IT: &str = "if a placeholder is meant, put the whole value in quotes, as in `name: \"shop-{n:03}\"`";
+
 /// `text` for a message: its beginning, if it is long, and nothing behind a forbidden key, as in `{token:…}` without a space.
 pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     if let Some(end) = first_forbidden_word(text).filter(|end| *end < text.len().min(REPEATED_MAX)) {
@@ -55,6 +58,23 @@ pub(super) fn too_deep(span: Span) -> Diagnostic {
 pub(super) fn too_many(span: Span) -> Diagnostic {
     let summary = format!("more than {NODES_MAX} keys and values");
     Diagnostic::error(&summary).at(span).help("use several manifests, each with a state of its own")
+}
+
+/// Whether the engine has stopped at `offset` for braces in the middle of a value without quotes: at a `{` that stands behind a part
+/// of a word, or at what stands right behind a `}`. Only braces that may hold a placeholder count.
+pub(super) fn breaks_a_pattern(text: &str, offset: usize) -> bool {
+    let Some((before, after)) = text.split_at_checked(offset) else { return false };
+    let is_word = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    let is_slot = |inside: &str| !inside.is_empty() && inside.chars().all(|character| is_word(character) || character == ':');
+    if let Some(inside) = after.strip_prefix('{') {
+        return before.ends_with(is_word) && inside.split_once('}').is_some_and(|(slot, _)| is_slot(slot));
+    }
+    let slot = before.strip_suffix('}').and_then(|before| before.rsplit_once('{'));
+    after.starts_with(is_word) && slot.is_some_and(|(_, slot)| is_slot(slot))
+}
+
+pub(super) fn unquoted(span: Span) -> Diagnostic {
+    Diagnostic::error("a value with braces stands in quotes").at(span).help(QUOTE_IT)
 }
 
 /// What the engine refused.

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::scalar::Meaning;
 use super::secrets::Forbidden;
 use super::settlements::Said;
-use super::syntax::shortened;
+use super::syntax::{QUOTE_IT, shortened};
 use super::{ProviderKind, VERSION, attributes, entry, prices, sealing, settled, variables};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::price::Prices;
@@ -183,7 +183,7 @@ pub(super) fn listed<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
 pub(super) fn expected(wanted: &str, node: &Node<'_>, span: Span, help: &str, report: &mut Report<'_>) {
     if !matches!(node.value, Value::Refused) {
         let problem = Diagnostic::error(&format!("{wanted} is expected, and this is {}", node.describe())).at(span);
-        report.push(problem.help(help));
+        report.push(problem.help(if node.is_placeholder() { QUOTE_IT } else { help }));
     }
 }
 

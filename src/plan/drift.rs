@@ -173,15 +173,11 @@ impl fmt::Display for Deviation {
         match self {
             Self::Gone { since } => write!(f, "recorded at {}, and not listed", second(since)),
             Self::Stopped => f.write_str("the server says that it is stopped"),
-            Self::Expired { since } => write!(f, "paid until {}, which is over", second(since)),
-            Self::Expiring { at, days: 0 } => write!(f, "paid until {}: less than a day", second(at)),
+            Self::Expired { since } => write!(f, "over: paid until {}", second(since)),
+            Self::Expiring { at, days: 0 } => write!(f, "less than a day: paid until {}", second(at)),
             Self::Expiring { at, days } => {
-                write!(
-                    f,
-                    "paid until {}: {}",
-                    second(at),
-                    crate::text::counted(usize::try_from(*days).unwrap_or(usize::MAX), "day", "days")
-                )
+                let days = crate::text::counted(usize::try_from(*days).unwrap_or(usize::MAX), "day", "days");
+                write!(f, "{days}: paid until {}", at.to_zoned(jiff::tz::TimeZone::UTC).date())
             }
             Self::WrongType { listed, meant } => write!(f, "listed as {listed}, and {meant} is meant"),
             Self::Retiring { since, is_listed } => {

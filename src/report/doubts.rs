@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::plan::Proposal;
 use crate::state::{Attempt, AttemptId, Doubt, Record, State};
+use crate::store::Holder;
 
 /// One doubt in `doubts`.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,8 @@ pub struct DoubtData {
     pub by: Option<String>,
     /// Whether a list from before it is kept.
     pub is_fenced: bool,
+    /// The run that is at work, and whose doubt it is: it may still be answered. None: nobody is.
+    pub at_work: Option<String>,
     /// What the server's list proposes; none: it was not asked.
     pub proposal: Option<ProposalData>,
     /// It is no create that is in doubt, but the delete of this id.
@@ -72,9 +75,16 @@ impl DoubtData {
             reason: doubt.reason.clone(),
             by: by.filter(|by| !by.is_empty()),
             is_fenced: state.fence_of(attempt).is_some(),
+            at_work: None,
             proposal: proposal.map(ProposalData::from),
             deletes: None,
         }
+    }
+
+    /// The same, beside the run that writes to the state just now.
+    pub fn beside(self, writer: Option<&Holder>) -> Self {
+        let at_work = writer.filter(|writer| writer.since <= self.since).map(ToString::to_string);
+        Self { at_work, ..self }
     }
 
     /// From a delete that is not concluded, if `record` has one.
@@ -89,6 +99,7 @@ impl DoubtData {
             reason: format!("deleting it: {seen}"),
             by: None,
             is_fenced: false,
+            at_work: None,
             proposal: None,
             deletes: record.id().cloned(),
         })

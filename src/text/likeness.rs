@@ -1,4 +1,5 @@
-//! What was probably meant by a word that nobody knows: the same but for case and separators, or a few edits away.
+//! What was probably meant by a word that nobody knows: the same but for case and separators, two letters exchanged, or a few edits
+//! away.
 
 /// Furthest distance, in edits, of something that was probably meant.
 const EDITS_MAX: usize = 2;
@@ -8,10 +9,22 @@ const COMPARED_MAX: usize = 256;
 /// The candidate that `text` was probably meant to be; of several that are equally near, the first.
 pub(crate) fn closest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let wanted = plain(text);
-    let edits = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
-    let (edits, nearest) =
-        candidates.into_iter().map(|candidate| (edits(candidate), candidate)).min_by_key(|(edits, _)| *edits)?;
-    (edits <= EDITS_MAX && edits * 2 < wanted.len().max(1)).then_some(nearest)
+    let letters = sorted(&wanted);
+    let distance = |candidate: &str| {
+        let candidate = plain(candidate);
+        (strsim::damerau_levenshtein(&wanted, &candidate), sorted(&candidate) != letters)
+    };
+    let ((edits, has_others), nearest) =
+        candidates.into_iter().map(|candidate| (distance(candidate), candidate)).min_by_key(|(distance, _)| *distance)?;
+    // Of a short word one other letter makes another word; two that are exchanged are a slip however short it is.
+    let is_slip = edits == 1 && !has_others;
+    (is_slip || edits <= EDITS_MAX && edits * 2 < wanted.len().max(1)).then_some(nearest)
+}
+
+fn sorted(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 fn plain(text: &str) -> String {
@@ -33,6 +46,13 @@ mod tests {
         assert_eq!(closest("", known), None);
         assert_eq!(closest("s", known), None);
         assert_eq!(closest("support-xx", []), None);
+    }
+
+    #[test]
+    fn two_letters_exchanged_are_a_slip_in_a_short_word_too() {
+        assert_eq!(closest("ue", ["us", "eu"]), Some("eu"));
+        assert_eq!(closest("es", ["eu", "us"]), None);
+        assert_eq!(closest("abc", ["cab"]), None);
     }
 
     #[test]

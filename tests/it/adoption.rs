@@ -333,4 +333,11 @@ fn p1_a_mistyped_name_of_a_move_creates_nothing() {
         project.run(line).exits(1).warns("no instance is recorded under `suport-old`").warns("did you mean `support-old`");
     }
     assert_eq!(gateway.creates(), 1);
+    let short = Project::at(&gateway.url(), &["eu"]);
+    short.run("apply").exits(0).done();
+    short.declare(&(manifest("{kind: chatapi}", &["europe"]) + "moved: [{from: ue, to: europe}]\n"));
+    for line in ["plan", "apply --not-a-rename europe"] {
+        short.run(line).exits(1).warns("no instance is recorded under `ue`").warns("did you mean `eu`, which is not declared?");
+    }
+    assert_eq!(gateway.creates(), 2);
 }

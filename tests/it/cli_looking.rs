@@ -109,11 +109,16 @@ fn p12_looking_works_while_an_apply_runs() {
     plan.done_with("plan again when it has ended");
     let doubts = project.run("doubts").exits(3).prints(&format!("settle    not yet: {writer}"));
     assert!(!doubts.stdout.contains("resolve"), "{doubts}");
+    let doubts = project.run("doubts --json").exits(3).json();
+    assert!(doubts[0]["at_work"].as_str().unwrap().starts_with(&writer), "{doubts}");
+    project.run("drift").exits(0).warns(&format!("hint: {writer}")).done_with("ask again when it has ended");
     let refused = project.run("apply").exits(5).warns(&format!("is locked by {writer}"));
     assert!(!refused.stderr.contains("waiting for"), "{refused}");
     server.release();
     apply.wait().exits(0).prints("1 created, 1 unchanged");
     project.run("plan").exits(0).prints("Nothing to do: 2");
+    let drift = project.run("drift").exits(0);
+    assert!(!drift.stderr.contains("at work"), "{drift}");
 }
 
 #[test]

@@ -100,10 +100,13 @@ fn p9_what_leaves_the_manifest_is_orphaned_and_nothing_is_deleted() {
     let project = Project::at(&gateway.url(), &["a", "b"]);
     project.run("apply").done();
     project.declare(&manifest("{kind: chatapi}", &["a"]));
-    project.run("plan").exits(0).prints("Plan: 0 to create, 1 unchanged, 1 orphaned.").prints("b");
-    project.run("apply").exits(0).prints("1 orphaned");
+    for (line, sentence) in [("plan", "Plan: 0 to create, 1 unchanged, 1 orphaned."), ("apply", "1 orphaned")] {
+        let run = project.run(line).exits(0).prints(sentence).warns("`b` exists and is not declared");
+        run.warns("`chatapi release b` leaves it to others").done_with("`chatapi destroy b` deletes it");
+    }
     project.declare(&manifest("{kind: chatapi}", &[]));
-    project.run("apply").exits(0).prints("2 orphaned");
+    let run = project.run("apply").exits(0).prints("2 orphaned");
+    run.warns("2 exist and are not declared").done_with("`chatapi apply --prune` deletes them");
     assert_eq!(project.ids().len(), 2, "both are still known");
     project.declare(&manifest("{kind: chatapi}", &["a", "b"]));
     project.run("apply").exits(0).prints("Nothing to do: 2 instances");
@@ -124,7 +127,10 @@ fn a_rename_is_stopped_and_both_ways_out_of_it_work() {
         let stopped = project.run("apply").exits(6).prints("Stopped: nothing was sent.");
         let stopped = stopped.warns("`chatapi state mv old new`").warns("--not-a-rename new");
         let stopped = stopped.warns("if another manifest declares `old`: name both in one command");
+        let misspelt = project.run("plan --not-a-rename nwe").exits(0);
+        misspelt.warns("`nwe` is not declared: `--not-a-rename` does nothing for it").done_with("did you mean `new`?");
         let answered = project.run("plan --not-a-rename new").exits(0);
+        assert!(!answered.stderr.contains("does nothing"), "{answered}");
         assert!(!answered.stdout.contains("renamed from") && !answered.stderr.contains("will stop"), "{answered}");
         assert_eq!(gateway.creates(), before, "{stopped}");
         project.run(way_out).done();

@@ -220,7 +220,7 @@ fn stopped_unpaid_and_of_another_type_are_told_by_what_the_server_says() {
     let document = run.json();
     let of = |word: &str, name: &str| format!("{word} {name} {}", ids[name]);
     assert_eq!(findings(&document), [of("stopped", "a"), of("expired", "a"), of("expiring", "b"), of("wrong_type", "c")]);
-    assert_eq!(document["findings"][2]["message"].as_str().unwrap().rsplit(": ").next(), Some("3 days"));
+    assert_eq!(document["findings"][2]["message"].as_str().unwrap().split(": ").next(), Some("3 days"));
     let run = project.run("drift --expiring-within 2d").exits(0).prints("1 stopped, 1 expired, 1 of another type");
     assert!(!run.stdout.contains('\u{1b}'), "{run}");
     project.declare(

@@ -75,6 +75,8 @@ fn p4_p11_p13_every_bad_input_is_refused_in_its_place() {
     }
 }
 
+const QUOTE_IT: &str = "if a placeholder is meant, put the whole value in quotes, as in `name: \"shop-{n:03}\"`";
+
 #[test]
 fn a_bad_input_says_what_to_do() {
     for (text, help) in [
@@ -90,6 +92,19 @@ fn a_bad_input_says_what_to_do() {
         ("instances: []\nurl: https://h\n", "remove it and set the environment variable CHATAPI_URL"),
         ("instances: []\nexclusive: true\n", "`exclusive` belongs under `provider`"),
         ("instances: []\nprovider: {kind: emulater}\n", "did you mean `emulator`?"),
+        ("instances:\n  - {name: shop-{n:03}, type: whatsapp, count: 3}\n", QUOTE_IT),
+        ("instances:\n  - {name: {n}, type: whatsapp, count: 3}\n", QUOTE_IT),
+        ("instances:\n  - {name: {n}-x-{n:03}, type: whatsapp, count: 3}\n", QUOTE_IT),
+        (
+            "instances:\n  - {name: shop, type: whatsapp}\n  - {name: w-2, type: whatsapp}\nimport:\n  \
+             - {name: w-1, id: \"1\", type: whatsapp}\n  - {name: w-2, id: \"2\", type: whatsapp}\n",
+            "declare it under `instances`, or say here what it is called there; if it is wanted no longer, take this entry out",
+        ),
+        (
+            "instances:\n  - {name: shop-1, type: whatsapp}\n  - {name: shop-2, type: whatsapp}\nimport:\n  \
+             - {name: shap-1, id: \"1\", type: whatsapp}\n  - {name: shop-2, id: \"2\", type: whatsapp}\n",
+            "did you mean `shop-1`?",
+        ),
     ] {
         let problems = parse(text.as_bytes()).unwrap_err();
         let advice: Vec<_> = problems.iter().filter_map(chatapi::diagnostic::Diagnostic::advice).collect();

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 
 use crate::stage::{Gateway, OtherGateway, Project, Reply, Terminal, is_free_of, manifest, rechained};
@@ -297,12 +298,19 @@ fn a_terminal_has_one_table_that_is_drawn_anew() {
     project.run("apply").exits(0).done();
     let (screen, terminal) = Terminal::open(100);
     let call = project.call("status --watch --interval 100ms".split(' ')).env("TERM", "xterm-256color");
+    let seen = terminal.try_clone().unwrap();
+    let echoes_signals = || tcgetattr(&seen).unwrap().local_modes.contains(LocalModes::ECHOCTL);
+    assert!(echoes_signals());
     let watching = call.stdout_to(terminal).coloured().start();
     screen.shows("Status: 1 instance, 0 authenticated, 1 not authenticated.");
+    // A `^C` behind the table would move it: the head would stand there twice.
+    assert!(!echoes_signals());
     gateway.instance(&project.ids()["a"], "emulatorLink");
     screen.shows("Status: 1 instance, 1 authenticated.");
     watching.signal(Signal::INT);
     let run = watching.wait();
+    assert!(echoes_signals(), "the terminal is left as it was");
+    drop(seen);
     let shown = screen.end();
     assert!(run.code == 130 && shown.ends_with('\n'), "{run}: {shown:?}");
     // Up and away with the old one, before the new one.

@@ -8,6 +8,7 @@ use crate::cli::deletes;
 use crate::cli::drift::{self, listed, losses};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::planning::remark_unsuspected;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::{Action, Guard, existing, revived};
 use crate::provider::ListError;
@@ -34,6 +35,7 @@ impl Run<'_> {
             let (guards, steps) = self.guarded(applier, (&foreseen, &mut task), absent).await?;
             let still = self.unseen(applier, (state, &lost))?;
             if still.len() == lost.len() {
+                remark_unsuspected(self.context, self.manifest, &task.settled, self.consent);
                 return Ok(Prepared { task, guards, steps, lost });
             }
             lost = still;
