@@ -164,12 +164,15 @@ fn why_an_instance_says_nothing_is_told_for_each_and_keeps_no_other_back() {
         ["a: authenticated", "b: token_missing", "c: not_concluded", "d: wrong_token", "e: got qr code"]
     );
     assert_eq!(document["summary"]["no_answer"], 3);
-    let run = project.run("status").exits(3).warns("`chatapi token set d --replace` keeps another token");
+    let run = project.run("status").exits(3).warns("`chatapi token set d --replace < FILE` keeps another token");
     is_free_of(
         &["another-token-altogether".to_owned(), gateway.tokens()[&project.ids()["a"]].clone()],
         &run.to_string(),
         "status",
     );
+    project.call(["token", "set", "e", "--replace"]).input("another-token-altogether").run().exits(0).done();
+    let told = "`chatapi token set NAME --replace < FILE` keeps another token, of each of 2 such as `d`";
+    project.run("status").exits(3).prints("`chatapi token set b < FILE` gives it one").warns(told);
     let gone = Project::at(&gateway.url(), &["z"]);
     gone.run("apply --allow-unknown all").exits(0).done();
     gateway.stop();
