@@ -270,7 +270,8 @@ fn halted(halt: &Halt, exit: Exit) -> CliError {
 fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &State) -> Vec<String> {
     let Obstacles { lacking, is_nothing_listed, counts_from } = &departures.obstacles;
     let names: BTreeSet<&InstanceName> = in_doubt(departures).chain(lacking).collect();
-    let is_protected = names.iter().any(|name| state.record(name).is_some_and(|record| record.is_protected));
+    // Only of what was named: what the list lacks besides may be there, and nobody has spoken of it.
+    let is_protected = in_doubt(departures).any(|name| state.record(name).is_some_and(|record| record.is_protected));
     let again = |more: &str| {
         let flags = [
             (is_protected, " --unprotect"),
@@ -285,11 +286,11 @@ fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &S
     match () {
         () if !lacking.is_empty() => {
             let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            ways.push(format!("the list may lag behind, and lacks {others} too: ask again later"));
+            ways.push(format!("the list may lag behind, and lacks {others} too: ask again later, and look: `{command} drift`"));
             ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
         }
         () if is_stuck => {
-            ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned())
+            ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned());
         }
         () => ways.push(format!("deleting again does no harm: {}", again(""))),
     }

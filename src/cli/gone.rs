@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::instance::InstanceName;
 
 /// So many names stand in one command.
-pub(super) const NAMES: usize = 10;
+pub(super) const NAMES: usize = 40;
 
 /// What answers `gone`. `is_undeclared`: a manifest was read, and it does not have the name.
 pub(super) fn answers(
@@ -65,6 +65,6 @@ fn listed(names: &BTreeSet<&InstanceName>, before: &str) -> String {
 pub(super) fn rest(names: &BTreeSet<&InstanceName>) -> String {
     match names.len().saturating_sub(NAMES) {
         0 => String::new(),
-        more => format!(" (and {more} more)"),
+        more => format!(" (and {more} more in the same command: `drift` names them)"),
     }
 }

@@ -243,7 +243,7 @@ fn remark(context: &Context, rows: &[StatusRow]) {
     if rows.iter().filter(|row| row.problem == Some(Silence::NoAddress.as_str())).count() > 1 {
         let form = "`name,token,api_url` in each line";
         context.console.note(format_args!(
-            "  {BOLD}hint{BOLD:#}: `{command} token set --from FILE --replace` brings the addresses of many: {form}"
+            "  {BOLD}hint{BOLD:#}: `{command} token set --from FILE` brings the addresses of many, beside the tokens that are kept: {form}"
         ));
     }
     if rows.iter().any(|row| row.problem == Some("refused")) {

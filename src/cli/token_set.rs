@@ -155,7 +155,8 @@ impl Kept {
     fn lacks(&self, state: &State, one: &Brought) -> Result<bool, CliError> {
         let name = &one.name;
         let record = record(state, name).map_err(|error| match one.place {
-            Some(_) => error.hint("nothing was written"),
+            // What stands in a name's place may be a token: it is not repeated.
+            Some(_) => CliError::message(Exit::Error, "nothing is recorded under the name that stands there").hint("nothing was written"),
             None => error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"),
         })?;
         let instance = record.instance().ok_or_else(|| without_instance(record, one))?;

@@ -70,11 +70,14 @@ fn p11_a_wrong_row_is_told_with_its_place_and_without_its_token() {
     let unknown = format!("name,token\na,{}\nzz,{TOKEN}\n", project.token("a"));
     let run = set_all(&project, &unknown).exits(1).warns("line 3 of tokens.csv is not taken");
     assert!(!run.stderr.contains("read from standard input"), "{run}");
-    run.warns("nothing is recorded under `zz`").done_with("nothing was written");
+    run.warns("nothing is recorded under the name that stands there").done_with("nothing was written");
     let piped = |text: &str| project.call(["token", "set", "--from", "-"]).input(text).run().exits(1);
     let run = piped(&unknown).warns("line 3 of standard input is not taken");
     assert!(!run.stderr.contains("the token itself is read"), "{run}");
-    run.done_with("nothing is recorded under `zz`");
+    run.done_with("nothing is recorded under the name that stands there");
+    // Columns the other way round: a token stands in a name's place.
+    let run = piped(&format!("{TOKEN},a\n"));
+    is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), "a name's place");
     piped(&format!("[{{\"name\": \"zz\", \"token\": \"{TOKEN}\"}}]")).done_with("item 1 of standard input is not taken");
     for (row, why) in [
         (format!("a,{TOKEN},{TOKEN}"), "line 1 of standard input is not taken: it has an address that is none"),
@@ -102,7 +105,7 @@ fn p11_addresses_that_a_rebuild_lacks_come_with_the_tokens() {
     // Without the address first: it is added though the token is kept by then.
     set_all(&project, &format!("a,{}\nb,{},\n", tokens[0], tokens[1])).exits(0).prints("of 2 instances are kept.").done();
     let asked = project.run("status").exits(3);
-    asked.done_with("`chatapi token set --from FILE --replace` brings the addresses of many");
+    asked.done_with("`chatapi token set --from FILE` brings the addresses of many");
     set_all(&project, &format!("name,token,api_url\n{}", rows.concat())).exits(0).prints("of 3 instances are kept.").done();
     assert_eq!(project.run("state list --format json").exits(0).json()[2]["api_url"], address(2));
     set_all(&project, &rows.concat()).exits(0).prints("they are the same").done();
