@@ -156,7 +156,9 @@ impl Kept {
         let name = &one.name;
         let record = record(state, name).map_err(|error| match one.place {
             // What stands in a name's place may be a token: it is not repeated.
-            Some(_) => CliError::message(Exit::Error, "nothing is recorded under the name that stands there").hint("nothing was written"),
+            Some(_) => {
+                CliError::message(Exit::Error, "nothing is recorded under the name that stands there").hint("nothing was written")
+            }
             None => error.hint("the token itself is read from standard input: `chatapi token set NAME < FILE`"),
         })?;
         let instance = record.instance().ok_or_else(|| without_instance(record, one))?;

@@ -149,7 +149,7 @@ fn p3_a_file_does_not_replace_what_a_create_has_brought() {
     let (token, before) = (project.token("b"), project.read("state/journal.jsonl"));
     project.call(["token", "set", "a", "--replace"]).input(TOKEN).run().exits(0).done();
     for more in ["", " --replace"] {
-        project.write("tokens.csv", &format!("a,{TOKEN}\nb,{TOKEN}\n"));
+        project.write("tokens.csv", format!("a,{TOKEN}\nb,{TOKEN}\n"));
         set_permissions(project.path("tokens.csv"), Permissions::from_mode(0o600)).unwrap();
         let run = project.run(&format!("token set --from tokens.csv{more}")).exits(1);
         let run = run.warns("line 2 of tokens.csv is not taken").warns("it is shown once: take `b` out of the file");

@@ -13,7 +13,7 @@ fn project(gateway: &Gateway, names: &[&str]) -> Project {
 }
 
 fn retype(project: &Project, kinds: &[(&str, &str)]) {
-    let entries: String = kinds.iter().map(|(name, kind)| format!("  - {{name: {name}, type: {kind}}}\n")).collect();
+    let entries = kinds.iter().map(|(name, kind)| format!("  - {{name: {name}, type: {kind}}}\n")).collect::<Vec<_>>().concat();
     project.declare(&format!("instances:\n{entries}"));
 }
 
