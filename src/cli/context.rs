@@ -304,7 +304,7 @@ pub(super) fn kind_of(binding: Option<&Binding>) -> ProviderKind {
 }
 
 /// Another server or account than the state's.
-pub(super) fn other_server(bound: &Binding, mine: &Origin, chosen: Option<&Chosen>) -> CliError {
+fn other_server(bound: &Binding, mine: &Origin, chosen: Option<&Chosen>) -> CliError {
     let other = CliError::message(
         Exit::Error,
         if bound.origin == *mine {

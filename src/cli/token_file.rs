@@ -138,8 +138,12 @@ fn text(from: impl Read) -> io::Result<Zeroizing<String>> {
 fn json(text: &str, whole: &str) -> Result<Vec<Row>, CliError> {
     // The reader's words may quote a token.
     let wrong = |error: serde_json::Error| {
-        let what = if error.is_data() { "is JSON of another shape" } else { "cannot be read as JSON" };
-        let message = format!("{whole} {what}, at line {}, column {}", error.line(), error.column());
+        let (line, column) = (error.line(), error.column());
+        let message = if error.is_data() {
+            format!("{whole} is JSON of another shape, at line {line}, column {column}")
+        } else {
+            format!("{whole} cannot be read as JSON, at line {line}, column {column}")
+        };
         CliError::message(Exit::Error, message).hint("nothing was written").hint(FORM)
     };
     let row = |name, token, api_url| Row { line: None, id: None, name, token: Zeroizing::new(token), api_url };

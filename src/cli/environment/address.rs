@@ -1,7 +1,7 @@
 //! Where the gateway of an environment is: by `CHATAPI_URL`, or by the file where the state is bound to that very gateway by the key.
 
 use super::{Chosen, Gateway};
-use crate::cli::context::{other_server, typed, typed_word};
+use crate::cli::context::{typed, typed_word};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::provider::{ApiKey, BaseUrl};
@@ -31,17 +31,19 @@ impl Chosen {
         }
         let bound = self.binding().map(|(bound, _)| bound);
         let is_early = bound.as_ref().and_then(|bound| bound.key.as_ref()).is_some_and(KeyFingerprint::is_early);
-        let export = format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file));
-        let is_other_key = |bound: &Binding| bound.key.is_some() && !is_early && !self.is_bound_by(key, base);
-        if let Some(bound) = bound.filter(|bound| bound.origin == base.origin()).filter(is_other_key) {
-            return Err(
-                other_server(&bound, &bound.origin, Some(self)).hint(format!("a rebind has to be told the address: {export}"))
-            );
-        }
+        // Whoever can change the file can change the state too: that it is the key which is wrong is not known.
+        let is_of_another =
+            base.is_bare() && bound.is_some_and(|bound| bound.key.is_some() && !is_early && bound.origin == base.origin());
         let why = "the state is not bound to this gateway by this key, so its address has to be told from outside";
-        let refused = CliError::message(Exit::Error, why)
-            .hint("nothing was sent: a file that comes with pull requests does not say where a key goes")
-            .hint(export);
+        let mut refused = CliError::message(Exit::Error, why)
+            .hint("nothing was sent: a file that comes with pull requests does not say where a key goes");
+        if is_of_another {
+            let name = &self.name;
+            refused =
+                refused.hint(format!("the state names this gateway, bound by another key: is the API key that of `{name}`?"));
+        }
+        let refused =
+            refused.hint(format!("export CHATAPI_URL={} (as {} has it), if that is right", typed_word(text), typed(&self.file)));
         let once = "the state was bound before its fingerprint was of an address too: `chatapi state rebind`, with CHATAPI_URL, does that";
         Err(if is_early { refused.hint(once) } else { refused })
     }
