@@ -395,7 +395,7 @@ fn many_findings_are_answered_by_few_hints() {
     let flags = names[1..11].join(" --recreate ");
     assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi apply --recreate {flags}` (and 1 more)"))), "{run}");
     // A list that lacks the others is not believed: what is not declared goes with what is.
-    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi destroy {listed}`, and 3 more"))), "{run}");
+    assert!(hints.iter().any(|hint| hint.contains(&format!("`chatapi destroy {listed}` (and 3 more)"))), "{run}");
     assert!(hints.iter().any(|hint| hint.contains("`chatapi import --discover`")), "{run}");
     assert!(hints.len() == 3 && strangers.iter().all(|id| run.stdout.contains(id)), "{run}");
     // In documents, each finding has its own.
