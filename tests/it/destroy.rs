@@ -81,7 +81,7 @@ fn p7_an_unknown_outcome_is_settled_by_the_list() {
         let run = project.run("destroy -y --max-deletes 1 a --settle-after 0s");
         assert_eq!((run.code, gateway.deleted().len()), if gone { (0, 1) } else { (3, 0) }, "{fault}: {run}");
         if !gone {
-            let _ = run.warns("deleting again does no harm: `chatapi destroy a`");
+            let _ = run.warns("deleting again does no harm: `chatapi destroy a --settle-after 0s`");
             project.run("plan").exits(3).prints("hold").done_with("being deleted as");
             project.run("apply").exits(3).done_with("being deleted as");
         }

@@ -64,7 +64,7 @@ fn a_delete_in_doubt_for_another_one_that_is_gone_names_both() {
     let ids = project.ids();
     let alone = project.run("destroy --yes --max-deletes 1 a --settle-after 0s").exits(3);
     let alone = alone.prints(&format!("the list lacks {} (`b`) too, recorded as existing", ids["b"]));
-    alone.done_with("recorded in one command: `chatapi destroy a b`");
+    alone.done_with("recorded in one command: `chatapi destroy a b --settle-after 0s`");
     let again = project.run("apply --recreate a").exits(3);
     let again = again.warns(&format!("`a` is to be recreated, and the delete of {} is in doubt", ids["a"]));
     again.done_with("`chatapi destroy a` finishes that; then `chatapi apply --recreate a`");
@@ -88,9 +88,9 @@ fn all_that_there_was_is_gone_and_recorded_as_that() {
         project.run(line).exits(1).done_with("is recorded as deleted by `chatapi destroy a b`");
     }
     let destroy = "destroy --yes --max-deletes 2 a b";
-    project.run(destroy).exits(3).prints("too new for a list to tell").done_with("`--settle-after 0s`");
+    project.run(destroy).exits(3).prints("too new for a list to tell").done_with("`chatapi destroy a b --settle-after 0s`");
     let empty = project.run(&format!("{destroy} --settle-after 0s")).exits(3).prints("nothing at all is listed");
-    empty.done_with("`chatapi destroy a b --despite-list`");
+    empty.done_with("`chatapi destroy a b --despite-list --settle-after 0s`");
     project.run(&format!("{destroy} --settle-after 0s --despite-list")).exits(0).prints("2 deleted").done();
     project.run("apply --recreate a --recreate b").exits(0).prints("Apply: 2 created, 0 unchanged.").done();
     assert_eq!((gateway.creates(), gateway.deleted().len()), (4, 2));

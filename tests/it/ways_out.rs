@@ -120,7 +120,7 @@ fn the_old_one_is_kept_as_long_as_the_new_one_has_no_token() {
 #[test]
 fn p10_what_was_interrupted_goes_on_with_the_same_flags() {
     let gateway = Gateway::start(&["create:nth=3=delay:600ms"]);
-    let project = project(&gateway, &["x", "y"]);
+    let project = project(&gateway, &["x", "z"]);
     let (screen, terminal) = Terminal::open(200);
     let running = project.call(["apply", "--replace", "x"]).env("TERM", "dumb").at(&terminal).start();
     drop(terminal);
@@ -128,7 +128,7 @@ fn p10_what_was_interrupted_goes_on_with_the_same_flags() {
     running.signal(Signal::INT);
     let (run, shown) = (running.wait(), screen.end());
     assert!(!shown.contains("will be deleted") && shown.contains("apply again with `--replace x` to go on"), "{run}\n{shown}");
-    project.declare(&manifest("{kind: chatapi}", &["y"]));
+    project.declare(&manifest("{kind: chatapi}", &["z"]));
     let (screen, terminal) = Terminal::open(200);
     let running = project.call(["apply", "--prune"]).env("TERM", "dumb").at(&terminal).start();
     drop(terminal);

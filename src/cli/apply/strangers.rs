@@ -66,7 +66,7 @@ impl Run<'_> {
                     let command = self.context.command();
                     self.context.console.warn(report::guard_text(&guard));
                     self.context.console.note(format_args!(
-                        "  {BOLD}hint{BOLD:#}: what of it is yours is not created again if it is taken in first: `{command} import --discover` proposes entries"
+                        "  {BOLD}hint{BOLD:#}: if some are yours, stop, and take them in first: `{command} import --discover` proposes entries"
                     ));
                     return Ok(None);
                 }
