@@ -33,7 +33,6 @@ mod logging;
 mod machine;
 mod man;
 mod neighbours;
-mod orphans;
 mod output;
 mod plan;
 mod planning;
