@@ -34,7 +34,6 @@ mod logging;
 mod machine;
 mod man;
 mod neighbours;
-mod orphans;
 mod output;
 mod plan;
 mod planning;

@@ -18,7 +18,7 @@ use super::guards::{guard_hints, told};
 use super::planning::{self, planned, remark_spent};
 use super::reports;
 use super::witness::Witness;
-use super::{foreseen, neighbours, orphans, remainders, saved, sealing, settled, token_set, unnamed, variables, witness};
+use super::{foreseen, neighbours, remainders, saved, sealing, settled, token_set, unnamed, variables, witness};
 use crate::apply::Report;
 use crate::listing::Listing;
 use crate::manifest::{Manifest, ProviderKind};
@@ -291,9 +291,6 @@ fn remark(context: &Context, Made { manifest, reading, plan, guards, drift, stop
             Some(writer) => format!("{writer} is at work: what it has sent may still be answered; plan again when it has ended"),
             None => format!("`{command} doubts` shows the evidence and the command that settles each"),
         };
-        console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
-    }
-    if let Some(hint) = orphans::hint(&command, plan) {
         console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
     }
     if summary.token_missing > 0 {

@@ -11,7 +11,6 @@ use crate::cli::deletes::line;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::guards::{guard_hints, told};
-use crate::cli::orphans;
 use crate::cli::plan::{cost_sentence, with_cost};
 use crate::cli::planning::{declared, remark_spent};
 use crate::cli::progress::Display;
@@ -86,11 +85,6 @@ impl Run<'_> {
         }
         remainders::remark(self.context, &result.task.plan, self.consent, &result.state);
         self.explain(report, guards, &result.state);
-        if let Some(hint) =
-            orphans::hint(&self.context.command(), &result.task.plan).filter(|_| guards.is_empty() && self.context.is_text())
-        {
-            self.context.console.note(format_args!("  {BOLD}hint{BOLD:#}: {hint}"));
-        }
         for name in &result.task.unreviewed {
             let told = format!("`{name}` can be created now, and is not in the saved plan: plan again");
             self.context.remark(Notice::warning(&told).about(name));
