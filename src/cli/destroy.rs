@@ -289,7 +289,7 @@ fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &S
             ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
         }
         () if is_stuck => {
-            ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned())
+            ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned());
         }
         () => ways.push(format!("deleting again does no harm: {}", again(""))),
     }
