@@ -143,10 +143,10 @@ mod tests {
             of(&[], &state)
                 .pruning(&state)
                 .guards(&all, None)
-                .contains(&Guard::Everything { names: [name("a"), name("b")].into() })
+                .contains(&Guard::Everything { names: [name("a"), name("c")].into() })
         );
         let few = Limits { max_deletes: Some(1), ..Limits::default() };
-        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { names: [name("a"), name("b")].into(), most: 1 }));
+        assert!(pruned.guards(&few, None).contains(&Guard::Deletes { names: [name("a"), name("c")].into(), most: 1 }));
         assert_ne!(
             pruned.checksum(None, "x").unwrap(),
             of(&["d"], &state).checksum(None, "x").unwrap(),
