@@ -1,6 +1,7 @@
 //! What answers guards, as flags that are typed: the ones that were given stand before those that are told, so that two hints never
 //! undo each other.
 
+use super::context::typed_word;
 use super::gone::NAMES;
 use crate::instance::{InstanceId, InstanceName};
 use crate::plan::Replace;
@@ -20,7 +21,10 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// What was said, and `more` that was not, as flags; if there are too many, the first ones.
     pub(super) fn flags(&self, more: impl IntoIterator<Item = String>) -> String {
+        let more: Vec<String> = more.into_iter().collect();
         let mut flags = said(self.said);
+        // One name is replaced once: what is told with its id takes the place of the name alone.
+        flags.retain(|flag| !flag.starts_with("--replace ") || more.iter().all(|told| !told.starts_with(&format!("{flag}="))));
         let before = flags.len();
         for flag in more {
             if !flags.contains(&flag) {
@@ -49,7 +53,7 @@ pub(super) fn again(said_before: &Consent) -> String {
 fn said(consent: &Consent) -> Vec<String> {
     let of = |flag: &str, names: &[InstanceName]| names.iter().map(|name| format!("{flag} {name}")).collect::<Vec<_>>();
     let prune = consent.prune.then(|| "--prune".to_owned());
-    let targets = consent.targets.iter().map(|target| format!("--target {target}"));
+    let targets = consent.targets.iter().map(|target| format!("--target {}", typed_word(&target.to_string())));
     let replace = consent.replace.iter().map(|asked| format!("--replace {asked}"));
     let named = of("--recreate", &consent.recreate).into_iter().chain(replace);
     prune.into_iter().chain(targets).chain(of("--not-a-rename", &consent.not_a_rename)).chain(named).collect()

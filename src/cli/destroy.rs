@@ -287,7 +287,11 @@ fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &S
         () if !lacking.is_empty() => {
             let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             ways.push(format!("the list may lag behind, and lacks {others} too: ask again later, and look: `{command} drift`"));
-            ways.push(format!("what was deleted for good on the server is recorded in one command: {}", again("")));
+            // Nobody has named the others: what was given to force the first is not said of them.
+            let all = gone::destroy(command, &names, if is_protected { " --unprotect" } else { "" });
+            ways.push(format!(
+                "if `drift` shows that all of them were deleted for good: {all} deletes and records them in one command"
+            ));
         }
         () if is_stuck => {
             ways.push("nothing at all is listed: deleting again does no harm, and settles nothing by itself".to_owned());

@@ -34,6 +34,7 @@ pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent)
     let state = &settled.state;
     check_not_moved(settled, consent)?;
     consent.replace.iter().try_for_each(|asked| check_replaced(manifest, asked, state))?;
+    check_replaced_once(consent)?;
     let plan = settled.plan(&declared(manifest)).answered(&consent.not_a_rename, &consent.recreate);
     let plan = plan.protecting(is_protected, state);
     let plan = if consent.prune { plan.pruning(state) } else { plan };
@@ -96,6 +97,18 @@ fn check_not_moved(settled: &Settled, consent: &Consent) -> Result<(), CliError>
         let message = format!("`{to}` is to be recreated, and {place} gives it what `{from}` has");
         Err(CliError::message(Exit::Error, message).hint("nothing was sent; say one of the two"))
     })
+}
+
+/// Refuses two replacements of one name: each is paid for.
+fn check_replaced_once(consent: &Consent) -> Result<(), CliError> {
+    let mut seen = BTreeMap::new();
+    match consent.replace.iter().find(|asked| seen.insert(&asked.name, &asked.id).is_some_and(|id| *id != asked.id)) {
+        None => Ok(()),
+        Some(Replace { name, .. }) => {
+            let message = format!("`{name}` is to be replaced in two ways");
+            Err(CliError::message(Exit::Error, message).hint("nothing was sent; say it once, with the id of what it has"))
+        }
+    }
 }
 
 /// Refuses a replacement of what is not declared, or is not as it was said.

@@ -100,7 +100,10 @@ fn brought(Row { id, name, token, api_url, .. }: Row, place: &str) -> Result<Bro
     }
     // What stands there may be a token: it is not repeated.
     let api_url = api_url.filter(|text| !text.is_empty()).map(|text| ApiUrl::parse(&text)).transpose();
-    let api_url = api_url.map_err(|_| wrong(place, "has an address that is none"))?;
+    // Behind `?` and `#` may stand one too, and an address is told.
+    let is_told = |address: &ApiUrl| !address.as_str().contains(['?', '#']);
+    let api_url = api_url.ok().filter(|address| address.as_ref().is_none_or(is_told));
+    let api_url = api_url.ok_or_else(|| wrong(place, "has an address that is none"))?;
     let id = id.map(|text| InstanceId::parse(&text)).transpose().map_err(|_| wrong(place, "has an id that is none"))?;
     Ok(Brought { place: Some(place.to_owned()), name, id, token: Secret::new(token.to_string()), api_url })
 }

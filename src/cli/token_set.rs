@@ -199,8 +199,8 @@ impl Kept {
     fn check_instance(&self, instance: &Instance, one: &Brought) -> Result<(), CliError> {
         let name = &one.name;
         let refused = |message: String| CliError::message(Exit::Error, message).hint("nothing was written");
-        if let Some(other) = one.id.as_ref().filter(|id| **id != instance.id) {
-            let message = format!("it is of {other}, and `{name}` is {}", instance.id);
+        if one.id.as_ref().is_some_and(|id| *id != instance.id) {
+            let message = format!("it is of another id, and `{name}` is {}", instance.id);
             return Err(refused(message).hint(format!("another instance had that name: take `{name}` out of the file")));
         }
         let Some(brought) = one.api_url.as_ref().filter(|brought| instance.api_url.as_ref() != Some(brought)) else {

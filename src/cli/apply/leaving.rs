@@ -207,7 +207,9 @@ impl Run<'_> {
     fn replaced(&self, state: &State, task: &Task, report: &Report) -> BTreeSet<InstanceName> {
         let is_declared = |name: &InstanceName| self.manifest.get(name).is_some();
         let remains = |name: &InstanceName| state.remainder(name).filter(|_| is_usable(state, name)).map(|old| &old.name);
-        let new = task.plan.replacements().filter_map(|(name, _)| remains(name));
+        // What the plan shows to go for a name is all that goes for it: what that leaves now has been counted by nobody.
+        let is_shown = |name: &InstanceName| task.remainders.values().any(|by| by == name);
+        let new = task.plan.replacements().filter(|(name, _)| !is_shown(name)).filter_map(|(name, _)| remains(name));
         let before = task.remainders.iter().filter_map(|(old, by)| remains(by).filter(|it| *it == old));
         let names = new.chain(before).filter(|name| !is_declared(name) && !report.departures.contains_key(*name));
         names.cloned().collect()

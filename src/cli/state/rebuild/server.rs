@@ -36,6 +36,7 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     let theirs = neighbours::at(context, Some(server.provider.origin()));
     args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
     let adopted = args.adopt.iter().map(|named| found(&listing, named)).collect::<Result<Vec<_>, _>>()?;
+    adopted.iter().try_for_each(|one| one.check_kind(lock.as_ref()))?;
     let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
     // It was not held when its binding was looked at first.
     context.check_binding(store.state().binding.as_ref(), &server, &store.state().lineage)?;
@@ -76,6 +77,18 @@ fn found<'a>(listing: &Listing, (name, id): &'a (InstanceName, InstanceId)) -> R
 }
 
 impl Adopted<'_> {
+    /// What was being created is of its type.
+    fn check_kind(&self, known: Option<&LockFile>) -> Result<(), CliError> {
+        let Self { name, id, kind, .. } = self;
+        match known.and_then(|known| known.in_doubt.get(name)) {
+            Some(doubt) if doubt.kind != *kind => {
+                let message = format!("`{name}` was being created as {} by the lock file, and {id} is {kind}", doubt.kind);
+                Err(CliError::message(Exit::Error, message).hint("nothing was written; another id, or another name for this one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is recorded of it in `state`; none: it is on record already.
     fn event(self, state: &State) -> Option<Event> {
         let Self { name, id, kind, api_url } = self;
@@ -103,7 +116,7 @@ fn check_origin(known: &LockFile, origin: &Origin) -> Result<(), CliError> {
             let message = format!("the instances of the lock file are on {theirs}, and this is {origin}");
             Err(CliError::message(Exit::Error, message)
                 .hint("nothing was written; CHATAPI_URL says which server is asked")
-                .hint("if they are to be left behind, move the lock file aside"))
+                .hint("if it is the same account under another address: `--from lock`, then `state rebind`"))
         }
         _ => Ok(()),
     }
