@@ -64,7 +64,7 @@ fn a_delete_in_doubt_for_another_one_that_is_gone_names_both() {
     let ids = project.ids();
     let alone = project.run("destroy --yes --max-deletes 1 a --settle-after 0s").exits(3);
     let alone = alone.prints(&format!("the list lacks {} (`b`) too, recorded as existing", ids["b"]));
-    alone.done_with("recorded in one command: `chatapi destroy a b --settle-after 0s`");
+    alone.done_with("`chatapi destroy a b` deletes and records them in one command");
     let again = project.run("apply --recreate a").exits(3);
     let again = again.warns(&format!("`a` is to be recreated, and the delete of {} is in doubt", ids["a"]));
     again.done_with("`chatapi destroy a` finishes that; then `chatapi apply --recreate a`");

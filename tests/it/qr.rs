@@ -213,7 +213,7 @@ fn codes_that_change_words_in_between_and_instances_without_one() {
     let gateway = Gateway::start(&["create:nth=1=no-token", "create:nth=2=drop-after"]);
     let project = Project::at(&gateway.url(), &["a", "b"]);
     project.run("apply --parallelism 1").exits(3).done_or_doubtful();
-    project.run("qr a --print").exits(3).done_with("`chatapi token set a`");
+    project.run("qr a --print").exits(3).done_with("`chatapi token set a < FILE`");
     project.run("qr b --print").exits(3).done_with("not concluded");
     project.run("qr c --print").exits(1).done_with("nothing is recorded under `c`");
 }

@@ -29,8 +29,9 @@ fn a_type_that_is_changed_back_is_replaced_by_what_the_hint_says() {
     retype(&project, &[("a", "whatsapp")]);
     let second = format!("--replace a={}", project.ids()["a"]);
     let stopped = project.run("apply --replace a").exits(6).warns("`a` was replaced before").warns("a type cannot be changed");
-    let _ = stopped.warns(&format!("apply with `--replace a {second}`"));
-    project.run(&format!("apply --replace a {second} --yes --max-deletes 1")).exits(0).prints("1 created, 1 deleted").done();
+    let _ = stopped.warns(&format!("apply with `{second}`"));
+    project.run(&format!("apply --replace a {second}")).exits(1).done_with("is to be replaced in two ways");
+    project.run(&format!("apply {second} --yes --max-deletes 1")).exits(0).prints("1 created, 1 deleted").done();
     assert_eq!((gateway.creates(), gateway.deleted().len()), (3, 2));
 }
 
