@@ -190,7 +190,7 @@ fn p1_a_plan_is_not_applied_again_behind_a_list_that_cannot_be_believed() {
     project.restore(&before);
     project.write("chatapi.lock", &lock);
     let run = project.run("apply plan.json").exits(1).warns("its list cannot be believed");
-    assert!(run.stderr.contains("(`a`)") && run.stderr.contains("chatapi destroy NAME"), "{run}");
+    assert!(run.stderr.contains("(`a`)") && run.stderr.contains("chatapi destroy a`"), "{run}");
     let _ = project.run("apply plan.json").exits(6);
     assert_eq!(gateway.creates(), 2);
 }
