@@ -23,8 +23,8 @@ impl Asked<'_> {
     pub(super) fn flags(&self, more: impl IntoIterator<Item = String>) -> String {
         let more: Vec<String> = more.into_iter().collect();
         let mut flags = said(self.said);
-        // One name is replaced once: what is told with its id takes the place of the name alone.
-        flags.retain(|flag| !flag.starts_with("--replace ") || more.iter().all(|told| !told.starts_with(&format!("{flag}="))));
+        // What is told of a name takes the place of what was said of it in other words: with another id, or with none.
+        flags.retain(|flag| more.iter().all(|told| told == flag || without_value(told) != without_value(flag)));
         let before = flags.len();
         for flag in more {
             if !flags.contains(&flag) {
@@ -36,6 +36,11 @@ impl Asked<'_> {
         let rest = if left > 0 { format!(", and {left} more") } else { String::new() };
         format!("`{}`{rest}", flags.join(" "))
     }
+}
+
+/// A flag and its name, without the id behind that.
+fn without_value(flag: &str) -> &str {
+    flag.split_once('=').map_or(flag, |(name, _)| name)
 }
 
 /// The flag that asks for a new one in the place of `id`: with the id it is exact, also where the name alone is spent.

@@ -269,9 +269,9 @@ fn halted(halt: &Halt, exit: Exit) -> CliError {
 /// What leads to the end, each with the command that does: with the flags that were given, for more than one may be needed.
 fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &State) -> Vec<String> {
     let Obstacles { lacking, is_nothing_listed, counts_from } = &departures.obstacles;
-    let names: BTreeSet<&InstanceName> = in_doubt(departures).chain(lacking).collect();
-    // Only of what was named: what the list lacks besides may be there, and nobody has spoken of it.
-    let is_protected = in_doubt(departures).any(|name| state.record(name).is_some_and(|record| record.is_protected));
+    // What the list lacks besides may be there, and nobody has spoken of it: no flag that forces anything is told with its name.
+    let named: BTreeSet<&InstanceName> = in_doubt(departures).collect();
+    let is_protected = named.iter().any(|name| state.record(name).is_some_and(|record| record.is_protected));
     let again = |more: &str| {
         let flags = [
             (is_protected, " --unprotect"),
@@ -279,7 +279,7 @@ fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &S
             (args.server.settle_after.is_zero() || more == AT_ONCE, AT_ONCE),
         ];
         let flags: String = flags.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag).collect();
-        gone::destroy(command, &names, &flags)
+        gone::destroy(command, &named, &flags)
     };
     let is_stuck = *is_nothing_listed && !args.despite_list;
     let mut ways = Vec::new();
@@ -287,8 +287,8 @@ fn ways_on(command: &str, args: &DestroyArgs, departures: &Departures, state: &S
         () if !lacking.is_empty() => {
             let others = lacking.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             ways.push(format!("the list may lag behind, and lacks {others} too: ask again later, and look: `{command} drift`"));
-            // Nobody has named the others: what was given to force the first is not said of them.
-            let all = gone::destroy(command, &names, if is_protected { " --unprotect" } else { "" });
+            let all: BTreeSet<&InstanceName> = named.iter().copied().chain(lacking).collect();
+            let all = gone::destroy(command, &all, "");
             ways.push(format!(
                 "if `drift` shows that all of them were deleted for good: {all} deletes and records them in one command"
             ));

@@ -81,6 +81,10 @@ fn p11_a_wrong_row_is_told_with_its_place_and_without_its_token() {
     piped(&format!("[{{\"name\": \"zz\", \"token\": \"{TOKEN}\"}}]")).done_with("item 1 of standard input is not taken");
     for (row, why) in [
         (format!("a,{TOKEN},{TOKEN}"), "line 1 of standard input is not taken: it has an address that is none"),
+        (
+            format!("a,{TOKEN},https://h.example/i/?token={TOKEN}"),
+            "line 1 of standard input is not taken: it has an address that is none",
+        ),
         (format!("a,{TOKEN},https://h.example/,x"), "line 1 of standard input is not taken: it is no name and no token"),
     ] {
         let run = piped(&row);

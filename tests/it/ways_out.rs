@@ -178,3 +178,37 @@ fn what_an_empty_list_leaves_in_doubt_is_settled_by_the_hints_of_the_way() {
     assert!(!run.stderr.contains("`chatapi destroy a --settle-after 0s`"), "{run}");
     project.run("destroy a --despite-list --settle-after 0s --yes --max-deletes 1").exits(0).prints("1 deleted").done();
 }
+
+/// What was reviewed is what goes: a second replacement of a name deletes one of the two, and it is the one that the plan shows.
+#[test]
+fn p9_a_second_replacement_deletes_what_the_plan_shows_and_nothing_else() {
+    for how in ["", " --prune"] {
+        let gateway = Gateway::start(&[]);
+        let project = project(&gateway, &["a", "b"]);
+        let first = project.ids()["a"].clone();
+        project.run("apply --replace a --yes").exits(0).done_or_doubtful();
+        let second = project.ids()["a"].clone();
+        project.run(&format!("plan --replace a={second}{how} --out p.plan")).exits(0).done_or_doubtful();
+        let plan = project.run("show p.plan --format json").exits(0).json();
+        let changes = plan["changes"].as_array().unwrap();
+        let change = |name: &str| changes.iter().find(|change| change["name"] == name).unwrap();
+        assert_eq!(change("a")["set_aside_as"], format!("a.{second}"));
+        let shown = change(&format!("a.{first}"))["action"].as_str().unwrap();
+        project.run("apply p.plan --yes --max-deletes 1").done_or_doubtful();
+        let expected = if how.is_empty() { ("orphan", second) } else { ("delete", first) };
+        assert_eq!((shown, gateway.deleted()), (expected.0, vec![expected.1]), "{how}");
+    }
+}
+
+/// A hint is typed as it stands, and what a label says stays one word.
+#[test]
+fn p4_what_was_said_is_told_in_quotes() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a"]);
+    let declared =
+        |kind: &str| format!("provider: {{kind: chatapi}}\ninstances: [{{name: a, type: {kind}, owner: 'B; touch it'}}]\n");
+    project.declare(&declared("whatsapp_dev"));
+    let run = project.call(["apply", "--target", "owner=B; touch it"]).run().exits(6);
+    run.warns("--target 'owner=B; touch it' --replace a=").done_with("a type cannot be changed");
+    assert_eq!(gateway.creates(), 1);
+}

@@ -119,7 +119,10 @@ fn p9_a_rebuild_from_the_server_takes_no_lock_file_to_another_server_or_account(
     let elsewhere = Account::start();
     let words = format!("state rebuild --from server --adopt x={foreign}");
     let run = project.call(words.split(' ')).env("CHATAPI_URL", elsewhere.url()).run();
-    run.exits(1).warns("the instances of the lock file are on").done_with("nothing was written");
+    run.exits(1)
+        .warns("the instances of the lock file are on")
+        .warns("`--from lock`, then `state rebind`")
+        .done_with("nothing was written");
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     account.hide(&[&all]);
     let run = project.run(&words).exits(1).warns("the server lists none of the 2 instances of the lock file");
