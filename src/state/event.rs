@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{AttemptId, Binding, Head, KeptAnswer, KeptBody, KeptSecret, Lineage, PlanId, Record, Run, Serial};
+use super::{AttemptId, Binding, Checkpoint, KeptAnswer, KeptBody, KeptSecret, Lineage, PlanId, Record, Serial};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
 use crate::seal::{Recipients, Sealed};
 use crate::secret::Secret;
@@ -452,42 +452,6 @@ impl Event {
             Self::Noted { .. } => "noted",
         }
     }
-}
-
-/// What a journal goes on from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// [`FORMAT`] of the version that wrote it.
-    pub format: u32,
-    /// The state's lineage.
-    pub lineage: Lineage,
-    /// The last entry of the earlier journal. The chain goes on from its hash.
-    pub after: Head,
-    /// How many entries follow that belong to it; without all of them the journal is damaged.
-    pub entries: u64,
-    /// The state's binding.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub binding: Option<Binding>,
-    /// The last command in it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub run: Option<Run>,
-    /// Whom secrets are sealed to.
-    pub recipients: Recipients,
-    /// The earlier journal was damaged: so many of its entries could not be read. Its positions prove nothing about this one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub lost: Option<u64>,
-    /// Where the earlier entries are, without their secrets.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub history: Option<History>,
-}
-
-/// A file with earlier entries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    /// Its name in the state's `history` directory.
-    pub file: String,
-    /// SHA-256 of its bytes.
-    pub sum: super::Hash,
 }
 
 /// The verdict on a doubt.

@@ -3,6 +3,7 @@
 //! It holds no secret. A token or a raw answer is named by the [`Serial`] of the journal entry that has it, so that printing
 //! or indexing a state cannot leak one. It knows nothing of files, clocks or the network.
 
+mod checkpoint;
 mod copy_on_write;
 mod event;
 mod fences;
@@ -20,8 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use checkpoint::{Checkpoint, History};
 use copy_on_write::CopyOnWrite;
-pub use event::{Checkpoint, Entry, Event, FORMAT, Grounds, History, Verdict, Who};
+pub use event::{Entry, Event, FORMAT, Grounds, Verdict, Who};
 pub use identity::{AttemptId, Binding, Hash, Head, KeyFingerprint, Lineage, Origin, PlanId, Serial};
 pub use kept::{Answer, KeptAnswer, KeptBody, KeptSecret, Outline, about_answer, about_token};
 pub use transition::Illegal;

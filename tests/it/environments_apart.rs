@@ -222,7 +222,7 @@ fn p1_two_environments_with_one_state_do_nothing() {
 fn p9_nothing_is_taken_in_beside_a_state_that_cannot_be_read() {
     let account = Account::start();
     let project = sharing(&account);
-    let id = account.foreign();
+    let id = account.foreign("whatsapp");
     fs::write(project.path("s-dev/journal.jsonl"), "nonsense\n").unwrap();
     fs::remove_dir_all(project.path("s-dev/index")).unwrap();
     let run = project.run(&format!("import x --id {id} --env prod")).exits(6);

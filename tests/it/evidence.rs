@@ -50,7 +50,7 @@ fn p1_an_id_in_a_recorded_answer_is_known_to_what_looks() {
 fn p1_what_writes_finishes_recorded_answers_first() {
     let account = Account::start();
     let (project, id) = received(&account);
-    let foreign = account.foreign();
+    let foreign = account.foreign("whatsapp");
     project.run(&format!("import desk --id {foreign}")).exits(0).done();
     assert_eq!(project.ids()["b"], id, "its answer is read");
     assert_eq!(project.token("b"), format!("tok0of0instance0{id}"));
@@ -247,7 +247,7 @@ fn p1_an_instance_taken_in_under_a_new_name_may_be_the_one_that_is_to_be_created
 #[test]
 fn what_is_taken_in_under_its_declared_names_stops_nothing() {
     let account = Account::start();
-    let ids = [account.foreign(), account.foreign()];
+    let ids = [account.foreign("whatsapp"), account.foreign("whatsapp")];
     let project = Project::at(&account.url(), &["one", "two"]);
     let entries: Vec<_> =
         ["one", "two"].iter().zip(&ids).map(|(name, id)| format!("  - {{name: {name}, id: '{id}', type: whatsapp}}\n")).collect();

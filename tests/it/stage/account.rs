@@ -70,9 +70,9 @@ impl Account {
         self.world().hidden = lists.iter().map(ids).collect();
     }
 
-    /// Somebody else makes one; its id.
-    pub(crate) fn foreign(&self) -> String {
-        self.world().make("whatsapp").to_string()
+    /// Somebody else makes one of that type; its id.
+    pub(crate) fn foreign(&self, kind: &str) -> String {
+        self.world().make(kind).to_string()
     }
 
     /// Complete requests to create.
