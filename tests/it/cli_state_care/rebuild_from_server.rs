@@ -111,7 +111,8 @@ fn p1_a_doubt_is_not_ended_by_an_instance_of_another_type() {
     fs::remove_dir_all(project.state()).unwrap();
     let before = project.read("chatapi.lock");
     let run = project.run(&format!("state rebuild --from server --adopt c={other}")).exits(1);
-    run.warns(&format!("`c` was being created as whatsapp by the lock file, and {other} is whatsapp_dev")).done();
+    let told = format!("`c` was being created as whatsapp by the lock file, and {other} is whatsapp_dev");
+    run.warns(&told).done_with("nothing was written; another id, or another name for this one");
     assert_eq!(project.read("chatapi.lock"), before);
     project.run(&format!("state rebuild --from server --adopt c={made}")).exits(0).prints("2 instances without token").done();
     project.run("apply").exits(3).prints("0 created").done_or_doubtful();
