@@ -4,32 +4,27 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::process::getpgrp;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// Without that echo, as long as it lives.
 #[derive(Debug)]
 pub(super) struct Unechoed<F: AsFd> {
     terminal: F,
-    /// None: it was left as it is.
-    before: Option<Termios>,
+    /// It was on, and is to be on again.
+    is_off: bool,
 }
 
 impl<F: AsFd> Unechoed<F> {
     pub(super) fn on(terminal: F) -> Self {
-        let before = tcgetattr(&terminal).ok().filter(|_| is_ours(&terminal));
-        if let Some(before) = &before {
-            let mut modes = before.clone();
-            modes.local_modes.remove(LocalModes::ECHOCTL);
-            set(&terminal, &modes);
-        }
-        Self { terminal, before }
+        let is_off = is_ours(&terminal) && set(&terminal, LocalModes::remove);
+        Self { terminal, is_off }
     }
 }
 
 impl<F: AsFd> Drop for Unechoed<F> {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take().filter(|_| is_ours(&self.terminal)) {
-            set(&self.terminal, &before);
+        if self.is_off && is_ours(&self.terminal) {
+            set(&self.terminal, LocalModes::insert);
         }
     }
 }
@@ -43,7 +38,11 @@ fn is_ours(terminal: impl AsFd) -> bool {
     }
 }
 
-fn set(terminal: impl AsFd, modes: &Termios) {
-    // It is for the looks alone.
-    let _ = tcsetattr(terminal, OptionalActions::Now, modes);
+/// Whether that changed anything. What else was set meanwhile stays; a terminal that does not take it is left as it is: it is for
+/// the looks alone.
+fn set(terminal: impl AsFd, change: fn(&mut LocalModes, LocalModes)) -> bool {
+    let Ok(mut modes) = tcgetattr(&terminal) else { return false };
+    let before = modes.local_modes;
+    change(&mut modes.local_modes, LocalModes::ECHOCTL);
+    modes.local_modes != before && tcsetattr(terminal, OptionalActions::Now, &modes).is_ok()
 }
