@@ -73,6 +73,13 @@ impl InstanceName {
         &self.0
     }
 
+    /// What its instance is called beside one that has taken its place: the name, cut where it has to be, and the id.
+    pub(crate) fn aside(&self, id: &InstanceId) -> String {
+        let room = NAME_MAX.saturating_sub(id.as_str().len() + 1);
+        let stem: String = self.0.chars().take(room).collect();
+        format!("{stem}.{id}")
+    }
+
     /// What two names share when they would meet in one file or variable name: letters in lower case, `.` and `_` as `-`.
     pub fn twin_key(&self) -> String {
         self.0.chars().map(|c| if matches!(c, '.' | '_') { '-' } else { c.to_ascii_lowercase() }).collect()

@@ -119,6 +119,26 @@ struct Kept {
     count: usize,
 }
 
+/// Refuses an address that names another instance on record: it came from a file of before that one was replaced, or of another row.
+fn check_address(state: &State, instance: &Instance, one: &Brought) -> Result<(), CliError> {
+    let address = one.api_url.as_ref().filter(|brought| instance.api_url.as_ref() != Some(brought));
+    let Some(address) = address.filter(|address| !address.as_str().contains(instance.id.as_str())) else { return Ok(()) };
+    let words = address.as_str().split(|c: char| !c.is_ascii_alphanumeric());
+    let numbers = address.as_str().split(|c: char| !c.is_ascii_digit());
+    let ids = words.chain(numbers).filter_map(|word| InstanceId::parse(word).ok());
+    let owner = |id: &InstanceId| state.known_ids().get(id).or_else(|| state.former_owner(id)).cloned();
+    match ids.into_iter().find_map(|id| Some((owner(&id)?, id))) {
+        Some((owner, id)) => {
+            let name = &one.name;
+            let was = if owner == *name { "an earlier one of that name".to_owned() } else { format!("`{owner}`") };
+            let message = format!("the address for `{name}` is of {id}, which is {was}, and `{name}` is {}", instance.id);
+            let other = format!("the token beside it is of {id} too: take `{name}` out of the file");
+            Err(CliError::message(Exit::Error, message).hint("nothing was written").hint(other))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Kept {
     fn of(context: &Context, args: &TokenSetArgs, state: &State, brought: &[Brought]) -> Result<Self, CliError> {
         let holder = |one: &Brought| Some(state.record(&one.name)?.instance()?.token.as_ref()?.entry);
@@ -163,6 +183,7 @@ impl Kept {
         })?;
         let instance = record.instance().ok_or_else(|| without_instance(record, one))?;
         self.check_instance(instance, one)?;
+        check_address(state, instance, one)?;
         if instance.token.is_none() || self.gives_way(instance, one) {
             return Ok(true);
         }

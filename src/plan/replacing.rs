@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Change, Plan, Reason, is_usable};
-use crate::instance::{InstanceId, InstanceName, NAME_MAX};
+use crate::instance::{InstanceId, InstanceName};
 use crate::state::{Record, State};
 
 /// A name that is to have a new instance in the place of the one that it has: `NAME`, or `NAME=ID` for that one and no other.
@@ -69,11 +69,11 @@ impl Replace {
             return Err(Irreplaceable::OtherId { name: self.name.clone(), asked: asked.clone(), has });
         }
         let Some(record) = record.filter(|record| self.is_due(record, state)) else { return Ok(()) };
-        let is_free = name_aside(record, state).is_some_and(|aside| !is_declared(&aside));
+        let is_free = state.name_aside(record).is_some_and(|aside| !is_declared(&aside));
         match record.id().filter(|_| !is_free) {
             Some(id) => {
                 let (name, id) = (self.name.clone(), id.clone());
-                Err(Irreplaceable::Taken { aside: text_aside(&name, &id), name, id })
+                Err(Irreplaceable::Taken { aside: name.aside(&id), name, id })
             }
             None => Ok(()),
         }
@@ -131,7 +131,7 @@ impl Plan {
             let is_there = !matches!(change.action, Action::Orphan | Action::Delete | Action::Create);
             let Some(record) = state.record(&asked.name).filter(|_| is_there) else { continue };
             if let (true, Some(id)) = (asked.is_due(record, state), record.id()) {
-                let Some(aside) = name_aside(record, state).filter(|aside| !planned.contains(aside)) else { continue };
+                let Some(aside) = state.name_aside(record).filter(|aside| !planned.contains(aside)) else { continue };
                 // What is protected from now on is protected from this.
                 let is_protected = record.is_protected || is_protected(&asked.name);
                 (change.action, change.exists_as) = (Action::Create, None);
@@ -210,22 +210,11 @@ fn is_or_was(name: &InstanceName, id: &InstanceId, state: &State) -> bool {
     records.into_iter().any(has_it)
 }
 
-fn text_aside(name: &InstanceName, id: &InstanceId) -> String {
-    let room = NAME_MAX.saturating_sub(id.as_str().len() + 1);
-    let stem: String = name.as_str().chars().take(room).collect();
-    format!("{stem}.{id}")
-}
-
-/// What a replaced instance is called: its name and its id, which no other has.
-fn name_aside(record: &Record, state: &State) -> Option<InstanceName> {
-    let aside = text_aside(&record.name, record.id()?);
-    InstanceName::parse(&aside).ok().filter(|name| state.record(name).is_none())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::instance::InstanceType;
+    use crate::instance::NAME_MAX;
     use crate::plan::plan;
     use crate::state::{Entry, Event, FORMAT, Lineage, Serial};
 
@@ -357,7 +346,7 @@ mod tests {
     fn a_name_of_full_length_makes_room_for_the_id() {
         let long = "n".repeat(NAME_MAX);
         let state = state([Event::Moved { from: name("a"), to: name(&long) }]);
-        let aside = name_aside(state.record(&name(&long)).unwrap(), &state).unwrap();
+        let aside = state.name_aside(state.record(&name(&long)).unwrap()).unwrap();
         assert_eq!(aside.as_str(), format!("{}.1", "n".repeat(NAME_MAX - 2)));
     }
 }

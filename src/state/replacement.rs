@@ -18,6 +18,12 @@ impl State {
         matches!(old.phase, Phase::Created(_) | Phase::Retiring(..)).then_some(old)
     }
 
+    /// What the instance of `record` is called once it is replaced; none: that name is taken.
+    pub fn name_aside(&self, record: &Record) -> Option<InstanceName> {
+        let aside = record.name.aside(record.id()?);
+        InstanceName::parse(&aside).ok().filter(|name| self.record(name).is_none())
+    }
+
     /// The record of the name that has got a new instance in the place of `old`, or is to have one.
     pub fn replacement_of(&self, old: &Record) -> Option<&Record> {
         let id = old.id().filter(|_| old.is_replaced)?;

@@ -207,7 +207,7 @@ fn p5_what_is_left_of_a_damaged_journal_never_has_fewer_open_attempts_than_can_b
             if !index {
                 fs::rename(dir.path().join("index"), dir.path().join("aside")).unwrap();
             }
-            let Salvage { snapshot, lost, .. } = salvage(dir.path(), lock, AT, &|_| true).unwrap();
+            let Salvage { snapshot, lost, .. } = salvage(dir.path(), lock, AT, &|_| None).unwrap();
             if !index {
                 fs::rename(dir.path().join("aside"), dir.path().join("index")).unwrap();
             }
@@ -246,7 +246,7 @@ fn what_is_left_of_a_damaged_checkpoint_is_read_record_by_record() {
     let broken = whole.replacen("\"restored\":{\"record\":{\"name\":\"one\"", "\"restored\":{\"record\":{\"name\":\"o\"", 1);
     assert_ne!(whole, broken);
     fs::write(dir.path().join(JOURNAL), broken.replacen("\"name\":\"o\",\"kind\"", "###", 1)).unwrap();
-    let Salvage { snapshot, lost, .. } = salvage(dir.path(), None, AT, &|_| true).unwrap();
+    let Salvage { snapshot, lost, .. } = salvage(dir.path(), None, AT, &|_| None).unwrap();
     let names: Vec<_> = snapshot.records.iter().map(|restored| restored.record.name.to_string()).collect();
     // "one" comes from the history.
     assert_eq!((names, lost), (["four", "one", "three", "two"].map(str::to_owned).to_vec(), 1));

@@ -3,6 +3,8 @@
 //! A state that is missing, older or another than it says must not create anything: that is how a runner that lost its state
 //! directory is told from a first run.
 
+mod merged;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -44,16 +46,17 @@ pub struct LockFile {
     #[serde(default, skip_serializing_if = "Recipients::is_empty")]
     pub seal_to: Recipients,
     /// What existed.
+    #[serde(deserialize_with = "merged::once")]
     pub instances: BTreeMap<InstanceName, LockedInstance>,
     /// What existed and was managed no longer.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "merged::once")]
     pub released: BTreeMap<InstanceName, LockedInstance>,
     /// What was deleted while it was declared: nothing is created for it by itself. Its id may be another name's since. And what was
     /// replaced and deleted: what has its name since is not replaced once more.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "merged::once")]
     pub deleted: BTreeMap<InstanceName, LockedInstance>,
     /// What was in doubt, or being created.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "merged::once")]
     pub in_doubt: BTreeMap<InstanceName, LockedDoubt>,
 }
 
@@ -209,7 +212,9 @@ impl LockFile {
         if found > VERSION {
             return Err(LockFileError::Newer { path: path.to_owned(), found });
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(content)
+        let lock: Self = serde_json::from_slice(&bytes).map_err(content)?;
+        lock.check().map_err(content)?;
+        Ok(Some(lock))
     }
 
     /// Writes it to `path`, whole or not at all. Anyone may read it: it is meant to be committed.

@@ -62,7 +62,7 @@ pub use place::{Hazard, check_file_system, is_of_state};
 pub use reader::{Reading, Source, has_state, read, read_entries};
 pub use receipts::{Delivered, Receipt, Receipts};
 pub use rotate::{Reseal, Rotated};
-pub use salvage::{Proves, Salvage, salvage};
+pub use salvage::{Reads, Salvage, salvage};
 pub use sled::is_guarded as is_index_guarded;
 pub use verify::{Finding, Severity, old_journals, verify};
 

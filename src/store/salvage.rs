@@ -5,11 +5,14 @@
 //! only the lock file knows is held or adopted without a token. What nobody recorded anywhere else cannot be known: the caller is
 //! told how many entries are gone.
 
+mod implied;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use implied::{concluded, implied, proven, resolved};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -18,10 +21,9 @@ use super::file::{JOURNAL, check_lineage};
 use super::journal::LINE_MAX;
 use super::relearn::{self, of_index, of_lock, relearn};
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
-use crate::instance::{InstanceId, InstanceName, InstanceType};
+use crate::instance::{InstanceName, InstanceType};
 use crate::state::{
-    AttemptId, Binding, Entry, Event, FORMAT, Grounds, Hash, Head, History, KeptAnswer, Lineage, Phase, Record, Serial, State,
-    Verdict,
+    AttemptId, Binding, Entry, Event, FORMAT, Hash, Head, History, KeptAnswer, Lineage, Outline, Phase, Record, Serial, State,
 };
 
 /// A state put together from pieces.
@@ -57,13 +59,16 @@ struct Loose {
     event: Event,
 }
 
-/// Whether an answer proves that an instance was created.
-pub type Proves<'a> = dyn Fn(&KeptAnswer) -> bool + 'a;
+/// What an answer proves; none: it cannot be read.
+pub type Reads<'a> = dyn Fn(&KeptAnswer) -> Option<Outline> + 'a;
+
+/// More lines than that are never missing before one: each makes way for one of these.
+const IMPLIED_MAX: usize = 4;
 
 /// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read,
 /// [`StoreError::Behind`] if `lock` is another state's.
-pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Proves<'_>) -> Result<Salvage, StoreError> {
-    let index = sled::load(dir).map(|(state, _)| state);
+pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads<'_>) -> Result<Salvage, StoreError> {
+    let index = sled::load(dir);
     let mut pieces = Pieces {
         state: None,
         kept: BTreeMap::new(),
@@ -78,22 +83,26 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Prov
         past: Vec::new(),
         unsure: BTreeMap::new(),
         newer: None,
-        lineage: index.as_ref().map(|index| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
+        reads,
+        lineage: index.as_ref().map(|(index, _)| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
         at,
     };
     pieces.read_journal(dir)?;
     let mut state = pieces.state.take().ok_or_else(|| StoreError::Absent(dir.to_owned()))?;
     // Lines that do not follow, and numbers that no line has.
     let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before.saturating_add(pieces.read)));
-    pieces.doubt_what_was_begun(&mut state, proves);
-    let index = index.filter(|index| index.lineage == state.lineage);
+    pieces.conclude_what_was_begun(&mut state);
+    let index = index.filter(|(index, _)| index.lineage == state.lineage);
     // Another state's lock file is not overwritten: what it names would be created again.
     check_lineage(&state, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
-    let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
+    let has_seen = |lock: &LockFile| index.as_ref().is_some_and(|(_, head)| pieces.is_before(lock.head(), *head));
+    let is_newest = lock.is_some_and(|lock| !has_seen(lock));
+    let index = index.as_ref().map(|(index, _)| index);
+    let from_elsewhere = pieces.add_from(&mut state, index, (lock, is_newest));
     pieces.hold_past(&mut state, dir);
     pieces.hold_unsure(&mut state);
-    pieces.add_settings(&mut state, index.as_ref(), lock);
+    pieces.add_settings(&mut state, index, lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
     // No entry of the old chain has this position, so nothing that names one contradicts it.
     let after = Head { serial: seen.into_iter().flatten().max().unwrap_or_default().next(), hash: Hash::ZERO };
@@ -106,32 +115,12 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, proves: &Prov
     Ok(Salvage { snapshot, lost, from_elsewhere, past: pieces.past })
 }
 
-/// What must have stood before `event`, where its own line is gone: an answer has been sent for.
-fn implied(state: &State, event: &Event) -> Option<Event> {
-    let attempt = event.attempt().filter(|_| matches!(event, Event::Received { .. } | Event::Doubted { .. }))?;
-    let record = state.record(state.name_of_attempt(event)?)?;
-    matches!(record.phase, Phase::Intent(_)).then(|| Event::Sent { attempt: attempt.clone() })
-}
-
-/// What `event` still proves where the answer that it rests on is gone: the instance, without its token.
-fn proven(state: &State, event: &Event) -> Option<Event> {
-    let Event::Created { attempt, id, .. } = event else { return None };
-    let lost = "the journal's own conclusion, whose answer was damaged";
-    let record = state.record(state.name_of_attempt(event)?)?;
-    matches!(record.phase, Phase::InDoubt(..)).then(|| resolved(attempt.clone(), id.clone(), lost))
-}
-
-fn resolved(attempt: AttemptId, id: InstanceId, by: &str) -> Event {
-    let grounds = Grounds { by: by.to_owned(), reason: None, candidates: None };
-    Event::Resolved { attempt, verdict: Verdict::Created { id, api_url: None }, grounds }
-}
-
 /// What stands for an attempt that nobody knows any more.
 fn lost_attempt(name: &InstanceName) -> AttemptId {
     AttemptId::typed(&format!("a-lost-{name}"))
 }
 
-struct Pieces {
+struct Pieces<'a> {
     state: Option<State>,
     /// Entries with tokens and answers, under the serials that the state knows.
     kept: BTreeMap<Serial, Entry>,
@@ -158,10 +147,11 @@ struct Pieces {
     lineage: Option<Lineage>,
     /// A format that this version does not know, of an intact line.
     newer: Option<u32>,
+    reads: &'a Reads<'a>,
     at: Timestamp,
 }
 
-impl Pieces {
+impl Pieces<'_> {
     fn read_journal(&mut self, dir: &Path) -> Result<(), StoreError> {
         let path = dir.join(JOURNAL);
         let open = |path: &Path| File::open(path).map(BufReader::new).map_err(StoreError::io("open", path));
@@ -223,21 +213,47 @@ impl Pieces {
             self.note_unsure(&entry.event);
             return;
         }
-        let event = match &entry.event {
-            Event::Intent { .. } => entry.event.clone(),
-            other => match other.attempt() {
-                Some(attempt) => {
-                    let reason = "its entries in the journal are damaged".to_owned();
-                    Event::Doubted { attempt: attempt.clone(), reason }
-                }
-                None => return,
-            },
-        };
-        let Some(state) = &mut self.state else { return };
+        let Some(mut state) = self.state.take() else { return };
         state.expect_restored(false);
-        let entry = Entry { serial: state.serial.next(), at: entry.at, event };
-        // Of an attempt that is closed, or that nothing else tells of, there is nothing to hold.
-        let _ = state.apply(&entry);
+        let event = match (&entry.event, entry.event.attempt()) {
+            (Event::Intent { .. }, _) => {
+                self.lead_to(&mut state, entry);
+                Some(entry.event.clone())
+            }
+            (event, Some(attempt)) => {
+                let record = state.name_of_attempt(event).and_then(|name| state.record(name));
+                Some(match record.map(|record| &record.phase) {
+                    Some(Phase::Received(_, answer)) => concluded(attempt, *answer, &|at| self.answer(at)),
+                    _ => Event::Doubted { attempt: attempt.clone(), reason: "its entries in the journal are damaged".to_owned() },
+                })
+            }
+            _ => None,
+        };
+        if let Some(event) = event {
+            // Of an attempt that is closed, or that nothing else tells of, there is nothing to hold.
+            let _ = state.apply(&Entry { serial: state.serial.next(), at: entry.at, event });
+        }
+        self.state = Some(state);
+    }
+
+    /// Takes in what must have stood before `entry`, as far as that can be told.
+    fn lead_to(&self, state: &mut State, entry: &Entry) {
+        for _ in 0..IMPLIED_MAX {
+            let events = implied(state, &entry.event, &|at| self.answer(at));
+            let mut follows = |event| state.apply(&Entry { serial: state.serial.next(), at: entry.at, event }).is_ok();
+            // Where it does not follow, what implies it does not either.
+            if events.is_empty() || !events.into_iter().all(&mut follows) {
+                return;
+            }
+        }
+    }
+
+    /// What the answer in an entry that the state knows as `at` proves.
+    fn answer(&self, at: Serial) -> Option<Outline> {
+        match &self.kept.get(&at)?.event {
+            Event::Received { answer, .. } => (self.reads)(answer),
+            _ => None,
+        }
     }
 
     fn note_unsure(&mut self, event: &Event) {
@@ -290,19 +306,17 @@ impl Pieces {
                 self.history.clone_from(&checkpoint.history);
             }
             (None, _) => return,
-            (Some(state), event) => {
+            (known @ Some(_), event) => {
+                let Some(mut state) = known.take() else { return };
                 let is_restored = matches!(event, Event::Restored { .. } | Event::RestoredFence { .. });
                 state.expect_restored(is_restored);
-                if let Some(implied) = implied(state, event) {
-                    let entry = Entry { serial: state.serial.next(), at: entry.at, event: implied };
-                    // Where it does not follow, what implies it does not either.
-                    let _ = state.apply(&entry);
-                }
-                let event = proven(state, &entry.event).unwrap_or_else(|| self.renumbered_event(entry.event.clone()));
-                let Some(state) = &mut self.state else { return };
+                self.lead_to(&mut state, entry);
+                let event = proven(&state, &entry.event).unwrap_or_else(|| self.renumbered_event(entry.event.clone()));
                 let entry = Entry { serial: state.serial.next(), at: entry.at, event };
                 let touched = state.touched(&entry.event);
-                if state.apply(&entry).is_err() {
+                let has_followed = state.apply(&entry).is_ok();
+                self.state = Some(state);
+                if !has_followed {
                     self.note_unsure(&entry.event);
                     return;
                 }
@@ -337,26 +351,26 @@ impl Pieces {
         event
     }
 
-    /// Lines may be gone that said that these were sent.
-    fn doubt_what_was_begun(&self, state: &mut State, proves: &Proves<'_>) {
+    /// Lines may be gone that said that these were sent. An answer that proves the instance leads to nothing else; after any other one
+    /// nobody knows what came.
+    fn conclude_what_was_begun(&self, state: &mut State) {
         state.expect_restored(false);
-        // Nor is it known what came after an answer: only one that proves the instance leads to nothing else.
-        let is_proof = |serial| match self.kept.get(serial).map(|entry| &entry.event) {
-            Some(Event::Received { answer, .. }) => proves(answer),
-            _ => false,
-        };
-        let begun: Vec<AttemptId> = state
-            .records()
-            .values()
-            .filter_map(|record| match &record.phase {
-                Phase::Intent(attempt) => Some(attempt.id.clone()),
-                Phase::Received(attempt, answer) if !is_proof(answer) => Some(attempt.id.clone()),
-                _ => None,
-            })
-            .collect();
-        for attempt in begun {
-            let reason = "it was begun, and the journal was damaged afterwards".to_owned();
-            self.add(state, Event::Doubted { attempt, reason });
+        let reason = || "it was begun, and the journal was damaged afterwards".to_owned();
+        let doubted = |attempt: &AttemptId| Event::Doubted { attempt: attempt.clone(), reason: reason() };
+        let begun = state.records().values().filter_map(|record| match &record.phase {
+            Phase::Intent(attempt) => Some((attempt.id.clone(), doubted(&attempt.id))),
+            Phase::Received(attempt, answer) => {
+                let proven = concluded(&attempt.id, *answer, &|at| self.answer(at));
+                let is_proof = matches!(proven, Event::Created { .. });
+                Some((attempt.id.clone(), if is_proof { proven } else { doubted(&attempt.id) }))
+            }
+            _ => None,
+        });
+        for (attempt, event) in begun.collect::<Vec<_>>() {
+            if !self.add(state, event) {
+                // Another name has its id.
+                self.add(state, doubted(&attempt));
+            }
         }
     }
 
@@ -377,8 +391,14 @@ impl Pieces {
         }
     }
 
-    /// Adds names that are known elsewhere; returns how many.
-    fn add_from(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) -> usize {
+    /// Whether both are positions of this journal, by the lines that are left, and `other` is not behind `later`.
+    fn is_before(&self, other: Head, later: Head) -> bool {
+        let is_its = |head: Head| self.past.iter().any(|(entry, hash)| (entry.serial, *hash) == (head.serial, head.hash));
+        other.serial <= later.serial && is_its(other) && is_its(later)
+    }
+
+    /// Adds names that are known elsewhere; returns how many. `is_newest`: the index has not seen all that the lock file tells of.
+    fn add_from(&self, state: &mut State, index: Option<&State>, (lock, is_newest): (Option<&LockFile>, bool)) -> usize {
         let mut added = 0;
         if let Some(index) = index {
             let source = ("the index, after the journal was damaged", self.at);
@@ -396,9 +416,9 @@ impl Pieces {
         }
         let Some(lock) = lock else { return added };
         let source = ("the lock file, after the journal was damaged", self.at);
-        let is_newer = |name: &InstanceName| self.is_behind(name, lock.serial);
+        let is_newer = |name: &InstanceName| is_newest && self.is_behind(name, lock.serial);
         added += relearn(state, of_lock(lock), source, &is_newer).1;
-        for (name, instance) in lock.known() {
+        for (name, instance) in lock.known().filter(|_| is_newest) {
             added += usize::from(self.hold_vacant(state, name, instance.kind));
         }
         for (name, doubt) in &lock.in_doubt {
@@ -417,9 +437,9 @@ impl Pieces {
         added
     }
 
-    /// Whether a witness that stands at `serial` is newer than all that could be read of a name.
+    /// Whether a witness that stands at `serial` has seen all that could be read of a name.
     fn is_behind(&self, name: &InstanceName, serial: Serial) -> bool {
-        self.touched.get(name).is_none_or(|last| *last < serial)
+        self.touched.get(name).is_none_or(|last| *last <= serial)
     }
 
     /// A newer witness has an instance under this name, whose id stands under another one here: the name is not free.
@@ -463,3 +483,6 @@ impl Pieces {
         state.apply(&entry).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,24 @@ fn what_is_deleted_is_taken_out_of_the_file() {
     run.done_with("nothing was written; take `b` out of the file");
     set(&project, "b", &b).exits(1).done_with("`chatapi state show b` tells more");
 }
+
+/// A file from before a replacement has the old one's token and address under the new one's name.
+#[test]
+fn p11_an_address_that_names_another_instance_is_refused_with_its_token() {
+    let (gateway, project) = created(&["a", "b"]);
+    let old = project.ids()["a"].clone();
+    let shown = project.run("state list --format json").exits(0).json();
+    let address = shown[0]["api_url"].as_str().unwrap().to_owned();
+    let row = format!("a,{},{address}\n", gateway.tokens()[&old]);
+    project.run("apply --replace a").exits(0).done_or_doubtful();
+    std::fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from lock").exits(0).done_or_doubtful();
+    let run = set_all(&project, &row).exits(1).warns(&format!("is of {old}, which is `a.{old}`"));
+    let run = run.warns("nothing was written");
+    is_free_of(&[gateway.tokens()[&old].clone()], &run.stderr, "the refusal");
+    run.done_with("take `a` out of the file");
+    project.run("token get a").exits(3).done_or_doubtful();
+    // Where it is.
+    set_all(&project, &row.replacen("a,", &format!("a.{old},"), 1)).exits(0).done();
+    assert_eq!(project.token(&format!("a.{old}")), gateway.tokens()[&old]);
+}

@@ -53,12 +53,13 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
         return Err(no_journal(context, lock_path, lock.as_ref()));
     }
     let hold = context.hold("state rebuild", args.lock.lock_timeout)?;
-    let salvaged = store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &proves).map_err(|error| match error {
-        StoreError::Absent(_) => CliError::message(Exit::State, "not even the beginning of the journal can be read")
-            .hint("with the lock file of this state (`--lock-file PATH`) the rest of it can be")
-            .hint(format!("without: move {} aside, then `chatapi state rebuild --from server`", typed(&context.state_dir))),
-        error => error.into(),
-    })?;
+    let salvaged =
+        store::salvage(&context.state_dir, lock.as_ref(), Timestamp::now(), &outline).map_err(|error| match error {
+            StoreError::Absent(_) => CliError::message(Exit::State, "not even the beginning of the journal can be read")
+                .hint("with the lock file of this state (`--lock-file PATH`) the rest of it can be")
+                .hint(format!("without: move {} aside, then `chatapi state rebuild --from server`", typed(&context.state_dir))),
+            error => error.into(),
+        })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
@@ -123,9 +124,8 @@ fn no_journal(context: &Context, lock_path: &Path, lock: Option<&LockFile>) -> C
     }
 }
 
-fn proves(answer: &KeptAnswer) -> bool {
-    let outline = answer.clear().map_or_else(|| answer.outline.clone(), |answer| Some(judge(&answer).outline()));
-    matches!(outline, Some(Outline::Created { .. }))
+fn outline(answer: &KeptAnswer) -> Option<Outline> {
+    answer.clear().map_or_else(|| answer.outline.clone(), |answer| Some(judge(&answer).outline()))
 }
 
 /// A private copy. No second name for the same file: should this run end here, that would not be safe to use any more.

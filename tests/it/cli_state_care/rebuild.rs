@@ -457,3 +457,100 @@ fn garble_but_index(project: &Project, lines: usize) {
     let kept: Vec<String> = journal(project).lines().take(lines).map(str::to_owned).collect();
     project.write("state/journal.jsonl", kept.join("\n") + "\n");
 }
+
+/// A merge that kept both sides says two things: whichever were believed, the other one would be created again.
+#[test]
+fn p1_a_lock_file_that_says_two_things_of_one_name_or_id_is_believed_in_nothing() {
+    let (gateway, project) = done(&["a", "b"]);
+    let (ids, before) = (project.ids(), project.read("chatapi.lock"));
+    let instance = |id: &str| json!({"id": id, "type": "whatsapp"});
+    let said: [(&str, &str, Value, String); 6] = [
+        ("instances", "B2", instance(&ids["b"]), format!("`B2` and `b` are both {}", ids["b"])),
+        ("released", "c", instance(&ids["a"]), format!("`a` and `c` are both {}", ids["a"])),
+        ("released", "a", instance("777"), "it says two things of `a`".to_owned()),
+        ("deleted", "a", instance("777"), "it says two things of `a`".to_owned()),
+        ("in_doubt", "a", json!({"type": "whatsapp"}), "it says two things of `a`".to_owned()),
+        ("instances", "a", instance("777"), "`a` stands in it twice".to_owned()),
+    ];
+    for (section, name, value, told) in said {
+        let mut lock: Value = serde_json::from_str(&before).unwrap();
+        let text = if section == "instances" {
+            let line = format!("\"instances\": {{\"{name}\": {value},");
+            before.replacen("\"instances\": {", &line, 1)
+        } else {
+            lock[section][name] = value;
+            lock.to_string()
+        };
+        project.write("chatapi.lock", &text);
+        project
+            .run("apply")
+            .exits(8)
+            .warns("is not a lock file of chatapi")
+            .warns(&told)
+            .done_with("after a merge: take the side");
+        fs::rename(project.state(), project.path("aside")).unwrap();
+        for from in ["lock", "journal", &format!("server --adopt a={}", ids["a"])] {
+            project.run(&format!("state rebuild --from {from}")).exits(8).done_with(&told);
+        }
+        fs::rename(project.path("aside"), project.state()).unwrap();
+        assert_eq!(project.read("chatapi.lock"), text, "{told}");
+    }
+    project.write("chatapi.lock", &before);
+    project.run("apply").exits(0).done();
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// What stands in intact lines beside a damaged one, with its token: the new instance, and the one that it has replaced.
+#[test]
+fn p3_a_lost_line_of_a_replacement_costs_neither_id_nor_token() {
+    for word in ["\"replacing\"", "\"created\"", "\"listed\""] {
+        for has_witness in [true, false] {
+            let (gateway, project) = done(&["a", "b"]);
+            let old = project.ids()["a"].clone();
+            project.run("apply --replace a").exits(0).done_or_doubtful();
+            let new = project.ids()["a"].clone();
+            let text = journal(&project);
+            let last = text.lines().rfind(|line| line.contains(word)).unwrap_or_else(|| panic!("{word}: {text}")).to_owned();
+            if has_witness {
+                project.write("state/journal.jsonl", text.replacen(&last, "{\"damaged", 1));
+            } else {
+                garble(&project, |line| line == last);
+            }
+            rebuilt(&project);
+            assert_eq!((&project.ids()["a"], &project.ids()[&format!("a.{old}")]), (&new, &old), "{word}");
+            for (name, id) in [("a", &new), (&*format!("a.{old}"), &old)] {
+                assert_eq!(project.token(name), gateway.tokens()[id], "{word}: {name}");
+            }
+            project.run("apply").done_or_doubtful();
+            // What became of the old one may be in the line that is gone: then it is protected.
+            let run = project.run("apply --prune --yes --max-deletes 9");
+            assert!(run.code == 0 || run.code == 6, "{run}");
+            assert!(gateway.deleted().iter().all(|id| *id == old), "{word}: {run}");
+            assert_eq!(gateway.creates(), 3, "{word}: {run}");
+        }
+    }
+}
+
+/// A lock file that was put back is older than the index, which has seen all that it tells of, and what came of that.
+#[test]
+fn p3_an_older_lock_file_overrules_no_index_that_has_seen_more() {
+    let (gateway, project) = done(&["a", "b", "c"]);
+    let older = project.read("chatapi.lock");
+    let ids = project.ids();
+    project.declare(&manifest("{kind: chatapi}", &["b", "c"]));
+    project.run("state mv a moved").exits(0).done();
+    project.run("destroy b --yes --max-deletes 1").exits(0).done();
+    project.run("apply --recreate b").exits(0).done_or_doubtful();
+    let (now, text) = (project.ids(), journal(&project));
+    let damaged = text.lines().find(|line| line.contains("\"moved\"")).unwrap();
+    project.write("state/journal.jsonl", text.replacen(damaged, "{\"damaged", 1));
+    project.write("chatapi.lock", older);
+    rebuilt(&project);
+    assert_eq!(project.ids(), now);
+    assert_eq!(project.token("moved"), gateway.tokens()[&ids["a"]]);
+    assert_eq!(project.token("b"), gateway.tokens()[&now["b"]]);
+    let run = project.run("state list --format json").exits(0).json();
+    assert_eq!(run.as_array().unwrap().len(), 3, "{run}");
+    project.run("apply").exits(0).prints("0 created, 2 unchanged, 1 orphaned").done_or_doubtful();
+    assert_eq!(gateway.creates(), 4);
+}

@@ -74,7 +74,7 @@ fn recover(dir: &Path, bytes: &[u8]) {
         }
         Err(_) => 0,
     };
-    if let Ok(salvaged) = salvage(dir, None, Timestamp::UNIX_EPOCH, &|_| false) {
+    if let Ok(salvaged) = salvage(dir, None, Timestamp::UNIX_EPOCH, &|_| None) {
         if let Some(shown) = lines.shown(intact) {
             let records = || salvaged.snapshot.records.iter().map(|restored| &restored.record);
             let open: BTreeSet<&str> = records().filter_map(|record| Some(record.open_attempt()?.id.as_str())).collect();
