@@ -5,6 +5,7 @@
 //! only the lock file knows is held or adopted without a token. What nobody recorded anywhere else cannot be known: the caller is
 //! told how many entries are gone.
 
+mod elsewhere;
 mod implied;
 
 use std::collections::BTreeMap;
@@ -12,19 +13,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use implied::{concluded, implied, proven, resolved};
+use implied::{concluded, implied, proven};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::checkpoint::{Snapshot, referred};
 use super::file::{JOURNAL, check_lineage};
 use super::journal::LINE_MAX;
-use super::relearn::{self, of_index, of_lock, relearn};
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
 use crate::instance::{InstanceName, InstanceType};
-use crate::state::{
-    AttemptId, Binding, Entry, Event, FORMAT, Hash, Head, History, KeptAnswer, Lineage, Outline, Phase, Record, Serial, State,
-};
+use crate::state::{AttemptId, Entry, Event, FORMAT, Hash, Head, History, KeptAnswer, Lineage, Outline, Phase, Serial, State};
 
 /// A state put together from pieces.
 #[derive(Debug)]
@@ -35,6 +33,8 @@ pub struct Salvage {
     pub lost: u64,
     /// Names that only the index or the lock file knew.
     pub from_elsewhere: usize,
+    /// What instances are called whose own names are gone.
+    pub renamed: Vec<InstanceName>,
     /// What could be read, without secrets: the history of the new journal.
     past: Vec<(Entry, Hash)>,
 }
@@ -68,7 +68,7 @@ const IMPLIED_MAX: usize = 4;
 /// Reads what is left of the journal in `dir`. [`StoreError::Absent`] if not even its beginning can be read,
 /// [`StoreError::Behind`] if `lock` is another state's.
 pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads<'_>) -> Result<Salvage, StoreError> {
-    let index = sled::load(dir);
+    let index = sled::load(dir).map(|(state, _)| state);
     let mut pieces = Pieces {
         state: None,
         kept: BTreeMap::new(),
@@ -79,12 +79,14 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
         read: 0,
         before: 0,
         keys_at: Serial(0),
+        rebuilt_at: Serial(0),
         history: None,
         past: Vec::new(),
         unsure: BTreeMap::new(),
+        nameless: Vec::new(),
         newer: None,
         reads,
-        lineage: index.as_ref().map(|(index, _)| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
+        lineage: index.as_ref().map(|index| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
         at,
     };
     pieces.read_journal(dir)?;
@@ -92,17 +94,15 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
     // Lines that do not follow, and numbers that no line has.
     let lost = (pieces.lines - pieces.read).max(pieces.last.0.saturating_sub(pieces.before.saturating_add(pieces.read)));
     pieces.conclude_what_was_begun(&mut state);
-    let index = index.filter(|(index, _)| index.lineage == state.lineage);
+    let index = index.filter(|index| index.lineage == state.lineage);
     // Another state's lock file is not overwritten: what it names would be created again.
     check_lineage(&state, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
-    let has_seen = |lock: &LockFile| index.as_ref().is_some_and(|(_, head)| pieces.is_before(lock.head(), *head));
-    let is_newest = lock.is_some_and(|lock| !has_seen(lock));
-    let index = index.as_ref().map(|(index, _)| index);
-    let from_elsewhere = pieces.add_from(&mut state, index, (lock, is_newest));
+    let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
     pieces.hold_past(&mut state, dir);
+    let renamed = pieces.name_answers(&mut state);
     pieces.hold_unsure(&mut state);
-    pieces.add_settings(&mut state, index, lock);
+    pieces.add_settings(&mut state, index.as_ref(), lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
     // No entry of the old chain has this position, so nothing that names one contradicts it.
     let after = Head { serial: seen.into_iter().flatten().max().unwrap_or_default().next(), hash: Hash::ZERO };
@@ -112,7 +112,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
     }
     let mut snapshot = Snapshot::of(&state, after, &pieces.kept, None);
     snapshot.checkpoint.lost = Some(lost);
-    Ok(Salvage { snapshot, lost, from_elsewhere, past: pieces.past })
+    Ok(Salvage { snapshot, lost, from_elsewhere, renamed, past: pieces.past })
 }
 
 /// What stands for an attempt that nobody knows any more.
@@ -137,12 +137,16 @@ struct Pieces<'a> {
     before: u64,
     /// The old serial of the last line that said whom secrets are sealed to.
     keys_at: Serial,
+    /// Where the journal begins, if that was put together from pieces.
+    rebuilt_at: Serial,
     /// Where the entries before the first line are.
     history: Option<History>,
     /// What was read, without secrets, each with the hash that its line has.
     past: Vec<(Entry, Hash)>,
     /// Names of lines that nothing vouches for, with their types and attempts.
     unsure: BTreeMap<InstanceName, (Option<InstanceType>, AttemptId)>,
+    /// Answers to attempts whose beginning is gone, and the name with it.
+    nameless: Vec<Entry>,
     /// The state's lineage as the index or the lock file has it: should the line that says it be gone.
     lineage: Option<Lineage>,
     /// A format that this version does not know, of an intact line.
@@ -279,6 +283,33 @@ impl Pieces<'_> {
         unsure.0 = unsure.0.or(kind);
     }
 
+    /// Gives what an answer proves, and nobody has, the name that its attempt is known by elsewhere; else one of its own, under which it is
+    /// found, and no other is created in its place without a question.
+    fn name_answers(&mut self, state: &mut State) -> Vec<InstanceName> {
+        let mut renamed = Vec::new();
+        for Entry { event, .. } in std::mem::take(&mut self.nameless) {
+            let Event::Received { attempt, answer } = &event else { continue };
+            let Some(Outline::Created { id, .. }) = (self.reads)(answer) else { continue };
+            if state.known_ids().contains_key(&id) || state.former_owner(&id).is_some() {
+                continue;
+            }
+            if state.name_of_attempt(&event).is_none() {
+                let Ok(name) = InstanceName::parse(&format!("lost.{id}")) else { continue };
+                // Which type it is of, the list tells.
+                let kind = InstanceType::WhatsApp;
+                renamed.push(name.clone());
+                self.add(state, Event::AdoptedDoubt { attempt: attempt.clone(), name, kind });
+            }
+            let (attempt, entry) = (attempt.clone(), Entry { serial: state.serial.next(), at: self.at, event });
+            if state.apply(&entry).is_ok() {
+                let at = entry.serial;
+                self.kept.insert(at, entry);
+                self.add(state, concluded(&attempt, at, &|at| self.answer(at)));
+            }
+        }
+        renamed
+    }
+
     /// Names that are known of such lines only: held, for there may be a paid instance.
     fn hold_unsure(&self, state: &mut State) {
         for (name, (kind, attempt)) in &self.unsure {
@@ -303,6 +334,7 @@ impl Pieces<'_> {
                 self.state = Some(State::from_checkpoint(&whole, old));
                 self.before = checkpoint.after.serial.0;
                 self.keys_at = old;
+                self.rebuilt_at = checkpoint.lost.map_or(Serial(0), |_| old);
                 self.history.clone_from(&checkpoint.history);
             }
             (None, _) => return,
@@ -318,6 +350,9 @@ impl Pieces<'_> {
                 self.state = Some(state);
                 if !has_followed {
                     self.note_unsure(&entry.event);
+                    if matches!(entry.event, Event::Received { .. }) {
+                        self.nameless.push(entry);
+                    }
                     return;
                 }
                 self.renumbered.insert(old, entry.serial);
@@ -371,108 +406,6 @@ impl Pieces<'_> {
                 // Another name has its id.
                 self.add(state, doubted(&attempt));
             }
-        }
-    }
-
-    /// The server and the keys, where the lines that named them are gone: a copy elsewhere is newer than what is left.
-    fn add_settings(&self, state: &mut State, index: Option<&State>, lock: Option<&LockFile>) {
-        let bound = index.and_then(|index| index.binding.clone());
-        let origin = || lock.and_then(|lock| lock.origin.clone()).map(|origin| Binding { origin, key: None, environment: None });
-        if let (None, Some(binding)) = (&state.binding, bound.or_else(origin)) {
-            self.add(state, Event::Bound(binding));
-        }
-        // What the journal still says goes first: an older copy may have the keys from before a `rekey`, and a lock file may come
-        // with a pull request. The index alone can be newer than what is left of the journal.
-        let newer = index.filter(|index| index.serial > self.keys_at).map(|index| index.recipients.clone());
-        let to =
-            newer.or_else(|| lock.map(|lock| lock.seal_to.clone()).filter(|_| state.recipients.is_empty() && index.is_none()));
-        if let Some(to) = to.filter(|to| *to != state.recipients) {
-            self.add(state, Event::Recipients { to });
-        }
-    }
-
-    /// Whether both are positions of this journal, by the lines that are left, and `other` is not behind `later`.
-    fn is_before(&self, other: Head, later: Head) -> bool {
-        let is_its = |head: Head| self.past.iter().any(|(entry, hash)| (entry.serial, *hash) == (head.serial, head.hash));
-        other.serial <= later.serial && is_its(other) && is_its(later)
-    }
-
-    /// Adds names that are known elsewhere; returns how many. `is_newest`: the index has not seen all that the lock file tells of.
-    fn add_from(&self, state: &mut State, index: Option<&State>, (lock, is_newest): (Option<&LockFile>, bool)) -> usize {
-        let mut added = 0;
-        if let Some(index) = index {
-            let source = ("the index, after the journal was damaged", self.at);
-            added += relearn(state, of_index(index), source, &|name| self.is_behind(name, index.serial)).1;
-            for record in index.records().values() {
-                let is_added = match record.open_attempt() {
-                    Some(attempt) => self.add(
-                        state,
-                        Event::AdoptedDoubt { attempt: attempt.id.clone(), name: record.name.clone(), kind: record.kind },
-                    ),
-                    None => record.id().is_some() && !record.is_retired() && self.hold_vacant(state, &record.name, record.kind),
-                };
-                added += usize::from(is_added);
-            }
-        }
-        let Some(lock) = lock else { return added };
-        let source = ("the lock file, after the journal was damaged", self.at);
-        let is_newer = |name: &InstanceName| is_newest && self.is_behind(name, lock.serial);
-        added += relearn(state, of_lock(lock), source, &is_newer).1;
-        for (name, instance) in lock.known().filter(|_| is_newest) {
-            added += usize::from(self.hold_vacant(state, name, instance.kind));
-        }
-        for (name, doubt) in &lock.in_doubt {
-            let held = state.record(name).and_then(|record| record.open_attempt()).map(|attempt| attempt.id.clone());
-            if let Some(held) = held.clone().filter(|held| doubt.attempt.as_ref().is_some_and(|known| known != held)) {
-                // Its settling time begins anew: it was made later than the one that is known here.
-                let reason = "another attempt was made later, and its entries are lost".to_owned();
-                self.add(state, Event::Doubted { attempt: held, reason });
-            }
-            let attempt = doubt.attempt.clone().unwrap_or_else(|| lost_attempt(name));
-            if held.is_none() {
-                let is_new = !relearn::doubt(state, (attempt, name, doubt.kind), source, &is_newer).is_empty();
-                added += usize::from(is_new);
-            }
-        }
-        added
-    }
-
-    /// Whether a witness that stands at `serial` has seen all that could be read of a name.
-    fn is_behind(&self, name: &InstanceName, serial: Serial) -> bool {
-        self.touched.get(name).is_none_or(|last| *last <= serial)
-    }
-
-    /// A newer witness has an instance under this name, whose id stands under another one here: the name is not free.
-    fn hold_vacant(&self, state: &mut State, name: &InstanceName, kind: InstanceType) -> bool {
-        let is_vacant = state.record(name).is_none_or(|record| matches!(record.phase, Phase::Absent { .. }));
-        is_vacant && self.add(state, Event::AdoptedDoubt { attempt: lost_attempt(name), name: name.clone(), kind })
-    }
-
-    /// Names of the state that a checkpoint went on from, where their own lines are gone. It is older than the journal, so that an id
-    /// under another name was moved.
-    fn hold_past(&self, state: &mut State, dir: &Path) {
-        let Some(before) = self.history.as_ref().and_then(|past| history::state_of(dir, past)) else { return };
-        for record in before.records().values() {
-            let is_moved = record.id().is_some_and(|id| state.known_ids().contains_key(id));
-            if !is_moved && !matches!(record.phase, Phase::Absent { .. }) && !self.add_record(state, record) {
-                self.hold_vacant(state, &record.name, record.kind);
-            }
-        }
-    }
-
-    fn add_record(&self, state: &mut State, record: &Record) -> bool {
-        let (name, kind) = (record.name.clone(), record.kind);
-        if let (Some(id), Some(known)) = (record.id(), state.record(&name).and_then(|record| record.open_attempt())) {
-            let attempt = known.id.clone();
-            return self.add(state, resolved(attempt, id.clone(), "the index, after the journal was damaged"));
-        }
-        if let Some(id) = record.id() {
-            let source = "the index, after the journal was damaged".to_owned();
-            return self.add(state, Event::Adopted { name, kind, id: id.clone(), api_url: None, source, is_foreign: false });
-        }
-        match record.open_attempt() {
-            Some(attempt) => self.add(state, Event::AdoptedDoubt { attempt: attempt.id.clone(), name, kind }),
-            None => false,
         }
     }
 

@@ -61,6 +61,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
             error => error.into(),
         })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;
+    let renamed = salvaged.renamed.clone();
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
     copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
@@ -93,6 +94,10 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{} state rebuild --from journal --lock-file PATH`", context.command()));
     }
     console.note(format_args!("tokens are sealed to: {to}"));
+    for name in &renamed {
+        console.warn(format_args!("`{name}` exists, and the entry with its name is gone: it would be created again under that"));
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `{} state mv {name} NAME`, before you apply", context.command()));
+    }
     if lost > 0 {
         console.warn("what stood in the entries that are gone is not known: compare the server's list before you apply");
     }
