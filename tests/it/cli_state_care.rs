@@ -10,6 +10,7 @@ use crate::stage::{Gateway, Project, manifest};
 
 mod rebind;
 mod rebuild;
+mod rebuild_from_lock;
 mod rebuild_from_server;
 mod rescue;
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Known, add_known, empty, finish};
+use super::{Known, add_known, check_free, empty, finish};
 use crate::cli::args::RebuildArgs;
 use crate::cli::console::Console;
 use crate::cli::context::{Context, draw_lineage};
@@ -35,6 +35,7 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     check_adopted(args, lock.as_ref())?;
     let theirs = neighbours::at(context, Some(server.provider.origin()));
     args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
+    lock.iter().try_for_each(|known| check_free(&theirs, known))?;
     let adopted = args.adopt.iter().map(|named| found(&listing, named)).collect::<Result<Vec<_>, _>>()?;
     adopted.iter().try_for_each(|one| one.check_kind(lock.as_ref()))?;
     let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
