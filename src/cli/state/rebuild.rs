@@ -209,7 +209,7 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
         store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
     add_known(&mut store, known, &|_| None)?;
-    finish(context, store, (path, Some(known)))
+    finish(context, store, path, unsaid(known))
 }
 
 /// An id of one server is another instance on another.
@@ -219,6 +219,13 @@ fn check_bound(context: &Context, known: &LockFile, origin: &Origin) -> Result<(
     let message = format!("the instances of the lock file are on {theirs}, and the state in {dir} belongs to {origin}");
     Err(CliError::message(Exit::Error, message)
         .hint("nothing was written; to begin anew in spite of it, move that directory aside first"))
+}
+
+/// Why everything of that lock file is protected.
+fn unsaid(known: &LockFile) -> Option<&'static str> {
+    let is_unsaid = !known.knows_protection();
+    is_unsaid
+        .then_some("the lock file is of an earlier version, and does not say what was protected: everything is protected now")
 }
 
 /// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to. `address`: where something lists it.
@@ -235,10 +242,12 @@ fn add_known(store: &mut FileStore, known: &LockFile, address: &dyn Fn(&Instance
     Ok(())
 }
 
-fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, Option<&LockFile>)) -> Result<Exit, CliError> {
+/// `protected`: why more is protected than anything says.
+fn finish(context: &Context, mut store: FileStore, lock_path: &Path, protected: Option<&str>) -> Result<Exit, CliError> {
     store.sync()?;
-    let is_there = |record: &&Record| record.id().is_some() && !record.is_retired();
-    let instances = store.state().records().values().filter(is_there).count();
+    let instances = without_token(store.state());
+    let is_released = |record: &&Record| matches!(record.phase, Phase::Released(_));
+    let released = store.state().records().values().filter(is_released).count();
     let doubts = store.state().doubts().count();
     let is_unsealed = store.state().recipients.is_empty();
     let lacks_address = |record: &&Record| record.instance().is_some_and(|instance| instance.api_url.is_none());
@@ -246,7 +255,9 @@ fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, O
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
-    context.done(format!("Rebuilt: {} without token, {doubts} in doubt.", counted(instances, "instance", "instances")))?;
+    let released = if released > 0 { format!(", {released} released") } else { String::new() };
+    context
+        .done(format!("Rebuilt: {} without token, {doubts} in doubt{released}.", counted(instances, "instance", "instances")))?;
     let (console, command) = (&context.console, context.command());
     tell_of_old(context, old.as_deref());
     if is_unsealed && instances > 0 {
@@ -254,8 +265,8 @@ fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, O
             "this state names no key to seal to; if the manifest has `seal_to`, first: `{command} state rekey --only-new MANIFEST`"
         ));
     }
-    if known.is_some_and(|known| !known.knows_protection()) && instances > 0 {
-        console.warn("the lock file is of an earlier version, and does not say what was protected: everything is protected now");
+    if let Some(protected) = protected.filter(|_| instances > 0) {
+        console.warn(protected);
         console.note("an apply sets what is declared to what its declaration says; what is not declared stays protected");
     }
     if instances > 0 {

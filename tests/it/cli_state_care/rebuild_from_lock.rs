@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::done;
 #[cfg(feature = "failpoints")]
 use super::doubtful;
 use crate::stage::{Gateway, Project};
@@ -47,4 +48,24 @@ fn p5_a_rebuild_that_was_cut_off_goes_on_with_its_doubts_and_its_server() {
     project.call(words).run().exits(0).prints("Rebuilt: 1 instance without token, 1 in doubt.").done();
     project.run("apply").exits(3).done_with("b is in doubt");
     assert_eq!(gateway.creates(), 2);
+}
+
+#[test]
+fn what_was_released_waits_for_no_token() {
+    let (gateway, project) = done(&["a", "b", "c"]);
+    let ids = project.ids();
+    project.run("release a").exits(0).done();
+    fs::remove_dir_all(project.state()).unwrap();
+    let run = project.run("state rebuild --from lock").exits(0);
+    run.prints("Rebuilt: 2 instances without token, 0 in doubt, 1 released.").done_with("`chatapi token set --from FILE`");
+    let line = |name: &str| format!("{name},{}\n", gateway.tokens()[&ids[name]]);
+    project.write("tokens.csv", line("b") + &line("c"));
+    fs::set_permissions(project.path("tokens.csv"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    project.run("token set --from tokens.csv").exits(0).done_with("2 instances");
+    // Nothing else is there: no token is asked for.
+    let (_gateway, project) = done(&["a"]);
+    project.run("release a").exits(0).done();
+    fs::remove_dir_all(project.state()).unwrap();
+    let run = project.run("state rebuild --from lock").exits(0).prints("0 instances without token, 0 in doubt, 1 released.");
+    assert!(!run.stderr.contains("token set"), "{run}");
 }
