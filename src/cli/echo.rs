@@ -1,4 +1,6 @@
 //! The terminal's echo of control characters. `^C` behind what is drawn moves the cursor to the next line, and what was drawn stays.
+//!
+//! What ends the program at once, `^\` or SIGKILL, leaves it switched off. Shells set it again at their prompt, and so does `stty echoctl`.
 
 use std::os::fd::AsFd;
 

@@ -212,18 +212,23 @@ fn look_for(
     places: [PathBuf; 2],
     default: PathBuf,
 ) -> Result<Witness, LockFileError> {
+    places.iter().chain([&default]).try_for_each(|path| check_place(context, path))?;
+    found(context, told(context, named)?, places, default)
+}
+
+/// The lock file that is the environment's, or was named.
+pub(super) fn told(context: &Context, named: Option<&PathBuf>) -> Result<Option<PathBuf>, LockFileError> {
     let own = context.environment.as_ref().map(Chosen::lock_file);
     let named = named.cloned().or_else(set_path);
-    let is_misplaced = |path: &&PathBuf| reserved::is_in_state(context, path);
-    let mut all = places.iter().chain([&default]).chain(&named).chain(&own);
-    if let Some(path) = all.find(is_misplaced).cloned() {
-        return Err(LockFileError::InState(path));
-    }
-    drop(all);
+    named.iter().chain(&own).try_for_each(|path| check_place(context, path))?;
     match (own, named) {
         (Some(own), Some(named)) if reserved::real(&own) != reserved::real(&named) => Err(LockFileError::Two { own, named }),
-        (own, named) => found(context, own.or(named), places, default),
+        (own, named) => Ok(own.or(named)),
     }
+}
+
+fn check_place(context: &Context, path: &Path) -> Result<(), LockFileError> {
+    if reserved::is_in_state(context, path) { Err(LockFileError::InState(path.to_owned())) } else { Ok(()) }
 }
 
 fn found(

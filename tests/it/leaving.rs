@@ -140,9 +140,12 @@ fn p9_what_is_listed_as_something_else_is_not_deleted() {
     let ids = project.ids();
     // The record says another type than the server.
     let state = project.run("state export --unsealed").exits(0).stdout;
-    let other = Project::at(&gateway.url(), &["a"]);
+    let other = Project::at(&gateway.url(), &["a", "b"]);
     let rows: Vec<String> = ["a", "b"].iter().map(|name| format!("--adopt {name}={}", ids[*name])).collect();
     other.run(&format!("state rebuild --from server {}", rows.join(" "))).exits(0).done();
+    // What comes from a list is protected until it is declared without.
+    other.run("apply --allow-unknown all").exits(3).done_with("2 protected no longer");
+    declare(&other, &["a"]);
     drop(state);
     // Somebody else deletes `b` there.
     project.run("destroy --yes --max-deletes 1 b").exits(0).done();

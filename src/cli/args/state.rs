@@ -162,7 +162,8 @@ pub(in crate::cli) struct RebuildArgs {
     /// What to begin from.
     #[arg(long, value_enum, value_name = "SOURCE")]
     pub(in crate::cli) from: Option<RebuildSource>,
-    /// The same as `--from lock --lock-file PATH`. Where `--lock-file` names another one besides, that is the one to be written.
+    /// The same as `--from lock --lock-file PATH`. Where `--lock-file` names another one besides, or an environment has its own, that is
+    /// the one to be written.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) from_lock: Option<PathBuf>,
     /// With `--from server`: a name and the id that the server lists for it. May be repeated.

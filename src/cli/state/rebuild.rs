@@ -11,11 +11,13 @@ use crate::cli::console::BOLD;
 use crate::cli::context::{Context, draw_lineage, typed};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::neighbours::{self, Neighbours};
+use crate::cli::reserved::real;
 use crate::cli::token_set;
-use crate::cli::witness::Witness;
-use crate::instance::{ApiUrl, InstanceId};
+use crate::cli::witness::{self, Witness};
+use crate::instance::{ApiUrl, InstanceId, InstanceName};
 use crate::provider::certainty::judge;
-use crate::state::{Binding, Event, KeptAnswer, Outline, Phase, Record, State};
+use crate::state::{AttemptId, Binding, Event, KeptAnswer, Origin, Outline, Phase, Record, State};
 use crate::store::{self, FileStore, LockFile, Salvage, StateStore, StoreError};
 use crate::text::counted;
 
@@ -31,12 +33,32 @@ impl Known {
     fn find(context: &Context, args: &RebuildArgs) -> Result<Self, CliError> {
         let named = args.lock_file.lock_file.clone();
         if let Some(source) = args.from_lock.clone() {
-            // The environment may name the one that later runs look at: that one has to know what there is now.
-            return Ok(Self { lock: LockFile::read(&source)?, path: named.unwrap_or_else(|| source.clone()), source });
+            check_source(context, &source)?;
+            // That of the environment, or that which was named: later runs look at it, so it has to know what there is now.
+            let path = witness::told(context, named.as_ref())?.unwrap_or_else(|| source.clone());
+            return Ok(Self { lock: LockFile::read(&source)?, path, source });
         }
         let witness = Witness::of_restored(context, named.as_ref())?;
         Ok(Self { lock: witness.lock().cloned(), source: witness.source().to_owned(), path: witness.path })
     }
+}
+
+/// Refuses the lock file of another environment: what it names is managed there.
+fn check_source(context: &Context, source: &Path) -> Result<(), CliError> {
+    let Some(chosen) = &context.environment else { return Ok(()) };
+    let is_its = |environment: &str| chosen.lock_file_of(environment).is_some_and(|lock| real(&lock) == real(source));
+    let Some((environment, _, command)) = chosen.neighbours().find(|(environment, ..)| is_its(environment)) else {
+        return Ok(());
+    };
+    let message = format!("{} is the lock file of environment `{environment}`", typed(source));
+    Err(CliError::message(Exit::Guard, message)
+        .hint("nothing was changed: who deletes here what it names would delete it there")
+        .hint(format!("if the state of that environment is lost: `{command} state rebuild --from lock`")))
+}
+
+/// Refuses what another environment has. What was released here may be theirs.
+fn check_free(theirs: &Neighbours, known: &LockFile) -> Result<(), CliError> {
+    known.instances.values().try_for_each(|instance| neighbours::check_free(theirs, &instance.id))
 }
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
@@ -164,9 +186,15 @@ fn empty(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Path)
 /// a lineage of its own, without a token.
 fn is_cut_off(state: &State, known: Option<(&LockFile, &Path)>) -> bool {
     let Some((lock, _)) = known.filter(|(lock, _)| lock.lineage != state.lineage) else { return false };
-    let is_its = |record: &Record| {
-        let is_known = record.id().is_none_or(|id| lock.named().any(|(_, instance)| instance.id == *id));
-        is_known && record.token().is_none() && !matches!(record.phase, Phase::Intent(_) | Phase::Received(..))
+    let is_doubt = |name: &InstanceName, attempt: &AttemptId| {
+        let doubt = lock.in_doubt.get(name);
+        doubt.is_some_and(|doubt| doubt.attempt.as_ref().is_none_or(|its| its == attempt))
+    };
+    let is_its = |record: &Record| match &record.phase {
+        Phase::Intent(_) | Phase::Received(..) => false,
+        // One of this state alone: no lock file needs to know it, and nothing else does.
+        Phase::InDoubt(attempt, _) => is_doubt(&record.name, &attempt.id),
+        _ => record.token().is_none() && record.id().is_none_or(|id| lock.named().any(|(_, instance)| instance.id == *id)),
     };
     state.records().values().all(is_its)
 }
@@ -176,13 +204,33 @@ fn from_lock(context: &Context, args: &RebuildArgs, Known { lock, source, path }
         return Err(CliError::message(Exit::Error, format!("there is no lock file at {}", source.display()))
             .hint("`--from-lock PATH` names one"));
     };
+    check_free(&neighbours::at(context, known.origin.as_ref()), known)?;
     let mut store = empty(context, args, Some((known, source)))?;
+    if let Some(binding) = &store.state().binding {
+        check_bound(context, known, &binding.origin)?;
+    }
     store.append(context.run_info("state rebuild").event(), Timestamp::now())?;
     if let Some(origin) = known.origin.clone().filter(|_| store.state().binding.is_none()) {
         store.append(Event::Bound(Binding { origin, key: None, environment: None }), Timestamp::now())?;
     }
     add_known(&mut store, known, &|_| None)?;
-    finish(context, store, (path, Some(known)))
+    finish(context, store, path, unsaid(known))
+}
+
+/// An id of one server is another instance on another.
+fn check_bound(context: &Context, known: &LockFile, origin: &Origin) -> Result<(), CliError> {
+    let Some(theirs) = known.origin.as_ref().filter(|theirs| *theirs != origin) else { return Ok(()) };
+    let dir = context.state_dir.display();
+    let message = format!("the instances of the lock file are on {theirs}, and the state in {dir} belongs to {origin}");
+    Err(CliError::message(Exit::Error, message)
+        .hint("nothing was written; to begin anew in spite of it, move that directory aside first"))
+}
+
+/// Why everything of that lock file is protected.
+fn unsaid(known: &LockFile) -> Option<&'static str> {
+    let is_unsaid = !known.knows_protection();
+    is_unsaid
+        .then_some("the lock file is of an earlier version, and does not say what was protected: everything is protected now")
 }
 
 /// What a lock file knows and `store` does not: ids, doubts, and the keys to seal to. `address`: where something lists it.
@@ -199,10 +247,12 @@ fn add_known(store: &mut FileStore, known: &LockFile, address: &dyn Fn(&Instance
     Ok(())
 }
 
-fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, Option<&LockFile>)) -> Result<Exit, CliError> {
+/// `protected`: why more is protected than anything says.
+fn finish(context: &Context, mut store: FileStore, lock_path: &Path, protected: Option<&str>) -> Result<Exit, CliError> {
     store.sync()?;
-    let is_there = |record: &&Record| record.id().is_some() && !record.is_retired();
-    let instances = store.state().records().values().filter(is_there).count();
+    let instances = without_token(store.state());
+    let is_released = |record: &&Record| matches!(record.phase, Phase::Released(_));
+    let released = store.state().records().values().filter(is_released).count();
     let doubts = store.state().doubts().count();
     let is_unsealed = store.state().recipients.is_empty();
     let lacks_address = |record: &&Record| record.instance().is_some_and(|instance| instance.api_url.is_none());
@@ -210,7 +260,9 @@ fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, O
     let old = keep_old(lock_path)?;
     LockFile::of(store.state(), store.head(), []).write(lock_path).map_err(|error| CliError::unwritten(&error))?;
     Box::new(store).close()?;
-    context.done(format!("Rebuilt: {} without token, {doubts} in doubt.", counted(instances, "instance", "instances")))?;
+    let released = if released > 0 { format!(", {released} released") } else { String::new() };
+    context
+        .done(format!("Rebuilt: {} without token, {doubts} in doubt{released}.", counted(instances, "instance", "instances")))?;
     let (console, command) = (&context.console, context.command());
     tell_of_old(context, old.as_deref());
     if is_unsealed && instances > 0 {
@@ -218,8 +270,8 @@ fn finish(context: &Context, mut store: FileStore, (lock_path, known): (&Path, O
             "this state names no key to seal to; if the manifest has `seal_to`, first: `{command} state rekey --only-new MANIFEST`"
         ));
     }
-    if known.is_some_and(|known| !known.knows_protection()) && instances > 0 {
-        console.warn("the lock file is of an earlier version, and does not say what was protected: everything is protected now");
+    if let Some(protected) = protected.filter(|_| instances > 0) {
+        console.warn(protected);
         console.note("an apply sets what is declared to what its declaration says; what is not declared stays protected");
     }
     if instances > 0 {

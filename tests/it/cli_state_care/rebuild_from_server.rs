@@ -118,3 +118,28 @@ fn p1_a_doubt_is_not_ended_by_an_instance_of_another_type() {
     project.run("apply").exits(3).prints("0 created").done_or_doubtful();
     assert_eq!((project.ids()["c"].clone(), account.creates()), (made, 2));
 }
+
+/// P9: a list does not say what was protected: what it brings back is not deleted without a word.
+#[test]
+fn p9_what_is_adopted_from_a_list_is_protected() {
+    let (gateway, project) = done(&["a", "b"]);
+    let ids = project.ids();
+    fs::remove_dir_all(project.state()).unwrap();
+    let lock = project.read("chatapi.lock");
+    fs::remove_file(project.lock_file()).unwrap();
+    let adopt = format!("state rebuild --from server --adopt a={} --adopt b={}", ids["a"], ids["b"]);
+    let run = project.run(&adopt).exits(0).warns("the server does not say what was protected");
+    run.done_with("what is not declared stays protected");
+    project.run("destroy b --yes --max-deletes 1").exits(6).done_with("`b` is protected");
+    project.declare(&manifest("{kind: chatapi}", &["a"]));
+    let prune = project.run("apply --prune --yes --max-deletes 1").exits(6).prints("nothing was sent");
+    prune.done_with("`b` is protected, and would be deleted");
+    assert!(gateway.deleted().is_empty());
+    // What the lock file knows is as that says.
+    fs::remove_dir_all(project.state()).unwrap();
+    project.write("chatapi.lock", lock);
+    let run = project.run(&adopt).exits(0);
+    assert!(!run.stderr.contains("protected"), "{run}");
+    project.run("destroy b --yes --max-deletes 1").exits(0).done();
+    assert_eq!(gateway.deleted(), [ids["b"].clone()]);
+}

@@ -223,3 +223,55 @@ fn a_state_from_before_may_share_its_account_once_it_is_an_environments() {
     project.run("apply --env next").exits(0).prints("Apply: 1 created, 0 unchanged.").done();
     assert_eq!(gateway.creates(), 2);
 }
+
+/// P9: what another environment has comes in by no lock file, its own or a copy of that.
+#[test]
+fn p9_no_environment_is_rebuilt_from_the_lock_file_of_another() {
+    let gateway = Gateway::start(&[]);
+    let (project, [ours, theirs]) = sharing(&gateway);
+    let lock = project.read("chatapi.prod.lock");
+    project.write("copy.lock", &lock);
+    fs::remove_dir_all(project.path("state/staging")).unwrap();
+    let rebuild = |path: &str| project.run(&format!("state rebuild --env staging --from-lock {path}"));
+    let run = rebuild("./chatapi.prod.lock").exits(6).warns("chatapi.prod.lock is the lock file of environment `prod`");
+    run.done_with("`chatapi --env prod state rebuild --from lock`");
+    let taken = format!("{theirs} belongs to environment `prod`, as `shop-prod`");
+    rebuild("copy.lock").exits(6).warns(&taken).done_with("nothing was changed");
+    // Where its state is elsewhere, its lock file says so.
+    fs::rename(project.path("kept"), project.path("away")).unwrap();
+    rebuild("copy.lock").exits(6).warns(&taken).done_with("nothing was changed");
+    fs::rename(project.path("away"), project.path("kept")).unwrap();
+    assert!(!project.path("state/staging").exists());
+    // A copy of its own is read, and its own lock file is the one that is written.
+    fs::rename(project.path("chatapi.staging.lock"), project.path("lost.lock")).unwrap();
+    let lost = project.read("lost.lock");
+    rebuild("lost.lock --lock-file lost.lock").exits(1).done_with("the environment's lock file is chatapi.staging.lock");
+    rebuild("lost.lock").exits(0).prints("Rebuilt: 1 instance without token, 0 in doubt.\n").done();
+    assert!(project.read("chatapi.staging.lock").contains(&ours));
+    assert_eq!((project.read("lost.lock"), project.read("chatapi.prod.lock")), (lost, lock));
+    project.run("--env staging plan").exits(3).done_with("token");
+    project.run("--env prod plan").exits(0).done();
+    assert_eq!(gateway.creates(), 2);
+}
+
+/// What was handed over is released where it was, and an older lock file does not take it back.
+#[test]
+fn p9_a_rebuild_takes_nothing_back_that_was_handed_over() {
+    let gateway = Gateway::start(&[]);
+    let (project, [ours, _]) = sharing(&gateway);
+    let older = project.read("chatapi.staging.lock");
+    project.run("release shop-staging --env staging").exits(0).done();
+    project.run(&format!("import x --id {ours} --env prod")).exits(0).done();
+    fs::remove_dir_all(project.path("state/staging")).unwrap();
+    let rebuild = || project.run("state rebuild --from lock --env staging");
+    rebuild().exits(0).prints("Rebuilt: 0 instances without token, 0 in doubt, 1 released.").done();
+    fs::remove_dir_all(project.path("state/staging")).unwrap();
+    project.write("chatapi.staging.lock", older);
+    let taken = format!("{ours} belongs to environment `prod`, as `x`");
+    rebuild().exits(6).warns(&taken).done_with("nothing was changed");
+    let other = Project::at(&gateway.url(), &["b"]);
+    other.run("apply --allow-unknown all").exits(0).done();
+    let adopt = format!("state rebuild --from server --env staging --adopt b={}", other.ids()["b"]);
+    project.run(&adopt).exits(6).warns(&taken).done_with("nothing was changed");
+    assert!(!project.path("state/staging").exists());
+}

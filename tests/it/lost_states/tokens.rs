@@ -47,7 +47,7 @@ fn p11_a_token_that_is_set_after_a_rebuild_is_sealed_as_the_manifest_asks() {
     project.run("token get a").exits(1).done_with("sealed");
     project.run("token get a --identity key.txt").exits(0).prints(TOKEN).done();
     // Nothing is left to be settled about keys.
-    project.run("apply").exits(0).prints("Nothing to do: 2 instances").done();
+    project.run("apply").exits(0).prints("0 created, 0 unchanged, 2 protected no longer").done();
     project.run("state verify").exits(0).prints("= tokens").done();
     assert_eq!(gateway.creates(), 2);
 }
@@ -162,7 +162,7 @@ fn p3_p11_a_token_that_is_cut_off_while_its_key_is_pinned_is_never_in_the_clear(
         set(&project, "b").exits(0).done();
         assert!(!is_in_clear(project.dir()), "{point}");
         project.run("token get a --identity key.txt").exits(0).prints(TOKEN).done();
-        project.run("apply").exits(0).prints("Nothing to do: 2 instances").done();
+        project.run("apply").exits(0).prints("0 created, 0 unchanged, 2 protected no longer").done();
         assert_eq!(gateway.creates(), 2, "{point}");
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Known, add_known, empty, finish};
+use super::{Known, add_known, check_free, empty, finish, unsaid};
 use crate::cli::args::RebuildArgs;
 use crate::cli::console::Console;
 use crate::cli::context::{Context, draw_lineage};
@@ -17,6 +17,9 @@ use crate::provider::Provider as _;
 use crate::state::{Binding, Event, Grounds, Lineage, Origin, Record, State, Verdict};
 use crate::store::{self, LockFile, LockedInstance, Reading, StateStore as _};
 use crate::text::counted;
+
+/// Why what was adopted is protected.
+const UNSAID: &str = "the server does not say what was protected: everything that `--adopt` has brought is protected now";
 
 pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, source, path }: &Known) -> Result<Exit, CliError> {
     let (bound, lineage) = bound(context)?;
@@ -35,6 +38,7 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     check_adopted(args, lock.as_ref())?;
     let theirs = neighbours::at(context, Some(server.provider.origin()));
     args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
+    lock.iter().try_for_each(|known| check_free(&theirs, known))?;
     let adopted = args.adopt.iter().map(|named| found(&listing, named)).collect::<Result<Vec<_>, _>>()?;
     adopted.iter().try_for_each(|one| one.check_kind(lock.as_ref()))?;
     let mut store = empty(context, args, lock.as_ref().map(|known| (known, source.as_path())))?;
@@ -47,12 +51,19 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     if let Some(known) = lock {
         add_known(&mut store, known, &|id| listed(&listing, id)?.api_url.clone())?;
     }
+    let mut protected = Vec::new();
     for one in adopted {
+        let name = one.name.clone();
         if let Some(event) = one.event(store.state()) {
             store.append(event, Timestamp::now())?;
+            protected.push(name);
         }
     }
-    finish(context, store, (path, lock.as_ref()))
+    let unsaid = lock.as_ref().and_then(unsaid).or_else(|| (!protected.is_empty()).then_some(UNSAID));
+    if !protected.is_empty() {
+        store.append(Event::Protection { protected, unprotected: Vec::new() }, Timestamp::now())?;
+    }
+    finish(context, store, path, unsaid)
 }
 
 /// What an operator has named, as the server lists it.
