@@ -194,10 +194,46 @@ fn p9_a_second_replacement_deletes_what_the_plan_shows_and_nothing_else() {
         let change = |name: &str| changes.iter().find(|change| change["name"] == name).unwrap();
         assert_eq!(change("a")["set_aside_as"], format!("a.{second}"));
         let shown = change(&format!("a.{first}"))["action"].as_str().unwrap();
-        project.run("apply p.plan --yes --max-deletes 1").done_or_doubtful();
-        let expected = if how.is_empty() { ("orphan", second) } else { ("delete", first) };
-        assert_eq!((shown, gateway.deleted()), (expected.0, vec![expected.1]), "{how}");
+        // The plan's own summary says how many go.
+        let going = usize::from(!how.is_empty());
+        assert_eq!(plan["summary"]["delete"], going);
+        let run =
+            project.run("apply p.plan --yes --max-deletes 9").exits(0).warns(&format!("`a.{second}` was replaced, and still"));
+        run.warns(&format!("`chatapi destroy a.{second}`")).done_or_doubtful();
+        let expected = if how.is_empty() { ("orphan", vec![]) } else { ("delete", vec![first]) };
+        assert_eq!((shown, gateway.deleted()), expected, "{how}");
+        project.run(&format!("destroy a.{second} --yes --max-deletes 1")).exits(0).prints("1 deleted").done();
     }
+}
+
+/// What was reviewed shows no delete: none is sent, and nobody is asked, whatever is said of deletes.
+#[test]
+fn p9_what_a_reviewed_run_itself_replaces_stays() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a", "b"]);
+    let ids = project.ids();
+    let told = |name: &str| format!("`chatapi destroy {name}.{}` deletes it", ids[name]);
+    let hash = project.run("plan --checksum --replace a").exits(0).stdout;
+    let reviewed = format!("apply --replace a --yes --max-deletes 9 --checksum {}", hash.trim());
+    let run = project.run(&reviewed).exits(0).prints("1 created").warns(&told("a"));
+    assert!(!run.stdout.contains("deleted"), "{run}");
+    // The next plan shows it, and then it goes.
+    project.run("plan --replace a --out q.plan").exits(0).prints("1 to delete").done_with("replaced before");
+    project.run("plan --replace b --out p.plan").exits(0).prints("1 to create").done();
+    let (screen, terminal) = Terminal::open(200);
+    project.call(["apply", "p.plan"]).at(&terminal).run().done();
+    eventually("the way on", || screen.text().contains("still paid for"));
+    assert!(!screen.text().contains("to delete, or no"), "{}", screen.text());
+    drop(terminal);
+    let _ = screen.end();
+    assert_eq!((gateway.creates(), gateway.deleted().len()), (4, 0));
+    project.run("plan --replace a --out q.plan").exits(0).prints("1 to delete").done_with("replaced before");
+    project.run("apply q.plan --yes --max-deletes 1").exits(0).prints("1 deleted").done_or_doubtful();
+    assert_eq!(gateway.deleted(), [ids["a"].clone()]);
+    // The plain form is asked, or told, as ever.
+    let anew = project.ids()["b"].clone();
+    project.run(&format!("apply --replace b={anew} --yes --max-deletes 1")).exits(0).prints("1 created, 1 deleted").done();
+    assert_eq!(gateway.deleted(), [ids["a"].clone(), anew]);
 }
 
 /// A hint is typed as it stands, and what a label says stays one word.
