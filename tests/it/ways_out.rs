@@ -236,6 +236,30 @@ fn p9_what_a_reviewed_run_itself_replaces_stays() {
     assert_eq!(gateway.deleted(), [ids["a"].clone(), anew]);
 }
 
+/// Where a delete of what is protected is in doubt, every place that names a command names one that works.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p7_what_finishes_the_delete_of_a_protected_one_is_told_with_its_flag() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare("instances:\n  - {name: c, type: whatsapp, protect: true}\n  - {name: d, type: whatsapp}\n");
+    project.run("apply").exits(0).done();
+    for (name, more) in [("c", " --unprotect"), ("d", "")] {
+        let words = format!("destroy {name} --yes --max-deletes 1{more}");
+        let died = project.call(words.split(' ')).env("CHATAPI_FAILPOINT", "journal-after-retire_sent=kill").run();
+        assert!(died.code > 1_000, "{died}");
+        let way_on = format!("chatapi destroy {name}{more}");
+        let shown = project.run("doubts").exits(3);
+        assert!(shown.stdout.lines().any(|line| line == format!("    settle    {way_on}")), "{shown}");
+        for line in ["drift".to_owned(), format!("state rm {name}"), format!("release {name}")] {
+            let run = project.run(&line);
+            assert!(run.stderr.contains(&format!("`{way_on}`")) || run.stdout.contains(&format!("`{way_on}`")), "{line}: {run}");
+        }
+        project.run(&words).exits(0).prints("1 deleted").done();
+        project.run("doubts").exits(0).done();
+    }
+}
+
 /// A hint is typed as it stands, and what a label says stays one word.
 #[test]
 fn p4_what_was_said_is_told_in_quotes() {
