@@ -182,7 +182,7 @@ fn what_is_protected_is_replaced_in_two_steps() {
     project.run("apply").exits(0).prints("1 protected");
     project.declare("instances: []\n");
     let run = project.run("apply --prune --yes --max-deletes 1").exits(6).warns("`a` is protected, and would be deleted");
-    let _ = run.warns("declare `a` once more with `protect: false`").warns("`chatapi destroy --unprotect a`");
+    let _ = run.warns("declare `a` once more with `protect: false`, and apply");
 }
 
 #[test]

@@ -236,6 +236,33 @@ fn p9_what_a_reviewed_run_itself_replaces_stays() {
     assert_eq!(gateway.deleted(), [ids["a"].clone(), anew]);
 }
 
+/// No flag that forces anything is told for what nobody has named.
+#[test]
+fn p9_what_is_protected_and_not_named_is_forced_by_no_hint() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]);
+    let entry = |name: &str, protect: bool| format!("  - {{name: {name}, type: whatsapp, protect: {protect}}}\n");
+    let declare = |all: &[String]| project.declare(&format!("instances:\n{}", all.concat()));
+    let a = entry("a", false);
+    declare(&[a.clone(), entry("b", true), entry("c", true)]);
+    project.run("apply").exits(0).done();
+    declare(std::slice::from_ref(&a));
+    for line in ["plan --prune --out p.plan", "apply --prune --yes --max-deletes 2"] {
+        let run = project.run(line);
+        assert!(!run.stderr.contains("--unprotect"), "{line}: {run}");
+    }
+    let run = project.run("apply --prune --yes --max-deletes 2").exits(6);
+    run.warns("declare `b` once more with `protect: false`").done_with("declare `c` once more with `protect: false`");
+    let run = project.run("apply --prune --target c --yes --max-deletes 2").exits(6);
+    run.done_with("`chatapi destroy --unprotect c` deletes it by hand");
+    // What the hint says is the way.
+    declare(&[a.clone(), entry("b", false)]);
+    project.run("apply").exits(0).prints("1 protected no longer").done_or_doubtful();
+    declare(&[a]);
+    project.run("apply --prune --target b --yes --max-deletes 1").exits(0).prints("1 deleted").done_or_doubtful();
+    assert_eq!(gateway.deleted().len(), 1);
+}
+
 /// Where a delete of what is protected is in doubt, every place that names a command names one that works.
 #[cfg(feature = "failpoints")]
 #[test]
