@@ -16,6 +16,17 @@ use crate::text::{counted, escape};
 /// Names that a question lists.
 pub(super) const LISTED: usize = 10;
 
+/// What finishes the delete of `record`: what is protected needs to be said again.
+pub(super) fn finishing(command: &str, record: &Record) -> String {
+    destroying(command, &record.name, record.is_protected)
+}
+
+/// What deletes `name`, also where that is protected.
+pub(super) fn destroying(command: &str, name: &InstanceName, is_protected: bool) -> String {
+    let unprotect = if is_protected { " --unprotect" } else { "" };
+    format!("{command} destroy {name}{unprotect}")
+}
+
 /// Tells what is to be deleted: a person, who is asked, some of it as a warning; a log all of it.
 pub(super) fn announce(context: &Context, state: &State, names: &BTreeSet<InstanceName>) {
     if names.is_empty() {

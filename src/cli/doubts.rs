@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::args::{DoubtsArgs, ServerArgs};
 use super::console::{BOLD, DOUBT};
 use super::context::{Context, kind_of, settling};
+use super::deletes::finishing;
 use super::error::CliError;
 use super::exit::Exit;
 use super::machine::not_before;
@@ -44,6 +45,12 @@ pub(super) fn run(context: &Context, args: &DoubtsArgs) -> Result<Exit, CliError
                 context.console.line(format_args!("    settle    not yet: {writer} is at work, and may still be answered"));
                 continue;
             }
+            if let Some((id, record)) = doubt.deletes.as_ref().zip(reading.state.record(&doubt.name)) {
+                head(context, doubt);
+                context.console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
+                context.console.unbroken(format_args!("    settle    {}", finishing(&context.command(), record)));
+                continue;
+            }
             let attempt = state.record(&doubt.name).and_then(Record::open_attempt);
             let new = examination.as_ref().zip(attempt).map(|(seen, attempt)| seen.candidates.new_to(state, attempt, doubt.kind));
             show(context, doubt, (proposal(&doubt.name), &new.unwrap_or_default()), &owners);
@@ -80,11 +87,6 @@ fn show(context: &Context, doubt: &DoubtData, (proposal, new): (Option<&Proposal
     head(context, doubt);
     let (console, command) = (&context.console, context.command());
     let DoubtData { name, attempt, .. } = doubt;
-    if let Some(id) = &doubt.deletes {
-        console.line(format_args!("    deletes   {id}; the next one asks the server's list"));
-        console.unbroken(format_args!("    settle    {command} destroy {name}"));
-        return;
-    }
     let settle = |how: &str| console.unbroken(format_args!("    settle    {command} resolve {name} --attempt {attempt} {how}"));
     match proposal {
         None => {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::answers::{Asked, replacing};
 use super::deletes::LISTED;
 use crate::instance::{InstanceId, InstanceName};
+use crate::manifest::Target;
 use crate::plan::{Guard, Left};
 use crate::report;
 
@@ -135,8 +136,12 @@ pub(super) fn guard_hints(guard: &Guard, asked: &Asked<'_>) -> Vec<String> {
             flag(replacing(name, None))
         ),
         Guard::Protected { name, is_declared: false, .. } => {
+            // A flag that forces it is told to whoever has named it, and to nobody else.
+            let is_named = asked.said.targets.iter().any(|target| matches!(target, Target::Name(named) if named == name));
+            let by_hand = format!("; `{command} destroy --unprotect {name}` deletes it by hand");
             format!(
-                "to lift that, declare `{name}` once more with `protect: false`, and apply; `{command} destroy --unprotect {name}` deletes it by hand"
+                "to lift that, declare `{name}` once more with `protect: false`, and apply{}",
+                if is_named { by_hand.as_str() } else { "" }
             )
         }
         Guard::Mistaken { name, .. } => {

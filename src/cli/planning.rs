@@ -7,7 +7,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::state::meant;
-use super::{remainders, variables};
+use super::{deletes, remainders, variables};
 use crate::instance::{InstanceName, InstanceType};
 use crate::manifest::{Declaration, Manifest, Move, Target};
 use crate::plan::{Action, Irreplaceable, Plan, Replace, Settled, Settlement, settle};
@@ -263,8 +263,8 @@ fn remark_retiring(context: &Context, record: &Record) {
     let (Some(_), Some(id)) = (record.retirement(), record.id()) else { return };
     let (name, command) = (&record.name, context.command());
     let told = format!("`{name}` is to be recreated, and the delete of {id} is in doubt: nothing is created for it");
-    let unprotect = if record.is_protected { " --unprotect" } else { "" };
-    let hint = format!("`{command} destroy {name}{unprotect}` finishes that; then `{command} apply --recreate {name}`");
+    let finishing = deletes::finishing(&command, record);
+    let hint = format!("`{finishing}` finishes that; then `{command} apply --recreate {name}`");
     context.remark(Notice::warning(&told).about(name).hint(&hint));
 }
 

@@ -1,6 +1,6 @@
 //! `chatapi token set --from FILE`: many tokens at once. Nothing of what the file holds is ever shown, only where it is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::token::is_token;
 use super::token_set::Brought;
 use crate::instance::{ApiUrl, InstanceId, InstanceName};
-use crate::secret::Secret;
+use crate::secret::{SEARCHED_FROM, Secret};
 
 /// The longest file, in bytes.
 const FILE_MAX: u64 = 64 * 1_024 * 1_024;
@@ -83,6 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Brought>, CliError> {
         }
         all.push(brought);
     }
+    check_tokens(&all)?;
     if all.is_empty() {
         return Err(CliError::message(Exit::Error, format!("there are no tokens in {whole}")).hint(FORM));
     }
@@ -106,6 +107,59 @@ fn brought(Row { id, name, token, api_url, .. }: Row, place: &str) -> Result<Bro
     let api_url = api_url.ok_or_else(|| wrong(place, "has an address that is none"))?;
     let id = id.map(|text| InstanceId::parse(&text)).transpose().map_err(|_| wrong(place, "has an id that is none"))?;
     Ok(Brought { place: Some(place.to_owned()), name, id, token: Secret::new(token.to_string()), api_url })
+}
+
+/// Each instance has a token of its own, and an address, which is kept in the clear and told, has none in it.
+fn check_tokens(all: &[Brought]) -> Result<(), CliError> {
+    let mut places = BTreeMap::new();
+    for one in all {
+        let place = one.place.as_deref().unwrap_or_default();
+        if let Some(before) = places.insert(one.token.expose(), place) {
+            return Err(wrong(place, &format!("has the token of {before} too")));
+        }
+    }
+    let long = places.into_keys().filter(|token| token.len() >= SEARCHED_FROM);
+    let mut tokens: Vec<_> = long.map(|token| Zeroizing::new(token.to_ascii_lowercase())).collect();
+    tokens.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+    let holds_one = |one: &&Brought| one.api_url.as_ref().is_some_and(|address| holds_one(address, &tokens));
+    all.iter()
+        .find(holds_one)
+        .map_or(Ok(()), |one| Err(wrong(one.place.as_deref().unwrap_or_default(), "has an address with a token in it")))
+}
+
+/// Whether one of the sorted `tokens` stands in `address`, as it is or percent-encoded. Hosts are the same in capitals.
+fn holds_one(address: &ApiUrl, tokens: &[Zeroizing<String>]) -> bool {
+    let is_in = |text: &[u8]| (0..text.len()).any(|at| text.get(at..).is_some_and(|rest| begins_with_one(rest, tokens)));
+    let text = address.as_str().to_ascii_lowercase();
+    is_in(text.as_bytes()) || is_in(&percent_decoded(&text).to_ascii_lowercase())
+}
+
+/// Whether `text` begins with one of the sorted `tokens`. That is the last one before it, or as long as what both begin with at most.
+fn begins_with_one(mut text: &[u8], tokens: &[Zeroizing<String>]) -> bool {
+    loop {
+        let before = tokens.partition_point(|token| token.as_bytes() <= text).checked_sub(1);
+        let Some(token) = before.and_then(|at| tokens.get(at)) else { return false };
+        let common = text.iter().zip(token.as_bytes()).take_while(|(one, other)| one == other).count();
+        if common == token.len() {
+            return true;
+        }
+        text = text.get(..common).unwrap_or_default();
+    }
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (mut rest, mut decoded) = (text.as_bytes(), Vec::with_capacity(text.len()));
+    while let [first, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, after @ ..] => digit(high).zip(digit(low)).map(|(high, low)| (high << 4 | low, after)),
+            _ => None,
+        };
+        let (byte, after) = escaped.unwrap_or((*first, after));
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
 }
 
 fn from_stdin() -> Result<Zeroizing<String>, CliError> {

@@ -98,6 +98,8 @@ pub enum Deviation {
         since: Timestamp,
         /// Whether the list shows it.
         is_listed: bool,
+        /// Whether it is protected, so that finishing it has to be forced.
+        is_protected: bool,
     },
     /// On record as deleted or gone, and listed all the same.
     StillListed {
@@ -180,7 +182,7 @@ impl fmt::Display for Deviation {
                 write!(f, "{days}: paid until {}", at.to_zoned(jiff::tz::TimeZone::UTC).date())
             }
             Self::WrongType { listed, meant } => write!(f, "listed as {listed}, and {meant} is meant"),
-            Self::Retiring { since, is_listed } => {
+            Self::Retiring { since, is_listed, .. } => {
                 let shown = if *is_listed { "still listed" } else { "not listed" };
                 write!(f, "being deleted since {}, and {shown}: not known to be gone", second(since))
             }
@@ -229,7 +231,7 @@ pub fn drift(state: &State, listing: &Listing, watch: Watch<'_>) -> Result<Drift
             }
             Phase::Retiring(instance, open) => {
                 let is_listed = listed.contains_key(&instance.id);
-                (&instance.id, vec![Deviation::Retiring { since: open.since, is_listed }])
+                (&instance.id, vec![Deviation::Retiring { since: open.since, is_listed, is_protected: record.is_protected }])
             }
             _ => continue,
         };

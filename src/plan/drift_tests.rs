@@ -205,7 +205,7 @@ fn what_is_listed_again_is_told_with_who_has_called_it_gone_and_whether_its_name
     let attempt = AttemptId::typed("a-2");
     let retiring = Event::Retiring { attempt: attempt.clone(), name: name("a"), id: id("2"), unprotected: false };
     let begun = vec![Event::adopted("a", "2"), retiring, Event::RetireSent { attempt: attempt.clone() }];
-    assert_eq!(by(begun.clone()), ("a".to_owned(), Deviation::Retiring { since: at(100), is_listed: true }));
+    assert_eq!(by(begun.clone()), ("a".to_owned(), Deviation::Retiring { since: at(100), is_listed: true, is_protected: false }));
     let ended = [begun, vec![Event::Retired { attempt, grounds: String::new() }]].concat();
     assert_eq!(by(ended), listed(CalledGone::ByServer));
 }

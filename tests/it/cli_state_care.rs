@@ -10,8 +10,8 @@ use crate::stage::{Gateway, Project, manifest};
 
 mod rebind;
 mod rebuild;
-mod rebuild_from_pieces;
 mod rebuild_from_lock;
+mod rebuild_from_pieces;
 mod rebuild_from_server;
 mod rescue;
 

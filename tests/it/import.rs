@@ -333,7 +333,7 @@ fn many_missing_tokens_are_told_in_one_and_set_from_a_file() {
     for (text, why) in [
         (format!("name,token\n{}desk-3\n", rows(&[1, 2])), "line 4 of tokens.csv is not taken: it is no name and no token"),
         (format!("{}{}", rows(&[1, 2]), rows(&[1])), "line 3 of tokens.csv is not taken: it has a name that another one has too"),
-        (format!("{}desk-9,{one}\n", rows(&[1])), "nothing is recorded under the name that stands there"),
+        (format!("{}desk-9,{two}\n", rows(&[1])), "nothing is recorded under the name that stands there"),
         (format!("desk-1,{one} {two}\n"), "line 1 of tokens.csv is not taken: it has no token"),
         (format!("{{\"desk-1\": [\"{one}\"]}}"), "tokens.csv is JSON of another shape, at line 1"),
         (

@@ -153,7 +153,7 @@ fn p3_a_file_does_not_replace_what_a_create_has_brought() {
     let (token, before) = (project.token("b"), project.read("state/journal.jsonl"));
     project.call(["token", "set", "a", "--replace"]).input(TOKEN).run().exits(0).done();
     for more in ["", " --replace"] {
-        project.write("tokens.csv", format!("a,{TOKEN}\nb,{TOKEN}\n"));
+        project.write("tokens.csv", format!("a,{TOKEN}\nb,{TOKEN}2\n"));
         set_permissions(project.path("tokens.csv"), Permissions::from_mode(0o600)).unwrap();
         let run = project.run(&format!("token set --from tokens.csv{more}")).exits(1);
         let run = run.warns("line 2 of tokens.csv is not taken").warns("it is shown once: take `b` out of the file");
@@ -222,4 +222,55 @@ fn p11_an_address_that_names_another_instance_is_refused_with_its_token() {
     // Where it is.
     set_all(&project, &row.replacen("a,", &format!("a.{old},"), 1)).exits(0).done();
     assert_eq!(project.token(&format!("a.{old}")), gateway.tokens()[&old]);
+}
+
+/// An address is kept in the clear and told: no token may stand in it, in whatever spelling, be it another row's.
+#[test]
+fn p11_an_address_with_a_token_in_it_is_none() {
+    let (_gateway, project) = created(&["a", "b"]);
+    std::fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from-lock chatapi.lock").exits(0).done();
+    let before = project.read("state/journal.jsonl");
+    let other = "Other/token+of%the=second~row";
+    let spelt = |text: &str, is_lower: bool| -> String {
+        let byte = |byte: u8| if is_lower { format!("%{byte:02x}") } else { format!("%{byte:02X}") };
+        text.bytes().map(byte).collect()
+    };
+    for address in [
+        format!("https://h.example/{TOKEN}/"),
+        format!("https://{TOKEN}.h.example/i/"),
+        format!("https://{}.h.example/i/", TOKEN.to_lowercase()),
+        format!("https://h.example/i%2F{}/", spelt(TOKEN, true)),
+        format!("https://h.example/T{}", spelt(&TOKEN[1..], false)),
+        format!("https://h.example/{other}/i"),
+        format!("https://h.example/{}/i", spelt(other, false)),
+    ] {
+        let rows = format!("a,{TOKEN},{address}\nb,{other}\n");
+        let run =
+            set_all(&project, &rows).exits(1).warns("line 1 of tokens.csv is not taken: it has an address with a token in it");
+        is_free_of(&[TOKEN.to_owned(), other.to_owned(), address], &format!("{}{}", run.stdout, run.stderr), "the refusal");
+        run.done_with("nothing was written");
+    }
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    // What only looks like one is none.
+    set_all(&project, &format!("a,{TOKEN},https://h.example/i/{}/%zz%4\nb,{other}\n", &TOKEN[1..])).exits(0).done();
+}
+
+/// Each instance has a token of its own: the same for two is a slip of the file.
+#[test]
+fn p3_one_token_for_two_names_is_taken_for_neither() {
+    let (_gateway, project) = created(&["a", "b", "c"]);
+    std::fs::remove_dir_all(project.state()).unwrap();
+    project.run("state rebuild --from-lock chatapi.lock").exits(0).done();
+    let before = project.read("state/journal.jsonl");
+    let rows = format!("name,token\na,{TOKEN}\nb,{TOKEN}b\nc,{TOKEN}\n");
+    let run = set_all(&project, &rows)
+        .exits(1)
+        .warns("line 4 of tokens.csv is not taken: it has the token of line 2 of tokens.csv too");
+    is_free_of(&[TOKEN.to_owned()], &format!("{}{}", run.stdout, run.stderr), "the refusal");
+    run.done_with("nothing was written");
+    let piped = project.call(["token", "set", "--from", "-"]).input(format!("{{\"a\": \"{TOKEN}\", \"b\": \"{TOKEN}\"}}"));
+    piped.run().exits(1).done_with("item 2 of standard input is not taken: it has the token of item 1 of standard input too");
+    assert_eq!(project.read("state/journal.jsonl"), before);
+    set_all(&project, &format!("a,{TOKEN}a\nb,{TOKEN}b\nc,{TOKEN}c\n")).exits(0).prints("of 3 instances are kept.").done();
 }

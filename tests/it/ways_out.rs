@@ -194,9 +194,96 @@ fn p9_a_second_replacement_deletes_what_the_plan_shows_and_nothing_else() {
         let change = |name: &str| changes.iter().find(|change| change["name"] == name).unwrap();
         assert_eq!(change("a")["set_aside_as"], format!("a.{second}"));
         let shown = change(&format!("a.{first}"))["action"].as_str().unwrap();
-        project.run("apply p.plan --yes --max-deletes 1").done_or_doubtful();
-        let expected = if how.is_empty() { ("orphan", second) } else { ("delete", first) };
-        assert_eq!((shown, gateway.deleted()), (expected.0, vec![expected.1]), "{how}");
+        // The plan's own summary says how many go.
+        let going = usize::from(!how.is_empty());
+        assert_eq!(plan["summary"]["delete"], going);
+        let run =
+            project.run("apply p.plan --yes --max-deletes 9").exits(0).warns(&format!("`a.{second}` was replaced, and still"));
+        run.warns(&format!("`chatapi destroy a.{second}`")).done_or_doubtful();
+        let expected = if how.is_empty() { ("orphan", vec![]) } else { ("delete", vec![first]) };
+        assert_eq!((shown, gateway.deleted()), expected, "{how}");
+        project.run(&format!("destroy a.{second} --yes --max-deletes 1")).exits(0).prints("1 deleted").done();
+    }
+}
+
+/// What was reviewed shows no delete: none is sent, and nobody is asked, whatever is said of deletes.
+#[test]
+fn p9_what_a_reviewed_run_itself_replaces_stays() {
+    let gateway = Gateway::start(&[]);
+    let project = project(&gateway, &["a", "b"]);
+    let ids = project.ids();
+    let told = |name: &str| format!("`chatapi destroy {name}.{}` deletes it", ids[name]);
+    let hash = project.run("plan --checksum --replace a").exits(0).stdout;
+    let reviewed = format!("apply --replace a --yes --max-deletes 9 --checksum {}", hash.trim());
+    let run = project.run(&reviewed).exits(0).prints("1 created").warns(&told("a"));
+    assert!(!run.stdout.contains("deleted"), "{run}");
+    // The next plan shows it, and then it goes.
+    project.run("plan --replace a --out q.plan").exits(0).prints("1 to delete").done_with("replaced before");
+    project.run("plan --replace b --out p.plan").exits(0).prints("1 to create").done();
+    let (screen, terminal) = Terminal::open(200);
+    project.call(["apply", "p.plan"]).at(&terminal).run().done();
+    eventually("the way on", || screen.text().contains("still paid for"));
+    assert!(!screen.text().contains("to delete, or no"), "{}", screen.text());
+    drop(terminal);
+    let _ = screen.end();
+    assert_eq!((gateway.creates(), gateway.deleted().len()), (4, 0));
+    project.run("plan --replace a --out q.plan").exits(0).prints("1 to delete").done_with("replaced before");
+    project.run("apply q.plan --yes --max-deletes 1").exits(0).prints("1 deleted").done_or_doubtful();
+    assert_eq!(gateway.deleted(), [ids["a"].clone()]);
+    // The plain form is asked, or told, as ever.
+    let anew = project.ids()["b"].clone();
+    project.run(&format!("apply --replace b={anew} --yes --max-deletes 1")).exits(0).prints("1 created, 1 deleted").done();
+    assert_eq!(gateway.deleted(), [ids["a"].clone(), anew]);
+}
+
+/// No flag that forces anything is told for what nobody has named.
+#[test]
+fn p9_what_is_protected_and_not_named_is_forced_by_no_hint() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]);
+    let entry = |name: &str, protect: bool| format!("  - {{name: {name}, type: whatsapp, protect: {protect}}}\n");
+    let declare = |all: &[String]| project.declare(&format!("instances:\n{}", all.concat()));
+    let a = entry("a", false);
+    declare(&[a.clone(), entry("b", true), entry("c", true)]);
+    project.run("apply").exits(0).done();
+    declare(std::slice::from_ref(&a));
+    for line in ["plan --prune --out p.plan", "apply --prune --yes --max-deletes 2"] {
+        let run = project.run(line);
+        assert!(!run.stderr.contains("--unprotect"), "{line}: {run}");
+    }
+    let run = project.run("apply --prune --yes --max-deletes 2").exits(6);
+    run.warns("declare `b` once more with `protect: false`").done_with("declare `c` once more with `protect: false`");
+    let run = project.run("apply --prune --target c --yes --max-deletes 2").exits(6);
+    run.done_with("`chatapi destroy --unprotect c` deletes it by hand");
+    // What the hint says is the way.
+    declare(&[a.clone(), entry("b", false)]);
+    project.run("apply").exits(0).prints("1 protected no longer").done_or_doubtful();
+    declare(&[a]);
+    project.run("apply --prune --target b --yes --max-deletes 1").exits(0).prints("1 deleted").done_or_doubtful();
+    assert_eq!(gateway.deleted().len(), 1);
+}
+
+/// Where a delete of what is protected is in doubt, every place that names a command names one that works.
+#[cfg(feature = "failpoints")]
+#[test]
+fn p7_what_finishes_the_delete_of_a_protected_one_is_told_with_its_flag() {
+    let gateway = Gateway::start(&[]);
+    let project = Project::at(&gateway.url(), &[]);
+    project.declare("instances:\n  - {name: c, type: whatsapp, protect: true}\n  - {name: d, type: whatsapp}\n");
+    project.run("apply").exits(0).done();
+    for (name, more) in [("c", " --unprotect"), ("d", "")] {
+        let words = format!("destroy {name} --yes --max-deletes 1{more}");
+        let died = project.call(words.split(' ')).env("CHATAPI_FAILPOINT", "journal-after-retire_sent=kill").run();
+        assert!(died.code > 1_000, "{died}");
+        let way_on = format!("chatapi destroy {name}{more}");
+        let shown = project.run("doubts").exits(3);
+        assert!(shown.stdout.lines().any(|line| line == format!("    settle    {way_on}")), "{shown}");
+        for line in ["drift".to_owned(), format!("state rm {name}"), format!("release {name}")] {
+            let run = project.run(&line);
+            assert!(run.stderr.contains(&format!("`{way_on}`")) || run.stdout.contains(&format!("`{way_on}`")), "{line}: {run}");
+        }
+        project.run(&words).exits(0).prints("1 deleted").done();
+        project.run("doubts").exits(0).done();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an apply does beside creating: it protects, sets instances aside that get a new one, and deletes what was confirmed.
 //!
 //! Deletes come last and only where nothing has stopped the run; what may not be, or was not confirmed, stops it before anything
-//! is sent.
+//! is sent. Of what was reviewed only what the plan shows is deleted.
 
 use std::collections::BTreeSet;
 
@@ -105,7 +105,8 @@ impl Run<'_> {
         let state = applier.look(|store| store.state().clone()).await?;
         let replaced = self.replaced(&state, task, report);
         remark_spent(self.context, &task.plan, self.consent, (&state, &replaced));
-        let (going, unlisted) = task.by_list(&state, &replaced);
+        let (listed, unlisted) = task.by_list(&state, &replaced);
+        let (going, staying) = listed.into_iter().partition::<BTreeSet<_>, _>(|name| self.may_go(task, name));
         let others = task.by_list(&state, &task.deletes()).0.len();
         let may_go = match () {
             () if going.is_empty() => false,
@@ -125,10 +126,17 @@ impl Run<'_> {
             let is_left = |name: &&InstanceName| matches!(report.departures.get(*name), Some(Departure::NotTried));
             self.remind(going.iter().filter(is_left), going.len() + others);
         }
+        self.remind(&staying, staying.len());
         for name in &unlisted {
             self.remark_unlisted(name);
         }
         Ok(marks)
+    }
+
+    /// Whether this run may delete what was replaced: if the plan was reviewed, only what it shows.
+    fn may_go(&self, task: &Task, replaced: &InstanceName) -> bool {
+        let is_reviewed = self.saved.is_some() || self.args.checksum.is_some();
+        !is_reviewed || task.remainders.contains_key(replaced)
     }
 
     /// Nobody has named it: what the record alone knows of stays.

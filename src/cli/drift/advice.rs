@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cli::deletes::destroying;
 use crate::cli::gone;
 use crate::instance::InstanceName;
 use crate::manifest::Manifest;
@@ -36,8 +37,8 @@ impl<'a> Advice<'a> {
                 let all = self.among.map(gone).unwrap_or_default();
                 self.of_gone(&if all.is_empty() { BTreeSet::from([name]) } else { all })
             }
-            (Deviation::Retiring { .. }, Some(name)) => {
-                vec![format!("`{command} destroy {name}` finishes that; deleting again does no harm")]
+            (Deviation::Retiring { is_protected, .. }, Some(name)) => {
+                vec![format!("`{}` finishes that; deleting again does no harm", destroying(command, name, *is_protected))]
             }
             (Deviation::WrongType { meant, .. }, Some(name)) => {
                 vec![format!("`{name}` is not {meant} on the server, and a type cannot be changed: look at {id} there")]

@@ -1,6 +1,7 @@
 //! What is in doubt and what lacks its token, with the commands that settle each.
 
 use crate::apply::{Outcome, Report};
+use crate::cli::deletes::finishing;
 use crate::instance::InstanceName;
 use crate::report::account::Notice;
 use crate::state::State;
@@ -33,11 +34,11 @@ pub(in crate::cli) fn doubts<'a>(
 pub(in crate::cli) fn deletes<'a>(state: &'a State, command: &'a str) -> impl Iterator<Item = Notice> + use<'a> {
     let open = state.records().values().filter_map(|record| Some((record, record.id()?, record.retirement()?)));
     open.map(move |(record, id, open)| {
-        let (name, unprotect) = (&record.name, if record.is_protected { " --unprotect" } else { "" });
+        let (name, finishing) = (&record.name, finishing(command, record));
         let since = open.since.round(jiff::Unit::Second).unwrap_or(open.since);
         Notice::warning(&format!("{name} is being deleted as {id} since {since}, and not known to be gone"))
             .about(name)
-            .hint(&format!("`{command} destroy {name}{unprotect}` finishes it; deleting again does no harm"))
+            .hint(&format!("`{finishing}` finishes it; deleting again does no harm"))
     })
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::cli::args::{LockArgs, ReleaseArgs, WitnessArg};
 use crate::cli::context::{Context, kind_of};
+use crate::cli::deletes::finishing;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::{neighbours, witness};
@@ -88,7 +89,7 @@ pub(super) fn rm(context: &Context, name: &InstanceName, lock_file: &WitnessArg,
                     .hint(format!("to delete it there: `chatapi destroy {name}`"))
                     .hint(format!("to give it another name: `chatapi state mv {name} NEW`"))
             }
-            Phase::Retiring(..) => unfit(record).hint(format!("`chatapi destroy {name}` finishes the delete")),
+            Phase::Retiring(..) => unfit(record).hint(format!("`{}` finishes the delete", finishing("chatapi", record))),
             _ => unfit(record),
         });
     }
@@ -174,7 +175,7 @@ fn unfit(record: &Record) -> CliError {
     } else if let Some(retirement) = record.retirement() {
         let name = &record.name;
         match retirement.sent {
-            Some(_) => wrong.hint(format!("its delete was sent: `chatapi destroy {name}` tells what became of it")),
+            Some(_) => wrong.hint(format!("its delete was sent: `{}` tells what became of it", finishing("chatapi", record))),
             None => wrong.hint(format!("its delete was not sent: `chatapi release {name}` takes that back")),
         }
     } else {

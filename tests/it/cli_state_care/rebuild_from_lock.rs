@@ -69,3 +69,45 @@ fn what_was_released_waits_for_no_token() {
     let run = project.run("state rebuild --from lock").exits(0).prints("0 instances without token, 0 in doubt, 1 released.");
     assert!(!run.stderr.contains("token set"), "{run}");
 }
+
+/// A merge that kept both sides says two things: whichever were believed, the other one would be created again.
+#[test]
+fn p1_a_lock_file_that_says_two_things_of_one_name_or_id_is_believed_in_nothing() {
+    let (gateway, project) = done(&["a", "b"]);
+    let (ids, before) = (project.ids(), project.read("chatapi.lock"));
+    let instance = |id: &str| json!({"id": id, "type": "whatsapp"});
+    let said: [(&str, &str, Value, String); 6] = [
+        ("instances", "B2", instance(&ids["b"]), format!("`B2` and `b` are both {}", ids["b"])),
+        ("released", "c", instance(&ids["a"]), format!("`a` and `c` are both {}", ids["a"])),
+        ("released", "a", instance("777"), "it says two things of `a`".to_owned()),
+        ("deleted", "a", instance("777"), "it says two things of `a`".to_owned()),
+        ("in_doubt", "a", json!({"type": "whatsapp"}), "it says two things of `a`".to_owned()),
+        ("instances", "a", instance("777"), "`a` stands in it twice".to_owned()),
+    ];
+    for (section, name, value, told) in said {
+        let mut lock: Value = serde_json::from_str(&before).unwrap();
+        let text = if section == "instances" {
+            let line = format!("\"instances\": {{\"{name}\": {value},");
+            before.replacen("\"instances\": {", &line, 1)
+        } else {
+            lock[section][name] = value;
+            lock.to_string()
+        };
+        project.write("chatapi.lock", &text);
+        project
+            .run("apply")
+            .exits(8)
+            .warns("is not a lock file of chatapi")
+            .warns(&told)
+            .done_with("after a merge: take the side");
+        fs::rename(project.state(), project.path("aside")).unwrap();
+        for from in ["lock", "journal", &format!("server --adopt a={}", ids["a"])] {
+            project.run(&format!("state rebuild --from {from}")).exits(8).done_with(&told);
+        }
+        fs::rename(project.path("aside"), project.state()).unwrap();
+        assert_eq!(project.read("chatapi.lock"), text, "{told}");
+    }
+    project.write("chatapi.lock", &before);
+    project.run("apply").exits(0).done();
+    assert_eq!(gateway.creates(), 2);
+}
