@@ -143,3 +143,21 @@ fn p9_what_is_adopted_from_a_list_is_protected() {
     project.run("destroy b --yes --max-deletes 1").exits(0).done();
     assert_eq!(gateway.deleted(), [ids["b"].clone()]);
 }
+
+/// An older lock file names what was deleted since: that is told, and there is a way on.
+#[test]
+fn p9_what_a_lock_file_names_and_the_server_does_not_list_is_told() {
+    let (gateway, project) = done(&["a", "b"]);
+    let older = project.read("chatapi.lock");
+    let old = project.ids()["b"].clone();
+    project.run("apply --replace b --yes --max-deletes 1").exits(0).done_or_doubtful();
+    let new = project.ids()["b"].clone();
+    fs::remove_dir_all(project.state()).unwrap();
+    project.write("chatapi.lock", older);
+    let run = project.run(&format!("state rebuild --from server --adopt b={new}")).exits(1).warns("is against the lock file");
+    run.warns(&format!("the server does not list {old}")).done_with("`chatapi state rebuild --from lock` first");
+    let run = project.run(&format!("state rebuild --from server --adopt b2={new}")).exits(0);
+    run.warns(&format!("`b` is {old} by the lock file, and the server does not list that")).done_with("`chatapi drift`");
+    project.run("drift").warns("destroy b").done_or_doubtful();
+    assert_eq!(gateway.creates(), 3);
+}

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 
 use super::{Known, add_known, check_free, empty, finish, unsaid};
 use crate::cli::args::RebuildArgs;
-use crate::cli::console::Console;
+use crate::cli::console::{BOLD, Console};
 use crate::cli::context::{Context, draw_lineage};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::gone::NAMES;
 use crate::cli::table::{Column, table};
 use crate::cli::{neighbours, signals};
 use crate::instance::{ApiUrl, InstanceId, InstanceName, InstanceType};
@@ -35,7 +36,7 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     if args.adopt.is_empty() {
         return Err(unnamed(context, &listing));
     }
-    check_adopted(args, lock.as_ref())?;
+    check_adopted(context, args, lock.as_ref().map(|known| (known, &listing)))?;
     let theirs = neighbours::at(context, Some(server.provider.origin()));
     args.adopt.iter().try_for_each(|(_, id)| neighbours::check_free(&theirs, id))?;
     lock.iter().try_for_each(|known| check_free(&theirs, known))?;
@@ -63,7 +64,11 @@ pub(super) fn rebuild(context: &Context, args: &RebuildArgs, Known { lock, sourc
     if !protected.is_empty() {
         store.append(Event::Protection { protected, unprotected: Vec::new() }, Timestamp::now())?;
     }
-    finish(context, store, path, unsaid)
+    let done = finish(context, store, path, unsaid)?;
+    if let Some(known) = lock {
+        tell_unlisted(context, known, &listing);
+    }
+    Ok(done)
 }
 
 /// What an operator has named, as the server lists it.
@@ -149,6 +154,21 @@ fn check_account(known: &LockFile, listing: &Listing) -> Result<(), CliError> {
     .hint("if all of them were deleted on the server: `--from lock`, and `drift` tells of them"))
 }
 
+/// What the lock file names and the list lacks is on record all the same: one list may lag behind.
+fn tell_unlisted(context: &Context, known: &LockFile, listing: &Listing) {
+    let (console, command) = (&context.console, context.command());
+    let unlisted: Vec<_> = known.instances.iter().filter(|(_, instance)| listed(listing, &instance.id).is_none()).collect();
+    for (name, instance) in unlisted.iter().take(NAMES) {
+        console.warn(format_args!("`{name}` is {} by the lock file, and the server does not list that", instance.id));
+    }
+    if let Some(more) = unlisted.len().checked_sub(NAMES).filter(|more| *more > 0) {
+        console.warn(format_args!("nor does it list {more} more of the lock file"));
+    }
+    if !unlisted.is_empty() {
+        console.note(format_args!("  {BOLD}hint{BOLD:#}: `{command} drift` tells what became of it, and what to do"));
+    }
+}
+
 /// What a state that is here is bound to, and its lineage. One that is not here, or cannot be read, says nothing.
 fn bound(context: &Context) -> Result<(Option<Binding>, Lineage), CliError> {
     match store::read(&context.state_dir, None) {
@@ -158,16 +178,26 @@ fn bound(context: &Context) -> Result<(Option<Binding>, Lineage), CliError> {
 }
 
 /// Each name and each id once, and none against the lock file: one of the two would be dropped, and created again.
-fn check_adopted(args: &RebuildArgs, known: Option<&LockFile>) -> Result<(), CliError> {
-    let wrong = |message: String| Err(CliError::message(Exit::Error, message).hint("nothing was written"));
+fn check_adopted(context: &Context, args: &RebuildArgs, known: Option<(&LockFile, &Listing)>) -> Result<(), CliError> {
+    let wrong = |message: String| CliError::message(Exit::Error, message).hint("nothing was written");
     for (at, (name, id)) in args.adopt.iter().enumerate() {
         if args.adopt.iter().take(at).any(|(other, taken)| other == name || taken == id) {
-            return wrong(format!("`--adopt {name}={id}` names one of them a second time"));
+            return Err(wrong(format!("`--adopt {name}={id}` names one of them a second time")));
         }
         let against =
-            known.into_iter().flat_map(LockFile::known).find(|(other, instance)| (*other == name) != (instance.id == *id));
-        if let Some((other, instance)) = against {
-            return wrong(format!("`--adopt {name}={id}` is against the lock file, where `{other}` is {}", instance.id));
+            known.iter().flat_map(|(lock, _)| lock.known()).find(|(other, instance)| (*other == name) != (instance.id == *id));
+        if let Some((other, LockedInstance { id: its, .. })) = against {
+            let message = format!("`--adopt {name}={id}` is against the lock file, where `{other}` is {its}");
+            let refused = wrong(message);
+            return match known {
+                Some((_, listing)) if listed(listing, its).is_none() => {
+                    let command = context.command();
+                    Err(refused.hint(format!(
+                        "the server does not list {its}: `{command} state rebuild --from lock` first, then `{command} drift` leads on"
+                    )))
+                }
+                _ => Err(refused),
+            };
         }
     }
     Ok(())
