@@ -80,6 +80,11 @@ impl InstanceName {
         format!("{stem}.{id}")
     }
 
+    /// What the instance of this id is called where its own name is gone.
+    pub(crate) fn lost(id: &InstanceId) -> Option<Self> {
+        Self::parse(&format!("lost.{id}")).ok()
+    }
+
     /// What two names share when they would meet in one file or variable name: letters in lower case, `.` and `_` as `-`.
     pub fn twin_key(&self) -> String {
         self.0.chars().map(|c| if matches!(c, '.' | '_') { '-' } else { c.to_ascii_lowercase() }).collect()

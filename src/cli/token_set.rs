@@ -123,9 +123,12 @@ struct Kept {
 fn check_address(state: &State, instance: &Instance, one: &Brought) -> Result<(), CliError> {
     let address = one.api_url.as_ref().filter(|brought| instance.api_url.as_ref() != Some(brought));
     let Some(address) = address.filter(|address| !address.as_str().contains(instance.id.as_str())) else { return Ok(()) };
-    let words = address.as_str().split(|c: char| !c.is_ascii_alphanumeric());
-    let numbers = address.as_str().split(|c: char| !c.is_ascii_digit());
-    let ids = words.chain(numbers).filter_map(|word| InstanceId::parse(word).ok());
+    // Neither a port, nor what is as short as the version of an API.
+    let parts = || address.as_str().split('/').enumerate();
+    let parts = || parts().map(|(at, part)| if at == 2 { part.split(':').next().unwrap_or_default() } else { part });
+    let words = parts().flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric()));
+    let numbers = parts().flat_map(|part| part.split(|c: char| !c.is_ascii_digit()));
+    let ids = words.chain(numbers).filter(|word| word.len() > 2).filter_map(|word| InstanceId::parse(word).ok());
     let owner = |id: &InstanceId| state.known_ids().get(id).or_else(|| state.former_owner(id)).cloned();
     match ids.into_iter().find_map(|id| Some((owner(&id)?, id))) {
         Some((owner, id)) => {

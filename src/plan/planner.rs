@@ -101,7 +101,7 @@ fn half_replaced<'s>(declared: &BTreeMap<InstanceName, InstanceType>, state: &'s
 /// The names that have just left, and what is in the place of one that has left: that is `aside`.
 fn left_by<'s>(orphans: &[(&'s Record, Change)], aside: &BTreeSet<&InstanceName>) -> impl Iterator<Item = &'s Record> + use<'s> {
     let is_left = |(record, change): &&(&Record, Change)| {
-        let has_just_left = !record.orphan_noted || aside.contains(&record.name);
+        let has_just_left = !record.orphan_noted || aside.contains(&record.name) || record.is_nameless();
         change.action == Action::Orphan && has_just_left && !matches!(record.phase, Phase::Retiring(..))
     };
     orphans.iter().filter(is_left).map(|(record, _)| *record).collect::<Vec<_>>().into_iter()
@@ -129,12 +129,19 @@ fn suspect_renames<'s>(changes: &mut [Change], suspects: impl Iterator<Item = &'
         new.entry(change.kind).or_default().push(change);
     }
     let mut left: BTreeMap<InstanceType, Vec<&InstanceName>> = BTreeMap::new();
+    let (nameless, suspects): (Vec<_>, Vec<_>) = suspects.partition(|record| record.is_nameless());
     for record in suspects {
         left.entry(record.kind).or_default().push(&record.name);
     }
     for (kind, left) in left {
         pair(left, new.remove(&kind).unwrap_or_default());
     }
+    // What has lost its name has lost its type too, and may be what was tried.
+    let is_left = |change: &&mut Change| {
+        let is_open = matches!(change.reason, Reason::New | Reason::TriedBefore { .. });
+        change.action == Action::Create && is_open && change.renamed_from.is_none()
+    };
+    pair(nameless.into_iter().map(|record| &record.name).collect(), changes.iter_mut().filter(is_left).collect());
 }
 
 /// Those that are most alike first; of the many after the first few just the next one with the next one.

@@ -367,6 +367,11 @@ impl Record {
         matches!(self.phase, Phase::Absent { .. } | Phase::Released(_) | Phase::Retired { .. })
     }
 
+    /// Whether it stands under no name of its own: a rebuild has found it without one, and of its type nothing is known.
+    pub fn is_nameless(&self) -> bool {
+        self.id().and_then(InstanceName::lost).is_some_and(|lost| lost == self.name)
+    }
+
     /// Whether it was deleted.
     pub const fn is_retired(&self) -> bool {
         matches!(self.phase, Phase::Retired { .. })

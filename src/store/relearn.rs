@@ -250,7 +250,7 @@ impl Lesson<'_> {
         if is_set_aside {
             self.keep(one);
         }
-        if !is_set_aside && !self.tell(own) {
+        if !is_set_aside && !self.tell(own) && !self.add_nameless(one) {
             return;
         }
         self.added += 1;
@@ -263,6 +263,13 @@ impl Lesson<'_> {
             }
             self.vacate(&one.name);
         }
+    }
+
+    /// What exists, and whose name has another here, by whom nobody knows to be right: neither is dropped.
+    fn add_nameless(&mut self, one: &Known) -> bool {
+        let Some(name) = InstanceName::lost(&one.id).filter(|_| !one.is_gone()) else { return false };
+        let is_added = self.tell(one.adopted(&name, self.source));
+        is_added && self.tell(Event::Protection { protected: vec![name], unprotected: Vec::new() })
     }
 
     /// An attempt that is open here has created it. What was deleted before the attempt says nothing of that.

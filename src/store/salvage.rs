@@ -5,6 +5,7 @@
 //! only the lock file knows is held or adopted without a token. What nobody recorded anywhere else cannot be known: the caller is
 //! told how many entries are gone.
 
+mod astray;
 mod elsewhere;
 mod implied;
 
@@ -13,6 +14,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use astray::token_ids;
 use implied::{concluded, implied, proven};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -21,7 +23,7 @@ use super::checkpoint::{Snapshot, referred};
 use super::file::{JOURNAL, check_lineage};
 use super::journal::LINE_MAX;
 use super::{FileStore, Hold, LockFile, StoreError, history, journal, sled};
-use crate::instance::{InstanceName, InstanceType};
+use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::state::{AttemptId, Entry, Event, FORMAT, Hash, Head, History, KeptAnswer, Lineage, Outline, Phase, Serial, State};
 
 /// A state put together from pieces.
@@ -35,6 +37,8 @@ pub struct Salvage {
     pub from_elsewhere: usize,
     /// What instances are called whose own names are gone.
     pub renamed: Vec<InstanceName>,
+    /// Nothing says what was protected: everything is.
+    pub is_all_protected: bool,
     /// What could be read, without secrets: the history of the new journal.
     past: Vec<(Entry, Hash)>,
 }
@@ -83,7 +87,8 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
         history: None,
         past: Vec::new(),
         unsure: BTreeMap::new(),
-        nameless: Vec::new(),
+        astray: Vec::new(),
+        token_ids: index.as_ref().map(token_ids).unwrap_or_default(),
         newer: None,
         reads,
         lineage: index.as_ref().map(|index| &index.lineage).or(lock.map(|lock| &lock.lineage)).cloned(),
@@ -98,10 +103,19 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
     // Another state's lock file is not overwritten: what it names would be created again.
     check_lineage(&state, lock)?;
     let lock = lock.filter(|lock| lock.lineage == state.lineage);
+    pieces.name_answers(&mut state, index.as_ref(), lock);
     let from_elsewhere = pieces.add_from(&mut state, index.as_ref(), lock);
     pieces.hold_past(&mut state, dir);
-    let renamed = pieces.name_answers(&mut state);
+    pieces.set_tokens(&mut state, index.is_some());
     pieces.hold_unsure(&mut state);
+    let is_all_protected = lost > 0 && index.is_none() && lock.is_none();
+    if is_all_protected {
+        let exists = state.records().values().filter(|record| record.instance().is_some());
+        let protected = exists.map(|record| record.name.clone()).collect();
+        pieces.add(&mut state, Event::Protection { protected, unprotected: Vec::new() });
+    }
+    let nameless = state.records().values().filter(|record| record.is_nameless());
+    let renamed = nameless.map(|record| record.name.clone()).collect();
     pieces.add_settings(&mut state, index.as_ref(), lock);
     let seen = [Some(pieces.last), index.map(|index| index.serial), lock.map(|lock| lock.serial), Some(state.serial)];
     // No entry of the old chain has this position, so nothing that names one contradicts it.
@@ -112,7 +126,7 @@ pub fn salvage(dir: &Path, lock: Option<&LockFile>, at: Timestamp, reads: &Reads
     }
     let mut snapshot = Snapshot::of(&state, after, &pieces.kept, None);
     snapshot.checkpoint.lost = Some(lost);
-    Ok(Salvage { snapshot, lost, from_elsewhere, renamed, past: pieces.past })
+    Ok(Salvage { snapshot, lost, from_elsewhere, renamed, is_all_protected, past: pieces.past })
 }
 
 /// What stands for an attempt that nobody knows any more.
@@ -145,8 +159,10 @@ struct Pieces<'a> {
     past: Vec<(Entry, Hash)>,
     /// Names of lines that nothing vouches for, with their types and attempts.
     unsure: BTreeMap<InstanceName, (Option<InstanceType>, AttemptId)>,
-    /// Answers to attempts whose beginning is gone, and the name with it.
-    nameless: Vec<Entry>,
+    /// What lines tell of ids and tokens that do not follow, each with its old serial.
+    astray: Vec<(Serial, Entry)>,
+    /// Whose token stands in an entry, by the index.
+    token_ids: BTreeMap<Serial, InstanceId>,
     /// The state's lineage as the index or the lock file has it: should the line that says it be gone.
     lineage: Option<Lineage>,
     /// A format that this version does not know, of an intact line.
@@ -283,33 +299,6 @@ impl Pieces<'_> {
         unsure.0 = unsure.0.or(kind);
     }
 
-    /// Gives what an answer proves, and nobody has, the name that its attempt is known by elsewhere; else one of its own, under which it is
-    /// found, and no other is created in its place without a question.
-    fn name_answers(&mut self, state: &mut State) -> Vec<InstanceName> {
-        let mut renamed = Vec::new();
-        for Entry { event, .. } in std::mem::take(&mut self.nameless) {
-            let Event::Received { attempt, answer } = &event else { continue };
-            let Some(Outline::Created { id, .. }) = (self.reads)(answer) else { continue };
-            if state.known_ids().contains_key(&id) || state.former_owner(&id).is_some() {
-                continue;
-            }
-            if state.name_of_attempt(&event).is_none() {
-                let Ok(name) = InstanceName::parse(&format!("lost.{id}")) else { continue };
-                // Which type it is of, the list tells.
-                let kind = InstanceType::WhatsApp;
-                renamed.push(name.clone());
-                self.add(state, Event::AdoptedDoubt { attempt: attempt.clone(), name, kind });
-            }
-            let (attempt, entry) = (attempt.clone(), Entry { serial: state.serial.next(), at: self.at, event });
-            if state.apply(&entry).is_ok() {
-                let at = entry.serial;
-                self.kept.insert(at, entry);
-                self.add(state, concluded(&attempt, at, &|at| self.answer(at)));
-            }
-        }
-        renamed
-    }
-
     /// Names that are known of such lines only: held, for there may be a paid instance.
     fn hold_unsure(&self, state: &mut State) {
         for (name, (kind, attempt)) in &self.unsure {
@@ -346,13 +335,12 @@ impl Pieces<'_> {
                 let event = proven(&state, &entry.event).unwrap_or_else(|| self.renumbered_event(entry.event.clone()));
                 let entry = Entry { serial: state.serial.next(), at: entry.at, event };
                 let touched = state.touched(&entry.event);
-                let has_followed = state.apply(&entry).is_ok();
+                let has_followed = !self.is_anothers(&state, old, &entry)
+                    && (state.apply(&entry).is_ok() || self.protect_each(&mut state, &entry));
                 self.state = Some(state);
                 if !has_followed {
                     self.note_unsure(&entry.event);
-                    if matches!(entry.event, Event::Received { .. }) {
-                        self.nameless.push(entry);
-                    }
+                    self.astray.push((old, entry));
                     return;
                 }
                 self.renumbered.insert(old, entry.serial);

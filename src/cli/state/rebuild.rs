@@ -83,7 +83,7 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
             error => error.into(),
         })?;
     let Salvage { lost, from_elsewhere, .. } = salvaged;
-    let renamed = salvaged.renamed.clone();
+    let (renamed, is_all_protected) = (salvaged.renamed.clone(), salvaged.is_all_protected);
     let journal = context.state_dir.join("journal.jsonl");
     let aside = aside(&journal, "damaged");
     copy(&journal, &aside).map_err(|error| CliError::new(Exit::Error, &error).context("cannot keep the damaged journal"))?;
@@ -116,6 +116,10 @@ fn from_journal(context: &Context, args: &RebuildArgs, Known { lock, path: lock_
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{} state rebuild --from journal --lock-file PATH`", context.command()));
     }
     console.note(format_args!("tokens are sealed to: {to}"));
+    if is_all_protected {
+        console
+            .warn("nothing is left that says what was protected: everything is protected, until an apply sets what is declared");
+    }
     for name in &renamed {
         console.warn(format_args!("`{name}` exists, and the entry with its name is gone: it would be created again under that"));
         console.note(format_args!("  {BOLD}hint{BOLD:#}: `{} state mv {name} NAME`, before you apply", context.command()));

@@ -47,11 +47,11 @@ impl Pieces<'_> {
         let Some(lock) = lock else { return added };
         let source = ("the lock file, after the journal was damaged", self.at);
         // An index that does not stand before it has seen all that it tells of, unless it was put together from pieces since.
-        let has_seen = |index: &State| index.serial >= lock.serial && lock.serial >= self.rebuilt_at;
-        let is_newest = !index.is_some_and(has_seen);
+        let is_newest = index.is_none_or(|index| index.serial < lock.serial);
+        let has_seen_it = !is_newest && lock.serial >= self.rebuilt_at;
         let is_newer = |name: &InstanceName| is_newest && self.is_behind(name, lock.serial);
         added += relearn(state, of_lock(lock), source, &is_newer).1;
-        for (name, instance) in lock.known().filter(|_| is_newest) {
+        for (name, instance) in lock.known().filter(|_| !has_seen_it) {
             added += usize::from(self.hold_vacant(state, name, instance.kind));
         }
         for (name, doubt) in &lock.in_doubt {
