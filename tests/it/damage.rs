@@ -28,7 +28,7 @@ use cases::{Copies, Damage};
 use intact::{Files, Intact, LOCK};
 
 /// No case takes longer.
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// What came of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::Signal;
+
 use super::kill_loop::gateway::{Gateway, Manner};
 use super::kill_loop::number;
 use super::kill_loop::oracle::{self, Truth};
@@ -185,7 +187,7 @@ fn p2_p3_a_disk_that_is_full_before_the_start_loses_nothing() {
 fn p2_p3_a_disk_that_fills_up_while_applying_loses_nothing() {
     let most = usize::try_from(number("CHATAPI_DISK_FILLS", 10)).unwrap();
     for (round, parallelism) in ["1", "3", "4", "8"].into_iter().cycle().enumerate().take(most) {
-        let Some(disk) = disk(24_576) else { return };
+        let Some(mut disk) = disk(24_576) else { return };
         let mut site = Site::with_latency(disk.path(), "60ms");
         site.project.declare(9);
         let mut run = Run::start(site.project.command(&["apply", "--parallelism", parallelism]));
@@ -247,13 +249,15 @@ fn p4_an_unwritable_lock_file_sends_nothing() {
 /// What exists is on record even if the lock file cannot say so at the end; the next run says it.
 #[test]
 fn p8_a_lock_file_that_cannot_be_written_at_the_end_is_told() {
-    let Some(disk) = disk(64) else { return };
+    let Some(mut disk) = disk(64) else { return };
     let place = tempfile::tempdir().unwrap();
-    let mut site = Site::new(place.path());
+    let mut site = Site::with_latency(place.path(), "200ms");
     let path = disk.path().join("chatapi.lock").display().to_string();
     let mut run = Run::start(site.project.command(&["apply", "--lock-file", &path, "--parallelism", "1"]));
     run.wait_until(|| !site.gateway.creates().is_empty());
+    run.signal(Signal::STOP);
     disk.fill();
+    run.signal(Signal::CONT);
     let ended = run.end();
     site.printed.extend(ended.printed());
     assert_eq!(ended.printed().len(), NAMES, "{}{}", ended.stdout, ended.stderr);

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 /// No wait for the other side is longer; none that succeeds comes near it.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
 
 /// How much of a request is read before the answer is begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ pub(crate) use snapshot::{kept, snapshot, steady};
 pub(crate) use terminal::Terminal;
 
 /// No wait of a test is longer.
-pub(crate) const BOUND: Duration = Duration::from_mins(1);
+pub(crate) const BOUND: Duration = Duration::from_mins(2);
 
 /// `bytes` in hexadecimal digits, each pair behind `before`.
 pub(crate) fn hex(before: &str, bytes: &[u8]) -> String {

@@ -74,7 +74,7 @@ fn p2_p3_a_disk_that_fills_up_at_each_point_loses_nothing() {
     let every = usize::try_from(number("CHATAPI_LIMIT_EVERY", 3)).unwrap().max(1);
     let mut endings = [0; 5];
     for (index, (point, parallelism)) in points.iter().flat_map(|point| [(point, "1"), (point, "4")]).enumerate().step_by(every) {
-        let Some(disk) = disk(24_576) else { return };
+        let Some(mut disk) = disk(24_576) else { return };
         let place = tempfile::tempdir().unwrap();
         let paused = place.path().join("paused");
         let mut site = Site::new(disk.path());

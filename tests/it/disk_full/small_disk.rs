@@ -5,9 +5,14 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Mounts, then obeys: each line is a mount option to take over.
+/// Mounts, then obeys: each line is a mount option to take over, or `fill`.
 const KEEPER: &str = r#"mount -t tmpfs -o "$0" tmpfs "$1" && echo ready || exit 1
-while read -r option; do mount -o "remount,$option" tmpfs "$1" && echo done || echo failed; done"#;
+while read -r order; do
+  case "$order" in
+  fill) cat /dev/zero >"$1/filler" 2>&-; test -e "$1/filler" ;;
+  *) mount -o "remount,$order" tmpfs "$1" ;;
+  esac && echo done || echo failed
+done"#;
 
 /// A tmpfs in a mount namespace of its own, reached through the keeper's view of the file system.
 #[derive(Debug)]
@@ -51,12 +56,11 @@ impl SmallDisk {
         assert_eq!(self.answer(), "done", "remount {option}");
     }
 
-    /// Writes a file until nothing more fits.
-    pub(super) fn fill(&self) {
-        let mut file = std::fs::File::create(self.path.join("filler")).unwrap();
-        for size in [64 * 1_024, 4_096, 1] {
-            while file.write_all(&vec![0; size]).is_ok() {}
-        }
+    /// Has a file written until nothing more fits. By the keeper: a file that is open here may be open for a moment longer in a program
+    /// that another test starts, and keeps its room so long after it was removed.
+    pub(super) fn fill(&mut self) {
+        writeln!(self.orders, "fill").unwrap();
+        assert_eq!(self.answer(), "done", "fill");
     }
 
     pub(super) fn unfill(&self) {
