@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn an_intent_is_proven_unsent_by_the_boot_or_by_the_file_system() {
         let run = |boot: Option<&str>| Some(Run { who: Who::default(), boot: boot.map(str::to_owned), begun: None, aim: None });
-        let attempt = |boot| Attempt { id: AttemptId::typed("a"), fence: None, since: at(0), run: run(boot) };
+        let attempt = |boot| Attempt { id: AttemptId::typed("a"), fence: None, since: at(0), run: run(boot).map(Into::into) };
         for (then, now, keeps, proven, why) in [
             (Some("b1"), Some("b1"), false, true, "the page cache survived"),
             (Some("b1"), Some("b2"), false, false, "the machine restarted"),

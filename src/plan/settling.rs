@@ -90,7 +90,7 @@ mod tests {
                 begun: up_then.map(|up| Begun { at: at(begun), up }),
                 aim: None,
             };
-            let attempt = Attempt { id: AttemptId::typed("a"), fence: None, since: at(begun), run: Some(run) };
+            let attempt = Attempt { id: AttemptId::typed("a"), fence: None, since: at(begun), run: Some(run.into()) };
             // Seven seconds into the run.
             let doubt = Doubt { since: at(begun + 7), reason: String::new(), answer: None };
             let wall = Timestamp::from_second(begun.saturating_add(*wall)).unwrap_or(Timestamp::MAX);

@@ -1,5 +1,7 @@
 //! The first entry of a journal that goes on from an earlier one. Like [`Event`](super::Event) a stored format.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Binding, Hash, Head, Lineage, Run};
@@ -21,7 +23,7 @@ pub struct Checkpoint {
     pub binding: Option<Binding>,
     /// The last command in it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub run: Option<Run>,
+    pub run: Option<Arc<Run>>,
     /// Whom secrets are sealed to.
     pub recipients: Recipients,
     /// The earlier journal was damaged: so many of its entries could not be read. Its positions prove nothing about this one.

@@ -17,6 +17,7 @@ mod transition;
 mod transition_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ pub struct State {
     /// The server and account it belongs to; none before the first apply.
     pub binding: Option<Binding>,
     /// The command whose entries are being written.
-    pub run: Option<Run>,
+    pub run: Option<Arc<Run>>,
     /// Whom secrets are sealed to; none: they are kept in the clear.
     pub recipients: Recipients,
     /// Entries of a checkpoint that are still to come; 0 but for the time in which one is read.
@@ -104,7 +105,7 @@ pub struct Record {
     pub is_foreign: bool,
     /// What it had was deleted, and has another name of ours since.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub taken: Option<Former>,
+    pub taken: Option<Box<Former>>,
     /// The manifest says that it must not be deleted; taking its declaration out does not change that.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_protected: bool,
@@ -158,7 +159,7 @@ pub enum Phase {
     /// It existed when it was released, and is managed no longer.
     Released(Instance),
     /// It is being deleted: whether it still exists is not known once the delete was sent.
-    Retiring(Instance, Retirement),
+    Retiring(Instance, Box<Retirement>),
     /// It was deleted. The name may be created anew.
     Retired {
         /// The id that it had.
@@ -181,7 +182,7 @@ pub struct Attempt {
     /// When the intent was written.
     pub since: Timestamp,
     /// The run that it belongs to.
-    pub run: Option<Run>,
+    pub run: Option<Arc<Run>>,
 }
 
 /// A delete that is not concluded.
@@ -337,7 +338,7 @@ pub(crate) struct Parts {
     pub(crate) serial: Serial,
     pub(crate) format: u32,
     pub(crate) binding: Option<Binding>,
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<Arc<Run>>,
     pub(crate) recipients: Recipients,
     pub(crate) records: BTreeMap<InstanceName, Record>,
     pub(crate) fences: BTreeMap<Serial, BTreeSet<InstanceId>>,

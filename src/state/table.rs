@@ -63,10 +63,10 @@ pub(super) fn next_phase(phase: &Phase, step: &Step<'_>, entry: &Entry) -> Optio
         (Phase::InDoubt(..), Step::Resolved(Verdict::Created { id, api_url }, _)) => {
             Some(Phase::Created(Instance::listed(id, api_url.as_ref(), entry.at)))
         }
-        (Phase::Retiring(instance, open @ Retirement { sent: None, .. }), Step::RetireSent) => {
-            Some(Phase::Retiring(instance.clone(), Retirement { sent: Some(entry.at), ..open.clone() }))
+        (Phase::Retiring(instance, open), Step::RetireSent) if open.sent.is_none() => {
+            Some(Phase::Retiring(instance.clone(), Box::new(Retirement { sent: Some(entry.at), ..(**open).clone() })))
         }
-        (Phase::Retiring(instance, Retirement { sent: Some(_), .. }), Step::Retired) => {
+        (Phase::Retiring(instance, open), Step::Retired) if open.sent.is_some() => {
             Some(Phase::Retired { id: instance.id.clone(), since: entry.at, lost: None })
         }
         (Phase::Retiring(instance, _), Step::Kept) => Some(Phase::Created(instance.clone())),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as Slot;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -113,7 +114,7 @@ impl State {
             Event::Run { who, boot, up, aim, .. } => {
                 let begun = up.map(|up| Begun { at: entry.at, up });
                 let aim = aim.or_else(|| self.run.as_ref()?.aim);
-                self.run = Some(Run { who: who.clone(), boot: boot.clone(), begun, aim });
+                self.run = Some(Arc::new(Run { who: who.clone(), boot: boot.clone(), begun, aim }));
                 Ok(())
             }
             Event::Listed { ids } => {
@@ -296,7 +297,7 @@ impl State {
         let earlier = self.ids.insert(id.clone(), name.clone()).filter(|earlier| earlier != name);
         if let Some(record) = earlier.and_then(|earlier| self.records.get_mut(&earlier)) {
             if let Phase::Retired { id, since, .. } = &record.phase {
-                record.taken = Some(Former { id: id.clone(), since: *since, lost: None, is_protected: false });
+                record.taken = Some(Box::new(Former { id: id.clone(), since: *since, lost: None, is_protected: false }));
             }
             record.phase = Phase::Absent { closed: format!("deleted as {id}, and the server gave that id to `{name}`") };
         }
@@ -313,7 +314,7 @@ impl State {
         let instance = record.instance().filter(|instance| instance.id == *id && (is_unprotected || !record.is_protected));
         let Some(instance) = instance.cloned() else { return Err(illegal(record, "retiring")) };
         let retirement = Retirement { attempt: attempt.clone(), since: at, sent: None };
-        self.open(attempt, Record { phase: Phase::Retiring(instance, retirement), ..record.clone() })
+        self.open(attempt, Record { phase: Phase::Retiring(instance, Box::new(retirement)), ..record.clone() })
     }
 
     /// Deleted by somebody else: there is no attempt of ours.
@@ -399,7 +400,7 @@ impl State {
         let Some(at) = record.former.iter().position(|former| former.id == *id) else { return };
         let former = record.former.remove(at);
         if matches!(record.phase, Phase::Absent { .. }) {
-            record.taken = Some(Former { lost: None, ..former });
+            record.taken = Some(Box::new(Former { lost: None, ..former }));
         }
     }
 

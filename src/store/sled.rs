@@ -67,7 +67,7 @@ struct Meta {
     lineage: Lineage,
     recipients: Recipients,
     binding: Option<Binding>,
-    run: Option<Run>,
+    run: Option<Arc<Run>>,
     fences: BTreeMap<Serial, BTreeSet<InstanceId>>,
     count: u64,
     sum: Sum,

@@ -181,7 +181,7 @@ mod tests {
             Record { phase: Phase::Created(bare), orphan_noted: false, is_protected: false, ..plain("bare") },
             Record { phase: Phase::Created(own), ..plain("own") },
             Record { is_foreign: true, ..plain("foreign") },
-            Record { taken: Some(former.clone()), ..plain("taken") },
+            Record { taken: Some(former.clone().into()), ..plain("taken") },
             Record { is_replaced: true, ..plain("replaced") },
             Record { is_kept: true, ..plain("kept") },
             Record { replaces: Some(InstanceId::parse("8").unwrap()), ..plain("replaces") },
