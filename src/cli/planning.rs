@@ -30,7 +30,9 @@ pub(super) fn settled(manifest: &Manifest, state: &State, targets: &[Target]) ->
 /// What is to be done for `manifest` once that is settled, as the operator has said.
 pub(super) fn planned(manifest: &Manifest, settled: &Settled, consent: &Consent) -> Result<Plan, CliError> {
     check_recreated(manifest, consent)?;
-    let is_protected = |name: &InstanceName| manifest.get(name).is_some_and(|declared| declared.is_protected);
+    let protected = manifest.declarations().iter().filter(|declared| declared.is_protected);
+    let protected: BTreeSet<&InstanceName> = protected.map(|declared| &declared.name).collect();
+    let is_protected = |name: &InstanceName| protected.contains(name);
     let state = &settled.state;
     check_not_moved(settled, consent)?;
     consent.replace.iter().try_for_each(|asked| check_replaced(manifest, asked, state))?;

@@ -191,7 +191,9 @@ impl Plan {
             }
             _ => None,
         });
-        let of: BTreeMap<_, _> = self.changes.iter().map(|change| (&change.name, change)).collect();
+        let from: BTreeSet<_> = self.changes.iter().filter_map(|change| change.renamed_from.as_ref()).collect();
+        let are_left = self.changes.iter().filter(|change| !from.is_empty() && from.contains(&change.name));
+        let of: BTreeMap<_, _> = are_left.map(|change| (&change.name, change)).collect();
         let renames = self.changes.iter().filter_map(|change| {
             let from = change.renamed_from.clone()?;
             let is_recorded = self.settlements.iter().all(|step| step.name != from || step.action != Action::Import);

@@ -1,5 +1,6 @@
 //! Declared × recorded × open attempts → changes.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Change, Plan, Reason};
@@ -12,22 +13,45 @@ const COMPARED_MAX: usize = 200;
 /// Plans `declared` against `state`. Reads nothing else: the same arguments always give the same plan.
 pub fn plan(declared: &BTreeMap<InstanceName, InstanceType>, state: &State) -> Plan {
     let mut changes = Vec::with_capacity(declared.len());
-    for (name, kind) in declared {
-        changes.push(change(name, *kind, state));
+    let (mut left, mut unsettled) = (Vec::new(), Vec::new());
+    for (declared, record) in both(declared, state) {
+        if let Some((name, kind)) = declared {
+            changes.push(change(name, kind, record, state));
+        } else {
+            left.extend(record);
+        }
+        unsettled.extend(record.filter(|record| is_unsettled(record, declared.is_some())));
     }
-    let left = state.records().values().filter(|record| !declared.contains_key(&record.name));
-    let mut orphans: Vec<(&Record, Change)> = left.filter_map(|record| Some((record, orphan(record, state)?))).collect();
-    let suspects = left_by(&orphans, &half_replaced(declared, state)).chain(unsettled(declared, state));
+    let mut orphans: Vec<(&Record, Change)> = left.iter().filter_map(|record| Some((*record, orphan(record, state)?))).collect();
+    let suspects = left_by(&orphans, &half_replaced(&left, state)).chain(unsettled);
     suspect_renames(&mut changes, suspects);
     changes.extend(orphans.drain(..).map(|(_, change)| change));
     Plan { settlements: Vec::new(), changes }
 }
 
-fn change(name: &InstanceName, kind: InstanceType, state: &State) -> Change {
-    let record = state.record(name);
+/// Every name that is declared or on record, as it is there: two sorted lists are read beside each other, and nothing is looked up.
+fn both<'a>(
+    declared: &'a BTreeMap<InstanceName, InstanceType>,
+    state: &'a State,
+) -> impl Iterator<Item = (Option<(&'a InstanceName, InstanceType)>, Option<&'a Record>)> {
+    let mut declared = declared.iter().map(|(name, kind)| (name, *kind)).peekable();
+    let mut records = state.records().values().peekable();
+    std::iter::from_fn(move || {
+        let order = match (declared.peek(), records.peek()) {
+            (Some((name, _)), Some(record)) => (*name).cmp(&record.name),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let one = declared.next_if(|_| order.is_le());
+        let other = records.next_if(|_| order.is_ge());
+        (one.is_some() || other.is_some()).then_some((one, other))
+    })
+}
+
+fn change(name: &InstanceName, kind: InstanceType, record: Option<&Record>, state: &State) -> Change {
     let (action, reason) = match record {
         None => (Action::Create, Reason::New),
-        Some(_) if let Some((old, instance)) = state.half_replaced(name) => {
+        Some(Record { replaces: Some(_), .. }) if let Some((old, instance)) = state.half_replaced(name) => {
             let (id, aside) = (instance.id.clone(), old.name.clone());
             (Action::Create, Reason::Replacing { id, aside, was_asked: false })
         }
@@ -92,9 +116,9 @@ fn left_over(record: &Record, id: InstanceId, state: &State) -> Reason {
     }
 }
 
-/// What is set aside for names that have left before they had another instance: it stands for them.
-fn half_replaced<'s>(declared: &BTreeMap<InstanceName, InstanceType>, state: &'s State) -> BTreeSet<&'s InstanceName> {
-    let left = state.records().values().filter(|record| record.replaces.is_some() && !declared.contains_key(&record.name));
+/// What is set aside for names that have `left` before they had another instance: it stands for them.
+fn half_replaced<'s>(left: &[&Record], state: &'s State) -> BTreeSet<&'s InstanceName> {
+    let left = left.iter().filter(|record| record.replaces.is_some());
     left.filter_map(|record| state.half_replaced(&record.name)).map(|(old, _)| &old.name).collect()
 }
 
@@ -107,17 +131,10 @@ fn left_by<'s>(orphans: &[(&'s Record, Change)], aside: &BTreeSet<&InstanceName>
     orphans.iter().filter(is_left).map(|(record, _)| *record).collect::<Vec<_>>().into_iter()
 }
 
-/// What has not left and may be what is to be created all the same: an instance that was taken in under a new name, for a lost run may
-/// have created it; and one that only lists called gone, whose name is declared no longer.
-fn unsettled<'s>(
-    declared: &BTreeMap<InstanceName, InstanceType>,
-    state: &'s State,
-) -> impl Iterator<Item = &'s Record> + use<'s> {
-    let is_meant = |record: &&Record| {
-        let is_declared = declared.contains_key(&record.name);
-        if is_declared { record.is_foreign && record.instance().is_some() } else { record.presumed_gone().is_some() }
-    };
-    state.records().values().filter(is_meant).collect::<Vec<_>>().into_iter()
+/// Whether it has not left, and may be what is to be created all the same: an instance that was taken in under a new name, for a lost run
+/// may have created it; or one that only lists called gone, whose name is declared no longer.
+fn is_unsettled(record: &Record, is_declared: bool) -> bool {
+    if is_declared { record.is_foreign && record.instance().is_some() } else { record.presumed_gone().is_some() }
 }
 
 /// Pairs each of `suspects` with a new name of its type.

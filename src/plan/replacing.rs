@@ -122,6 +122,9 @@ impl Plan {
     /// whatever it is called since. What was begun is to be finished.
     #[must_use]
     pub fn replacing(mut self, asked: &[Replace], is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
+        if asked.is_empty() {
+            return self;
+        }
         let planned: BTreeSet<_> = self.changes.iter().map(|change| change.name.clone()).collect();
         for asked in asked {
             let Some(change) = self.changes.iter_mut().find(|change| change.name == asked.name) else { continue };

@@ -12,8 +12,12 @@ impl Plan {
     /// The same, with what changes in what may be deleted: `is_protected` says what the manifest has of a name that it declares.
     #[must_use]
     pub fn protecting(mut self, is_protected: impl Fn(&InstanceName) -> bool, state: &State) -> Self {
-        for change in self.changes.iter_mut().filter(|change| change.action == Action::NoOp) {
-            let Some(record) = state.record(&change.name) else { continue };
+        // Both are in the order of their names: nothing is looked up.
+        let mut records = state.records().values().peekable();
+        let declared = self.changes.iter_mut().filter(|change| change.action == Action::NoOp);
+        for change in declared {
+            while records.next_if(|record| record.name < change.name).is_some() {}
+            let Some(record) = records.next_if(|record| record.name == change.name) else { continue };
             match (record.is_protected, is_protected(&change.name)) {
                 (false, true) => change.action = Action::Protect,
                 (true, false) => change.action = Action::Unprotect,

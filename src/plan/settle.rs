@@ -109,8 +109,10 @@ pub fn settle(manifest: &Manifest, state: &State) -> Result<Settled, Diagnostics
     let said = &manifest.settlements;
     let mut work =
         Work { manifest, settled: Settled::nothing(state.clone()), problems: Diagnostics::new(), strays: BTreeSet::new() };
-    let strays = state.records().values().filter(|record| record.instance().is_some() && manifest.get(&record.name).is_none());
-    work.strays.extend(strays.map(|record| &record.name));
+    if !said.moves.is_empty() {
+        let is_stray = |record: &&Record| record.instance().is_some() && manifest.get(&record.name).is_none();
+        work.strays.extend(state.records().values().filter(is_stray).map(|record| &record.name));
+    }
     said.resolutions.iter().for_each(|resolution| work.resolve(resolution));
     said.moves.iter().for_each(|moved| work.rename(moved));
     said.imports.iter().for_each(|import| work.import(import));
