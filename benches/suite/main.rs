@@ -74,6 +74,8 @@ enum Part {
     State,
     /// The same creates by other means.
     Peers,
+    /// A plan of nothing, beside Terraform's.
+    Terraform,
 }
 
 fn main() -> Result<()> {
@@ -93,6 +95,7 @@ fn main() -> Result<()> {
             Part::Apply => suite.apply()?,
             Part::State => suite.state()?,
             Part::Peers => suite.peers()?,
+            Part::Terraform => suite.terraform()?,
         }
     }
     match &suite.args.svg {
@@ -203,6 +206,24 @@ impl Suite {
                     self.beside(&emulator, (count, latency, parallelism))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn terraform(&mut self) -> Result<()> {
+        for count in self.args.sizes.clone() {
+            let emulator = self.emulator(0)?;
+            let project = Project::new(count, Manifest::Listed, &emulator.base_url())?;
+            project.create()?;
+            let job = peers::Job::new(peers::Peer::Terraform, count, 10, &emulator.base_url())?;
+            job.record()?;
+            let (mut ours, mut theirs) = (Measured::default(), Measured::default());
+            for _ in 0..self.args.runs {
+                ours.add(measured(1, || project.command(&["plan"]))?);
+                theirs.add(measured(1, || job.plan())?);
+            }
+            self.table.add("plan of nothing", count, &ours, [None; 2]);
+            self.table.add_beside("terraform, plan of nothing", count, &theirs, [None; 2], ("ours", ours.wall()));
         }
         Ok(())
     }
