@@ -304,10 +304,7 @@ impl Applier {
     /// Works until the queue is empty, the run is halted, or those in flight have had their time after an interrupt.
     async fn work(&self) {
         let mut workers = JoinSet::new();
-        for _ in 0..self.shared.options.parallelism.max(1) {
-            let shared = Arc::clone(&self.shared);
-            workers.spawn(async move { shared.work_off().await });
-        }
+        workers.spawn(Arc::clone(&self.shared).work_off());
         let mut stop = self.shared.stop.clone();
         let mut again = self.shared.stop.clone();
         tokio::select! {
@@ -327,7 +324,7 @@ impl Applier {
 
     fn stopping(&self, signal: Signal) {
         self.shared.halt(Halt::Interrupted(signal));
-        let in_flight = self.shared.in_flight();
+        let in_flight = self.shared.slots.taken();
         self.shared.observer.tell(Progress::Stopping { signal, in_flight, drain: self.shared.options.drain });
     }
 

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::keep::outline;
 use super::pace::jitter;
 use super::recorder::RecordError;
-use super::shared::{Job, Shared};
+use super::shared::{Intended, Job, Shared};
+use super::slots::Slot;
 use super::{Halt, Outcome, Packet, Progress};
 use crate::failpoint;
 use crate::provider::{Advice, CreateRequest, Exchange, Unsent};
@@ -27,15 +28,28 @@ enum Try {
 }
 
 impl Shared {
+    /// Has the intent of a new attempt for `job` written.
+    pub(super) fn intend(&self, job: &Job) -> Result<Intended, Halt> {
+        let Ok(attempt) = draw_attempt() else {
+            return Err(Halt::Unreachable("the system gives no random numbers".to_owned()));
+        };
+        let intent = Event::Intent { attempt: attempt.clone(), name: job.name.clone(), kind: job.kind, fence: job.fence };
+        Ok(Intended { attempt, intent: self.pen.begin(intent) })
+    }
+
+    /// Nothing is sent for it any more.
+    pub(super) async fn withdrawn(&self, Intended { attempt, intent }: Intended) -> Result<(), RecordError> {
+        intent.durable().await?;
+        let Unsent { reason, .. } = Unsent::stopped();
+        self.pen.note(Event::Unsent { attempt, reason }).await.map(|_| ())
+    }
+
     /// Tries `job` until something is known. Halts the run where the others could not succeed either.
-    pub(super) async fn create(&self, job: &Job) -> Outcome {
+    pub(super) async fn create(&self, job: &Job, mut intended: Intended, mut slot: Slot) -> Outcome {
         let mut stop = self.stop.clone();
         let mut unsent = 0;
         loop {
-            if self.is_over() || !self.pace.turn(&mut stop).await {
-                return Outcome::NotTried;
-            }
-            match self.attempt(job).await {
+            match self.attempt(job, intended, slot).await {
                 Try::Done(outcome) => return outcome,
                 Try::Halt(outcome, halt) => {
                     self.halt(halt);
@@ -65,17 +79,31 @@ impl Shared {
                     }
                 }
             }
+            if self.is_over() || !self.pace.turn(&mut stop).await {
+                return Outcome::NotTried;
+            }
+            let Some(next) = self.slots.enter(&mut stop).await else { return Outcome::NotTried };
+            slot = next;
+            intended = match self.intend(job) {
+                Ok(intended) => intended,
+                Err(halt) => {
+                    self.halt(halt);
+                    return Outcome::NotTried;
+                }
+            };
         }
     }
 
     /// One try. The order of its steps is the product: nothing may be moved here without the crash matrix.
-    async fn attempt(&self, job: &Job) -> Try {
-        let Ok(attempt) = draw_attempt() else {
-            let reason = "the system gives no random numbers".to_owned();
-            return Try::Halt(Outcome::NotSent { reason: reason.clone() }, Halt::Unreachable(reason));
-        };
-        let intent = Event::Intent { attempt: attempt.clone(), name: job.name.clone(), kind: job.kind, fence: job.fence };
-        if let Err(error) = self.pen.record(intent).await {
+    async fn attempt(&self, job: &Job, intended: Intended, slot: Slot) -> Try {
+        if self.is_over() || !self.pace.turn(&mut self.stop.clone()).await {
+            return match self.withdrawn(intended).await {
+                Ok(()) => Try::Done(Outcome::NotTried),
+                Err(error) => stored(Outcome::NotTried, error),
+            };
+        }
+        let Intended { attempt, intent } = intended;
+        if let Err(error) = intent.durable().await {
             return stored(Outcome::NotTried, error);
         }
         tracing::debug!(name = %job.name, %attempt, "intent is durable, connecting");
@@ -102,7 +130,7 @@ impl Shared {
         match ready.send().await {
             Exchange::Unsent(unsent) => self.unsent(&attempt, unsent).await,
             Exchange::Cut { reason } => self.doubted(attempt, reason).await,
-            Exchange::Answered(answer) => self.answered(job, attempt, &answer, sent).await,
+            Exchange::Answered(answer) => self.answered(job, attempt, &answer, (sent, slot)).await,
         }
     }
 
@@ -120,11 +148,14 @@ impl Shared {
         }
     }
 
-    async fn answered(&self, job: &Job, attempt: AttemptId, answer: &Answer, sent: Instant) -> Try {
+    async fn answered(&self, job: &Job, attempt: AttemptId, answer: &Answer, (sent, slot): (Instant, Slot)) -> Try {
         let kept = job.keeper.keep(&*self.provider, &job.name, &attempt, answer);
         let known = kept.outline.clone();
         let received = Event::Received { attempt: attempt.clone(), answer: kept.clone() };
-        let serial = match self.pen.record(received).await {
+        let recording = self.pen.begin(received);
+        // The next request's `sent` stands behind this answer, and shares its sync.
+        drop(slot);
+        let serial = match recording.durable().await {
             Ok(serial) => serial,
             Err(error) => {
                 let reason = self.rescued(job, &attempt, kept);

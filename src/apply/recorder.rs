@@ -54,6 +54,17 @@ pub struct Recorder {
 #[derive(Debug, Clone)]
 pub struct Pen(UnboundedSender<Command>);
 
+/// An entry on its way into the journal.
+#[derive(Debug)]
+pub struct Recording(oneshot::Receiver<Result<Serial, RecordError>>);
+
+impl Recording {
+    /// Waits until it is where it was asked to be.
+    pub async fn durable(self) -> Result<Serial, RecordError> {
+        self.0.await.map_err(|_| RecordError::Closed)?
+    }
+}
+
 impl Recorder {
     /// Takes over `store`.
     pub fn new(store: Box<dyn StateStore>, clock: Clock) -> Self {
@@ -96,19 +107,24 @@ impl Recorder {
 impl Pen {
     /// Appends `event` and waits until it is durable.
     pub async fn record(&self, event: Event) -> Result<Serial, RecordError> {
-        self.append(event, true).await
+        self.begin(event).durable().await
+    }
+
+    /// Has `event` appended behind what was asked for before; it can be waited for later.
+    pub fn begin(&self, event: Event) -> Recording {
+        self.append(event, true)
     }
 
     /// Appends `event` without waiting for its durability: it can be concluded again from what is durable.
     pub async fn note(&self, event: Event) -> Result<Serial, RecordError> {
-        self.append(event, false).await
+        self.append(event, false).durable().await
     }
 
-    async fn append(&self, event: Event, is_durable: bool) -> Result<Serial, RecordError> {
+    fn append(&self, event: Event, is_durable: bool) -> Recording {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Append { event: Box::new(event), is_durable, reply };
-        self.0.send(command).map_err(|_| RecordError::Closed)?;
-        answer.await.map_err(|_| RecordError::Closed)?
+        // Where nobody serves any more, the reply is dropped with the command, and whoever waits is told.
+        let _ = self.0.send(Command::Append { event: Box::new(event), is_durable, reply });
+        Recording(answer)
     }
 
     /// Looks at the store, between two entries.

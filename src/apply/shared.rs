@@ -1,20 +1,24 @@
 //! What the tasks of one run share: the queue, the report, and the one place that decides to stop.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::keep::Keeper;
 use super::pace::Pace;
-use super::recorder::{Pen, RecordError};
+use super::recorder::{Pen, RecordError, Recording};
+use super::slots::{Slot, Slots};
 use super::{Halt, Observer, Options, Progress, Report, StopSignal};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::listing::Listing;
 use crate::provider::Provider;
-use crate::state::Serial;
+use crate::state::{AttemptId, Serial};
+
+/// Names whose intents are written before a request of theirs may go. Each has room for its answer reserved.
+const AHEAD_MAX: usize = 16;
 
 /// A name to create.
 #[derive(Debug, Clone)]
@@ -23,6 +27,13 @@ pub(super) struct Job {
     pub(super) kind: InstanceType,
     pub(super) fence: Option<Serial>,
     pub(super) keeper: Arc<Keeper>,
+}
+
+/// A name whose intent is on its way into the journal.
+#[derive(Debug)]
+pub(super) struct Intended {
+    pub(super) attempt: AttemptId,
+    pub(super) intent: Recording,
 }
 
 /// What all tasks of a run share.
@@ -35,7 +46,7 @@ pub(super) struct Shared {
     pub(super) pace: Pace,
     queue: Mutex<VecDeque<Job>>,
     report: Mutex<Report>,
-    in_flight: AtomicUsize,
+    pub(super) slots: Slots,
     begun: OnceCell<()>,
     survey: Mutex<Option<Listing>>,
     seen: Mutex<BTreeSet<InstanceId>>,
@@ -53,12 +64,12 @@ impl Shared {
             pen,
             provider,
             observer,
+            slots: Slots::new(options.parallelism),
             options,
             stop,
             pace: Pace::default(),
             queue: Mutex::default(),
             report: Mutex::default(),
-            in_flight: AtomicUsize::new(0),
             begun: OnceCell::new(),
             survey: Mutex::default(),
             seen: Mutex::default(),
@@ -100,11 +111,6 @@ impl Shared {
         std::mem::take(&mut *self.report.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Names that a worker has taken and not finished.
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
     /// Says in the journal that a run has begun, once, before its first entry.
     pub(super) async fn begin(&self) -> Result<(), RecordError> {
         let record = || async { self.pen.note(self.options.run.event()).await.map(|_| ()) };
@@ -132,17 +138,42 @@ impl Shared {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).halt.is_some()
     }
 
-    /// Works off the queue, as one of several.
-    pub(super) async fn work_off(&self) {
-        while let Some(job) = self.next() {
-            self.observer.tell(Progress::Started { name: job.name.clone() });
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-            let start = Instant::now();
-            let outcome = self.create(&job).await;
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.observer.tell(Progress::Done { name: job.name.clone(), outcome: outcome.clone(), took: start.elapsed() });
-            self.report.lock().unwrap_or_else(PoisonError::into_inner).outcomes.insert(job.name, outcome);
+    /// Works off the queue in its order: a name goes as soon as there is a slot for it, with its intent written before.
+    pub(super) async fn work_off(self: Arc<Self>) {
+        let mut stop = self.stop.clone();
+        let mut ahead = VecDeque::new();
+        let mut running = JoinSet::new();
+        while !self.is_over() {
+            while ahead.len() < self.options.parallelism.clamp(1, AHEAD_MAX)
+                && let Some(job) = self.next()
+            {
+                match self.intend(&job) {
+                    Ok(intended) => ahead.push_back((job, intended)),
+                    Err(halt) => self.halt(halt),
+                }
+            }
+            if ahead.is_empty() {
+                break;
+            }
+            let Some(slot) = self.slots.enter(&mut stop).await else { break };
+            if let Some((job, intended)) = ahead.pop_front() {
+                running.spawn(Arc::clone(&self).work_on(job, intended, slot));
+            }
+            while running.try_join_next().is_some() {}
         }
+        for (_, intended) in ahead {
+            // Where that cannot be written, the next run finds an intent of which nothing was sent.
+            let _ = self.withdrawn(intended).await;
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn work_on(self: Arc<Self>, job: Job, intended: Intended, slot: Slot) {
+        self.observer.tell(Progress::Started { name: job.name.clone() });
+        let start = Instant::now();
+        let outcome = self.create(&job, intended, slot).await;
+        self.observer.tell(Progress::Done { name: job.name.clone(), outcome: outcome.clone(), took: start.elapsed() });
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).outcomes.insert(job.name, outcome);
     }
 
     fn next(&self) -> Option<Job> {

@@ -91,7 +91,9 @@ fn p1_p2_p3_the_crash_matrix() {
 #[test]
 fn each_seeded_defect_makes_the_matrix_fail() {
     let is_plain = |cell: &Cell| {
-        (cell.trial.parallel, cell.trial.crash.nth) == (1, 1) && matches!(cell.prior, Prior::Nothing | Prior::Received)
+        let Crash { step, nth, .. } = cell.trial.crash;
+        let is_first = nth == 1 || matches!(step, Step::Received | Step::Created);
+        cell.trial.parallel == 1 && is_first && matches!(cell.prior, Prior::Nothing | Prior::Received)
     };
     let cells: Vec<Cell> = cells().into_iter().filter(is_plain).collect();
     let defects = [

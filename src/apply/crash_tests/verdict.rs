@@ -90,9 +90,19 @@ fn doubts_of(crash: Crash, has_happened: bool, parallel: usize) -> RangeInclusiv
         (Step::Received, _) => !survives(crash.when),
         _ => false,
     };
-    // Others in flight at that moment may have been between their sent and received as well.
+    // Others in flight at that moment may have been between their sent and received as well. Where this one is before its `sent`, or
+    // behind its answer, all slots may be taken by others: intents are written ahead, and an answer shares its sync with the next `sent`.
+    let has_none = match (crash.step, crash.mode) {
+        (Step::Intent, _) => true,
+        // The last of them is followed by none.
+        (Step::Received | Step::Created, _) => parallel > 1 || crash.nth == 1,
+        (Step::Connect, mode) => mode != Mode::Fail,
+        (Step::Sent, mode) => mode == Mode::PowerCut,
+        _ => false,
+    };
     match (mine && has_happened, parallel) {
         (true, parallel) => 1..=parallel,
+        (false, parallel) if has_none && has_happened => 0..=parallel,
         (false, parallel) => 0..=parallel - 1,
     }
 }
