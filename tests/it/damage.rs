@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Once};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chatapi::state::State;
 use chatapi::store::{LockFile, StateStore, is_index_guarded, read};
@@ -24,11 +24,9 @@ use super::kill_loop::project::Project;
 mod cases;
 pub(crate) mod intact;
 
+use crate::stage::BOUND;
 use cases::{Copies, Damage};
 use intact::{Files, Intact, LOCK};
-
-/// No case takes longer.
-const BOUND: Duration = Duration::from_mins(1);
 
 /// What came of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::stage::BOUND;
 use chatapi::emulator::{
     Clock, Emulator, EmulatorConfig, EmulatorError, FaultPlan, LEDGER_FILE, LedgerError, LedgerOp, read_ledger,
 };
@@ -12,8 +13,6 @@ use tokio::runtime::Runtime;
 
 mod faults;
 
-/// No wait of a test is longer.
-const BOUND: Duration = Duration::from_mins(1);
 const NOW: i64 = 1_700_000_000_000;
 
 /// An emulator and the runtime that it lives in.

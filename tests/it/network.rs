@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::raw_server::{BOUND, RawServer, Script, Seen};
+use crate::raw_server::{RawServer, Script, Seen};
+use crate::stage::BOUND;
 
 mod answers;
 mod blocking;

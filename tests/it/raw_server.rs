@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::stage::BOUND;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -12,9 +13,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-
-/// No wait for the other side is longer; none that succeeds comes near it.
-pub(crate) const BOUND: Duration = Duration::from_mins(1);
 
 /// How much of a request is read before the answer is begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use super::kill_loop::gateway::{Gateway, Manner};
 use super::kill_loop::number;
 use super::kill_loop::oracle::{self, Truth};
-use super::kill_loop::project::{BOUND, Ended, Project, Run, pause};
+use super::kill_loop::project::{Ended, Project, Run, pause};
+use crate::stage::BOUND;
 
 /// A project, its server, and what was printed.
 struct Site {

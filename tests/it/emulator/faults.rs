@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use chatapi::emulator::{EmulatorConfig, parse_latency};
 
-use super::{BOUND, End, Gateway, body_of, config, create, eventually, list, plan};
+use super::{End, Gateway, body_of, config, create, eventually, list, plan};
+use crate::stage::BOUND;
 
 /// Sends one create to an emulator with one rule: the answer, the end, and how many instances there are then.
 fn create_under(fault: &str) -> (String, End, usize) {

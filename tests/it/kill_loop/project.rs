@@ -11,11 +11,9 @@ use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::stage::BOUND;
 use chatapi::seal::Identity;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-
-/// No run of a test is longer.
-pub(crate) const BOUND: Duration = Duration::from_mins(2);
 
 /// The program under test: the one that was built with the tests, or the one that `CHATAPI_KILL_BINARY` names.
 pub(crate) fn binary() -> PathBuf {

@@ -10,7 +10,7 @@ use chatapi::secret::Secret;
 use tokio::runtime::Runtime;
 
 use super::{KEY, assert_silent, runtime};
-use crate::raw_server::BOUND;
+use crate::stage::BOUND;
 
 /// A client of an emulator with these faults; the emulator stops when it is dropped.
 fn client_with(rules: &[&str]) -> (blocking::Client, Emulator, Runtime) {

@@ -7,7 +7,8 @@ use tokio::time::timeout;
 use super::child::create_in_child;
 use super::tls::Authority;
 use super::{GOOD, KEY, answer, runtime};
-use crate::raw_server::{BOUND, End, RawServer, Script, Take};
+use crate::raw_server::{End, RawServer, Script, Take};
+use crate::stage::BOUND;
 
 /// The server's name, which nobody but the proxy resolves.
 const TARGET: &str = "https://gateway.example/";

@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use chatapi::instance::InstanceType;
 use chatapi::provider::certainty::{Verdict, judge};
@@ -13,9 +12,7 @@ use chatapi::state::{Answer, Outline};
 use tokio::runtime::{Builder, Runtime};
 
 use super::answers::key;
-
-/// No wait is longer; an exchange of this machine comes nowhere near it.
-const BOUND: Duration = Duration::from_mins(1);
+use crate::stage::BOUND;
 
 thread_local! {
     static GATEWAY: Gateway = Gateway::start();
