@@ -15,11 +15,11 @@ use super::server::SimProvider;
 use super::store::SimStore;
 use super::world::{Hit, Inner, World, up, wall};
 use crate::apply::recorder::Recorder;
-use crate::apply::{Applier, NoRescue, Options, Outcome, Progress, Report, RunInfo, Signal, StopSignal, Tries};
+use crate::apply::{Applier, NoRescue, Options, Outcome, Parallelism, Progress, Report, RunInfo, Signal, StopSignal, Tries};
 use crate::instance::{InstanceName, InstanceType};
 use crate::plan::{Action, Settling, plan};
 use crate::state::{Binding, Head, Lineage, Origin, State, Who};
-use crate::store::{FileStore, Hold, Holder, LockFile, StateStore, StoreError};
+use crate::store::{FileStore, Hold, Holder, LockFile, StateStore, StoreError, writer};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -47,7 +47,11 @@ pub(super) struct Start {
     pub(super) destroys: bool,
 }
 
+/// Takes the state, if nobody has it. Time is simulated, so that no real time is spent on a glance at whoever has it.
 pub(super) fn hold(dir: &Path) -> Result<Hold, StoreError> {
+    if let Some(holder) = writer(dir) {
+        return Err(StoreError::Locked { path: dir.to_owned(), holder: Box::new(holder) });
+    }
     let holder = Holder { pid: 1, verb: "apply".into(), since: wall(), who: Who::default() };
     Hold::acquire(dir, &holder, Duration::ZERO, &mut |_| {})
 }
@@ -233,7 +237,8 @@ impl Start {
 
     fn options(&self) -> Options {
         self.world.with(|inner| Options {
-            parallelism: inner.chance.parallel,
+            parallelism: Parallelism::Fixed(inner.chance.parallel),
+            rate: None,
             is_exclusive: inner.chance.is_exclusive,
             settling: match inner.chance.defect {
                 Some(Defect::SettledTooEarly) => Settling { after: Duration::from_secs(1), between: Duration::from_secs(1) },
