@@ -55,7 +55,7 @@ impl Shared {
                     self.halt(halt);
                     return outcome;
                 }
-                Try::Later { sent, after, reason } => match self.pace.later(sent, after, Instant::now()) {
+                Try::Later { sent, after, reason } => match self.later(sent, after) {
                     Some(Duration::ZERO) => {}
                     Some(wait) => self.observer.tell(Progress::Waiting { reason, wait }),
                     None => {
@@ -127,7 +127,11 @@ impl Shared {
         }
         tracing::debug!(name = %job.name, %attempt, "sent is durable, letting the request go");
         let sent = Instant::now();
-        match ready.send().await {
+        let exchange = ready.send().await;
+        if let Exchange::Answered(_) = &exchange {
+            self.slots.answered(sent);
+        }
+        match exchange {
             Exchange::Unsent(unsent) => self.unsent(&attempt, unsent).await,
             Exchange::Cut { reason } => self.doubted(attempt, reason).await,
             Exchange::Answered(answer) => self.answered(job, attempt, &answer, (sent, slot)).await,
@@ -137,6 +141,12 @@ impl Shared {
     /// Whether nothing may be sent any more: an interrupt, or another name's trouble that concerns all.
     pub(super) fn is_over(&self) -> bool {
         self.halted() || self.stop.asked().is_some()
+    }
+
+    /// The server said "later" to a request sent at `sent`: how long all wait; none if the run may not wait any longer.
+    pub(super) fn later(&self, sent: Instant, after: Option<u64>) -> Option<Duration> {
+        self.slots.turned_away(sent);
+        self.pace.later(sent, after, Instant::now())
     }
 
     async fn unsent(&self, attempt: &AttemptId, unsent: Unsent) -> Try {
@@ -153,8 +163,8 @@ impl Shared {
         let known = kept.outline.clone();
         let received = Event::Received { attempt: attempt.clone(), answer: kept.clone() };
         let recording = self.pen.begin(received);
-        // The next request's `sent` stands behind this answer, and shares its sync.
-        drop(slot);
+        // The next request's `sent` stands behind this answer, and shares its sync. What may be a word for all requests is read first.
+        let slot = Some(slot).filter(|_| !(200..300).contains(&answer.status));
         let serial = match recording.durable().await {
             Ok(serial) => serial,
             Err(error) => {
@@ -164,7 +174,9 @@ impl Shared {
         };
         tracing::debug!(%attempt, status = answer.status, bytes = answer.body.len(), took = ?sent.elapsed(), "the answer is durable");
         let outline = known.or_else(|| outline(&*self.provider, answer));
-        self.judged(attempt, serial, outline, sent).await
+        let judged = self.judged(attempt, serial, outline, sent).await;
+        drop(slot);
+        judged
     }
 
     /// Takes an answer that the journal does not take to the second place, and says in words what became of it.

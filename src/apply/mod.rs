@@ -11,6 +11,8 @@ mod attempt;
 mod doubts;
 mod foresee;
 mod keep;
+mod knee;
+mod limits;
 mod lose;
 mod pace;
 mod recorder;
@@ -38,6 +40,7 @@ use jiff::Timestamp;
 pub use applier::Applier;
 pub use doubts::{Examination, examine};
 pub use foresee::{Foreseen, foresee, unread};
+pub use limits::{NotParallelism, NotRate, Parallelism, Rate};
 pub use recorder::{RecordError, Recorder};
 pub use recover::{Absent, ByList, Proven};
 pub use rescue::{NoRescue, Packet, Rescue};
@@ -54,8 +57,10 @@ pub type Clock = fn() -> Timestamp;
 /// How an apply works.
 #[derive(Clone)]
 pub struct Options {
-    /// Requests in flight at the most; at least 1.
-    pub parallelism: usize,
+    /// Creates and deletes in flight at the most.
+    pub parallelism: Parallelism,
+    /// How many of them may begin in a time; none: as many as can.
+    pub rate: Option<Rate>,
     /// Nobody else creates on this account: a doubt may be settled by the list alone.
     pub is_exclusive: bool,
     /// When an absence from the list counts.

@@ -8,7 +8,7 @@ mod lists;
 mod lists_tests;
 mod request;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -147,22 +147,25 @@ impl Applier {
 
     /// Sends a delete for each of `names`, some at a time. What an answer proves by itself is on record before the next one is sent.
     async fn ask(&self, names: &BTreeSet<InstanceName>, terms: Terms, outcomes: &Outcomes) -> Result<Unclear, RecordError> {
-        let queue: Arc<Mutex<VecDeque<InstanceName>>> = Arc::new(Mutex::new(names.iter().cloned().collect()));
-        let mut workers = JoinSet::new();
-        for _ in 0..self.shared.options.parallelism.min(names.len()).max(1) {
-            let (shared, queue, outcomes) = (Arc::clone(&self.shared), Arc::clone(&queue), Arc::clone(outcomes));
-            workers.spawn(async move {
-                let mut unclear = Vec::new();
-                while !shared.is_over() {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some(name) = next else { break };
-                    unclear.extend(shared.depart(name, terms, &outcomes).await?);
-                }
-                Ok::<_, RecordError>(unclear)
-            });
-        }
+        let mut stop = self.shared.stop.clone();
+        let mut running = JoinSet::new();
         let mut all = Vec::new();
-        while let Some(unclear) = workers.join_next().await {
+        for name in names {
+            let Some(slot) = self.shared.slots.enter(&mut stop).await else { break };
+            if self.shared.is_over() {
+                break;
+            }
+            let (shared, name, outcomes) = (Arc::clone(&self.shared), name.clone(), Arc::clone(outcomes));
+            running.spawn(async move {
+                let unclear = shared.depart(name, terms, &outcomes).await;
+                drop(slot);
+                unclear
+            });
+            while let Some(unclear) = running.try_join_next() {
+                all.extend(unclear.unwrap_or(Err(RecordError::Closed))?);
+            }
+        }
+        while let Some(unclear) = running.join_next().await {
             all.extend(unclear.unwrap_or(Err(RecordError::Closed))?);
         }
         Ok(all)

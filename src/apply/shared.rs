@@ -64,7 +64,7 @@ impl Shared {
             pen,
             provider,
             observer,
-            slots: Slots::new(options.parallelism),
+            slots: Slots::new(options.parallelism, options.rate),
             options,
             stop,
             pace: Pace::default(),
@@ -144,7 +144,7 @@ impl Shared {
         let mut ahead = VecDeque::new();
         let mut running = JoinSet::new();
         while !self.is_over() {
-            while ahead.len() < self.options.parallelism.clamp(1, AHEAD_MAX)
+            while ahead.len() < self.slots.limit().min(AHEAD_MAX)
                 && let Some(job) = self.next()
             {
                 match self.intend(&job) {

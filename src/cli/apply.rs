@@ -228,7 +228,8 @@ impl Run<'_> {
 
     fn options(&self) -> Options {
         Options {
-            parallelism: usize::from(self.args.parallelism),
+            parallelism: self.args.pace.parallelism,
+            rate: self.args.pace.rate,
             is_exclusive: self.manifest.exclusive,
             settling: settling(&self.args.server),
             tries: TRIES,

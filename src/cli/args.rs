@@ -27,11 +27,11 @@ pub(super) use life::{DestroyArgs, ReleaseArgs, SelectionArgs};
 pub(super) use output::{OutputArgs, OutputFormat, OutputTarget};
 pub(super) use people::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, SchemaArgs, Shell};
 pub(super) use reports::{CiReports, ForgeArgs, ReportArgs};
-pub(super) use run::{Allowance, ApplyArgs, PlanArgs, ShowArgs};
+pub(super) use run::{Allowance, ApplyArgs, PaceArgs, PlanArgs, ShowArgs};
 pub(super) use secrets::{IdentityArgs, KeyVerb, TokenSetArgs, TokenVerb};
 pub(super) use state::{RebuildArgs, RebuildSource, StateVerb};
 pub(super) use variables::VariableArgs;
-pub(super) use watch::{DriftArgs, ExpiryArgs, QrArgs, ReachArgs, StatusArgs};
+pub(super) use watch::{DriftArgs, ExpiryArgs, PARALLELISM, QrArgs, ReachArgs, StatusArgs};
 
 use crate::instance::{InstanceId, InstanceName};
 

@@ -168,7 +168,8 @@ async fn go(
     let server = context.connect_bound(bound.as_ref(), &args.server).await?;
     context.check_binding(bound.as_ref(), &server, &recorded.lineage)?;
     let options = Options {
-        parallelism: usize::from(args.parallelism),
+        parallelism: args.pace.parallelism,
+        rate: args.pace.rate,
         is_exclusive: false,
         settling: settling(&args.server),
         tries: TRIES,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
-use super::args::StatusArgs;
+use super::args::{PARALLELISM, StatusArgs};
 use super::asking::{Asked, Field, Silence};
 use super::console::{BAD, BOLD, Console, DIM, DOUBT, GOOD};
 use super::context::Context;
@@ -121,7 +121,7 @@ async fn round(
     tokio::select! {
         biased;
         signal = stop.wait() => Err(CliError::message(Exit::Signal(signal), format!("stopped by {}", signal.as_str()))),
-        answers = field.ask_all(usize::from(args.parallelism)) => {
+        answers = field.ask_all(args.parallelism.or(PARALLELISM)) => {
             let rows = field.asked.iter().zip(answers).map(|(asked, answer)| row(asked, answer));
             let open = field.open.iter().filter_map(|name| field.state.record(name)).map(unknown);
             let mut rows: Vec<StatusRow> = rows.chain(open).collect();

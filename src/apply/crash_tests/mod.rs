@@ -63,7 +63,8 @@ fn binding() -> Binding {
 
 fn options(parallelism: usize, boot: &str) -> Options {
     Options {
-        parallelism,
+        parallelism: Parallelism::Fixed(parallelism),
+        rate: None,
         is_exclusive: false,
         // Time stands still here: an absence from the list counts at once.
         settling: Settling { after: Duration::ZERO, between: Duration::ZERO },

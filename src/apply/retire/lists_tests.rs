@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Departure, Departures, Terms};
-use crate::apply::{Applier, NoRescue, Options, Progress, RunInfo, StopSignal, Tries};
+use crate::apply::{Applier, NoRescue, Options, Parallelism, Progress, RunInfo, StopSignal, Tries};
 use crate::instance::{InstanceId, InstanceName, InstanceType};
 use crate::listing::{ListedInstance, Listing};
 use crate::plan::Settling;
@@ -63,7 +63,8 @@ fn unknown() -> Word {
 
 fn options() -> Options {
     Options {
-        parallelism: 1,
+        parallelism: Parallelism::Fixed(1),
+        rate: None,
         is_exclusive: false,
         settling: Settling { after: Duration::ZERO, between: Duration::from_secs(5) },
         tries: Tries { most: 1, wait: Duration::ZERO },

@@ -71,7 +71,9 @@ impl Shared {
             None => Answer::Unsent(why),
         };
         loop {
-            if !self.pace.turn(&mut stop).await {
+            // The slot that it is in has had its turn already.
+            let is_again = put_off.is_some();
+            if !self.pace.turn(&mut stop).await || is_again && !self.slots.turn(&mut stop).await {
                 return Ok(unasked("the run was asked to stop".to_owned(), put_off.as_ref()));
             }
             if !is_on_record {
@@ -81,7 +83,7 @@ impl Shared {
             match self.send_delete(name, open).await {
                 Try::Done(answer) => return Ok(answer),
                 Try::Unsent(reason) => return Ok(unasked(reason, put_off.as_ref())),
-                Try::Later { sent, after, reason } => match self.pace.later(sent, after, Instant::now()) {
+                Try::Later { sent, after, reason } => match self.later(sent, after) {
                     Some(Duration::ZERO) => put_off = Some(reason),
                     Some(wait) => {
                         self.observer.tell(Progress::Waiting { reason: reason.clone(), wait });
@@ -108,6 +110,7 @@ impl Shared {
             Err(DeleteError::Refused(reason)) => Answer::Refused(reason),
             Err(DeleteError::InDoubt(reason)) => Answer::Unknown(reason),
         };
+        self.slots.answered(sent);
         failpoint::pass("delete-answered");
         self.pace.went_through();
         Try::Done(answer)

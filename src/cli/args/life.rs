@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{LockArgs, ServerArgs, VariableArgs, WitnessArg, name};
+use super::{LockArgs, PaceArgs, ServerArgs, VariableArgs, WitnessArg, name};
 use crate::instance::InstanceName;
 use crate::manifest::Target;
 
@@ -49,9 +49,8 @@ pub(in crate::cli) struct DestroyArgs {
     /// Delete them although the manifest has protected them.
     #[arg(long)]
     pub(in crate::cli) unprotect: bool,
-    /// Deletes in flight at the most.
-    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub(in crate::cli) parallelism: u16,
+    #[command(flatten)]
+    pub(in crate::cli) pace: PaceArgs,
     #[command(flatten)]
     pub(in crate::cli) lock_file: WitnessArg,
     #[command(flatten)]

@@ -9,12 +9,25 @@ use clap::builder::BoolishValueParser;
 use super::{
     ExpiryArgs, IdentityArgs, LockArgs, LockFileArg, Manifests, OutputTarget, ReportArgs, ServerArgs, name, read_duration,
 };
+use crate::apply::{Parallelism, Rate};
 use crate::instance::InstanceName;
 use crate::manifest::Target;
 use crate::plan::{Limits, Replace};
 use crate::price::Amount;
 use crate::saved::Consent;
 use crate::state::Hash;
+
+/// How fast one request follows the other.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PaceArgs {
+    /// Requests in flight at the most; with `auto` as many as the server answers as fast as one, at most 256: found by the time that
+    /// answers take, and half as many where it says "later".
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = Parallelism::Fixed(4))]
+    pub(in crate::cli) parallelism: Parallelism,
+    /// Requests that begin in a second, minute or hour at the most: `10/s`, `600/m`, `1000/h`.
+    #[arg(long, value_name = "N/s", env = "CHATAPI_RATE", hide_env_values = true)]
+    pub(in crate::cli) rate: Option<Rate>,
+}
 
 /// How much one run may cost.
 #[derive(Debug, Args)]
@@ -165,9 +178,8 @@ pub(in crate::cli) struct ApplyArgs {
     pub(in crate::cli) server: ServerArgs,
     #[command(flatten)]
     pub(in crate::cli) budget: BudgetArgs,
-    /// Creates in flight at the most.
-    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub(in crate::cli) parallelism: u16,
+    #[command(flatten)]
+    pub(in crate::cli) pace: PaceArgs,
     /// Begin a state where there is none; needed once in CI, where a missing state is more often a lost one.
     #[arg(long, env = "CHATAPI_INIT", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(in crate::cli) init: bool,

@@ -7,9 +7,13 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::{IdentityArgs, LockFileArg, ServerArgs, TimeoutArgs, VariableArgs, WitnessArg, duration, name, read_duration};
+use crate::apply::Parallelism;
 use crate::instance::InstanceName;
 use crate::provider::BaseUrl;
 use crate::state::Origin;
+
+/// Instances that are asked at once, where nothing is said.
+pub(in crate::cli) const PARALLELISM: usize = 8;
 
 /// When a paid time counts as nearly over.
 #[derive(Debug, Clone, Copy, Args)]
@@ -61,9 +65,9 @@ pub(in crate::cli) struct StatusArgs {
     /// Ask again and again, until a signal ends it: a table that is drawn anew, or, where no terminal is, a line for each change.
     #[arg(long)]
     pub(in crate::cli) watch: bool,
-    /// Requests in flight at the most.
-    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub(in crate::cli) parallelism: u16,
+    /// Requests in flight at the most; `auto` is the same as not saying it.
+    #[arg(long, value_name = "N", env = "CHATAPI_PARALLELISM", hide_env_values = true, default_value_t = Parallelism::Fixed(PARALLELISM))]
+    pub(in crate::cli) parallelism: Parallelism,
     #[command(flatten)]
     pub(in crate::cli) reach: ReachArgs,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatapi::apply::{Applier, NoRescue, Options, Outcome, Progress, Report, RunInfo, StopSignal, Tries};
+use chatapi::apply::{Applier, NoRescue, Options, Outcome, Parallelism, Progress, Report, RunInfo, StopSignal, Tries};
 use chatapi::instance::{InstanceId, InstanceName, InstanceType};
 use chatapi::listing::Listing;
 use chatapi::plan::{Settling, plan};
@@ -99,7 +99,8 @@ async fn run(server: &Arc<Server>, waits: Arc<Mutex<Vec<Duration>>>) -> Report {
 
 fn options() -> Options {
     Options {
-        parallelism: 1,
+        parallelism: Parallelism::Fixed(1),
+        rate: None,
         is_exclusive: false,
         settling: Settling::default(),
         tries: Tries { most: 3, wait: Duration::from_millis(1) },
