@@ -45,7 +45,8 @@ impl Shared {
     }
 
     /// Tries `job` until something is known. Halts the run where the others could not succeed either.
-    pub(super) async fn create(&self, job: &Job, mut intended: Intended, mut slot: Slot) -> Outcome {
+    /// `slot` is let go as soon as the next request may take it.
+    pub(super) async fn create(&self, job: &Job, mut intended: Intended, slot: &mut Option<Slot>) -> Outcome {
         let mut stop = self.stop.clone();
         let mut unsent = 0;
         loop {
@@ -70,6 +71,7 @@ impl Shared {
                         self.halt(Halt::Unreachable(reason.clone()));
                         return Outcome::NotSent { reason };
                     }
+                    *slot = None;
                     let wait = jitter(self.options.tries.wait * 2_u32.saturating_pow(unsent - 1));
                     self.observer.tell(Progress::Retrying { name: job.name.clone(), reason: reason.clone(), wait });
                     tokio::select! {
@@ -79,11 +81,14 @@ impl Shared {
                     }
                 }
             }
+            *slot = None;
             if self.is_over() || !self.pace.turn(&mut stop).await {
                 return Outcome::NotTried;
             }
-            let Some(next) = self.slots.enter(&mut stop).await else { return Outcome::NotTried };
-            slot = next;
+            *slot = self.slots.enter(&mut stop).await;
+            if slot.is_none() {
+                return Outcome::NotTried;
+            }
             intended = match self.intend(job) {
                 Ok(intended) => intended,
                 Err(halt) => {
@@ -95,7 +100,7 @@ impl Shared {
     }
 
     /// One try. The order of its steps is the product: nothing may be moved here without the crash matrix.
-    async fn attempt(&self, job: &Job, intended: Intended, slot: Slot) -> Try {
+    async fn attempt(&self, job: &Job, intended: Intended, slot: &mut Option<Slot>) -> Try {
         if self.is_over() || !self.pace.turn(&mut self.stop.clone()).await {
             return match self.withdrawn(intended).await {
                 Ok(()) => Try::Done(Outcome::NotTried),
@@ -158,13 +163,15 @@ impl Shared {
         }
     }
 
-    async fn answered(&self, job: &Job, attempt: AttemptId, answer: &Answer, (sent, slot): (Instant, Slot)) -> Try {
+    async fn answered(&self, job: &Job, attempt: AttemptId, answer: &Answer, (sent, slot): (Instant, &mut Option<Slot>)) -> Try {
         let kept = job.keeper.keep(&*self.provider, &job.name, &attempt, answer);
         let known = kept.outline.clone();
         let received = Event::Received { attempt: attempt.clone(), answer: kept.clone() };
         let recording = self.pen.begin(received);
         // The next request's `sent` stands behind this answer, and shares its sync. What may be a word for all requests is read first.
-        let slot = Some(slot).filter(|_| !(200..300).contains(&answer.status));
+        if (200..300).contains(&answer.status) && !self.slots.is_single() {
+            *slot = None;
+        }
         let serial = match recording.durable().await {
             Ok(serial) => serial,
             Err(error) => {
@@ -174,9 +181,7 @@ impl Shared {
         };
         tracing::debug!(%attempt, status = answer.status, bytes = answer.body.len(), took = ?sent.elapsed(), "the answer is durable");
         let outline = known.or_else(|| outline(&*self.provider, answer));
-        let judged = self.judged(attempt, serial, outline, sent).await;
-        drop(slot);
-        judged
+        self.judged(attempt, serial, outline, sent).await
     }
 
     /// Takes an answer that the journal does not take to the second place, and says in words what became of it.

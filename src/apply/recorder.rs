@@ -77,17 +77,18 @@ impl Recorder {
     /// gives the store back once every pen is gone.
     #[cfg(test)]
     pub(super) fn simulated<P: Future<Output = ()>>(
-        mut store: Box<dyn StateStore>,
+        store: Box<dyn StateStore>,
         clock: Clock,
         pause: impl Fn() -> P,
     ) -> (Self, impl Future<Output = Box<dyn StateStore>>) {
         let (to, mut from) = unbounded_channel();
         let served = async move {
+            let mut server = Server::new(store, clock);
             while let Some(first) = from.recv().await {
                 pause().await;
-                serve_batch(&mut *store, first, &mut from, clock);
+                server.batch(first, &mut from);
             }
-            store
+            server.store
         };
         (Self { to, thread: None }, served)
     }
@@ -142,35 +143,146 @@ impl Pen {
     }
 }
 
-fn serve(mut store: Box<dyn StateStore>, mut from: UnboundedReceiver<Command>, clock: Clock) -> Box<dyn StateStore> {
+fn serve(store: Box<dyn StateStore>, mut from: UnboundedReceiver<Command>, clock: Clock) -> Box<dyn StateStore> {
+    let mut server = Server::new(store, clock);
     while let Some(first) = from.blocking_recv() {
-        serve_batch(&mut *store, first, &mut from, clock);
+        server.batch(first, &mut from);
     }
-    store
+    server.store
 }
 
-/// Carries out `first` and what has come since, with one sync for all of it.
-fn serve_batch(store: &mut dyn StateStore, first: Command, from: &mut UnboundedReceiver<Command>, clock: Clock) {
-    let more = std::iter::from_fn(|| from.try_recv().ok()).take(BATCH);
-    let mut waiting = Vec::new();
-    for command in std::iter::once(first).chain(more) {
-        match command {
-            Command::Look(look) => look(store),
-            Command::Append { event, is_durable, reply } => match store.append(*event, clock()) {
-                Ok(serial) if is_durable => waiting.push((reply, serial)),
-                done => answer(reply, done.map_err(|error| RecordError::Store(Arc::new(error)))),
-            },
+/// Writes what is sent to it.
+struct Server {
+    store: Box<dyn StateStore>,
+    clock: Clock,
+    /// The first write that failed: nothing is begun behind it, also by a task that has not heard of it yet.
+    failed: Option<RecordError>,
+}
+
+impl Server {
+    const fn new(store: Box<dyn StateStore>, clock: Clock) -> Self {
+        Self { store, clock, failed: None }
+    }
+
+    /// Carries out `first` and what has come since, with one sync for all of it.
+    fn batch(&mut self, first: Command, from: &mut UnboundedReceiver<Command>) {
+        let more = std::iter::from_fn(|| from.try_recv().ok()).take(BATCH);
+        let mut waiting = Vec::new();
+        for command in std::iter::once(first).chain(more) {
+            match command {
+                Command::Look(look) => look(&mut *self.store),
+                Command::Append { event, is_durable, reply } => match self.append(*event) {
+                    Ok(serial) if is_durable => waiting.push((reply, serial)),
+                    done => answer(reply, done),
+                },
+            }
+        }
+        if !waiting.is_empty() {
+            let synced = self.store.sync().map_err(|error| self.fail(error));
+            for (reply, serial) in waiting {
+                answer(reply, synced.clone().map(|()| serial));
+            }
         }
     }
-    if !waiting.is_empty() {
-        let synced = store.sync().map_err(|error| RecordError::Store(Arc::new(error)));
-        for (reply, serial) in waiting {
-            answer(reply, synced.clone().map(|()| serial));
+
+    fn append(&mut self, event: Event) -> Result<Serial, RecordError> {
+        match &self.failed {
+            Some(failed) if event.begins() => Err(failed.clone()),
+            _ => self.store.append(event, (self.clock)()).map_err(|error| self.fail(error)),
         }
+    }
+
+    fn fail(&mut self, error: StoreError) -> RecordError {
+        let is_refusal = matches!(error, StoreError::Refused(_));
+        let error = RecordError::Store(Arc::new(error));
+        if !is_refusal {
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+        error
     }
 }
 
 fn answer(reply: Reply, result: Result<Serial, RecordError>) {
     // A cancelled task does not wait any more; what it appended stands.
     let _ = reply.send(result);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::instance::{InstanceName, InstanceType};
+    use crate::state::{AttemptId, Entry, Head, Lineage, State};
+    use crate::store::MemoryStore;
+
+    /// Takes no doubts.
+    struct Full(MemoryStore);
+
+    impl StateStore for Full {
+        fn state(&self) -> &State {
+            self.0.state()
+        }
+
+        fn head(&self) -> Head {
+            self.0.head()
+        }
+
+        fn append(&mut self, event: Event, at: Timestamp) -> Result<Serial, StoreError> {
+            if matches!(event, Event::Doubted { .. }) {
+                let source = std::io::ErrorKind::StorageFull.into();
+                return Err(StoreError::Io { action: "write", path: "journal".into(), source });
+            }
+            self.0.append(event, at)
+        }
+
+        fn sync(&mut self) -> Result<(), StoreError> {
+            self.0.sync()
+        }
+
+        fn entries(&mut self, serials: &BTreeSet<Serial>) -> Result<BTreeMap<Serial, Entry>, StoreError> {
+            self.0.entries(serials)
+        }
+
+        fn close(self: Box<Self>) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn attempt(number: u8) -> AttemptId {
+        AttemptId::from_bytes([number; 8])
+    }
+
+    fn intent(number: u8) -> Event {
+        let name = InstanceName::parse(&format!("n{number}")).unwrap();
+        Event::Intent { attempt: attempt(number), name, kind: InstanceType::WhatsApp, fence: None }
+    }
+
+    #[tokio::test]
+    async fn p3_nothing_is_begun_behind_a_write_that_failed() {
+        let store = MemoryStore::begin(Lineage::from_bytes([1; 16]), Timestamp::UNIX_EPOCH).unwrap();
+        let recorder = Recorder::new(Box::new(Full(store)), || Timestamp::UNIX_EPOCH);
+        let pen = recorder.pen();
+        for number in [1, 2] {
+            pen.record(intent(number)).await.unwrap();
+        }
+        pen.record(Event::Sent { attempt: attempt(1) }).await.unwrap();
+        // What the machine refuses is no fault of the disk's.
+        assert!(
+            matches!(pen.record(Event::Sent { attempt: attempt(1) }).await, Err(RecordError::Store(error)) if matches!(*error, StoreError::Refused(_)))
+        );
+        let failing = pen.begin(Event::Doubted { attempt: attempt(1), reason: "cut".to_owned() });
+        let behind = [pen.begin(Event::Sent { attempt: attempt(2) }), pen.begin(intent(3))];
+        assert!(failing.durable().await.is_err());
+        for begun in behind {
+            assert_eq!(begun.durable().await.unwrap_err().to_string(), "cannot write journal");
+        }
+        // What only concludes is taken.
+        pen.record(Event::Unsent { attempt: attempt(2), reason: "halted".to_owned() }).await.unwrap();
+        drop(pen);
+        let store = recorder.into_store().unwrap();
+        assert_eq!(store.state().records().len(), 2);
+    }
 }

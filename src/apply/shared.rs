@@ -138,27 +138,22 @@ impl Shared {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).halt.is_some()
     }
 
-    /// Works off the queue in its order: a name goes as soon as there is a slot for it, with its intent written before.
+    /// Works off the queue in its order: a name goes as soon as there is a slot for it, with its intent written before. Where there
+    /// is one slot, nothing of a name is written before the one before it is done.
     pub(super) async fn work_off(self: Arc<Self>) {
         let mut stop = self.stop.clone();
         let mut ahead = VecDeque::new();
         let mut running = JoinSet::new();
         while !self.is_over() {
-            while ahead.len() < self.slots.limit().min(AHEAD_MAX)
-                && let Some(job) = self.next()
+            let most = if self.slots.is_single() { 0 } else { self.slots.limit().min(AHEAD_MAX) };
+            while ahead.len() < most
+                && let Some(begun) = self.begin_next()
             {
-                match self.intend(&job) {
-                    Ok(intended) => ahead.push_back((job, intended)),
-                    Err(halt) => self.halt(halt),
-                }
-            }
-            if ahead.is_empty() {
-                break;
+                ahead.push_back(begun);
             }
             let Some(slot) = self.slots.enter(&mut stop).await else { break };
-            if let Some((job, intended)) = ahead.pop_front() {
-                running.spawn(Arc::clone(&self).work_on(job, intended, slot));
-            }
+            let Some((job, intended)) = ahead.pop_front().or_else(|| self.begin_next()) else { break };
+            running.spawn(Arc::clone(&self).work_on(job, intended, slot));
             while running.try_join_next().is_some() {}
         }
         for (_, intended) in ahead {
@@ -171,9 +166,23 @@ impl Shared {
     async fn work_on(self: Arc<Self>, job: Job, intended: Intended, slot: Slot) {
         self.observer.tell(Progress::Started { name: job.name.clone() });
         let start = Instant::now();
-        let outcome = self.create(&job, intended, slot).await;
+        let mut slot = Some(slot);
+        let outcome = self.create(&job, intended, &mut slot).await;
         self.observer.tell(Progress::Done { name: job.name.clone(), outcome: outcome.clone(), took: start.elapsed() });
         self.report.lock().unwrap_or_else(PoisonError::into_inner).outcomes.insert(job.name, outcome);
+        drop(slot);
+    }
+
+    /// Has the intent of the next name written. None: there is none, or none may be begun.
+    fn begin_next(&self) -> Option<(Job, Intended)> {
+        let job = self.next()?;
+        match self.intend(&job) {
+            Ok(intended) => Some((job, intended)),
+            Err(halt) => {
+                self.halt(halt);
+                None
+            }
+        }
     }
 
     fn next(&self) -> Option<Job> {

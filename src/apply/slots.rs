@@ -84,6 +84,11 @@ impl Slots {
         self.room.limit.load(Ordering::Relaxed)
     }
 
+    /// One at a time: each is done before the next one begins.
+    pub(super) fn is_single(&self) -> bool {
+        self.limit() == 1
+    }
+
     /// A request that was sent at `sent` was answered.
     pub(super) fn answered(&self, sent: Instant) {
         self.learn(|knee, now| knee.answered(sent, now, self.taken()));

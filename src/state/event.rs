@@ -382,6 +382,11 @@ impl Event {
         }
     }
 
+    /// Whether a request may follow it that would not without it.
+    pub const fn begins(&self) -> bool {
+        matches!(self, Self::Intent { .. } | Self::Sent { .. } | Self::Retiring { .. } | Self::RetireSent { .. })
+    }
+
     /// Whether it holds a token, or an answer that may hold one, which nobody sealed.
     pub fn holds_secret_in_clear(&self) -> bool {
         match self {
