@@ -25,6 +25,8 @@ mod slots;
 mod stop;
 
 #[cfg(test)]
+mod costs_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod model;
