@@ -33,6 +33,9 @@ const REQUEST_ID_MAX: usize = 256;
 /// How many of the newest requests are remembered.
 const SEEN_MAX: usize = 100_000;
 
+/// The runtime's timer may be late by so much.
+const COARSE: Duration = Duration::from_millis(2);
+
 /// Where the emulator takes the time from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Clock {
@@ -121,7 +124,7 @@ impl Shared {
             let late = tokio::spawn(self.answer_late(request, fault.clone(), half, stop.clone()));
             let response = late.await.unwrap_or_else(|_| ApiResponse::page(500));
             // Until a point in time, so that what a timer is late by does not add up.
-            tokio::time::sleep_until(begun + half * 2).await;
+            exactly(begun + half * 2).await;
             response
         };
         if let Some(Fault::NoAnswer(_, Ending::Stall)) = fault {
@@ -248,6 +251,19 @@ fn http(response: ApiResponse) -> Answer {
         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     answer
+}
+
+/// Waits until `point`, to about a tenth of a millisecond: the runtime's timer knows whole ones only and rounds them up, by which a
+/// server of 50 ms would be one of 51.6.
+async fn exactly(point: tokio::time::Instant) {
+    if let Some(early) = point.checked_sub(COARSE) {
+        tokio::time::sleep_until(early).await;
+    }
+    let point = point.into_std();
+    #[expect(clippy::disallowed_methods, reason = "the time that it plays to take is what is wanted, in a thread of its own")]
+    let rest = move || std::thread::sleep(point.saturating_duration_since(std::time::Instant::now()));
+    // A runtime that ends waits for nobody.
+    let _ = tokio::task::spawn_blocking(rest).await;
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod cli_state_care;
 mod cli_words;
 mod clocks;
 mod confidential;
+mod costs;
 #[cfg(feature = "failpoints")]
 mod crash_points;
 mod credentials;
