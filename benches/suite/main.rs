@@ -5,6 +5,7 @@
 //! written to the disk. Where valgrind and strace are found it counts instructions and syncs, which no busy machine changes. Peers
 //! run beside it, in the same minutes. Nothing here judges; `--svg` draws the curves.
 
+mod floor;
 mod measure;
 mod peers;
 mod plot;
@@ -13,6 +14,7 @@ mod table;
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use chatapi::emulator::{Emulator, EmulatorConfig, parse_latency};
@@ -78,12 +80,23 @@ enum Part {
     Terraform,
 }
 
+/// The same command anew.
+fn again(command: &Command) -> Command {
+    let mut other = Command::new(command.get_program());
+    other.args(command.get_args());
+    measure::like(&mut other, command);
+    other
+}
+
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some((word, command)) = words.split_first()
         && word == measure::ONE
     {
         return measure::one_run(command);
+    }
+    if floor::is_done(&words)? {
+        return Ok(());
     }
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -131,8 +144,9 @@ impl Suite {
     fn start(&mut self) -> Result<()> {
         let emulator = self.emulator(0)?;
         let project = Project::new(10, self.args.manifest, &emulator.base_url())?;
-        let nothing = measured(self.args.runs, || std::process::Command::new("/bin/true"))?;
-        self.table.add("a program that does nothing", 0, &nothing, [None; 2]);
+        let nothing = floor::nothing(&project)?;
+        let nothing = measured(self.args.runs, || again(&nothing))?;
+        self.table.add("a Rust program that does nothing", 0, &nothing, [None; 2]);
         self.row("version", &project, &["version"])?;
         self.row("validate", &project, &["validate", "instances.yaml"])
     }
@@ -145,7 +159,24 @@ impl Suite {
             self.row("plan of everything", &project, &["plan"])?;
             project.create()?;
             self.row("plan of nothing", &project, &["plan"])?;
+            self.beside_floor(&project)?;
         }
+        Ok(())
+    }
+
+    /// A plan of nothing beside what no plan can do without, in turn.
+    fn beside_floor(&mut self, project: &Project) -> Result<()> {
+        let (yaml, state) = (floor::yaml_alone(project)?, floor::state_alone(project)?);
+        let [mut plan, mut yamls, mut states] = [Measured::default(), Measured::default(), Measured::default()];
+        for _ in 0..self.args.runs {
+            plan.add(measured(1, || project.command(&["plan"]))?);
+            yamls.add(measured(1, || again(&yaml))?);
+            states.add(measured(1, || again(&state))?);
+        }
+        let floor = yamls.wall() + states.wall();
+        self.table.add("the YAML library alone", project.count, &yamls, [None; 2]);
+        self.table.add("the state alone", project.count, &states, [None; 2]);
+        self.table.add_beside("plan of nothing beside them", project.count, &plan, [None; 2], ("both", floor));
         Ok(())
     }
 

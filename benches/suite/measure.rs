@@ -81,7 +81,7 @@ pub(super) fn measured(runs: usize, command: impl Fn() -> Command) -> Result<Mea
 }
 
 /// The directory and the environment of `command`.
-fn like(other: &mut Command, command: &Command) {
+pub(super) fn like(other: &mut Command, command: &Command) {
     if let Some(dir) = command.get_current_dir() {
         other.current_dir(dir);
     }

@@ -40,6 +40,10 @@ impl Project {
         Ok(Self { dir, url: url.to_owned(), count })
     }
 
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// `chatapi` with `words`, in this directory.
     pub(super) fn command(&self, words: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatapi"));

@@ -132,8 +132,11 @@ fn read() -> Result<Cli, clap::Error> {
         let message = format!("the argument '--{argument}' cannot be used multiple times");
         return Err(command.error(clap::error::ErrorKind::ArgumentConflict, message));
     }
-    let matches = command.clone().try_get_matches()?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let matches = command.try_get_matches_from_mut(env::args_os())?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command));
+    // Thousands of small pieces: the system takes them back at once when the program ends.
+    std::mem::forget((command, matches));
+    cli
 }
 
 /// Whether a flag that every command has stands before the command and behind it: its parser would take the last one.
