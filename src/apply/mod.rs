@@ -1,10 +1,10 @@
 //! The applier: carries out a plan so that nothing is created twice and no token is lost, whatever happens in between.
 //!
 //! For each missing name: intent (durable) → connect → sent (durable) → the request is let go → the answer is recorded
-//! (durable) → it is judged → created. The intents of the next names are written while requests are on their way, so that
-//! between one answer and the next request there is one sync: of that answer and of that `sent`. A crash after any of these steps leaves a state from which [`Applier::recover`] goes
-//! on without a second request. It decides nothing that the plan decides, and prints nothing: what happens is told to an
-//! [`Observer`].
+//! (durable) → it is judged → created. Where several may be on their way, the intents of the next names are written meanwhile, so
+//! that between one answer and the next request there is one sync: of that answer and of that `sent`. A crash after any of these
+//! steps leaves a state from which [`Applier::recover`] goes on without a second request. It decides nothing that the plan decides,
+//! and prints nothing: what happens is told to an [`Observer`].
 
 mod applier;
 mod attempt;
