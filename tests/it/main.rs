@@ -61,6 +61,7 @@ mod money;
 mod mutants;
 mod network;
 #[cfg(feature = "failpoints")]
+mod pace;
 mod power_cuts;
 mod properties;
 mod qr;
