@@ -38,11 +38,8 @@ fn commands_take_the_instructions_that_they_did() {
     count("version", "version");
     count("validate of 1000", "validate instances.yaml");
     count("plan of 1000 to create", "plan");
-    project.run("apply --parallelism 64").exits(0).done();
-    // `apply` itself looks for the kernel's clock page, which valgrind hides.
-    count("plan of 1000 that exist", "plan");
-    count("state list of 1000", "state list");
-    count("state verify of 1000", "state verify");
+    // What opens the index is left out: sled's threads spin while one of them begins, and the count is another each time. `apply`
+    // looks for the kernel's clock page, which valgrind hides.
     held(&now);
 }
 
