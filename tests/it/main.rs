@@ -60,8 +60,8 @@ mod manifest_files;
 mod money;
 mod mutants;
 mod network;
-#[cfg(feature = "failpoints")]
 mod pace;
+#[cfg(feature = "failpoints")]
 mod power_cuts;
 mod properties;
 mod qr;
